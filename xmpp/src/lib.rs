@@ -1,1 +1,18 @@
-//! To be written.
+//! The XMPP wire without I/O: bytes become stream events, stanzas become bytes.
+//!
+//! In reading order: [`jid`], [`ns`], [`error`] · [`framer`] (bytes to events) · [`stanza`],
+//! [`element`], [`nonza`], [`stream`] · [`sasl`] · [`payload`], one extension a file.
+//! It knows no sockets, no clock and no task; `rxml` is named here and nowhere else.
+
+pub mod element;
+pub mod error;
+pub mod framer;
+pub mod jid;
+pub mod nonza;
+pub mod ns;
+pub mod payload;
+pub mod sasl;
+pub mod stanza;
+pub mod stream;
+
+pub use element::Element;

@@ -1,0 +1,173 @@
+//! SASL, server side (RFC 6120 section 6): mechanisms, stored keys, failures.
+//!
+//! Pure data: an exchange under way can be serialised. Passwords are never kept.
+
+pub mod plain;
+pub mod scram;
+
+pub use scram::{Bindings, Exchange, First, ScramKeys};
+
+use crate::ns;
+use ring::{digest, hmac, pbkdf2};
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, fmt};
+
+/// The hash functions of SCRAM (RFC 5802, RFC 7677, draft-melnikov-scram-sha-512).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Hash {
+    /// SHA-1
+    Sha1,
+    /// SHA-256
+    Sha256,
+    /// SHA-512
+    Sha512,
+}
+
+impl Hash {
+    /// Strongest first: the order in which mechanisms are offered.
+    pub const ALL: [Self; 3] = [Self::Sha512, Self::Sha256, Self::Sha1];
+
+    pub(crate) fn hmac(self) -> hmac::Algorithm {
+        match self {
+            Self::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha256 => hmac::HMAC_SHA256,
+            Self::Sha512 => hmac::HMAC_SHA512,
+        }
+    }
+
+    pub(crate) fn digest(self) -> &'static digest::Algorithm {
+        match self {
+            Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha256 => &digest::SHA256,
+            Self::Sha512 => &digest::SHA512,
+        }
+    }
+
+    pub(crate) fn pbkdf2(self) -> pbkdf2::Algorithm {
+        match self {
+            Self::Sha1 => pbkdf2::PBKDF2_HMAC_SHA1,
+            Self::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,
+            Self::Sha512 => pbkdf2::PBKDF2_HMAC_SHA512,
+        }
+    }
+}
+
+/// A mechanism the server can offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Mechanism {
+    /// RFC 4616; under TLS only.
+    Plain,
+    /// RFC 5802 and its successors.
+    Scram {
+        /// The hash function.
+        hash: Hash,
+        /// With channel binding.
+        plus: bool,
+    },
+}
+
+impl Mechanism {
+    /// The registered name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::Scram { hash: Hash::Sha1, plus: false } => "SCRAM-SHA-1",
+            Self::Scram { hash: Hash::Sha1, plus: true } => "SCRAM-SHA-1-PLUS",
+            Self::Scram { hash: Hash::Sha256, plus: false } => "SCRAM-SHA-256",
+            Self::Scram { hash: Hash::Sha256, plus: true } => "SCRAM-SHA-256-PLUS",
+            Self::Scram { hash: Hash::Sha512, plus: false } => "SCRAM-SHA-512",
+            Self::Scram { hash: Hash::Sha512, plus: true } => "SCRAM-SHA-512-PLUS",
+        }
+    }
+
+    /// The mechanism of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        let scram = |plus| Hash::ALL.map(|hash| Self::Scram { hash, plus });
+        let all = scram(true).into_iter().chain(scram(false)).chain([Self::Plain]);
+        all.into_iter().find(|m| m.name() == name)
+    }
+}
+
+macro_rules! failures {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
+        /// Why authentication failed (RFC 6120 section 6.5).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Failure { $($(#[doc = $doc])+ $name,)+ }
+        impl Failure {
+            /// The element's name.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+failures! {
+    /// The client sent `<abort/>`.
+    Aborted = "aborted",
+    /// The account is disabled.
+    AccountDisabled = "account-disabled",
+    /// The password has expired.
+    CredentialsExpired = "credentials-expired",
+    /// The mechanism needs TLS.
+    EncryptionRequired = "encryption-required",
+    /// Not base64.
+    IncorrectEncoding = "incorrect-encoding",
+    /// The client may not act as that user.
+    InvalidAuthzid = "invalid-authzid",
+    /// The mechanism is not offered.
+    InvalidMechanism = "invalid-mechanism",
+    /// The message is not what the mechanism says.
+    MalformedRequest = "malformed-request",
+    /// The mechanism is weaker than policy allows.
+    MechanismTooWeak = "mechanism-too-weak",
+    /// Wrong user or password.
+    NotAuthorized = "not-authorized",
+    /// Something on the server's side; later it may work.
+    TemporaryAuthFailure = "temporary-auth-failure",
+}
+
+impl Failure {
+    /// The element.
+    pub fn to_xml(self) -> String {
+        format!("<failure xmlns='{}'><{}/></failure>", ns::SASL, self.as_str())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// SASLprep (RFC 4013), which RFC 5802 and RFC 4616 ask for.
+pub(crate) fn prepare(text: &str) -> Option<Cow<'_, str>> {
+    stringprep::saslprep(text).ok().filter(|t| !t.is_empty())
+}
+
+/// Compares without saying by its time where the first difference is.
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |d, (x, y)| d | (x ^ y)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mechanisms_are_found_by_their_names() {
+        for name in ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512"] {
+            assert_eq!(Mechanism::parse(name).unwrap().name(), name);
+        }
+        assert_eq!(Mechanism::parse("DIGEST-MD5"), None);
+        assert_eq!(Mechanism::parse("plain"), None);
+    }
+
+    #[test]
+    fn comparing_needs_the_same_length_and_bytes() {
+        assert!(same(b"abc", b"abc"));
+        assert!(!same(b"abc", b"abd") && !same(b"abc", b"ab") && !same(b"", b"a"));
+    }
+}

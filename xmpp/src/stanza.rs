@@ -1,0 +1,516 @@
+//! A stanza: the parsed start tag and the raw bytes of its content.
+//!
+//! The content was validated by the framer when it came in; sending renders a head and splices the
+//! bytes (law 7). A clone is two reference counts. Payloads are parsed on demand.
+
+use crate::{
+    Element,
+    error::StanzaError,
+    framer,
+    jid::Jid,
+    ns,
+    stream::{attr, escape},
+};
+use bytes::Bytes;
+use rxml::{Namespace, NcName};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::{fmt, ops::Range, sync::Arc};
+
+/// The three stanzas of RFC 6120 section 8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `<message/>`
+    Message,
+    /// `<presence/>`
+    Presence,
+    /// `<iq/>`
+    Iq,
+}
+
+impl Kind {
+    /// The element's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Presence => "presence",
+            Self::Iq => "iq",
+        }
+    }
+
+    /// The stanza of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "message" => Some(Self::Message),
+            "presence" => Some(Self::Presence),
+            "iq" => Some(Self::Iq),
+            _ => None,
+        }
+    }
+}
+
+/// The `type` of a stanza, of all kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Type {
+    /// A message of no special type (RFC 6121 section 5.2.2), also of an unknown one.
+    Normal,
+    /// A message of a one-to-one chat.
+    Chat,
+    /// A message of a group chat.
+    Groupchat,
+    /// A message that is not to be kept.
+    Headline,
+    /// An error, of any kind of stanza.
+    Error,
+    /// An IQ request for information.
+    Get,
+    /// An IQ request for a change.
+    Set,
+    /// An IQ answer.
+    Result,
+    /// A presence without a type.
+    Available,
+    /// Presence: gone.
+    Unavailable,
+    /// Presence: a request to see the contact's presence.
+    Subscribe,
+    /// Presence: the request is granted.
+    Subscribed,
+    /// Presence: no longer wants to see.
+    Unsubscribe,
+    /// Presence: the request is denied or the grant withdrawn.
+    Unsubscribed,
+    /// Presence: a server asks for the current presence.
+    Probe,
+}
+
+impl Type {
+    /// The attribute's value; `None` where there is no attribute.
+    pub fn as_str(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Normal | Self::Available => return None,
+            Self::Chat => "chat",
+            Self::Groupchat => "groupchat",
+            Self::Headline => "headline",
+            Self::Error => "error",
+            Self::Get => "get",
+            Self::Set => "set",
+            Self::Result => "result",
+            Self::Unavailable => "unavailable",
+            Self::Subscribe => "subscribe",
+            Self::Subscribed => "subscribed",
+            Self::Unsubscribe => "unsubscribe",
+            Self::Unsubscribed => "unsubscribed",
+            Self::Probe => "probe",
+        })
+    }
+
+    /// The type of a stanza. An unknown one of a message counts as normal (RFC 6121
+    /// section 5.2.2); of an IQ or presence it is an error (`None`).
+    pub fn parse(kind: Kind, value: Option<&str>) -> Option<Self> {
+        Some(match (kind, value) {
+            (_, Some("error")) => Self::Error,
+            (Kind::Message, Some("chat")) => Self::Chat,
+            (Kind::Message, Some("groupchat")) => Self::Groupchat,
+            (Kind::Message, Some("headline")) => Self::Headline,
+            (Kind::Message, _) => Self::Normal,
+            (Kind::Iq, Some("get")) => Self::Get,
+            (Kind::Iq, Some("set")) => Self::Set,
+            (Kind::Iq, Some("result")) => Self::Result,
+            (Kind::Presence, None) => Self::Available,
+            (Kind::Presence, Some("unavailable")) => Self::Unavailable,
+            (Kind::Presence, Some("subscribe")) => Self::Subscribe,
+            (Kind::Presence, Some("subscribed")) => Self::Subscribed,
+            (Kind::Presence, Some("unsubscribe")) => Self::Unsubscribe,
+            (Kind::Presence, Some("unsubscribed")) => Self::Unsubscribed,
+            (Kind::Presence, Some("probe")) => Self::Probe,
+            _ => return None,
+        })
+    }
+
+    /// Whether it manages a presence subscription (RFC 6121 section 3).
+    pub fn is_subscription(self) -> bool {
+        matches!(
+            self,
+            Self::Subscribe | Self::Subscribed | Self::Unsubscribe | Self::Unsubscribed
+        )
+    }
+}
+
+/// A direct child of a stanza: its name and where it stands in the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    pub(crate) ns: Namespace<'static>,
+    pub(crate) name: NcName,
+    pub(crate) span: Range<u32>,
+}
+
+impl Child {
+    /// The namespace.
+    pub fn ns(&self) -> &str {
+        self.ns.as_str()
+    }
+
+    /// The local name.
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    fn range(&self) -> Range<usize> {
+        self.span.start as usize..self.span.end as usize
+    }
+}
+
+/// The parsed start tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Which stanza.
+    pub kind: Kind,
+    /// Its type.
+    pub ty: Type,
+    /// The attribute `id`.
+    pub id: Option<Arc<str>>,
+    /// The address it is for.
+    pub to: Option<Jid>,
+    /// Who sent it.
+    pub from: Option<Jid>,
+    /// `xml:lang`.
+    pub lang: Option<Arc<str>>,
+    /// Other attributes, rendered with a space before each.
+    pub extra: Arc<str>,
+    /// The direct children in order.
+    pub children: Arc<[Child]>,
+    /// What is wrong with the attributes.
+    pub problem: Option<Problem>,
+}
+
+/// What is wrong with a start tag: the session answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// `to` is no address: `jid-malformed` (RFC 6120 section 8.3.3.8).
+    To,
+    /// `from` is no address: the stream ends with `invalid-from` (section 4.9.3.9).
+    From,
+    /// The `type` is unknown: `bad-request` (section 8.3.3.1).
+    Type,
+}
+
+impl Head {
+    fn new(kind: Kind, ty: Type) -> Self {
+        Self {
+            kind,
+            ty,
+            id: None,
+            to: None,
+            from: None,
+            lang: None,
+            extra: "".into(),
+            children: Arc::default(),
+            problem: None,
+        }
+    }
+}
+
+/// A stanza.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Stanza {
+    /// The start tag.
+    pub head: Arc<Head>,
+    /// What stands between start tag and end tag. Names in it without a prefix are in
+    /// `jabber:client` where it declares nothing else; it uses no prefix it does not declare.
+    pub body: Bytes,
+}
+
+impl Stanza {
+    /// A stanza without content.
+    pub fn new(kind: Kind, ty: Type) -> Self {
+        Self { head: Arc::new(Head::new(kind, ty)), body: Bytes::new() }
+    }
+
+    /// A presence without content.
+    pub fn presence(ty: Type) -> Self {
+        Self::new(Kind::Presence, ty)
+    }
+
+    /// An IQ with a payload.
+    pub fn iq(ty: Type, id: &str, payload: &str) -> Self {
+        let iq = Self::new(Kind::Iq, ty).append(payload);
+        iq.edit(|h| h.id = Some(id.into()))
+    }
+
+    /// Parses one stanza as it would stand in a client's stream. `None` when it is not exactly one.
+    pub fn parse(xml: &[u8]) -> Option<Self> {
+        framer::parse_stanza(xml)
+    }
+
+    fn edit(&self, f: impl FnOnce(&mut Head)) -> Self {
+        let mut head = Head::clone(&self.head);
+        f(&mut head);
+        Self { head: Arc::new(head), body: self.body.clone() }
+    }
+
+    /// With another `to`.
+    #[must_use]
+    pub fn with_to(&self, to: Option<Jid>) -> Self {
+        self.edit(|h| h.to = to)
+    }
+
+    /// With another `from`.
+    #[must_use]
+    pub fn with_from(&self, from: Option<Jid>) -> Self {
+        self.edit(|h| h.from = from)
+    }
+
+    /// With another `id`.
+    #[must_use]
+    pub fn with_id(&self, id: &str) -> Self {
+        self.edit(|h| h.id = Some(id.into()))
+    }
+
+    /// Appends a child (XML complete in itself) to the content.
+    #[must_use]
+    pub fn append(&self, xml: &str) -> Self {
+        let body = [&self.body, xml.as_bytes()].concat();
+        self.with_body(body.into())
+    }
+
+    /// Without the children that `drop` names.
+    #[must_use]
+    pub fn without(&self, drop: impl Fn(&Child, &[u8]) -> bool) -> Self {
+        let mut body = Vec::with_capacity(self.body.len());
+        let mut kept = 0;
+        for child in self.head.children.iter() {
+            let range = child.range();
+            if drop(child, self.body.get(range.clone()).unwrap_or_default()) {
+                body.extend_from_slice(self.body.get(kept..range.start).unwrap_or_default());
+                kept = range.end;
+            }
+        }
+        if kept == 0 {
+            return self.clone();
+        }
+        body.extend_from_slice(self.body.get(kept..).unwrap_or_default());
+        self.with_body(body.into())
+    }
+
+    /// Another content; its children are found by parsing it.
+    fn with_body(&self, body: Bytes) -> Self {
+        let plain = Self { head: Arc::new(Head::new(self.head.kind, self.head.ty)), body };
+        let mut xml = Vec::with_capacity(plain.body.len() + 64);
+        plain.render(&mut xml);
+        let children = Self::parse(&xml).map(|s| Arc::clone(&s.head.children)).unwrap_or_default();
+        Self { head: self.edit(|h| h.children = children).head, body: plain.body }
+    }
+
+    /// The first child of that name, as it stands in the content.
+    pub fn child(&self, ns: &str, name: &str) -> Option<Bytes> {
+        let child = self.head.children.iter().find(|c| c.ns() == ns && c.name() == name)?;
+        Some(self.body.slice(child.range()))
+    }
+
+    /// Whether there is such a child.
+    pub fn has(&self, ns: &str, name: &str) -> bool {
+        self.head.children.iter().any(|c| c.ns() == ns && c.name() == name)
+    }
+
+    /// The first child of that name, parsed.
+    pub fn element(&self, ns: &str, name: &str) -> Option<Element> {
+        Element::parse(&self.child(ns, name)?, ns::CLIENT)
+    }
+
+    /// The first child, parsed: the payload of an IQ.
+    pub fn payload(&self) -> Option<Element> {
+        let child = self.head.children.first()?;
+        Element::parse(self.body.get(child.range())?, ns::CLIENT)
+    }
+
+    /// The text of the first child of that name in `jabber:client` (body, subject, priority ...).
+    pub fn text_of(&self, name: &str) -> Option<String> {
+        Some(self.element(ns::CLIENT, name)?.text())
+    }
+
+    /// Appends the stanza as it stands in a client's stream.
+    pub fn render(&self, out: &mut Vec<u8>) {
+        let head = &*self.head;
+        let name = head.kind.as_str().as_bytes();
+        out.reserve(self.body.len() + 192);
+        out.push(b'<');
+        out.extend_from_slice(name);
+        for (key, value) in [
+            ("from", head.from.as_ref().map(Jid::as_str)),
+            ("to", head.to.as_ref().map(Jid::as_str)),
+            ("id", head.id.as_deref()),
+            ("type", head.ty.as_str()),
+            ("xml:lang", head.lang.as_deref()),
+        ] {
+            if let Some(value) = value {
+                attr(out, key, value);
+            }
+        }
+        out.extend_from_slice(head.extra.as_bytes());
+        if self.body.is_empty() {
+            out.extend_from_slice(b"/>");
+            return;
+        }
+        out.push(b'>');
+        out.extend_from_slice(&self.body);
+        out.extend_from_slice(b"</");
+        out.extend_from_slice(name);
+        out.push(b'>');
+    }
+
+    /// The rendered stanza; with the namespace declared it stands for itself.
+    pub fn to_xml(&self) -> String {
+        let mut out = Vec::new();
+        self.render(&mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// The answer to this IQ, with `payload` (XML complete in itself, may be empty).
+    pub fn reply_result(&self, payload: &[u8]) -> Self {
+        let reply = self.reply(Type::Result);
+        if payload.is_empty() {
+            return reply;
+        }
+        reply.with_body(Bytes::copy_from_slice(payload))
+    }
+
+    /// The error answer, without the original content (RFC 6120 section 8.3.1 leaves it open).
+    pub fn reply_error(&self, error: &StanzaError) -> Self {
+        let mut body = Vec::new();
+        error.render(&mut body);
+        self.reply(Type::Error).with_body(body.into())
+    }
+
+    /// RFC 6120 section 8.3.1: the addresses exchanged, the same id.
+    fn reply(&self, ty: Type) -> Self {
+        let mut head = Head::new(self.head.kind, ty);
+        head.id.clone_from(&self.head.id);
+        head.from.clone_from(&self.head.to);
+        head.to.clone_from(&self.head.from);
+        Self { head: Arc::new(head), body: Bytes::new() }
+    }
+
+    /// What the start tag's attributes say.
+    pub(crate) fn read_head(kind: Kind, attrs: rxml::AttrMap, lang: Option<&Arc<str>>) -> Head {
+        let mut head = Head::new(kind, Type::Normal);
+        let mut ty = None;
+        let mut extra = String::new();
+        for (n, ((ns, name), value)) in attrs.into_iter().enumerate() {
+            match (ns.as_str(), name.as_str()) {
+                ("", "id") => head.id = Some(value.into()),
+                ("", "type") => ty = Some(value),
+                ("", "to") => match value.parse() {
+                    Ok(jid) => head.to = Some(jid),
+                    Err(_) => head.problem = head.problem.or(Some(Problem::To)),
+                },
+                ("", "from") => match value.parse() {
+                    Ok(jid) => head.from = Some(jid),
+                    Err(_) => head.problem = Some(Problem::From),
+                },
+                (ns::XML, "lang") => head.lang = Some(value.into()),
+                (ns::XML, name) => extra.push_str(&format!(" xml:{name}='{}'", escape(&value))),
+                ("", name) => extra.push_str(&format!(" {name}='{}'", escape(&value))),
+                (ns, name) => extra.push_str(&format!(
+                    " xmlns:x{n}='{}' x{n}:{name}='{}'",
+                    escape(ns),
+                    escape(&value)
+                )),
+            }
+        }
+        head.extra = extra.into();
+        if head.lang.is_none() {
+            head.lang = lang.cloned();
+        }
+        match Type::parse(kind, ty.as_deref()) {
+            Some(ty) => head.ty = ty,
+            None => head.problem = head.problem.or(Some(Problem::Type)),
+        }
+        head
+    }
+}
+
+impl fmt::Debug for Stanza {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_xml())
+    }
+}
+
+impl Serialize for Stanza {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.to_xml())
+    }
+}
+
+impl<'de> Deserialize<'de> for Stanza {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let xml = String::deserialize(d)?;
+        Self::parse(xml.as_bytes()).ok_or_else(|| serde::de::Error::custom("not one stanza"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stanza(xml: &str) -> Stanza {
+        Stanza::parse(xml.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_stanza_keeps_its_content_to_the_byte() {
+        let xml = "<message from='a@b/c' to='d@e' id='1' type='chat' xml:lang='de'>\
+                   <body>h&#xe9; &lt;<![CDATA[<x>]]></body><x xmlns='y' a=\"1\"/></message>";
+        let s = stanza(xml);
+        assert_eq!(s.to_xml(), xml);
+        assert_eq!(s.text_of("body").unwrap(), "h\u{e9} <<x>");
+        let names: Vec<_> = s.head.children.iter().map(|c| (c.ns(), c.name())).collect();
+        assert_eq!(names, [("jabber:client", "body"), ("y", "x")]);
+        assert_eq!(s.child("y", "x").unwrap(), "<x xmlns='y' a=\"1\"/>");
+    }
+
+    #[test]
+    fn other_attributes_survive_with_their_namespaces() {
+        let s = stanza("<iq id='1' type='get' foo='b&apos;r' p:q='1' xmlns:p='urn:p'/>");
+        let again = stanza(&s.to_xml());
+        assert_eq!(again.head.extra, s.head.extra);
+        assert!(s.to_xml().contains("foo='b&apos;r'"));
+        assert!(s.to_xml().contains("='urn:p'"));
+    }
+
+    #[test]
+    fn children_can_be_added_and_removed() {
+        let s = stanza("<message><a xmlns='x'/>text<b xmlns='y'>1</b></message>");
+        let more = s.append("<c xmlns='z'/>");
+        assert!(more.has("z", "c") && more.has("x", "a"));
+        let less = more.without(|c, _| c.ns() == "x" || c.ns() == "z");
+        assert_eq!(less.to_xml(), "<message>text<b xmlns='y'>1</b></message>");
+        assert_eq!(less.child("y", "b").unwrap(), "<b xmlns='y'>1</b>");
+    }
+
+    #[test]
+    fn replies_exchange_the_addresses() {
+        let iq = stanza("<iq from='a@b/c' to='b' id='7' type='get'><q xmlns='q'/></iq>");
+        assert_eq!(
+            iq.reply_result(b"<q xmlns='q'/>").to_xml(),
+            "<iq from='b' to='a@b/c' id='7' type='result'><q xmlns='q'/></iq>"
+        );
+        let error = iq.reply_error(&StanzaError::forbidden());
+        assert_eq!((error.head.ty, error.has(ns::CLIENT, "error")), (Type::Error, true));
+    }
+
+    #[test]
+    fn types_are_those_of_their_kind() {
+        assert_eq!(stanza("<message type='strange'/>").head.ty, Type::Normal);
+        assert_eq!(stanza("<presence type='strange'/>").head.problem, Some(Problem::Type));
+        assert_eq!(stanza("<iq type='chat' id='1'/>").head.problem, Some(Problem::Type));
+        assert_eq!(stanza("<iq type='get' to='a@@b'/>").head.problem, Some(Problem::To));
+        assert_eq!(stanza("<iq type='get' from='@'/>").head.problem, Some(Problem::From));
+    }
+
+    #[test]
+    fn a_serialised_stanza_comes_back_the_same() {
+        let s = stanza("<message id='1'><body>x</body></message>");
+        let json = serde_json::to_string(&s).unwrap();
+        assert_eq!(serde_json::from_str::<Stanza>(&json).unwrap(), s);
+    }
+}

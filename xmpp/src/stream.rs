@@ -1,0 +1,74 @@
+//! Writing streams: the header (RFC 6120 section 4.7) and escaping.
+
+use crate::ns;
+use std::borrow::Cow;
+
+/// Escapes character data and attribute values (both quotes too).
+pub fn escape(text: &str) -> Cow<'_, str> {
+    let special = |b: u8| matches!(b, b'&' | b'<' | b'>' | b'\'' | b'"' | b'\r');
+    if !text.bytes().any(special) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\'' => out.push_str("&apos;"),
+            '"' => out.push_str("&quot;"),
+            '\r' => out.push_str("&#13;"),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Appends ` name='value'`.
+pub(crate) fn attr(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.push(b' ');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"='");
+    out.extend_from_slice(escape(value).as_bytes());
+    out.push(b'\'');
+}
+
+/// Writes the header of the server's stream to a client.
+pub fn render_header(out: &mut Vec<u8>, from: Option<&str>, to: Option<&str>, id: &str) {
+    out.extend_from_slice(b"<?xml version='1.0'?><stream:stream xmlns='");
+    out.extend_from_slice(ns::CLIENT.as_bytes());
+    out.extend_from_slice(b"' xmlns:stream='");
+    out.extend_from_slice(ns::STREAM.as_bytes());
+    out.extend_from_slice(b"' version='1.0' xml:lang='en'");
+    attr(out, "id", id);
+    if let Some(from) = from {
+        attr(out, "from", from);
+    }
+    if let Some(to) = to {
+        attr(out, "to", to);
+    }
+    out.push(b'>');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_could_end_a_value_is_escaped() {
+        assert_eq!(escape("a'b\"c<d>e&f\r"), "a&apos;b&quot;c&lt;d&gt;e&amp;f&#13;");
+        assert!(matches!(escape("plain"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn the_header_is_what_section_4_7_asks_for() {
+        let mut out = Vec::new();
+        render_header(&mut out, Some("example.com"), Some("juliet@example.com"), "++TR84Sm6A3hnt3Q065SnAbbk3Y=");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
+             xmlns:stream='http://etherx.jabber.org/streams' version='1.0' xml:lang='en' \
+             id='++TR84Sm6A3hnt3Q065SnAbbk3Y=' from='example.com' to='juliet@example.com'>"
+        );
+    }
+}
