@@ -1,0 +1,46 @@
+//! Delayed delivery (XEP-0203) and its timestamps (XEP-0082).
+
+use crate::{Element, ns};
+
+/// `CCYY-MM-DDThh:mm:ss.sssZ` for milliseconds since the epoch.
+pub fn timestamp(millis: u64) -> String {
+    let (days, ms) = (millis / 86_400_000, millis % 86_400_000);
+    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+    // the civil calendar, in eras of 400 years that begin on 1 March
+    let z = days + 719_468;
+    let era = z / 146_097;
+    let doe = z % 146_097;
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1000)
+}
+
+/// The element that says who kept the stanza, since when.
+pub fn delay(from: &str, millis: u64, why: &str) -> Element {
+    Element::new(ns::DELAY, "delay")
+        .with_attr("from", from)
+        .with_attr("stamp", timestamp(millis))
+        .with_text(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_follow_the_calendar() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_031_687_315_123, "2002-09-10T19:48:35.123Z"),
+            (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(timestamp(millis), text);
+        }
+    }
+}
