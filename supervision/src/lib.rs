@@ -1,1 +1,74 @@
-//! To be written.
+//! OTP supervision for Rust: processes that crash alone, and trees that start them again.
+//!
+//! In reading order: [`exit`] (why a process ended) · [`pid`] (addresses, links, monitors, exit
+//! signals) · [`process`] (owns its loop) · [`server`] (one message at a time) · [`spec`] and
+//! [`decide`] (what is to be restarted, pure) · [`supervisor`] and [`pool`] · [`crash`] · [`system`]
+//! and [`tree`] (what runs, seen from outside). `README.md` is the dictionary from OTP's words.
+//!
+//! Two engines, one process model: servers and supervisors are ractor actors; a [`process::Process`]
+//! is a lean task. Address, path, links, monitors, exit reasons and crash reports are the same.
+//! The crate knows no XMPP; it is the only one that starts tasks (law 1) and that names ractor.
+//!
+//! ```
+//! use supervision::{ChildSpec, Cx, Exit, InitError, Next, Server, SupervisorSpec, System};
+//!
+//! struct Counter(u64);
+//! enum Ask { Add(u64), Read(supervision::Reply<u64>) }
+//!
+//! impl Server for Counter {
+//!     type Args = u64;
+//!     type Msg = Ask;
+//!     const NAME: &'static str = "counter";
+//!     async fn init(start: u64, cx: &mut Cx<Ask>) -> Result<Self, InitError> {
+//!         cx.register("counter");
+//!         Ok(Self(start))
+//!     }
+//!     async fn handle(&mut self, msg: Ask, _: &mut Cx<Ask>) -> Next {
+//!         match msg {
+//!             Ask::Add(n) => self.0 += n,
+//!             Ask::Read(reply) => reply.send(self.0),
+//!         }
+//!         Next::Continue
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let system = System::new("demo");
+//! let root = SupervisorSpec::one_for_one().child(ChildSpec::server::<Counter>("counter", || 40));
+//! let root = system.start(root).await.unwrap();
+//! let counter = system.lookup::<Ask>("counter").unwrap();
+//! counter.cast(Ask::Add(2)).unwrap();
+//! let deadline = std::time::Duration::from_secs(1);
+//! assert_eq!(counter.call(Ask::Read, deadline).await, Ok(42));
+//! root.stop().await;
+//! assert_eq!(system.alive(), 0);
+//! # });
+//! ```
+
+pub mod crash;
+pub mod decide;
+pub mod exit;
+pub mod inbox;
+pub mod pid;
+pub mod pool;
+pub mod process;
+pub mod server;
+pub mod spec;
+pub mod supervisor;
+pub mod system;
+pub mod tree;
+
+pub use crash::{CrashLog, CrashReport, Recorded};
+pub use exit::Exit;
+pub use inbox::{CallError, CastError, Ref, Reply};
+pub use pid::{Monitor, Pid};
+pub use pool::{Pool, PoolRef, PoolSpec};
+pub use process::{Cx, Event, InitError, Process};
+pub use server::{Next, Server};
+pub use spec::{
+    AutoShutdown, ChildSpec, Intensity, Kind, Restart, Shutdown, StartError, Started, Strategy,
+    SupervisorSpec,
+};
+pub use supervisor::{ChildError, ChildInfo, ChildState, Counts, SupervisorRef};
+pub use system::System;
+pub use tree::{ProcessInfo, TreeNode};

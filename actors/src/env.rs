@@ -1,0 +1,278 @@
+//! What everything on a node shares: hosts, stores, the table, hooks, settings, metrics.
+//!
+//! Read-mostly and called in the caller's process; it owns no task and no rule.
+
+use crate::{
+    hooks::HookTable,
+    metrics::Metrics,
+    resource::QueueLimits,
+    routing::{manager::Managers, table::Table},
+    throttle::Throttle,
+};
+use arc_swap::{ArcSwap, Guard};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use cluster::{NodeId, SessionRegistry};
+use ring::rand::{SecureRandom, SystemRandom};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use storage::Stores;
+use xmpp::{framer::Limits, jid::Jid};
+
+/// The hosts this node serves (RFC 6120 section 1.3: one server, several domains).
+#[derive(Debug, Default)]
+pub struct Hosts(Vec<Arc<str>>);
+
+impl Hosts {
+    /// The hosts, the default one first. Names must be prepared domainparts.
+    pub fn new(names: impl IntoIterator<Item = Arc<str>>) -> Self {
+        Self(names.into_iter().collect())
+    }
+
+    /// The host of an address, if it is one of ours.
+    pub fn find(&self, jid: &Jid) -> Option<Arc<str>> {
+        self.0.iter().find(|h| &***h == jid.domain()).cloned()
+    }
+
+    /// The host of that name.
+    pub fn named(&self, name: &str) -> Option<Arc<str>> {
+        self.0.iter().find(|h| &***h == name).cloned()
+    }
+
+    /// The only host, when there is just one.
+    pub fn only(&self) -> Option<Arc<str>> {
+        match self.0.as_slice() {
+            [host] => Some(Arc::clone(host)),
+            _ => None,
+        }
+    }
+
+    /// The first host: whose name goes into errors for clients that did not say which.
+    pub fn default(&self) -> Option<Arc<str>> {
+        self.0.first().cloned()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.0.iter()
+    }
+}
+
+/// What sessions go by; replaced as a whole when the configuration is reloaded.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Largest stanza of an authenticated client, in bytes.
+    pub max_stanza: usize,
+    /// Largest stanza before authentication, in bytes.
+    pub max_stanza_unauthenticated: usize,
+    /// Deepest nesting of elements.
+    pub max_depth: usize,
+    /// From accept to a bound resource.
+    pub negotiation_timeout: Duration,
+    /// Authentication attempts on one stream (RFC 6120 section 6.4.4: 2 to 5).
+    pub max_sasl_failures: u8,
+    /// Resources a user may have bound.
+    pub max_resources: usize,
+    /// Longest XEP-0198 resume window; zero: resumption is not offered.
+    pub resume_window: Duration,
+    /// A silent client is pinged after this (XEP-0199); what XEP-0478 announces.
+    pub idle: Duration,
+    /// SASL PLAIN is offered under TLS.
+    pub plain: bool,
+    /// Queue limits of a resource.
+    pub queues: QueueLimits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_stanza: 256 << 10,
+            max_stanza_unauthenticated: 10_000,
+            max_depth: 64,
+            negotiation_timeout: Duration::from_secs(30),
+            max_sasl_failures: 3,
+            max_resources: 16,
+            resume_window: Duration::from_secs(300),
+            idle: Duration::from_secs(300),
+            plain: true,
+            queues: QueueLimits::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// The framer's limits before and after authentication.
+    pub fn framer_limits(&self, authenticated: bool) -> Limits {
+        let max_stanza =
+            if authenticated { self.max_stanza } else { self.max_stanza_unauthenticated };
+        Limits { max_stanza, max_depth: self.max_depth, ..Limits::default() }
+    }
+
+    /// The idle time that XEP-0478 announces, in seconds.
+    pub fn idle_seconds(&self) -> u64 {
+        self.idle.as_secs()
+    }
+}
+
+/// Where the wall clock comes from: the system, or a test.
+#[derive(Debug, Default)]
+pub struct Clock {
+    #[cfg_attr(not(test), expect(dead_code, reason = "set by tests through `Clock::fixed`"))]
+    fixed: Option<AtomicU64>,
+}
+
+impl Clock {
+    /// Milliseconds since the epoch.
+    pub fn millis(&self) -> u64 {
+        match &self.fixed {
+            Some(at) => at.load(Ordering::Relaxed),
+            None => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// A clock that stands until it is told to go on.
+    pub fn fixed(millis: u64) -> Self {
+        Self { fixed: Some(AtomicU64::new(millis)) }
+    }
+
+    /// Moves a fixed clock.
+    pub fn advance(&self, by: Duration) {
+        if let Some(at) = &self.fixed {
+            at.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+}
+
+/// The shared parts of a node.
+#[derive(Debug)]
+pub struct Env {
+    /// The node's name.
+    pub node: NodeId,
+    /// When it started, in milliseconds of the epoch.
+    pub incarnation: u64,
+    /// The hosts it serves.
+    pub hosts: Hosts,
+    /// Where data is kept.
+    pub stores: Stores,
+    /// Who is bound on this node.
+    pub table: Table,
+    /// Who is where in the cluster.
+    pub registry: Arc<dyn SessionRegistry>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Failed logins by account and address.
+    pub throttle: Throttle,
+    /// The wall clock.
+    pub clock: Clock,
+    /// For what must look random and be the same every time (salts of unknown users).
+    pub secret: [u8; 32],
+    settings: ArcSwap<Settings>,
+    hooks: ArcSwap<HookTable>,
+    managers: OnceLock<Managers>,
+    sessions: AtomicU64,
+    random: SystemRandom,
+}
+
+/// What an [`Env`] is made of.
+#[derive(Debug)]
+pub struct EnvParts {
+    /// The node's name.
+    pub node: NodeId,
+    /// The hosts it serves.
+    pub hosts: Hosts,
+    /// Where data is kept.
+    pub stores: Stores,
+    /// Who is where.
+    pub registry: Arc<dyn SessionRegistry>,
+    /// What modules registered.
+    pub hooks: HookTable,
+    /// What sessions go by.
+    pub settings: Settings,
+    /// Login throttle.
+    pub throttle: Throttle,
+    /// The wall clock.
+    pub clock: Clock,
+    /// The server secret.
+    pub secret: [u8; 32],
+}
+
+impl Env {
+    /// Puts the parts together.
+    pub fn new(parts: EnvParts) -> Arc<Self> {
+        Arc::new(Self {
+            node: parts.node,
+            incarnation: parts.clock.millis(),
+            hosts: parts.hosts,
+            stores: parts.stores,
+            table: Table::default(),
+            registry: parts.registry,
+            metrics: Metrics::default(),
+            throttle: parts.throttle,
+            clock: parts.clock,
+            secret: parts.secret,
+            settings: ArcSwap::from_pointee(parts.settings),
+            hooks: ArcSwap::from_pointee(parts.hooks),
+            managers: OnceLock::new(),
+            sessions: AtomicU64::new(1),
+            random: SystemRandom::new(),
+        })
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
+    }
+
+    /// Replaces the settings.
+    pub fn set_settings(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// The hooks in force.
+    pub fn hooks(&self) -> Arc<HookTable> {
+        self.hooks.load_full()
+    }
+
+    /// Replaces the hooks (a module was switched on or off).
+    pub fn set_hooks(&self, hooks: HookTable) {
+        self.hooks.store(Arc::new(hooks));
+    }
+
+    /// The session managers; `None` before they have started.
+    pub fn managers(&self) -> Option<&Managers> {
+        self.managers.get()
+    }
+
+    /// Makes the session managers known, once.
+    pub fn set_managers(&self, managers: Managers) {
+        let _ = self.managers.set(managers);
+    }
+
+    /// A session number never used before on this node.
+    pub fn next_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// 128 random bits as text: stream ids, resources, resume tokens (RFC 6120 section 4.7.3
+    /// demands that a stream id cannot be guessed).
+    pub fn token(&self) -> String {
+        let mut bytes = [0_u8; 16];
+        if self.random.fill(&mut bytes).is_err() {
+            // the system has no randomness: nothing secure can be done, and nothing unsafe is
+            tracing::error!("the system's random generator failed");
+            bytes[..8].copy_from_slice(&self.next_session().to_be_bytes());
+        }
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// A stream id.
+    pub fn stream_id(&self) -> String {
+        self.token()
+    }
+}

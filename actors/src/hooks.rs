@@ -1,0 +1,167 @@
+//! The hook points, in the order of a stanza's life, and the table that runs them.
+//!
+//! A handler is a method of a module; it gets what it may look at and returns what it decided or
+//! pushes effects. Sync points run in the turn of a session; async points run in a job of whoever
+//! caused them. Registration is in [`crate::registrar`]. Adding a point needs a reason in
+//! ARCHITECTURE.md: they are few on purpose.
+
+use crate::{
+    env::Env,
+    registrar::{Answer, Iqs},
+    resource::Resource,
+    session::{SessionCx, effects::BoxFuture},
+};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
+use xmpp::{
+    error::StanzaError,
+    jid::{BareJid, Jid},
+    stanza::Stanza,
+};
+
+/// Whether the next handler, and then the default, is to see the stanza.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// It ends here; whoever stopped has pushed what is to be done instead.
+    Stop,
+}
+
+/// When a handler runs among those of its point; ties by module name. Handlers of equal order must
+/// not depend on each other's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Order {
+    /// Before all others: sees everything.
+    First,
+    /// May refuse it on behalf of the user (e.g. blocking).
+    Privacy,
+    /// The usual place.
+    Main,
+    /// After the others: sees what really happens (e.g. archiving).
+    Last,
+}
+
+/// What became of a message for a user of whom no resource takes it.
+#[derive(Debug)]
+pub enum Offline {
+    /// Not for me: ask the next module.
+    Pass(Stanza),
+    /// Stored, pushed or dropped for a good reason: done.
+    Taken,
+    /// Tell the sender.
+    Bounce(Stanza, StanzaError),
+}
+
+/// The stage of negotiation that features are offered for (RFC 6120 section 4.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Not authenticated yet. `secure`: under TLS, or TLS is not required.
+    Unauthenticated {
+        /// Whether credentials may be sent on this stream.
+        secure: bool,
+    },
+    /// Authenticated, before resource binding.
+    Authenticated,
+}
+
+type Hook<F> = Vec<Row<F>>;
+
+/// Answers an IQ of a client that has not authenticated: the host, the client's address, the IQ.
+pub type Registration =
+    dyn Fn(&Arc<Env>, &Arc<str>, IpAddr, &Stanza) -> BoxFuture<Answer> + Send + Sync;
+
+/// One registered handler.
+pub struct Row<F: ?Sized> {
+    /// The module it belongs to.
+    pub module: &'static str,
+    /// Its place.
+    pub order: Order,
+    /// The handler.
+    pub run: Arc<F>,
+}
+
+macro_rules! points {
+    ($($(#[doc = $doc:literal])+ $name:ident: $f:ty,)+) => {
+        /// All handlers, by point. Built once from the configured modules.
+        #[derive(Default)]
+        pub struct HookTable {
+            $($(#[doc = $doc])+ pub $name: Hook<$f>,)+
+            /// IQ handlers by payload.
+            pub iqs: Iqs,
+            /// In-band registration, if a module offers it (XEP-0077): the only request that is
+            /// answered before authentication.
+            pub registration: Option<(&'static str, Arc<Registration>)>,
+            /// disco#info features of the server (XEP-0030 section 3.1).
+            pub server_features: Vec<(&'static str, &'static str)>,
+            /// disco#info features of an account.
+            pub account_features: Vec<(&'static str, &'static str)>,
+        }
+
+        impl HookTable {
+            /// Puts the rows into their order.
+            pub(crate) fn sort(&mut self) {
+                $(self.$name.sort_by_key(|r| (r.order, r.module));)+
+            }
+
+            /// Removes everything a module registered (law 8).
+            pub fn unregister(&mut self, module: &str) {
+                $(self.$name.retain(|r| r.module != module);)+
+                self.iqs.unregister(module);
+                self.registration = self.registration.take().filter(|r| r.0 != module);
+                self.server_features.retain(|f| f.0 != module);
+                self.account_features.retain(|f| f.0 != module);
+            }
+
+            /// The points with the modules on them in order, for the shell and the docs.
+            pub fn describe(&self) -> BTreeMap<&'static str, Vec<(&'static str, Order)>> {
+                BTreeMap::from([$(
+                    (stringify!($name), self.$name.iter().map(|r| (r.module, r.order)).collect()),
+                )+])
+            }
+
+            /// Each point's name and what it is for.
+            pub const DOCS: &'static [(&'static str, &'static str)] =
+                &[$((stringify!($name), concat!($($doc, "\n"),+)),)+];
+        }
+    };
+}
+
+points! {
+    /// Stream features: append XML to what is offered.
+    features: dyn Fn(&Env, Stage, &mut Vec<u8>) + Send + Sync,
+    /// A resource was bound or resumed by a fresh process: load per-session data.
+    bound: dyn Fn(&mut SessionCx<'_>) + Send + Sync,
+    /// A stanza of the client, its `from` stamped, before it is routed or answered.
+    inbound: dyn Fn(&mut SessionCx<'_>, &Stanza) -> Flow + Send + Sync,
+    /// The resource is about to become visible (initial presence, or its priority is negative no
+    /// more); jobs pushed here finish first.
+    available: dyn Fn(&mut SessionCx<'_>, i8) + Send + Sync,
+    /// The same, after it became visible: for what arrived in between.
+    visible: dyn Fn(&mut SessionCx<'_>, i8) + Send + Sync,
+    /// A presence of type subscribe, subscribed, unsubscribe or unsubscribed that the client sends.
+    subscription_out: dyn Fn(&mut SessionCx<'_>, &Stanza) -> Flow + Send + Sync,
+    /// The same arriving for a local user, in a job of the sender.
+    subscription_in: dyn Fn(&Arc<Env>, &BareJid, &Stanza) -> BoxFuture<Flow> + Send + Sync,
+    /// May `from` learn the presence of this local user? Asked for probes (RFC 6121 section 4.3).
+    may_see: dyn Fn(&Arc<Env>, &BareJid, &Jid) -> BoxFuture<Flow> + Send + Sync,
+    /// A message for a local user of whom no resource takes it (XEP-0160).
+    offline: dyn Fn(&Arc<Env>, &BareJid, Stanza) -> BoxFuture<Offline> + Send + Sync,
+    /// A stanza on its way to this client.
+    outbound: dyn Fn(&mut SessionCx<'_>, &Stanza) -> Flow + Send + Sync,
+    /// Another session of the user changed this module's data.
+    notice: dyn Fn(&mut SessionCx<'_>) + Send + Sync,
+    /// A timer of the module went off.
+    timer: dyn Fn(&mut SessionCx<'_>) + Send + Sync,
+    /// An answer to an IQ that the module sent to the client.
+    answer: dyn Fn(&mut SessionCx<'_>, &Stanza) + Send + Sync,
+    /// The client went unavailable or its session ended; in a job of its own.
+    unavailable: dyn Fn(&Arc<Env>, &Arc<Resource>, Option<&Stanza>) -> BoxFuture<()> + Send + Sync,
+    /// An account was removed: drop what is cached of it.
+    removed: dyn Fn(&Arc<Env>, &BareJid) -> BoxFuture<()> + Send + Sync,
+}
+
+impl fmt::Debug for HookTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.describe()).finish()
+    }
+}

@@ -1,0 +1,127 @@
+//! Counters of a node, without a library: the exposition is the node's business.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use xmpp::stanza::Kind;
+
+/// One monotonic counter.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The result of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// Authenticated.
+    Ok,
+    /// Wrong user or password.
+    Refused,
+    /// Too many failures before.
+    Throttled,
+    /// A store did not answer, or the exchange was malformed or aborted.
+    Failed,
+}
+
+/// The counters.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    stanzas_in: [Counter; 3],
+    stanzas_out: [Counter; 3],
+    logins: [Counter; 4],
+    connections: Counter,
+    disconnections: Counter,
+    bounced: Counter,
+    queue_full: Counter,
+    resumed: Counter,
+    offline_stored: Counter,
+}
+
+fn index(kind: Kind) -> usize {
+    match kind {
+        Kind::Message => 0,
+        Kind::Presence => 1,
+        Kind::Iq => 2,
+    }
+}
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident),+) => {
+        $($(#[doc = $doc])+ pub fn $name(&self) { self.$name.add(); })+
+    };
+}
+
+impl Metrics {
+    /// A stanza came from a client.
+    pub fn stanza_in(&self, kind: Kind) {
+        if let Some(c) = self.stanzas_in.get(index(kind)) {
+            c.add();
+        }
+    }
+
+    /// A stanza was written to a client.
+    pub fn stanza_out(&self, kind: Kind) {
+        if let Some(c) = self.stanzas_out.get(index(kind)) {
+            c.add();
+        }
+    }
+
+    /// A login ended.
+    pub fn login(&self, result: Login) {
+        if let Some(c) = self.logins.get(result as usize) {
+            c.add();
+        }
+    }
+
+    counters! {
+        /// A connection was accepted.
+        connections,
+        /// A connection is gone.
+        disconnections,
+        /// An error went back to a sender.
+        bounced,
+        /// A delivery was refused because a queue was full.
+        queue_full,
+        /// A session was resumed (XEP-0198).
+        resumed,
+        /// A message was stored for later.
+        offline_stored
+    }
+
+    /// Every counter as (name, help, labels, value) in the form of Prometheus.
+    pub fn rows(&self) -> Vec<(&'static str, &'static str, String, u64)> {
+        const KINDS: [&str; 3] = ["message", "presence", "iq"];
+        const LOGINS: [&str; 4] = ["ok", "refused", "throttled", "failed"];
+        let mut rows = Vec::new();
+        for (kind, (i, o)) in KINDS.iter().zip(self.stanzas_in.iter().zip(&self.stanzas_out)) {
+            let label = |d: &str| format!("direction=\"{d}\",kind=\"{kind}\"");
+            let help = "Stanzas from and to clients.";
+            rows.push(("mangrove_stanzas_total", help, label("in"), i.get()));
+            rows.push(("mangrove_stanzas_total", help, label("out"), o.get()));
+        }
+        for (result, c) in LOGINS.iter().zip(&self.logins) {
+            let label = format!("result=\"{result}\"");
+            rows.push(("mangrove_logins_total", "Logins by result.", label, c.get()));
+        }
+        let plain = [
+            ("mangrove_connections_total", "Connections accepted.", &self.connections),
+            ("mangrove_disconnections_total", "Connections gone.", &self.disconnections),
+            ("mangrove_bounced_total", "Errors sent back to senders.", &self.bounced),
+            ("mangrove_queue_full_total", "Deliveries refused: queue full.", &self.queue_full),
+            ("mangrove_resumed_total", "Sessions resumed.", &self.resumed),
+            ("mangrove_offline_stored_total", "Messages kept for later.", &self.offline_stored),
+        ];
+        rows.extend(plain.map(|(name, help, c)| (name, help, String::new(), c.get())));
+        rows.sort_by_key(|r| r.0);
+        rows
+    }
+}

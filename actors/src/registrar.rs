@@ -1,0 +1,345 @@
+//! How a behaviour joins the server: [`Module`], and the [`Registrar`] that owns what it registers.
+//!
+//! `docs/modules.md` shows how to write one, from `modules/ping.rs`.
+
+use crate::{
+    env::Env,
+    hooks::{Flow, HookTable, Offline, Order, Registration, Row, Stage},
+    resource::Resource,
+    session::{SessionCx, effects::BoxFuture},
+};
+use config::{Section, Sections};
+use std::{collections::HashMap, fmt, future::Future, net::IpAddr, sync::Arc};
+use supervision::ChildSpec;
+use xmpp::{
+    Element,
+    error::StanzaError,
+    jid::{BareJid, Jid},
+    payload::Payload,
+    stanza::{Stanza, Type},
+};
+
+/// A XEP and the version of it that a module implements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Xep(pub u16, pub &'static str);
+
+/// A behaviour: one file in `modules/`, or outside this crate.
+pub trait Module: Sized + Send + Sync + 'static {
+    /// Its name: the section `[modules.NAME]` of the configuration.
+    const NAME: &'static str;
+    /// What it implements.
+    const XEPS: &'static [Xep];
+    /// Its options.
+    type Config: Section;
+
+    /// Makes the module of its options.
+    fn new(config: Self::Config) -> Self;
+
+    /// Registers everything it does. What is registered here is undone when it is unloaded.
+    fn register(on: &mut Registrar<'_, Self>);
+
+    /// Supervised processes of its own, started before the listeners and stopped after them.
+    fn children(self: &Arc<Self>, _env: &Arc<Env>) -> Vec<ChildSpec> {
+        Vec::new()
+    }
+}
+
+/// To whom an IQ is addressed, of those the server answers for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The server itself (a host).
+    Server(Arc<str>),
+    /// A local account (RFC 6121 section 8.5.2.1.3).
+    Account(BareJid),
+}
+
+/// The answer to an IQ request.
+pub enum Answer {
+    /// A result with this XML as its payload; empty for none.
+    Result(Vec<u8>),
+    /// An error.
+    Error(StanzaError),
+    /// Known later: a store is asked.
+    Later(BoxFuture<Answer>),
+}
+
+impl Answer {
+    /// An empty result.
+    pub fn empty() -> Self {
+        Self::Result(Vec::new())
+    }
+
+    /// The answer of a future.
+    pub fn later(future: impl Future<Output = Answer> + Send + 'static) -> Self {
+        Self::Later(Box::pin(future))
+    }
+}
+
+impl<E: Into<StanzaError>> From<Result<Vec<u8>, E>> for Answer {
+    fn from(result: Result<Vec<u8>, E>) -> Self {
+        match result {
+            Ok(xml) => Self::Result(xml),
+            Err(e) => Self::Error(e.into()),
+        }
+    }
+}
+
+impl From<StanzaError> for Answer {
+    fn from(e: StanzaError) -> Self {
+        Self::Error(e)
+    }
+}
+
+/// What an IQ handler gets to see.
+#[derive(Debug)]
+pub struct IqCx<'a, 's> {
+    /// The session that asks. Everything of the node is in `session.env`.
+    pub session: &'a mut SessionCx<'s>,
+    /// Whom it asks.
+    pub target: &'a Target,
+    /// The whole stanza.
+    pub iq: &'a Stanza,
+}
+
+impl IqCx<'_, '_> {
+    /// The account asked for, if it is the asking user's own; `forbidden` otherwise.
+    ///
+    /// # Errors
+    /// `forbidden` (RFC 6120 section 8.3.3.4) for somebody else's account.
+    pub fn own_account(&self) -> Result<BareJid, StanzaError> {
+        match self.target {
+            Target::Account(user) if user == self.session.user() => Ok(user.clone()),
+            _ => Err(StanzaError::forbidden()),
+        }
+    }
+}
+
+type IqFn = dyn Fn(&mut IqCx<'_, '_>, &Element) -> Answer + Send + Sync;
+
+struct IqRow {
+    module: &'static str,
+    run: Arc<IqFn>,
+}
+
+/// IQ handlers by (type, namespace, element name).
+#[derive(Default)]
+pub struct Iqs {
+    rows: HashMap<(Type, &'static str, &'static str), IqRow>,
+}
+
+impl Iqs {
+    /// The handler for a payload.
+    pub fn find(&self, ty: Type, ns: &str, name: &str) -> Option<Arc<IqFn>> {
+        self.rows.get(&(ty, ns, name) as &(Type, &str, &str)).map(|r| Arc::clone(&r.run))
+    }
+
+    /// Whether the payload is known with either type: decides between `feature-not-implemented`
+    /// and `service-unavailable`.
+    pub fn knows(&self, ns: &str, name: &str) -> bool {
+        [Type::Get, Type::Set].into_iter().any(|t| self.find(t, ns, name).is_some())
+    }
+
+    pub(crate) fn unregister(&mut self, module: &str) {
+        self.rows.retain(|_, r| r.module != module);
+    }
+}
+
+impl fmt::Debug for Iqs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.rows.iter().map(|(k, r)| (k, r.module))).finish()
+    }
+}
+
+/// The one object through which a module registers what it does.
+#[derive(Debug)]
+pub struct Registrar<'a, M> {
+    module: Arc<M>,
+    table: &'a mut HookTable,
+    conflicts: &'a mut Vec<String>,
+}
+
+macro_rules! point {
+    ($(#[doc = $doc:literal])+ $name:ident, ($($a:ident: $t:ty),*) $(-> $r:ty)?) => {
+        $(#[doc = $doc])+
+        pub fn $name(&mut self, order: Order, f: fn(&M, $($t),*) $(-> $r)?) -> &mut Self {
+            let m = Arc::clone(&self.module);
+            let run = Arc::new(move |$($a: $t),*| f(&m, $($a),*));
+            self.table.$name.push(Row { module: M::NAME, order, run });
+            self
+        }
+    };
+}
+
+impl<M: Module> Registrar<'_, M> {
+    /// Answers IQs of type get whose payload is `P`, a namespace and element that no other module
+    /// may claim. A payload that cannot be parsed is answered with `bad-request` by itself.
+    pub fn iq_get<P: Payload>(
+        &mut self,
+        f: fn(&M, &mut IqCx<'_, '_>, P) -> Answer,
+    ) -> &mut Self {
+        self.iq(Type::Get, f)
+    }
+
+    /// The same for type set.
+    pub fn iq_set<P: Payload>(
+        &mut self,
+        f: fn(&M, &mut IqCx<'_, '_>, P) -> Answer,
+    ) -> &mut Self {
+        self.iq(Type::Set, f)
+    }
+
+    fn iq<P: Payload>(
+        &mut self,
+        ty: Type,
+        f: fn(&M, &mut IqCx<'_, '_>, P) -> Answer,
+    ) -> &mut Self {
+        let m = Arc::clone(&self.module);
+        let run = Arc::new(move |cx: &mut IqCx<'_, '_>, element: &Element| {
+            match P::from_element(element) {
+                Ok(payload) => f(&m, cx, payload),
+                Err(e) => Answer::Error(StanzaError::bad_request().with_text(&e.to_string())),
+            }
+        });
+        let row = IqRow { module: M::NAME, run };
+        if let Some(other) = self.table.iqs.rows.insert((ty, P::NS, P::NAME), row) {
+            let who = (M::NAME, other.module, P::NAME, P::NS);
+            self.conflicts.push(format!(
+                "modules {} and {} both answer <{} xmlns='{}'/>: unload one of them",
+                who.0, who.1, who.2, who.3
+            ));
+        }
+        self
+    }
+
+    /// A feature of the server and of accounts in service discovery.
+    pub fn feature(&mut self, ns: &'static str) -> &mut Self {
+        self.server_feature(ns).account_feature(ns)
+    }
+
+    /// A feature of the server.
+    pub fn server_feature(&mut self, ns: &'static str) -> &mut Self {
+        self.table.server_features.push((M::NAME, ns));
+        self
+    }
+
+    /// A feature of accounts.
+    pub fn account_feature(&mut self, ns: &'static str) -> &mut Self {
+        self.table.account_features.push((M::NAME, ns));
+        self
+    }
+
+    /// Offers registration before authentication. One module only.
+    pub fn registration(
+        &mut self,
+        f: fn(&M, &Arc<Env>, &Arc<str>, IpAddr, &Stanza) -> BoxFuture<Answer>,
+    ) -> &mut Self {
+        let m = Arc::clone(&self.module);
+        let run: Arc<Registration> =
+            Arc::new(move |env: &_, host: &_, peer, iq: &_| f(&m, env, host, peer, iq));
+        if let Some((other, _)) = self.table.registration.replace((M::NAME, run)) {
+            self.conflicts.push(format!("modules {} and {other} both offer registration", M::NAME));
+        }
+        self
+    }
+
+    point! { /// See [`HookTable::features`].
+    features, (env: &Env, stage: Stage, out: &mut Vec<u8>) }
+    point! { /// See [`HookTable::bound`].
+    bound, (cx: &mut SessionCx<'_>) }
+    point! { /// See [`HookTable::inbound`].
+    inbound, (cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow }
+    point! { /// See [`HookTable::available`].
+    available, (cx: &mut SessionCx<'_>, priority: i8) }
+    point! { /// See [`HookTable::visible`].
+    visible, (cx: &mut SessionCx<'_>, priority: i8) }
+    point! { /// See [`HookTable::subscription_out`].
+    subscription_out, (cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow }
+    point! { /// See [`HookTable::subscription_in`].
+    subscription_in, (env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow> }
+    point! { /// See [`HookTable::may_see`].
+    may_see, (env: &Arc<Env>, user: &BareJid, from: &Jid) -> BoxFuture<Flow> }
+    point! { /// See [`HookTable::offline`].
+    offline, (env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline> }
+    point! { /// See [`HookTable::outbound`].
+    outbound, (cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow }
+    point! { /// See [`HookTable::notice`].
+    notice, (cx: &mut SessionCx<'_>) }
+    point! { /// See [`HookTable::timer`].
+    timer, (cx: &mut SessionCx<'_>) }
+    point! { /// See [`HookTable::answer`].
+    answer, (cx: &mut SessionCx<'_>, iq: &Stanza) }
+    point! { /// See [`HookTable::unavailable`].
+    unavailable, (env: &Arc<Env>, resource: &Arc<Resource>, presence: Option<&Stanza>) -> BoxFuture<()> }
+    point! { /// See [`HookTable::removed`].
+    removed, (env: &Arc<Env>, user: &BareJid) -> BoxFuture<()> }
+}
+
+type Children = Box<dyn Fn(&Arc<Env>) -> Vec<ChildSpec> + Send + Sync>;
+
+/// A set of modules, configured and registered.
+#[derive(Default)]
+pub struct Modules {
+    table: HookTable,
+    children: Vec<(&'static str, Children)>,
+    xeps: Vec<(&'static str, &'static [Xep])>,
+    conflicts: Vec<String>,
+}
+
+impl fmt::Debug for Modules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Modules").field("xeps", &self.xeps).finish_non_exhaustive()
+    }
+}
+
+impl Modules {
+    /// Adds module `M` with its section of `[modules]`; a section `enabled = false` leaves it out.
+    pub fn add<M: Module>(&mut self, sections: &mut Sections) -> &mut Self {
+        if let Some(config) = sections.take::<M::Config>(M::NAME) {
+            self.add_with::<M>(config);
+        }
+        self
+    }
+
+    /// Adds module `M` with options made in code.
+    pub fn add_with<M: Module>(&mut self, config: M::Config) -> &mut Self {
+        let module = Arc::new(M::new(config));
+        let (table, conflicts) = (&mut self.table, &mut self.conflicts);
+        M::register(&mut Registrar { module: Arc::clone(&module), table, conflicts });
+        self.children.push((M::NAME, Box::new(move |env| module.children(env))));
+        self.xeps.push((M::NAME, M::XEPS));
+        self
+    }
+
+    /// The hook table, and what starts the modules' processes.
+    ///
+    /// # Errors
+    /// A line for each payload that two modules claim.
+    pub fn build(mut self) -> Result<(HookTable, ModuleChildren), Vec<String>> {
+        if !self.conflicts.is_empty() {
+            return Err(self.conflicts);
+        }
+        self.table.sort();
+        Ok((self.table, ModuleChildren(self.children)))
+    }
+
+    /// Which module implements which XEPs.
+    pub fn xeps(&self) -> &[(&'static str, &'static [Xep])] {
+        &self.xeps
+    }
+}
+
+/// The processes that modules own.
+pub struct ModuleChildren(Vec<(&'static str, Children)>);
+
+impl ModuleChildren {
+    /// The child specifications, by module.
+    pub fn specs(&self, env: &Arc<Env>) -> Vec<ChildSpec> {
+        self.0.iter().flat_map(|(_, f)| f(env)).collect()
+    }
+}
+
+impl fmt::Debug for ModuleChildren {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|c| c.0)).finish()
+    }
+}

@@ -1,0 +1,493 @@
+//! What outlives a connection: a bound resource with its queue, its presence and its XEP-0198 state.
+//!
+//! A connection process *attaches* to a [`Resource`]; when the process ends or crashes the resource
+//! stays in the table until it is ended or resumed, so nothing that was accepted for the client is
+//! lost with the process (law 11). The code here is small on purpose and does not panic.
+//! It holds no protocol: what to do with a queue whose window ended is decided in `routing::end`.
+
+use crate::session::Bound;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::sync::{Notify, futures::Notified};
+use xmpp::{
+    jid::{BareJid, FullJid, Jid},
+    stanza::{Kind, Stanza},
+};
+
+/// Limits of one resource's queues.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueLimits {
+    /// Stanzas waiting for the connection. At the limit a delivery is refused: a message then goes
+    /// to offline storage, an IQ is answered with `resource-constraint`, presence is dropped.
+    pub queued: usize,
+    /// Bytes waiting for the connection, the same.
+    pub queued_bytes: usize,
+    /// Stanzas sent and not acknowledged (XEP-0198). At the limit the session is ended with
+    /// `policy-violation` and the messages go to offline storage.
+    pub unacked: usize,
+    /// Entities that got directed presence (RFC 6121 section 4.6); beyond it the oldest is forgotten.
+    pub directed: usize,
+}
+
+impl Default for QueueLimits {
+    fn default() -> Self {
+        Self { queued: 1_000, queued_bytes: 2 << 20, unacked: 1_000, directed: 500 }
+    }
+}
+
+/// XEP-0198 counters and the stanzas the client has not acknowledged.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StreamManagement {
+    /// The `previd` of a resume; `None`: acknowledgements only.
+    pub token: Option<String>,
+    /// How long after a lost connection the session can be resumed.
+    pub window: Duration,
+    /// Stanzas handled from the client, modulo 2^32.
+    pub handled: u32,
+    /// What the client has acknowledged, modulo 2^32.
+    pub acked: u32,
+    /// Sent after `acked`, oldest first.
+    pub unacked: VecDeque<Stanza>,
+    /// An `<r/>` of ours is not answered yet.
+    pub requested: bool,
+}
+
+/// Why a delivery was refused; the stanza comes back to whoever routes it.
+#[derive(Debug)]
+pub enum Refused {
+    /// The queue is at its limit.
+    Full(Stanza),
+    /// The session has ended in the meantime.
+    Ended(Stanza),
+}
+
+/// What waits for the connection.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A stanza for the client.
+    Stanza(Stanza),
+    /// Another session of the user changed something: the module of that name is told.
+    Notice(&'static str),
+}
+
+/// Who serves the resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The connection that attached with this epoch.
+    Attached(u64),
+    /// Nobody: the connection was lost and the resume window runs.
+    Detached,
+    /// Ended; nothing is accepted any more.
+    Ended,
+}
+
+#[derive(Debug)]
+struct State {
+    owner: Owner,
+    epoch: u64,
+    queue: VecDeque<Item>,
+    queued_bytes: usize,
+    /// The head of `queue` is being worked on: if the process crashes now, this is the poison.
+    in_hand: bool,
+    /// The client's stanza that is being handled (XEP-0198 sessions only).
+    working: Option<Stanza>,
+    presence: Option<Stanza>,
+    priority: Option<i8>,
+    directed: VecDeque<Jid>,
+    marks: Vec<&'static str>,
+    sm: Option<StreamManagement>,
+    parked: Option<Box<Bound>>,
+}
+
+/// A bound resource.
+#[derive(Debug)]
+pub struct Resource {
+    jid: FullJid,
+    user: BareJid,
+    id: u64,
+    limits: QueueLimits,
+    wake: Notify,
+    state: Mutex<State>,
+}
+
+/// The verdict on one queued stanza, given by the session's outbound hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was written to the client: keep it until acknowledged.
+    Sent,
+    /// It is not for the client: forget it.
+    Dropped,
+}
+
+/// What is left of a session that ended.
+#[derive(Debug, Default)]
+pub struct Remains {
+    /// Not acknowledged or never sent, oldest first.
+    pub undelivered: Vec<Stanza>,
+    /// The presence contacts still see.
+    pub presence: Option<Stanza>,
+    /// Who got directed presence.
+    pub directed: Vec<Jid>,
+}
+
+/// The serialised form of a resource: what moves with a frozen session.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FrozenResource {
+    jid: FullJid,
+    queue: Vec<Stanza>,
+    presence: Option<Stanza>,
+    priority: Option<i8>,
+    directed: VecDeque<Jid>,
+    marks: Vec<String>,
+    sm: Option<StreamManagement>,
+}
+
+fn weight(stanza: &Stanza) -> usize {
+    stanza.body.len() + 128
+}
+
+impl Resource {
+    /// A new resource, attached with epoch 1.
+    pub fn new(jid: FullJid, id: u64, limits: QueueLimits) -> Arc<Self> {
+        let state = State {
+            owner: Owner::Attached(1),
+            epoch: 1,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            in_hand: false,
+            working: None,
+            presence: None,
+            priority: None,
+            directed: VecDeque::new(),
+            marks: Vec::new(),
+            sm: None,
+            parked: None,
+        };
+        let user = jid.bare();
+        Arc::new(Self { jid, user, id, limits, wake: Notify::new(), state: Mutex::new(state) })
+    }
+
+    /// The full JID.
+    pub fn jid(&self) -> &FullJid {
+        &self.jid
+    }
+
+    /// The bare JID.
+    pub fn user(&self) -> &BareJid {
+        &self.user
+    }
+
+    /// The session's number, never used twice on a node.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Resolves when something waits for the connection, or its ownership changed.
+    pub fn notified(&self) -> Notified<'_> {
+        self.wake.notified()
+    }
+
+    /// Puts a stanza into the queue.
+    ///
+    /// # Errors
+    /// The stanza comes back when the queue is full or the session has ended.
+    pub fn deliver(&self, stanza: Stanza) -> Result<(), Refused> {
+        let mut s = self.state.lock();
+        if s.owner == Owner::Ended {
+            return Err(Refused::Ended(stanza));
+        }
+        let bytes = weight(&stanza);
+        if s.queue.len() >= self.limits.queued
+            || s.queued_bytes + bytes > self.limits.queued_bytes
+        {
+            return Err(Refused::Full(stanza));
+        }
+        s.queued_bytes += bytes;
+        s.queue.push_back(Item::Stanza(stanza));
+        let first = s.queue.len() == 1;
+        drop(s);
+        if first {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Tells the session that a module's data of this user changed. Not counted against the queue's
+    /// limit: the same notice waits at most once.
+    pub fn notice(&self, module: &'static str) {
+        let mut s = self.state.lock();
+        let waiting = s.queue.iter().any(|i| matches!(i, Item::Notice(m) if *m == module));
+        if s.owner != Owner::Ended && !waiting {
+            s.queue.push_back(Item::Notice(module));
+            drop(s);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Works through up to `max` queued items. `work` runs without a lock while the item is still
+    /// in the queue, so a crash in it loses nothing. Returns whether more waits, or `None` when
+    /// `epoch` no longer owns the resource.
+    pub fn drain(
+        &self,
+        epoch: u64,
+        max: usize,
+        mut work: impl FnMut(&Item) -> Verdict,
+    ) -> Option<bool> {
+        for _ in 0..max {
+            let item = {
+                let mut s = self.state.lock();
+                if s.owner != Owner::Attached(epoch) {
+                    return None;
+                }
+                let Some(item) = s.queue.front().cloned() else { break };
+                s.in_hand = true;
+                item
+            };
+            let verdict = work(&item);
+            let mut s = self.state.lock();
+            if s.owner != Owner::Attached(epoch) {
+                return None;
+            }
+            s.in_hand = false;
+            if let Some(Item::Stanza(stanza)) = s.queue.pop_front() {
+                s.queued_bytes = s.queued_bytes.saturating_sub(weight(&stanza));
+                if let (Verdict::Sent, Some(sm)) = (verdict, &mut s.sm) {
+                    sm.unacked.push_back(stanza);
+                }
+            }
+        }
+        let mut s = self.state.lock();
+        if s.queue.is_empty() && s.queue.capacity() > 64 {
+            s.queue.shrink_to(8);
+        }
+        (s.owner == Owner::Attached(epoch)).then_some(!s.queue.is_empty())
+    }
+
+    /// A stanza that goes to the client without having waited in the queue (an answer of the
+    /// server): kept until acknowledged.
+    pub fn sent(&self, stanza: &Stanza) {
+        if let Some(sm) = &mut self.state.lock().sm {
+            sm.unacked.push_back(stanza.clone());
+        }
+    }
+
+    /// A stanza of the client is being worked on: if that crashes, it is the poison.
+    pub fn begin(&self, stanza: &Stanza) {
+        self.state.lock().working = Some(stanza.clone());
+    }
+
+    /// It was handled: counted for XEP-0198.
+    pub fn finish(&self) {
+        let mut s = self.state.lock();
+        s.working = None;
+        if let Some(sm) = &mut s.sm {
+            sm.handled = sm.handled.wrapping_add(1);
+        }
+    }
+
+    /// Whether more stanzas are unacknowledged than one may have.
+    pub fn overdue(&self) -> bool {
+        self.state.lock().sm.as_ref().is_some_and(|sm| sm.unacked.len() > self.limits.unacked)
+    }
+
+    /// Reads or changes the XEP-0198 state.
+    pub fn with_sm<R>(&self, f: impl FnOnce(&mut Option<StreamManagement>) -> R) -> R {
+        f(&mut self.state.lock().sm)
+    }
+
+    /// Who owns the resource.
+    pub fn owner(&self) -> Owner {
+        self.state.lock().owner
+    }
+
+    /// The last available presence and its priority.
+    pub fn presence(&self) -> Option<(Stanza, i8)> {
+        let s = self.state.lock();
+        s.presence.clone().zip(s.priority)
+    }
+
+    /// The priority, `None` while not available.
+    pub fn priority(&self) -> Option<i8> {
+        self.state.lock().priority
+    }
+
+    /// Replaces the presence; returns the one before.
+    pub fn set_presence(&self, presence: Option<(Stanza, i8)>) -> Option<Stanza> {
+        let mut s = self.state.lock();
+        let (stanza, priority) = presence.unzip();
+        s.priority = priority;
+        std::mem::replace(&mut s.presence, stanza)
+    }
+
+    /// Notes that `to` sees this resource by directed presence.
+    pub fn directed_add(&self, to: &Jid) {
+        let mut s = self.state.lock();
+        if s.directed.contains(to) {
+            return;
+        }
+        if s.directed.len() >= self.limits.directed {
+            s.directed.pop_front();
+        }
+        s.directed.push_back(to.clone());
+    }
+
+    /// Forgets a directed presence; `false` when there was none.
+    pub fn directed_remove(&self, to: &Jid) -> bool {
+        let mut s = self.state.lock();
+        let before = s.directed.len();
+        s.directed.retain(|j| j != to);
+        s.directed.len() < before
+    }
+
+    /// Takes the list of directed presences.
+    pub fn directed_take(&self) -> Vec<Jid> {
+        std::mem::take(&mut self.state.lock().directed).into()
+    }
+
+    /// Whether nobody got directed presence.
+    pub fn directed_is_empty(&self) -> bool {
+        self.state.lock().directed.is_empty()
+    }
+
+    /// Whether `to` got directed presence.
+    pub fn directed_has(&self, to: &Jid) -> bool {
+        self.state.lock().directed.contains(to)
+    }
+
+    /// Marks the resource (e.g. as interested in roster pushes, RFC 6121 section 2.2).
+    pub fn mark(&self, mark: &'static str) {
+        let mut s = self.state.lock();
+        if !s.marks.contains(&mark) {
+            s.marks.push(mark);
+        }
+    }
+
+    /// Whether the resource has the mark.
+    pub fn marked(&self, mark: &str) -> bool {
+        self.state.lock().marks.contains(&mark)
+    }
+
+    /// How many items wait.
+    pub fn queued(&self) -> usize {
+        self.state.lock().queue.len()
+    }
+
+    /// Lets the connection go: the session's state is parked here until somebody resumes it.
+    /// `false` when `epoch` does not own the resource (any more).
+    pub fn detach(&self, epoch: u64, parked: Option<Box<Bound>>) -> bool {
+        let mut s = self.state.lock();
+        if s.owner != Owner::Attached(epoch) {
+            return false;
+        }
+        s.owner = Owner::Detached;
+        s.parked = parked;
+        true
+    }
+
+    /// The connection crashed: what it was working on is not executed a second time. A poisonous
+    /// stanza of the client counts as handled and is returned, for its error answer; one on its way
+    /// to the client is dropped.
+    pub fn crashed(&self, epoch: u64) -> Option<Stanza> {
+        let mut s = self.state.lock();
+        if s.owner != Owner::Attached(epoch) {
+            return None;
+        }
+        if std::mem::take(&mut s.in_hand)
+            && let Some(Item::Stanza(stanza)) = s.queue.pop_front()
+        {
+            s.queued_bytes = s.queued_bytes.saturating_sub(weight(&stanza));
+        }
+        let poison = s.working.take();
+        if let (Some(_), Some(sm)) = (&poison, &mut s.sm) {
+            sm.handled = sm.handled.wrapping_add(1);
+        }
+        poison
+    }
+
+    /// Takes the resource over for a new connection: the new epoch, and the parked session if the
+    /// old connection left one. `None` when the session has ended.
+    pub fn attach(&self) -> Option<(u64, Option<Box<Bound>>)> {
+        let mut s = self.state.lock();
+        if s.owner == Owner::Ended {
+            return None;
+        }
+        s.epoch += 1;
+        s.owner = Owner::Attached(s.epoch);
+        s.in_hand = false;
+        let attached = (s.epoch, s.parked.take());
+        drop(s);
+        self.wake.notify_one();
+        Some(attached)
+    }
+
+    /// Ends the session, once: what is left of it, or `None` when it had ended already.
+    pub fn end(&self) -> Option<Remains> {
+        let mut s = self.state.lock();
+        if s.owner == Owner::Ended {
+            return None;
+        }
+        s.owner = Owner::Ended;
+        s.parked = None;
+        let mut remains = Remains {
+            presence: s.presence.take(),
+            directed: std::mem::take(&mut s.directed).into(),
+            ..Remains::default()
+        };
+        s.priority = None;
+        if let Some(sm) = s.sm.take() {
+            remains.undelivered.extend(sm.unacked);
+        }
+        for item in std::mem::take(&mut s.queue) {
+            if let Item::Stanza(stanza) = item {
+                remains.undelivered.push(stanza);
+            }
+        }
+        drop(s);
+        self.wake.notify_one();
+        Some(remains)
+    }
+
+    /// Copies what a frozen session needs of its resource.
+    pub fn freeze(&self) -> FrozenResource {
+        let s = self.state.lock();
+        let stanzas = s.queue.iter().filter_map(|i| match i {
+            Item::Stanza(stanza) => Some(stanza.clone()),
+            Item::Notice(_) => None,
+        });
+        FrozenResource {
+            jid: self.jid.clone(),
+            queue: stanzas.collect(),
+            presence: s.presence.clone(),
+            priority: s.priority,
+            directed: s.directed.clone(),
+            marks: s.marks.iter().map(|m| (*m).to_owned()).collect(),
+            sm: s.sm.clone(),
+        }
+    }
+
+    /// A resource like the frozen one. `marks` are the names this build knows.
+    pub fn thaw(
+        frozen: FrozenResource,
+        id: u64,
+        limits: QueueLimits,
+        marks: &[&'static str],
+    ) -> Arc<Self> {
+        let resource = Self::new(frozen.jid, id, limits);
+        let mut s = resource.state.lock();
+        s.queued_bytes = frozen.queue.iter().map(weight).sum();
+        s.queue = frozen.queue.into_iter().map(Item::Stanza).collect();
+        s.presence = frozen.presence;
+        s.priority = frozen.priority;
+        s.directed = frozen.directed;
+        s.marks = marks.iter().copied().filter(|m| frozen.marks.iter().any(|f| f == m)).collect();
+        s.sm = frozen.sm;
+        drop(s);
+        resource
+    }
+}
+
+/// Whether a stanza may be dropped without telling anybody when it cannot be delivered.
+pub fn droppable(stanza: &Stanza) -> bool {
+    stanza.head.kind == Kind::Presence
+}

@@ -1,0 +1,204 @@
+//! Which way a stanza goes: the rules of RFC 6121 section 8 over the local table.
+//!
+//! Runs in the process of whoever sends (law 3): a message to a connected user is one look into the
+//! table and one push into a queue. What needs a store comes back as a future, which the sender's
+//! connection runs before it reads on, so that the order per sender and receiver is kept.
+
+pub mod end;
+pub mod manager;
+pub mod presence;
+pub mod table;
+
+use crate::{
+    env::Env,
+    hooks::{Flow, Offline},
+    resource::{Refused, Resource},
+    session::effects::BoxFuture,
+};
+use std::sync::Arc;
+use xmpp::{
+    error::StanzaError,
+    jid::{BareJid, Jid},
+    stanza::{Kind, Stanza, Type},
+};
+
+/// Names under which resources are marked; a thawed session keeps those this build knows.
+pub const MARKS: &[&str] = &["roster", "blocking"];
+
+/// Sends a stanza to its `to`. A future when a store has to be asked.
+pub fn route(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
+    let Some(to) = stanza.head.to.clone() else { return None };
+    if env.hosts.find(&to).is_none() {
+        // no connections to other domains: RFC 6120 section 8.3.3.16
+        return bounce(env, &stanza, &StanzaError::remote_server_not_found());
+    }
+    match (to.node(), to.resource()) {
+        (Some(_), Some(resource)) if !stanza.head.ty.is_subscription() => {
+            match env.table.find(&to.bare(), resource) {
+                Some(found) => hand(env, &found, stanza),
+                None => no_such_resource(env, &to, stanza),
+            }
+        }
+        (Some(_), _) => to_account(env, to.bare(), stanza),
+        (None, _) => to_server(env, &stanza),
+    }
+}
+
+/// Sends a stanza on its way and waits until it is delivered, stored or bounced.
+pub async fn send(env: &Arc<Env>, stanza: Stanza) {
+    if let Some(later) = route(env, stanza) {
+        later.await;
+    }
+}
+
+/// RFC 6121 section 8.5.3.2: nobody has the full JID.
+fn no_such_resource(env: &Arc<Env>, to: &Jid, stanza: Stanza) -> Option<BoxFuture<()>> {
+    match (stanza.head.kind, stanza.head.ty) {
+        // 8.5.3.2.1: a chat goes on as if addressed to the account
+        (Kind::Message, Type::Chat) => to_account(env, to.bare(), stanza),
+        (Kind::Message, Type::Error) | (Kind::Presence, _) => None,
+        (Kind::Message, Type::Headline) => None,
+        (Kind::Message, _) | (Kind::Iq, _) => {
+            bounce(env, &stanza, &StanzaError::service_unavailable())
+        }
+    }
+}
+
+/// RFC 6121 section 8.5.2: addressed to an account.
+fn to_account(env: &Arc<Env>, user: BareJid, stanza: Stanza) -> Option<BoxFuture<()>> {
+    match stanza.head.kind {
+        Kind::Message => message(env, user, stanza),
+        Kind::Presence => presence::to_account(env, user, stanza),
+        // a client's IQ to an account is answered in its session, before it gets here
+        Kind::Iq => bounce(env, &stanza, &StanzaError::service_unavailable()),
+    }
+}
+
+/// RFC 6121 sections 8.5.2.1.1 and 8.5.2.2.1.
+fn message(env: &Arc<Env>, user: BareJid, stanza: Stanza) -> Option<BoxFuture<()>> {
+    match stanza.head.ty {
+        Type::Error => None,
+        Type::Groupchat => bounce(env, &stanza, &StanzaError::service_unavailable()),
+        Type::Headline => {
+            for resource in env.table.resources(&user) {
+                if resource.priority().is_some_and(|p| p >= 0) {
+                    drop(resource.deliver(stanza.clone()));
+                }
+            }
+            None
+        }
+        _ => {
+            let best = env.table.with_user(&user, most_available);
+            let Some((last, others)) = best.split_last() else {
+                return Some(Box::pin(offline(Arc::clone(env), user, stanza)));
+            };
+            for resource in others {
+                drop(resource.deliver(stanza.clone()));
+            }
+            hand(env, last, stanza)
+        }
+    }
+}
+
+/// The resources of the highest priority, none below 0 (RFC 6121 section 8.5.2.1.1, option of the
+/// most available resource; equal ones all count).
+fn most_available(resources: &[Arc<Resource>]) -> Vec<Arc<Resource>> {
+    let priorities = resources.iter().map(|r| r.priority().filter(|p| *p >= 0));
+    let Some(top) = priorities.flatten().max() else { return Vec::new() };
+    resources.iter().filter(|r| r.priority() == Some(top)).cloned().collect()
+}
+
+/// Puts a stanza into a resource's queue; what is refused is dealt with by kind (law 11).
+fn hand(env: &Arc<Env>, resource: &Resource, stanza: Stanza) -> Option<BoxFuture<()>> {
+    let refused = match resource.deliver(stanza) {
+        Ok(()) => return None,
+        Err(refused) => refused,
+    };
+    let full = matches!(refused, Refused::Full(_));
+    let (Refused::Full(stanza) | Refused::Ended(stanza)) = refused;
+    if full {
+        env.metrics.queue_full();
+    }
+    match (stanza.head.kind, stanza.head.ty) {
+        (Kind::Message, Type::Normal | Type::Chat) => {
+            let user = resource.user().clone();
+            Some(Box::pin(offline(Arc::clone(env), user, stanza)))
+        }
+        (Kind::Presence, _) => None,
+        _ if full => bounce(env, &stanza, &StanzaError::resource_constraint()),
+        _ => bounce(env, &stanza, &StanzaError::service_unavailable()),
+    }
+}
+
+/// A message that no resource takes: modules may keep it, otherwise its sender is told
+/// (RFC 6121 section 8.5.2.2.1, XEP-0160).
+pub async fn offline(env: Arc<Env>, user: BareJid, stanza: Stanza) {
+    let error = match env.stores.accounts.get(&user).await {
+        Ok(None) => StanzaError::service_unavailable(),
+        Err(_) => StanzaError::internal_server_error(),
+        Ok(Some(_)) => match keep(&env, &user, stanza.clone()).await {
+            Ok(()) => return,
+            Err(error) => error,
+        },
+    };
+    if let Some(later) = bounce(&env, &stanza, &error) {
+        later.await;
+    }
+}
+
+async fn keep(env: &Arc<Env>, user: &BareJid, mut stanza: Stanza) -> Result<(), StanzaError> {
+    for row in &env.hooks().offline {
+        match (row.run)(env, user, stanza).await {
+            Offline::Pass(back) => stanza = back,
+            Offline::Taken => return Ok(()),
+            Offline::Bounce(_, error) => return Err(error),
+        }
+    }
+    Err(StanzaError::service_unavailable())
+}
+
+/// Addressed to the server itself.
+fn to_server(env: &Arc<Env>, stanza: &Stanza) -> Option<BoxFuture<()>> {
+    match stanza.head.kind {
+        Kind::Message | Kind::Iq => bounce(env, stanza, &StanzaError::service_unavailable()),
+        Kind::Presence => None,
+    }
+}
+
+/// Tells the sender that its stanza failed; never answers an error or a result (RFC 6120
+/// section 8.3.1).
+pub fn bounce(env: &Arc<Env>, stanza: &Stanza, error: &StanzaError) -> Option<BoxFuture<()>> {
+    let answerable = match stanza.head.kind {
+        Kind::Iq => matches!(stanza.head.ty, Type::Get | Type::Set),
+        _ => stanza.head.ty != Type::Error,
+    };
+    if !answerable || stanza.head.from.is_none() {
+        return None;
+    }
+    env.metrics.bounced();
+    let reply = stanza.reply_error(error);
+    let from = reply.head.to.clone()?;
+    let found = env.table.find(&from.bare(), from.resource()?)?;
+    // an error that does not fit any more is dropped: nothing may answer an error
+    drop(found.deliver(reply));
+    None
+}
+
+/// Delivers a stanza to every resource of `user` that has the mark (e.g. roster pushes).
+pub fn push(env: &Env, user: &BareJid, mark: &str, stanza: impl Fn(&Resource) -> Stanza) {
+    for resource in env.table.resources(user) {
+        if resource.marked(mark) {
+            drop(resource.deliver(stanza(&resource)));
+        }
+    }
+}
+
+/// Asks a chain of modules; the first `Stop` decides.
+pub(crate) async fn may(env: &Arc<Env>, user: &BareJid, from: &Jid) -> Flow {
+    for row in &env.hooks().may_see {
+        if (row.run)(env, user, from).await == Flow::Stop {
+            return Flow::Stop;
+        }
+    }
+    Flow::Continue
+}

@@ -1,0 +1,89 @@
+//! Resource binding (RFC 6120 section 7) and the session nobody needs any more (RFC 3921).
+
+use super::{Bound, Phase, Session, effects::{Action, Scope}};
+use crate::routing::manager::{self, BindError, BoundResource};
+use std::sync::Arc;
+use xmpp::{
+    error::{StanzaError, StreamError, StreamErrorCondition as Condition},
+    payload::{Payload, bind::Bind},
+    stanza::{Kind, Stanza, Type},
+};
+
+impl Session {
+    /// After authentication only resource binding is allowed (RFC 6120 section 7.1).
+    pub(super) fn before_bind(&mut self, stanza: &Stanza, scope: &mut Scope<'_>) {
+        let request = (stanza.head.kind == Kind::Iq && stanza.head.ty == Type::Set)
+            .then(|| stanza.payload())
+            .flatten()
+            .and_then(|p| Bind::from_element(&p).ok());
+        let Some(bind) = request else {
+            // section 7.1: anything else before binding is not authorized
+            return self.fail(&StreamError::new(Condition::NotAuthorized), scope);
+        };
+        if stanza.head.id.is_none() {
+            return self.answer(stanza, &StanzaError::bad_request(), scope);
+        }
+        let Some(user) = self.user.clone() else { return };
+        let wanted = match bind.resource.filter(|r| !r.is_empty()) {
+            None => None,
+            Some(resource) => match user.with_resource(&resource) {
+                Ok(full) => Some(full),
+                // section 7.7.2.1
+                Err(_) => return self.answer(stanza, &StanzaError::bad_request(), scope),
+            },
+        };
+        let (env, stanza) = (Arc::clone(scope.env), stanza.clone());
+        scope.fx.job(
+            async move { manager::bind(&env, &user, wanted).await },
+            move |session, scope, result| session.bind_done(&stanza, result, scope),
+        );
+    }
+
+    fn bind_done(
+        &mut self,
+        stanza: &Stanza,
+        result: Result<BoundResource, BindError>,
+        scope: &mut Scope<'_>,
+    ) {
+        let BoundResource { resource, epoch } = match result {
+            Ok(bound) => bound,
+            // section 7.6.2.1
+            Err(BindError::TooMany) => {
+                return self.answer(stanza, &StanzaError::resource_constraint(), scope);
+            }
+            Err(BindError::Unavailable) => {
+                return self.answer(stanza, &StanzaError::internal_server_error(), scope);
+            }
+        };
+        let jid = resource.jid().clone();
+        self.enter(Bound::new(jid.clone(), resource, epoch), scope);
+        let reply = stanza.reply_result(&Bind::result(&jid));
+        reply.render(&mut scope.fx.out);
+        self.loaded(scope);
+    }
+
+    /// From now on the session is bound.
+    pub(super) fn enter(&mut self, bound: Box<Bound>, scope: &mut Scope<'_>) {
+        if let Some(resource) = &bound.resource {
+            scope.fx.push(Action::Attach(Arc::clone(resource), bound.epoch));
+        }
+        scope.fx.push(Action::Cancel(super::TimerKey::Negotiation));
+        self.bound = Some(bound);
+        self.phase = Phase::Established;
+    }
+
+    /// Lets the modules load what they need of this session.
+    pub(super) fn loaded(&mut self, scope: &mut Scope<'_>) {
+        let hooks = scope.env.hooks();
+        let Some(mut cx) = self.cx(scope) else { return };
+        for row in &hooks.bound {
+            cx.module = row.module;
+            (row.run)(&mut cx);
+        }
+    }
+
+    /// An error to a stanza of a client that is not bound yet.
+    pub(super) fn answer(&self, stanza: &Stanza, error: &StanzaError, scope: &mut Scope<'_>) {
+        stanza.reply_error(error).render(&mut scope.fx.out);
+    }
+}

@@ -1,0 +1,124 @@
+//! What a session wants done, as values. The connection process (or a test) does it.
+
+use crate::{resource::Resource, session::SessionCx};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use xmpp::{error::StreamError, stanza::Stanza};
+
+/// A boxed future without borrows.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
+
+/// What is done with a job's result, back in the session.
+pub type Then = Box<dyn FnOnce(&mut crate::session::Session, &mut Scope<'_>) + Send>;
+
+/// Work that needs a store or another process. While jobs are pending, nothing more is read from
+/// this client; deliveries to it go on. Jobs of one session run one after the other, in order.
+pub type Job = BoxFuture<Then>;
+
+/// What a session may use while it handles an input.
+#[derive(Debug)]
+pub struct Scope<'a> {
+    /// The node's shared parts.
+    pub env: &'a Arc<crate::env::Env>,
+    /// What is to be done.
+    pub fx: &'a mut Effects,
+}
+
+/// Names a session's timers: setting one again replaces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TimerKey {
+    /// The stream must be bound by then (handshake and authentication deadline).
+    Negotiation,
+    /// A module's timer.
+    Module(&'static str),
+}
+
+/// Everything but bytes for the client.
+pub enum Action {
+    /// Begin the TLS handshake after the bytes so far are written.
+    StartTls,
+    /// The next bytes begin a new stream (after TLS or SASL): reset the framer.
+    Restart,
+    /// Authentication succeeded: the pre-authentication limits of the framer are lifted.
+    Authenticated,
+    /// From now on the connection serves this resource.
+    Attach(Arc<Resource>, u64),
+    /// Send the stanza on its way.
+    Route(Stanza),
+    /// Call the session back after that time.
+    Timer(TimerKey, Duration),
+    /// Forget a timer.
+    Cancel(TimerKey),
+    /// Run this before reading on.
+    Job(Job),
+    /// The stream is over: write what there is, then close the connection.
+    Close,
+}
+
+impl std::fmt::Debug for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::StartTls => f.write_str("StartTls"),
+            Self::Restart => f.write_str("Restart"),
+            Self::Authenticated => f.write_str("Authenticated"),
+            Self::Attach(r, epoch) => write!(f, "Attach({}, {epoch})", r.jid()),
+            Self::Route(s) => write!(f, "Route({s:?})"),
+            Self::Timer(k, d) => write!(f, "Timer({k:?}, {d:?})"),
+            Self::Cancel(k) => write!(f, "Cancel({k:?})"),
+            Self::Job(_) => f.write_str("Job"),
+            Self::Close => f.write_str("Close"),
+        }
+    }
+}
+
+/// What one turn wants done: bytes for the client and actions, each in order.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Bytes for the client.
+    pub out: Vec<u8>,
+    /// The rest. Drained after every input.
+    pub actions: Vec<Action>,
+}
+
+impl Effects {
+    /// Writes raw XML to the client.
+    pub fn write(&mut self, xml: impl AsRef<[u8]>) {
+        self.out.extend_from_slice(xml.as_ref());
+    }
+
+    /// Adds an action.
+    pub fn push(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    /// Runs `future`, then `then` in the session.
+    pub fn job<T: Send + 'static>(
+        &mut self,
+        future: impl Future<Output = T> + Send + 'static,
+        then: impl FnOnce(&mut crate::session::Session, &mut Scope<'_>, T) + Send + 'static,
+    ) {
+        self.push(Action::Job(Box::pin(async move {
+            let value = future.await;
+            Box::new(move |s: &mut _, scope: &mut Scope<'_>| then(s, scope, value)) as Then
+        })));
+    }
+
+    /// Runs `future`; if the session is still bound then, `then` gets its result.
+    pub fn job_bound<T: Send + 'static>(
+        &mut self,
+        future: impl Future<Output = T> + Send + 'static,
+        then: impl FnOnce(&mut SessionCx<'_>, T) + Send + 'static,
+    ) {
+        self.job(future, move |session, scope, value| {
+            if let Some(mut cx) = session.cx(scope) {
+                then(&mut cx, value);
+            }
+        });
+    }
+
+    /// Ends the stream with an error (RFC 6120 section 4.9): error, closing tag, close.
+    pub fn stream_error(&mut self, error: &StreamError) {
+        error.render(&mut self.out);
+        self.out.extend_from_slice(b"</stream:stream>");
+        self.push(Action::Close);
+    }
+}

@@ -1,0 +1,107 @@
+//! Stanzas of a bound client: whose they are, and which way they go (RFC 6120 section 8.1,
+//! RFC 6121 section 8).
+
+use super::{
+    Session, SessionCx,
+    effects::{Action, Scope},
+    is_request,
+};
+use crate::{hooks::Flow, registrar::Target};
+use xmpp::{
+    error::{StanzaError, StreamError, StreamErrorCondition as Condition},
+    jid::Jid,
+    stanza::{Kind, Stanza, Type},
+};
+
+impl Session {
+    /// One stanza of the client.
+    pub(super) fn from_client(&mut self, stanza: Stanza, scope: &mut Scope<'_>) {
+        let Some(bound) = self.bound.as_deref() else { return };
+        let (acks, resource) = (bound.acks, bound.resource.clone());
+        let Some(stanza) = self.stamp(stanza) else {
+            let error = StreamError::new(Condition::InvalidFrom);
+            return self.fail(&error, scope);
+        };
+        if let (true, Some(resource)) = (acks, &resource) {
+            resource.begin(&stanza);
+        }
+        if let Some(mut cx) = self.cx(scope) {
+            dispatch(&mut cx, stanza);
+        }
+        if let (true, Some(resource)) = (acks, &resource) {
+            resource.finish();
+        }
+    }
+
+    /// Sets `from` to the full JID, or to the bare JID for presence subscriptions (RFC 6120
+    /// section 8.1.2.1, RFC 6121 section 3.1.2). `None`: the client claimed somebody else's.
+    fn stamp(&self, stanza: Stanza) -> Option<Stanza> {
+        let bound = self.bound.as_deref()?;
+        if let Some(from) = &stanza.head.from
+            && from.as_str() != bound.jid.as_str()
+            && from.as_str() != bound.user.as_str()
+        {
+            return None;
+        }
+        let from: Jid = if stanza.head.ty.is_subscription() {
+            bound.user.clone().into()
+        } else {
+            bound.jid.clone().into()
+        };
+        Some(stanza.with_from(Some(from)))
+    }
+}
+
+fn dispatch(cx: &mut SessionCx<'_>, stanza: Stanza) {
+    let hooks = cx.env.hooks();
+    for row in &hooks.inbound {
+        cx.module = row.module;
+        if (row.run)(cx, &stanza) == Flow::Stop {
+            return;
+        }
+    }
+    cx.module = "";
+    match stanza.head.kind {
+        Kind::Iq => super::iq::from_client(cx, stanza),
+        Kind::Presence => super::presence::from_client(cx, stanza),
+        Kind::Message => message(cx, stanza),
+    }
+}
+
+/// RFC 6121 section 8.1: a message without an address is for the user's own account.
+fn message(cx: &mut SessionCx<'_>, stanza: Stanza) {
+    match &stanza.head.to {
+        None => {
+            let own = cx.user().clone().into();
+            cx.route(stanza.with_to(Some(own)));
+        }
+        Some(_) => cx.fx.push(Action::Route(stanza)),
+    }
+}
+
+impl SessionCx<'_> {
+    /// Answers a stanza of this client with an error, unless it must not be answered (RFC 6120
+    /// section 8.3.1).
+    pub fn refuse(&mut self, stanza: &Stanza, error: &StanzaError) {
+        let answerable = match stanza.head.kind {
+            Kind::Iq => is_request(stanza),
+            _ => stanza.head.ty != Type::Error,
+        };
+        if answerable {
+            let reply = stanza.reply_error(error);
+            self.send(&reply);
+        }
+    }
+
+    /// Which part of the server answers for an address; `None` when it is somebody's resource or
+    /// another domain.
+    pub(super) fn target(&self, to: Option<&Jid>) -> Option<Target> {
+        let Some(to) = to else { return Some(Target::Account(self.user().clone())) };
+        let host = self.env.hosts.find(to)?;
+        match (to.node(), to.resource()) {
+            (None, None) => Some(Target::Server(host)),
+            (Some(_), None) => Some(Target::Account(to.bare())),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! IQ stanzas of a client: answered here on behalf of the server and of accounts, or routed
+//! (RFC 6120 section 8.2.3, RFC 6121 section 8.5).
+
+use super::{SessionCx, effects::Action, is_request};
+use crate::registrar::{Answer, IqCx};
+use xmpp::{
+    error::StanzaError,
+    stanza::Stanza,
+};
+
+pub(super) fn from_client(cx: &mut SessionCx<'_>, iq: Stanza) {
+    if iq.head.id.is_none() {
+        return cx.refuse(&iq, &StanzaError::bad_request().with_text("an IQ needs an id"));
+    }
+    if !is_request(&iq) {
+        return response(cx, iq);
+    }
+    // RFC 6120 section 8.2.3: exactly one child element
+    if iq.head.children.len() != 1 {
+        let error = StanzaError::bad_request().with_text("a request has exactly one child element");
+        return cx.refuse(&iq, &error);
+    }
+    match cx.target(iq.head.to.as_ref()) {
+        Some(target) => answer(cx, &target, iq),
+        None => cx.fx.push(Action::Route(iq)),
+    }
+}
+
+/// A result or error: an answer to something we asked, or to another entity.
+fn response(cx: &mut SessionCx<'_>, iq: Stanza) {
+    let ours = cx.target(iq.head.to.as_ref()).is_some();
+    if !ours {
+        return cx.fx.push(Action::Route(iq));
+    }
+    let id = iq.head.id.as_deref().unwrap_or_default();
+    let Some(at) = cx.bound.asked.iter().position(|(asked, _)| asked == id) else { return };
+    let (_, module) = cx.bound.asked.remove(at);
+    let hooks = cx.env.hooks();
+    for row in hooks.answer.iter().filter(|r| r.module == module) {
+        cx.module = row.module;
+        (row.run)(cx, &iq);
+    }
+}
+
+/// A request that the server answers.
+fn answer(cx: &mut SessionCx<'_>, target: &crate::registrar::Target, iq: Stanza) {
+    let hooks = cx.env.hooks();
+    let Some(child) = iq.head.children.first() else { return };
+    let Some(handler) = hooks.iqs.find(iq.head.ty, child.ns(), child.name()) else {
+        // known with the other type: the request makes no sense (RFC 6120 section 8.3.3.1)
+        let known = hooks.iqs.knows(child.ns(), child.name());
+        let error =
+            if known { StanzaError::bad_request() } else { StanzaError::service_unavailable() };
+        return cx.refuse(&iq, &error);
+    };
+    let element = match iq.payload() {
+        Some(element) => element,
+        None => return cx.refuse(&iq, &StanzaError::bad_request()),
+    };
+    let answer = handler(&mut IqCx { session: cx, target, iq: &iq }, &element);
+    reply(cx, iq, answer);
+}
+
+/// Sends the answer now or when it is known.
+fn reply(cx: &mut SessionCx<'_>, iq: Stanza, answer: Answer) {
+    match answer {
+        Answer::Result(xml) => {
+            let result = iq.reply_result(&xml);
+            cx.send(&result);
+        }
+        Answer::Error(error) => cx.refuse(&iq, &error),
+        Answer::Later(future) => cx.job(future, move |cx, answer| reply(cx, iq, answer)),
+    }
+}

@@ -1,0 +1,433 @@
+//! A client's session, sans I/O: what comes in is an [`Input`], what is to be done is an effect.
+//!
+//! Read top-down as RFC 6120: [`stream`] (header and features), [`sasl`], [`bind`],
+//! [`established`] (stanzas), with [`sm`] (XEP-0198) beside it; [`turn`] joins it to the framer.
+//! Nothing here waits, reads a clock or touches a socket, and all state is data: a session can be
+//! frozen into bytes at any stanza boundary and thawed in another process.
+
+pub mod bind;
+pub mod effects;
+pub mod established;
+pub mod iq;
+pub mod presence;
+pub mod sasl;
+pub mod slots;
+pub mod sm;
+pub mod stream;
+pub mod turn;
+
+use crate::{
+    env::Env,
+    resource::{Item, Resource, Verdict},
+};
+use effects::{Action, Effects, Scope, Then, TimerKey};
+use serde::{Deserialize, Serialize};
+use slots::{Slot, Slots};
+use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
+use xmpp::{
+    error::{StreamError, StreamErrorCondition},
+    framer::Event,
+    jid::{BareJid, FullJid},
+    nonza::Nonza,
+    stanza::{Kind, Stanza},
+};
+
+/// What a session is told.
+pub enum Input {
+    /// The framer found something in the client's bytes.
+    Event(Event),
+    /// The client's bytes are not acceptable.
+    Refused(StreamError),
+    /// The TLS handshake is done.
+    Secured(Tls),
+    /// A timer went off.
+    Timer(TimerKey),
+    /// A job has finished.
+    Done(Then),
+    /// Another connection has taken the resource over, or an operator ended the session.
+    Evicted(StreamError),
+}
+
+/// Facts of the connection.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Conn {
+    /// The client's address (behind a proxy: the one the proxy told).
+    pub peer: IpAddr,
+    /// STARTTLS can be offered.
+    pub starttls: bool,
+    /// Authentication is refused without TLS.
+    pub tls_required: bool,
+    /// The TLS layer, once it is up.
+    pub tls: Option<Tls>,
+}
+
+/// What SASL has to know of the TLS layer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// RFC 9266 tls-exporter (32 bytes); TLS 1.3 only.
+    pub exporter: Option<Vec<u8>>,
+    /// RFC 5929 tls-server-end-point: the hash of our certificate.
+    pub end_point: Option<Vec<u8>>,
+    /// The host name the client asked for (SNI).
+    pub sni: Option<String>,
+}
+
+/// How far the stream is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Phase {
+    /// A stream header has to come.
+    Header,
+    /// Features are sent: STARTTLS or SASL have to come.
+    Features,
+    /// A SASL exchange is under way.
+    Sasl(sasl::Exchange),
+    /// Authenticated; after the restart: resource binding or resumption.
+    Authenticated,
+    /// Bound: stanzas are exchanged.
+    Established,
+    /// Our closing tag is sent.
+    Closed,
+}
+
+/// The session of one connection.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Session {
+    pub(crate) conn: Conn,
+    pub(crate) phase: Phase,
+    /// The host of the stream header's `to`.
+    pub(crate) host: Option<Arc<str>>,
+    /// Our header of the present stream is sent.
+    pub(crate) opened: bool,
+    /// Who authenticated.
+    pub(crate) user: Option<BareJid>,
+    pub(crate) failures: u8,
+    pub(crate) bound: Option<Box<Bound>>,
+}
+
+/// The state of a bound session. It moves with a resumed one.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Bound {
+    pub(crate) jid: FullJid,
+    pub(crate) user: BareJid,
+    #[serde(skip)]
+    pub(crate) resource: Option<Arc<Resource>>,
+    #[serde(skip)]
+    pub(crate) epoch: u64,
+    pub(crate) slots: Slots,
+    /// IQs of ours that the client has not answered: id and module. At most [`MAX_ASKED`].
+    pub(crate) asked: Vec<(String, String)>,
+    /// The client wants acknowledgements (XEP-0198 is enabled).
+    pub(crate) acks: bool,
+}
+
+/// Unanswered IQs of the server to one client; beyond it the oldest is forgotten.
+const MAX_ASKED: usize = 16;
+
+impl Bound {
+    pub(crate) fn new(jid: FullJid, resource: Arc<Resource>, epoch: u64) -> Box<Self> {
+        Box::new(Self {
+            user: jid.bare(),
+            jid,
+            resource: Some(resource),
+            epoch,
+            slots: Slots::default(),
+            asked: Vec::new(),
+            acks: false,
+        })
+    }
+}
+
+/// A bound session as its hooks see it.
+#[derive(Debug)]
+pub struct SessionCx<'a> {
+    /// The node's shared parts.
+    pub env: &'a Arc<Env>,
+    /// What is to be done.
+    pub fx: &'a mut Effects,
+    pub(crate) bound: &'a mut Bound,
+    pub(crate) resource: Arc<Resource>,
+    /// The module that is being called.
+    pub(crate) module: &'static str,
+}
+
+impl SessionCx<'_> {
+    /// The client's full JID.
+    pub fn jid(&self) -> &FullJid {
+        &self.bound.jid
+    }
+
+    /// The client's bare JID.
+    pub fn user(&self) -> &BareJid {
+        &self.bound.user
+    }
+
+    /// The host of the client.
+    pub fn host(&self) -> &str {
+        self.bound.user.domain()
+    }
+
+    /// What outlives the connection: presence, marks, queue.
+    pub fn resource(&self) -> &Arc<Resource> {
+        &self.resource
+    }
+
+    /// Sends a stanza to this client (it counts for XEP-0198).
+    pub fn send(&mut self, stanza: &Stanza) {
+        self.resource.sent(stanza);
+        stanza.render(&mut self.fx.out);
+        self.env.metrics.stanza_out(stanza.head.kind);
+    }
+
+    /// Sends a stanza on its way.
+    pub fn route(&mut self, stanza: Stanza) {
+        self.fx.push(Action::Route(stanza));
+    }
+
+    /// Sends an IQ of the server to the client; the answer comes back at the `answer` point.
+    pub fn ask(&mut self, iq: &Stanza) {
+        if let Some(id) = iq.head.id.as_deref() {
+            if self.bound.asked.len() >= MAX_ASKED {
+                self.bound.asked.remove(0);
+            }
+            self.bound.asked.push((id.to_owned(), self.module.to_owned()));
+        }
+        self.send(iq);
+    }
+
+    /// Calls the module's `timer` point after `after`; replaces a running timer of the module.
+    pub fn timer(&mut self, after: Duration) {
+        self.fx.push(Action::Timer(TimerKey::Module(self.module), after));
+    }
+
+    /// Runs `future` before anything more is read from the client; then `then`, if the session is
+    /// still bound.
+    pub fn job<T: Send + 'static>(
+        &mut self,
+        future: impl Future<Output = T> + Send + 'static,
+        then: impl FnOnce(&mut SessionCx<'_>, T) + Send + 'static,
+    ) {
+        let module = self.module;
+        self.fx.job_bound(future, move |cx, value| {
+            cx.module = module;
+            then(cx, value);
+        });
+    }
+
+    /// The module's data of this session; made by `Default` at first use.
+    pub fn slot<T: Slot>(&mut self) -> &mut T {
+        self.bound.slots.get()
+    }
+
+    /// Ends the stream with an error.
+    pub fn close(&mut self, condition: StreamErrorCondition, text: &str) {
+        self.fx.stream_error(&StreamError::new(condition).with_text(text));
+    }
+}
+
+impl Session {
+    /// The session of a connection that was just accepted (with direct TLS: secured).
+    pub fn new(conn: Conn) -> Self {
+        Self {
+            conn,
+            phase: Phase::Header,
+            host: None,
+            opened: false,
+            user: None,
+            failures: 0,
+            bound: None,
+        }
+    }
+
+    /// Handles one input. The only way in.
+    pub fn handle(&mut self, input: Input, scope: &mut Scope<'_>) {
+        if matches!(self.phase, Phase::Closed) {
+            if let Input::Done(then) = input {
+                drop(then);
+            }
+            return;
+        }
+        match input {
+            Input::Event(Event::Open(header)) => self.open(&header, scope),
+            Input::Event(Event::Nonza(nonza)) => self.nonza(&nonza, scope),
+            Input::Event(Event::Stanza(stanza)) => self.stanza(stanza, scope),
+            Input::Event(Event::Whitespace) => {}
+            Input::Event(Event::Close) => self.close(scope),
+            Input::Refused(error) | Input::Evicted(error) => self.fail(&error, scope),
+            Input::Secured(tls) => self.secured(tls),
+            Input::Timer(key) => self.timer(key, scope),
+            Input::Done(then) => then(self, scope),
+        }
+    }
+
+    /// Writes up to `max` queued stanzas. `None` when the resource was taken over or ended,
+    /// otherwise whether more waits.
+    pub fn drain(&mut self, max: usize, scope: &mut Scope<'_>) -> Option<bool> {
+        let Some(bound) = self.bound.as_deref_mut() else { return Some(false) };
+        let Some(resource) = bound.resource.clone() else { return Some(false) };
+        let epoch = bound.epoch;
+        let mut written = false;
+        let more = resource.drain(epoch, max, |item| {
+            let verdict = deliver(bound, &resource, item, scope);
+            written |= verdict == Verdict::Sent;
+            verdict
+        });
+        if written {
+            self.request_ack(scope);
+        }
+        more
+    }
+
+    fn nonza(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
+        if !self.opened {
+            return self.fail(&StreamError::new(StreamErrorCondition::InvalidNamespace), scope);
+        }
+        let known = match nonza.ns() {
+            xmpp::ns::TLS => self.starttls(nonza, scope),
+            xmpp::ns::SASL => self.sasl(nonza, scope),
+            xmpp::ns::SM => self.sm(nonza, scope),
+            _ => false,
+        };
+        if !known {
+            // RFC 6120 section 4.9.3.24, and before authentication 4.9.3.12
+            let condition = if self.user.is_none() {
+                StreamErrorCondition::NotAuthorized
+            } else {
+                StreamErrorCondition::UnsupportedStanzaType
+            };
+            self.fail(&StreamError::new(condition), scope);
+        }
+    }
+
+    fn stanza(&mut self, stanza: Stanza, scope: &mut Scope<'_>) {
+        scope.env.metrics.stanza_in(stanza.head.kind);
+        match self.phase {
+            Phase::Established => self.from_client(stanza, scope),
+            Phase::Authenticated if self.opened => self.before_bind(&stanza, scope),
+            // RFC 6120 section 4.9.3.12: stanzas before authentication
+            _ => self.before_authentication(stanza, scope),
+        }
+    }
+
+    fn timer(&mut self, key: TimerKey, scope: &mut Scope<'_>) {
+        match key {
+            TimerKey::Negotiation if self.bound.is_none() => {
+                let error = StreamError::new(StreamErrorCondition::ConnectionTimeout);
+                self.fail(&error.with_text("negotiation took too long"), scope);
+            }
+            TimerKey::Negotiation => {}
+            TimerKey::Module(name) => {
+                let hooks = scope.env.hooks();
+                let Some(mut cx) = self.cx(scope) else { return };
+                for row in hooks.timer.iter().filter(|r| r.module == name) {
+                    cx.module = row.module;
+                    (row.run)(&mut cx);
+                }
+            }
+        }
+    }
+
+    /// The client closed its stream (RFC 6120 section 4.4): answer in kind.
+    fn close(&mut self, scope: &mut Scope<'_>) {
+        scope.fx.write("</stream:stream>");
+        self.phase = Phase::Closed;
+        scope.fx.push(Action::Close);
+    }
+
+    /// Ends the stream with an error; opens it first if need be (RFC 6120 section 4.9.1.2).
+    pub(crate) fn fail(&mut self, error: &StreamError, scope: &mut Scope<'_>) {
+        if !self.opened {
+            self.send_header(scope);
+        }
+        scope.fx.stream_error(error);
+        self.phase = Phase::Closed;
+    }
+
+    /// The session as hooks see it; `None` unless bound.
+    pub(crate) fn cx<'a>(&'a mut self, scope: &'a mut Scope<'_>) -> Option<SessionCx<'a>> {
+        let bound = self.bound.as_deref_mut()?;
+        let resource = bound.resource.clone()?;
+        Some(SessionCx { env: scope.env, fx: scope.fx, bound, resource, module: "" })
+    }
+
+    /// The bound full JID.
+    pub fn jid(&self) -> Option<&FullJid> {
+        self.bound.as_ref().map(|b| &b.jid)
+    }
+
+    /// Who authenticated.
+    pub fn user(&self) -> Option<&BareJid> {
+        self.user.as_ref()
+    }
+
+    /// Whether our closing tag is sent.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// One word for the shell: how far the stream is.
+    pub fn phase(&self) -> &'static str {
+        match self.phase {
+            Phase::Header => "header",
+            Phase::Features => "features",
+            Phase::Sasl(_) => "sasl",
+            Phase::Authenticated => "authenticated",
+            Phase::Established => "established",
+            Phase::Closed => "closed",
+        }
+    }
+
+    /// Hands the session's state over to its resource when the connection is gone; returns the
+    /// resource if this connection still owned it.
+    pub fn detach(&mut self) -> Option<(Arc<Resource>, bool)> {
+        let mut bound = self.bound.take()?;
+        let resource = bound.resource.take()?;
+        let resumable = resource.with_sm(|sm| sm.as_ref().is_some_and(|s| s.token.is_some()));
+        let closed = matches!(self.phase, Phase::Closed);
+        let epoch = bound.epoch;
+        let parked = (resumable && !closed).then_some(bound);
+        resource.detach(epoch, parked).then_some((resource, resumable && !closed))
+    }
+}
+
+/// One queued item on its way to the client: the outbound hooks decide, then it is written.
+fn deliver(
+    bound: &mut Bound,
+    resource: &Arc<Resource>,
+    item: &Item,
+    scope: &mut Scope<'_>,
+) -> Verdict {
+    let hooks = scope.env.hooks();
+    let mut cx = SessionCx {
+        env: scope.env,
+        fx: scope.fx,
+        bound,
+        resource: Arc::clone(resource),
+        module: "",
+    };
+    match item {
+        Item::Notice(name) => {
+            for row in hooks.notice.iter().filter(|r| r.module == *name) {
+                cx.module = row.module;
+                (row.run)(&mut cx);
+            }
+            Verdict::Dropped
+        }
+        Item::Stanza(stanza) => {
+            for row in &hooks.outbound {
+                cx.module = row.module;
+                if (row.run)(&mut cx, stanza) == crate::hooks::Flow::Stop {
+                    return Verdict::Dropped;
+                }
+            }
+            stanza.render(&mut scope.fx.out);
+            scope.env.metrics.stanza_out(stanza.head.kind);
+            Verdict::Sent
+        }
+    }
+}
+
+/// Whether an IQ is a request (RFC 6120 section 8.2.3).
+pub(crate) fn is_request(stanza: &Stanza) -> bool {
+    use xmpp::stanza::Type;
+    stanza.head.kind == Kind::Iq && matches!(stanza.head.ty, Type::Get | Type::Set)
+}

@@ -1,0 +1,205 @@
+//! Stream management: acknowledgements and resumption (XEP-0198).
+
+use super::{
+    Bound, Phase, Session,
+    effects::Scope,
+};
+use crate::{
+    resource::StreamManagement,
+    routing::manager::{self, ResumeError, Resumed},
+};
+use std::{sync::Arc, time::Duration};
+use xmpp::{
+    error::{StanzaErrorCondition, StreamError, StreamErrorCondition as Condition},
+    nonza::Nonza,
+    ns,
+    payload::sm,
+};
+
+impl Session {
+    /// A nonza of XEP-0198; `false` when it is none that is known.
+    pub(super) fn sm(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) -> bool {
+        match (nonza.name(), &self.phase) {
+            ("r", Phase::Established) => self.send_ack(scope),
+            ("a", Phase::Established) => self.acked(nonza, scope),
+            ("enable", Phase::Established) => self.enable(nonza, scope),
+            ("resume", Phase::Authenticated) if self.opened => self.resume(nonza, scope),
+            // section 3: enabling before binding, resuming after it
+            ("enable" | "resume", _) => {
+                failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
+            }
+            ("r" | "a", _) => failed(scope, None, StanzaErrorCondition::UnexpectedRequest),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Section 3: `<enable/>`.
+    fn enable(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
+        let Some(mut cx) = self.cx(scope) else { return };
+        if cx.bound.acks {
+            return failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
+        }
+        let settings = cx.env.settings();
+        let resume = matches!(nonza.attr("resume"), Some("true" | "1"));
+        let wanted = nonza.attr("max").and_then(|m| m.parse().ok()).map(Duration::from_secs);
+        let window = wanted.map_or(settings.resume_window, |w| w.min(settings.resume_window));
+        let token = (resume && !window.is_zero()).then(|| cx.env.token());
+        let reply = sm::Enabled { id: token.clone(), max: token.is_some().then_some(window) };
+        cx.resource().with_sm(|state| {
+            *state = Some(StreamManagement { token, window, ..StreamManagement::default() });
+        });
+        cx.bound.acks = true;
+        cx.fx.write(reply.to_xml());
+    }
+
+    /// Section 4: `<r/>`.
+    fn send_ack(&mut self, scope: &mut Scope<'_>) {
+        let Some(cx) = self.cx(scope) else { return };
+        let handled = cx.resource.with_sm(|sm| sm.as_ref().map(|s| s.handled));
+        match handled {
+            Some(h) => cx.fx.write(sm::ack(h)),
+            None => failed(scope, None, StanzaErrorCondition::UnexpectedRequest),
+        }
+    }
+
+    /// Section 4: `<a h=''/>`.
+    fn acked(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
+        let Some(cx) = self.cx(scope) else { return };
+        let Some(h) = nonza.attr("h").and_then(|h| h.parse::<u32>().ok()) else {
+            let error = StreamError::new(Condition::InvalidXml).with_text("<a/> needs h");
+            return self.fail(&error, scope);
+        };
+        if let Err(sent) = cx.resource.with_sm(|sm| acknowledge(sm, h)) {
+            let error = StreamError::handled_count_too_high(h, sent);
+            self.fail(&error, scope);
+        }
+    }
+
+    /// Asks for an acknowledgement after stanzas were written, one request at a time.
+    pub(super) fn request_ack(&mut self, scope: &mut Scope<'_>) {
+        let Some(bound) = self.bound.as_deref() else { return };
+        let (true, Some(resource)) = (bound.acks, &bound.resource) else { return };
+        let ask = resource.with_sm(|sm| {
+            sm.as_mut().is_some_and(|s| {
+                !s.unacked.is_empty() && !std::mem::replace(&mut s.requested, true)
+            })
+        });
+        if ask {
+            scope.fx.write(sm::REQUEST);
+        }
+        if resource.overdue() {
+            let error = StreamError::new(Condition::PolicyViolation);
+            self.fail(&error.with_text("too many stanzas are not acknowledged"), scope);
+        }
+    }
+
+    /// Section 5: `<resume/>`.
+    fn resume(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
+        let (Some(token), Some(user)) = (nonza.attr("previd"), self.user.clone()) else {
+            return failed(scope, None, StanzaErrorCondition::BadRequest);
+        };
+        let Some(h) = nonza.attr("h").and_then(|h| h.parse::<u32>().ok()) else {
+            return failed(scope, None, StanzaErrorCondition::BadRequest);
+        };
+        let (env, token) = (Arc::clone(scope.env), token.to_owned());
+        let previd = token.clone();
+        scope.fx.job(
+            async move { manager::resume(&env, &user, &token).await },
+            move |session, scope, result| session.resumed(&previd, h, result, scope),
+        );
+    }
+
+    fn resumed(
+        &mut self,
+        previd: &str,
+        h: u32,
+        result: Result<Resumed, ResumeError>,
+        scope: &mut Scope<'_>,
+    ) {
+        let Resumed { resource, epoch, parked } = match result {
+            Ok(resumed) => resumed,
+            // section 5: the client may go on with resource binding
+            Err(ResumeError::Unknown) => {
+                return failed(scope, None, StanzaErrorCondition::ItemNotFound);
+            }
+            Err(ResumeError::Unavailable) => {
+                return failed(scope, None, StanzaErrorCondition::InternalServerError);
+            }
+        };
+        let lost = parked.is_none();
+        let mut bound =
+            parked.unwrap_or_else(|| Bound::new(resource.jid().clone(), Arc::clone(&resource), epoch));
+        bound.acks = true;
+        bound.epoch = epoch;
+        bound.resource = Some(Arc::clone(&resource));
+        let checked = resource.with_sm(|sm| {
+            let sent = acknowledge(sm, h);
+            let Some(state) = sm else { return sent.map(|()| (0, Vec::new())) };
+            state.requested = false;
+            sent.map(|()| (state.handled, state.unacked.iter().cloned().collect::<Vec<_>>()))
+        });
+        self.enter(bound, scope);
+        let (handled, unacked) = match checked {
+            Ok(state) => state,
+            Err(sent) => return self.fail(&StreamError::handled_count_too_high(h, sent), scope),
+        };
+        scope.fx.write(sm::resumed(previd, handled));
+        for stanza in &unacked {
+            stanza.render(&mut scope.fx.out);
+        }
+        scope.env.metrics.resumed();
+        if lost {
+            // the process that knew crashed: the modules load their part again
+            self.loaded(scope);
+        }
+        self.request_ack(scope);
+    }
+}
+
+/// Drops what the client has acknowledged. `Err`: it acknowledged more than was sent (section 4).
+fn acknowledge(sm: &mut Option<StreamManagement>, h: u32) -> Result<(), u32> {
+    let Some(sm) = sm else { return Ok(()) };
+    let count = h.wrapping_sub(sm.acked) as usize;
+    if count > sm.unacked.len() {
+        return Err(sm.acked.wrapping_add(sm.unacked.len() as u32));
+    }
+    sm.unacked.drain(..count);
+    if sm.unacked.is_empty() {
+        sm.unacked.shrink_to(8);
+    }
+    sm.acked = h;
+    sm.requested = false;
+    Ok(())
+}
+
+fn failed(scope: &mut Scope<'_>, h: Option<u32>, condition: StanzaErrorCondition) {
+    scope.fx.write(sm::failed(h, condition));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xmpp::stanza::Stanza;
+
+    fn state(acked: u32, n: usize) -> Option<StreamManagement> {
+        let stanza = Stanza::parse(b"<message xmlns='jabber:client'/>").unwrap();
+        let unacked = std::iter::repeat_n(stanza, n).collect();
+        Some(StreamManagement { acked, unacked, ..StreamManagement::default() })
+    }
+
+    #[test]
+    fn counters_wrap_at_two_to_the_thirty_two() {
+        let mut sm = state(u32::MAX, 3);
+        assert_eq!(acknowledge(&mut sm, 1), Ok(()));
+        assert_eq!(sm.as_ref().unwrap().unacked.len(), 1);
+        assert_eq!(acknowledge(&mut sm, 2), Ok(()));
+        assert!(sm.unwrap().unacked.is_empty());
+    }
+
+    #[test]
+    fn a_count_higher_than_what_was_sent_is_refused_and_so_is_one_that_goes_back() {
+        assert_eq!(acknowledge(&mut state(5, 2), 8), Err(7));
+        assert_eq!(acknowledge(&mut state(5, 2), 4), Err(7));
+    }
+}

@@ -1,0 +1,164 @@
+//! Opening a stream: header, features, STARTTLS (RFC 6120 sections 4 and 5).
+
+use super::{
+    Phase, Session, Tls,
+    effects::{Action, Scope},
+};
+use crate::{hooks::Stage, registrar::Answer};
+use xmpp::{
+    error::{StanzaError, StreamError, StreamErrorCondition as Condition},
+    framer::StreamHeader,
+    nonza::Nonza,
+    ns,
+    payload::limits,
+    stanza::Stanza,
+};
+
+impl Session {
+    /// The client's stream header (RFC 6120 section 4.7).
+    pub(super) fn open(&mut self, header: &StreamHeader, scope: &mut Scope<'_>) {
+        if self.opened {
+            // a second header without a restart (section 4.3.3)
+            return self.fail(&StreamError::new(Condition::InvalidXml), scope);
+        }
+        let wanted = match &header.to {
+            Some(to) => scope.env.hosts.find(to),
+            // section 4.7.2 only says SHOULD; with one host there is no doubt whom it means
+            None => scope.env.hosts.only(),
+        };
+        let Some(host) = wanted else {
+            return self.fail(&StreamError::new(Condition::HostUnknown), scope);
+        };
+        // a restart must not change the host that was authenticated for
+        if self.user.as_ref().is_some_and(|u| u.domain() != &*host) {
+            return self.fail(&StreamError::new(Condition::HostUnknown), scope);
+        }
+        self.host = Some(host);
+        if !header.version_1() {
+            return self.fail(&StreamError::new(Condition::UnsupportedVersion), scope);
+        }
+        self.send_header(scope);
+        self.send_features(scope);
+        self.phase = match self.phase {
+            Phase::Authenticated => Phase::Authenticated,
+            _ => Phase::Features,
+        };
+    }
+
+    pub(super) fn send_header(&mut self, scope: &mut Scope<'_>) {
+        let host = self.host.clone().or_else(|| scope.env.hosts.default());
+        let to = self.user.as_ref().map(|u| u.as_str());
+        let id = scope.env.stream_id();
+        xmpp::stream::render_header(&mut scope.fx.out, host.as_deref(), to, &id);
+        self.opened = true;
+    }
+
+    /// RFC 6120 section 4.3.2, in the order of XEP-0170.
+    fn send_features(&mut self, scope: &mut Scope<'_>) {
+        let env = scope.env;
+        let out = &mut scope.fx.out;
+        out.extend_from_slice(b"<stream:features>");
+        let stage = if self.user.is_some() {
+            Stage::Authenticated
+        } else {
+            Stage::Unauthenticated { secure: self.may_authenticate() }
+        };
+        match stage {
+            Stage::Unauthenticated { secure } => {
+                if self.conn.starttls && self.conn.tls.is_none() {
+                    let required =
+                        if self.conn.tls_required { "<required/>" } else { "" };
+                    out.extend_from_slice(
+                        format!("<starttls xmlns='{}'>{required}</starttls>", ns::TLS).as_bytes(),
+                    );
+                }
+                if secure {
+                    self.write_mechanisms(env, out);
+                }
+            }
+            Stage::Authenticated => {
+                out.extend_from_slice(
+                    format!(
+                        "<bind xmlns='{}'/><session xmlns='{}'><optional/></session><sm xmlns='{}'/>",
+                        ns::BIND,
+                        ns::SESSION,
+                        ns::SM
+                    )
+                    .as_bytes(),
+                );
+            }
+        }
+        for row in &env.hooks().features {
+            (row.run)(env, stage, out);
+        }
+        // XEP-0478
+        let settings = env.settings();
+        let max = if self.user.is_some() {
+            settings.max_stanza
+        } else {
+            settings.max_stanza_unauthenticated
+        };
+        limits::render(out, max, settings.idle_seconds());
+        out.extend_from_slice(b"</stream:features>");
+    }
+
+    /// Whether credentials may be sent now: under TLS, or where TLS is not required.
+    pub(super) fn may_authenticate(&self) -> bool {
+        self.conn.tls.is_some() || !self.conn.tls_required
+    }
+
+    /// `<starttls/>` (RFC 6120 section 5.4.2).
+    pub(super) fn starttls(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) -> bool {
+        if nonza.name() != "starttls" {
+            return false;
+        }
+        if !self.conn.starttls || self.conn.tls.is_some() || !matches!(self.phase, Phase::Features)
+        {
+            scope.fx.write(format!("<failure xmlns='{}'/></stream:stream>", ns::TLS));
+            self.phase = Phase::Closed;
+            scope.fx.push(Action::Close);
+            return true;
+        }
+        scope.fx.write(format!("<proceed xmlns='{}'/>", ns::TLS));
+        scope.fx.push(Action::StartTls);
+        self.restart(scope);
+        true
+    }
+
+    /// The TLS layer is up: what was learnt before it is forgotten (RFC 6120 section 5.4.3.3).
+    pub(super) fn secured(&mut self, tls: Tls) {
+        self.conn.tls = Some(tls);
+        self.host = None;
+        self.phase = Phase::Header;
+    }
+
+    /// A new stream begins with the next bytes (RFC 6120 section 4.3.3).
+    pub(super) fn restart(&mut self, scope: &mut Scope<'_>) {
+        self.opened = false;
+        scope.fx.push(Action::Restart);
+    }
+
+    /// Stanzas before authentication: in-band registration is the only one (XEP-0077 section 3.1),
+    /// anything else is `not-authorized` (RFC 6120 section 4.9.3.12).
+    pub(super) fn before_authentication(&mut self, stanza: Stanza, scope: &mut Scope<'_>) {
+        let open = matches!(self.phase, Phase::Features) && self.may_authenticate();
+        let hooks = scope.env.hooks();
+        let (Some((_, register)), Some(host), true) = (&hooks.registration, &self.host, open)
+        else {
+            return self.fail(&StreamError::new(Condition::NotAuthorized), scope);
+        };
+        let registers = stanza.head.children.first().is_some_and(|c| c.ns() == ns::REGISTER);
+        if !super::is_request(&stanza) || !registers {
+            return self.fail(&StreamError::new(Condition::NotAuthorized), scope);
+        }
+        let answer = register(scope.env, host, self.conn.peer, &stanza);
+        scope.fx.job(answer, move |_, scope, answer| {
+            let reply = match answer {
+                Answer::Result(xml) => stanza.reply_result(&xml),
+                Answer::Error(error) => stanza.reply_error(&error),
+                Answer::Later(_) => stanza.reply_error(&StanzaError::internal_server_error()),
+            };
+            reply.render(&mut scope.fx.out);
+        });
+    }
+}

@@ -1,0 +1,242 @@
+//! A turn: the framer and the session joined, still without I/O. A connection process (or a test)
+//! feeds it bytes, finished jobs and timers, and does what [`Turn::fx`] says.
+
+use super::{
+    Conn, Input, Session, Tls,
+    effects::{Action, Effects, Job, Scope, Then, TimerKey},
+};
+use crate::{
+    env::Env,
+    resource::{FrozenResource, Resource},
+    routing,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use xmpp::{
+    error::StreamError,
+    framer::{Event, Framer},
+};
+
+/// What the connection has to do after a turn, besides writing [`Effects::out`].
+#[derive(Debug)]
+pub enum Todo {
+    /// Begin the TLS handshake once everything is written.
+    StartTls,
+    /// Serve this resource's queue.
+    Attach(Arc<Resource>),
+    /// (Re)start a timer.
+    Timer(TimerKey, Duration),
+    /// Forget a timer.
+    Cancel(TimerKey),
+    /// Close once everything is written.
+    Close,
+}
+
+/// Framer, session and what is pending.
+#[derive(Debug)]
+pub struct Turn {
+    framer: Framer,
+    session: Session,
+    fx: Effects,
+    jobs: VecDeque<PendingJob>,
+    todo: Vec<Todo>,
+    /// A job is out: the client's input waits.
+    busy: bool,
+}
+
+struct PendingJob(Job);
+
+impl std::fmt::Debug for PendingJob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
+}
+
+/// A session as bytes can carry it to another process (of this build or the next).
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FrozenTurn {
+    session: Session,
+    framer: xmpp::framer::FrozenFramer,
+    resource: Option<FrozenResource>,
+}
+
+impl Turn {
+    /// A connection that was just accepted.
+    pub fn new(conn: Conn, env: &Env) -> Self {
+        Self {
+            framer: Framer::new(env.settings().framer_limits(false)),
+            session: Session::new(conn),
+            fx: Effects::default(),
+            jobs: VecDeque::new(),
+            todo: Vec::new(),
+            busy: false,
+        }
+    }
+
+    /// The session, to look at.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Bytes for the client; whoever writes them removes them.
+    pub fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.fx.out
+    }
+
+    /// What else is to be done, in order.
+    pub fn todo(&mut self) -> Vec<Todo> {
+        std::mem::take(&mut self.todo)
+    }
+
+    /// The next job to run; until [`Turn::done`] the client's input waits.
+    pub fn job(&mut self) -> Option<Job> {
+        if self.busy {
+            return None;
+        }
+        let PendingJob(job) = self.jobs.pop_front()?;
+        self.busy = true;
+        Some(job)
+    }
+
+    /// Whether the client's bytes may be read now.
+    pub fn ready(&self) -> bool {
+        !self.busy && self.jobs.is_empty() && !self.session.is_closed()
+    }
+
+    /// Bytes of the client.
+    pub fn feed(&mut self, bytes: &[u8], env: &Arc<Env>) {
+        self.framer.feed(bytes);
+        self.pump(env);
+    }
+
+    /// The TLS handshake is done.
+    pub fn secured(&mut self, tls: Tls, env: &Arc<Env>) {
+        self.handle(Input::Secured(tls), env);
+    }
+
+    /// A timer went off.
+    pub fn timer(&mut self, key: TimerKey, env: &Arc<Env>) {
+        self.handle(Input::Timer(key), env);
+    }
+
+    /// A job finished; goes on with what the client sent meanwhile.
+    pub fn done(&mut self, then: Then, env: &Arc<Env>) {
+        self.busy = false;
+        self.handle(Input::Done(then), env);
+        self.pump(env);
+    }
+
+    /// Ends the stream with an error.
+    pub fn end(&mut self, error: StreamError, env: &Arc<Env>) {
+        self.handle(Input::Evicted(error), env);
+    }
+
+    /// Writes up to `max` queued stanzas; whether more waits, `None` when the resource is gone.
+    pub fn drain(&mut self, max: usize, env: &Arc<Env>) -> Option<bool> {
+        let more = self.session.drain(max, &mut Scope { env, fx: &mut self.fx });
+        self.apply(env);
+        more
+    }
+
+    /// The connection is gone: see [`Session::detach`].
+    pub fn detach(&mut self) -> Option<(Arc<Resource>, bool)> {
+        self.session.detach()
+    }
+
+    /// Releases what an idle connection does not need.
+    pub fn idle(&mut self) {
+        self.framer.release();
+        if self.fx.out.is_empty() {
+            self.fx.out = Vec::new();
+        }
+        self.fx.actions = Vec::new();
+        self.jobs.shrink_to(0);
+    }
+
+    /// The session as data, at a stanza boundary with no job out; `None` in between.
+    pub fn freeze(&self) -> Option<FrozenTurn> {
+        if self.busy || !self.jobs.is_empty() || !self.fx.out.is_empty() {
+            return None;
+        }
+        let session = serde_json::to_value(&self.session).ok()?;
+        Some(FrozenTurn {
+            session: serde_json::from_value(session).ok()?,
+            framer: self.framer.freeze(),
+            resource: self
+                .session
+                .bound
+                .as_ref()
+                .and_then(|b| b.resource.as_ref().map(|r| r.freeze())),
+        })
+    }
+
+    /// Goes on where [`Turn::freeze`] stopped. The resource is a new one that the caller puts into
+    /// the table in place of the old.
+    pub fn thaw(frozen: FrozenTurn, env: &Env) -> (Self, Option<Arc<Resource>>) {
+        let mut session = frozen.session;
+        let resource = frozen.resource.map(|r| {
+            Resource::thaw(r, env.next_session(), env.settings().queues, routing::MARKS)
+        });
+        if let (Some(bound), Some(resource)) = (session.bound.as_deref_mut(), &resource) {
+            bound.resource = Some(Arc::clone(resource));
+            bound.epoch = 1;
+        }
+        let limits = env.settings().framer_limits(session.user.is_some());
+        let turn = Self {
+            framer: Framer::thaw(frozen.framer, limits),
+            session,
+            fx: Effects::default(),
+            jobs: VecDeque::new(),
+            todo: Vec::new(),
+            busy: false,
+        };
+        (turn, resource)
+    }
+
+    /// Hands complete events to the session until it is busy or there are none.
+    fn pump(&mut self, env: &Arc<Env>) {
+        while self.ready() {
+            match self.framer.next() {
+                Ok(Some(event)) => self.event(event, env),
+                Ok(None) => return,
+                Err(error) => return self.handle(Input::Refused(error), env),
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event, env: &Arc<Env>) {
+        self.handle(Input::Event(event), env);
+    }
+
+    fn handle(&mut self, input: Input, env: &Arc<Env>) {
+        self.session.handle(input, &mut Scope { env, fx: &mut self.fx });
+        self.apply(env);
+    }
+
+    /// Does what needs no I/O and sorts the rest.
+    fn apply(&mut self, env: &Arc<Env>) {
+        let actions = std::mem::take(&mut self.fx.actions);
+        for action in actions {
+            match action {
+                Action::Route(stanza) => {
+                    if let Some(later) = routing::route(env, stanza) {
+                        self.jobs.push_back(PendingJob(Box::pin(async move {
+                            later.await;
+                            Box::new(|_: &mut Session, _: &mut Scope<'_>| ()) as Then
+                        })));
+                    }
+                }
+                Action::Job(job) => self.jobs.push_back(PendingJob(job)),
+                Action::Restart => self.framer.restart(),
+                Action::Authenticated => {
+                    self.framer.set_limits(env.settings().framer_limits(true));
+                }
+                Action::StartTls => self.todo.push(Todo::StartTls),
+                Action::Attach(resource, _) => self.todo.push(Todo::Attach(resource)),
+                Action::Timer(key, after) => self.todo.push(Todo::Timer(key, after)),
+                Action::Cancel(key) => self.todo.push(Todo::Cancel(key)),
+                Action::Close => self.todo.push(Todo::Close),
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What a supervisor does when a child ends: pure functions of (children, event, now).
+//!
+//! The reference is OTP 25's `supervisor.erl`; the oracle in `tests/otp` judges the whole.
+
+use crate::{
+    exit::Exit,
+    spec::{AutoShutdown, ChildSpec, Intensity, Restart, Strategy},
+};
+use std::{collections::VecDeque, time::Duration};
+use tokio::time::Instant;
+
+/// What is to be done about a child that ended by itself (`do_restart/3`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Start it again, if the intensity allows.
+    Restart,
+    /// It has done its work; then look at [`auto_shutdown`].
+    Forget,
+}
+
+/// Whether a child is restarted.
+pub fn on_exit(restart: Restart, reason: &Exit) -> Verdict {
+    match restart {
+        Restart::Permanent => Verdict::Restart,
+        Restart::Transient if reason.is_abnormal() => Verdict::Restart,
+        Restart::Transient | Restart::Temporary => Verdict::Forget,
+    }
+}
+
+/// Whether the supervisor ends because of a child that ended by itself and is not restarted
+/// (`do_auto_shutdown/2`). `others`: another significant child is alive or being restarted.
+pub fn auto_shutdown(mode: AutoShutdown, significant: bool, others: bool) -> bool {
+    match mode {
+        AutoShutdown::Never => false,
+        AutoShutdown::AnySignificant => significant,
+        AutoShutdown::AllSignificant => significant && !others,
+    }
+}
+
+/// Which of `count` children, in start order, a restart of number `index` affects.
+pub fn affected(strategy: Strategy, index: usize, count: usize) -> std::ops::Range<usize> {
+    match strategy {
+        Strategy::OneForAll => 0..count,
+        Strategy::RestForOne => index..count,
+        Strategy::OneForOne | Strategy::SimpleOneForOne => index..index + 1,
+    }
+}
+
+/// The restarts of the last period (`add_restart/1`).
+#[derive(Debug, Default)]
+pub struct Window(VecDeque<Instant>);
+
+impl Window {
+    /// Counts a restart; `false` when it is one too many.
+    pub fn add(&mut self, intensity: Intensity, now: Instant) -> bool {
+        // a restart exactly one period ago still counts (`inPeriod/3`)
+        let old = |then: &Instant| now.duration_since(*then) > intensity.period;
+        while self.0.front().is_some_and(old) {
+            self.0.pop_front();
+        }
+        self.0.push_back(now);
+        // never more than the intensity and one are kept: with one more the supervisor ends
+        self.0.len() <= intensity.restarts as usize
+    }
+
+    /// How many restarts are in the window.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there were none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Why a child cannot be part of a supervisor (`check_childspec/2`).
+pub fn check(child: &ChildSpec, mode: AutoShutdown) -> Result<(), String> {
+    match (child.significant, child.restart, mode) {
+        (true, Restart::Permanent, _) => Err(format!("{}: significant and permanent", child.id)),
+        (true, _, AutoShutdown::Never) => {
+            Err(format!("{}: significant, but the supervisor never shuts down by itself", child.id))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a supervisor's specification makes sense.
+pub fn check_all(
+    strategy: Strategy,
+    intensity: Intensity,
+    mode: AutoShutdown,
+    children: &[ChildSpec],
+) -> Result<(), String> {
+    if intensity.period == Duration::ZERO {
+        return Err("the period of the intensity is zero".to_owned());
+    }
+    if strategy == Strategy::SimpleOneForOne && children.len() != 1 {
+        return Err("simple_one_for_one has exactly one child".to_owned());
+    }
+    for (n, child) in children.iter().enumerate() {
+        check(child, mode)?;
+        if children.iter().take(n).any(|c| c.id == child.id) {
+            return Err(format!("{}: duplicate child name", child.id));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transient_child_is_restarted_after_what_is_abnormal() {
+        for (reason, verdict) in [
+            (Exit::Normal, Verdict::Forget),
+            (Exit::Shutdown, Verdict::Forget),
+            (Exit::shutdown("x"), Verdict::Forget),
+            (Exit::Killed, Verdict::Restart),
+            (Exit::error("x"), Verdict::Restart),
+        ] {
+            assert_eq!(on_exit(Restart::Transient, &reason), verdict, "{reason}");
+            assert_eq!(on_exit(Restart::Permanent, &reason), Verdict::Restart);
+            assert_eq!(on_exit(Restart::Temporary, &reason), Verdict::Forget);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_window_is_closed_at_both_ends() {
+        let intensity = Intensity { restarts: 2, period: Duration::from_secs(5) };
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut w = Window::default();
+        assert!(w.add(intensity, at(0)) && w.add(intensity, at(1)));
+        assert!(!w.add(intensity, at(5_000)), "the first is exactly one period old: it counts");
+        let mut w = Window::default();
+        assert!(w.add(intensity, at(0)) && w.add(intensity, at(1)));
+        assert!(w.add(intensity, at(5_001)), "now it does not");
+        let none = Intensity { restarts: 0, period: Duration::from_secs(5) };
+        assert!(!Window::default().add(none, at(0)));
+    }
+
+    #[test]
+    fn the_affected_children_are_those_of_the_strategy() {
+        assert_eq!(affected(Strategy::OneForOne, 1, 4), 1..2);
+        assert_eq!(affected(Strategy::RestForOne, 1, 4), 1..4);
+        assert_eq!(affected(Strategy::OneForAll, 1, 4), 0..4);
+    }
+
+    #[test]
+    fn significant_children_end_their_supervisor() {
+        use AutoShutdown::{AllSignificant, AnySignificant, Never};
+        for (mode, significant, others, ends) in [
+            (Never, true, false, false),
+            (AnySignificant, true, true, true),
+            (AnySignificant, false, false, false),
+            (AllSignificant, true, true, false),
+            (AllSignificant, true, false, true),
+            (AllSignificant, false, false, false),
+        ] {
+            assert_eq!(auto_shutdown(mode, significant, others), ends);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! A pool: processes of one kind that come and go by the hundred thousand (connections).
+//!
+//! Its children are temporary: each lives once, nothing is kept to start it again, and a crash
+//! concerns nobody else. They are spread over shards so that no single process keeps them all, and
+//! are stopped at the same time under one timer.
+
+use crate::{
+    exit::Exit,
+    inbox::{CallError, Ref, Reply},
+    pid::Pid,
+    process::{self, Cx, Event, InitError, Process},
+    spec::{Place, Shutdown, StartError},
+    supervisor::stop_many,
+    system::System,
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    marker::PhantomData,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// How a pool works.
+#[derive(Clone, Debug)]
+pub struct PoolSpec {
+    /// The most children at a time; beyond it a start is refused.
+    pub max: usize,
+    /// How children are stopped with the pool.
+    pub shutdown: Shutdown,
+}
+
+impl Default for PoolSpec {
+    fn default() -> Self {
+        Self { max: 200_000, shutdown: Shutdown::Timeout(Duration::from_secs(5)) }
+    }
+}
+
+/// Messages of a pool: none; children are started by whoever has a [`PoolRef`].
+#[derive(Debug)]
+pub enum Msg {
+    /// Stop the children now, keep the pool: before a stop of the tree above, so that the world
+    /// outside is told in time. Answers when all have ended.
+    Drain(Reply<usize>),
+}
+
+struct Shared {
+    path: Arc<str>,
+    max: usize,
+    alive: AtomicUsize,
+    next: AtomicU64,
+}
+
+/// A running pool of `P`.
+pub struct PoolRef<P: Process> {
+    me: Ref<Msg>,
+    shared: Arc<Shared>,
+    process: PhantomData<fn() -> P>,
+}
+
+impl<P: Process> Clone for PoolRef<P> {
+    fn clone(&self) -> Self {
+        Self { me: self.me.clone(), shared: Arc::clone(&self.shared), process: PhantomData }
+    }
+}
+
+impl<P: Process> fmt::Debug for PoolRef<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.me)
+    }
+}
+
+impl<P: Process> PoolRef<P> {
+    /// The pool of that name.
+    pub fn find(system: &System, name: &str) -> Option<Self> {
+        let me: Ref<Msg> = system.lookup(name)?;
+        let shared = system.pool(me.pid())?;
+        let shared = shared.downcast::<Shared>().ok()?;
+        Some(Self { me, shared, process: PhantomData })
+    }
+
+    /// The pool's process.
+    pub fn pid(&self) -> &Pid {
+        self.me.pid()
+    }
+
+    /// How many children are alive.
+    pub fn len(&self) -> usize {
+        self.shared.alive.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Starts a child and waits for its `init`. Runs in the caller: the pool is no bottleneck.
+    ///
+    /// # Errors
+    /// When the pool is full or gone, or the child does not start.
+    pub async fn start(&self, args: P::Args) -> Result<Ref<P::Msg>, StartError> {
+        if self.shared.alive.fetch_add(1, Ordering::AcqRel) >= self.shared.max {
+            self.shared.alive.fetch_sub(1, Ordering::AcqRel);
+            return Err(StartError::Failed("the pool is full".into()));
+        }
+        let n = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let path: Arc<str> = format!("{}/#{n}", self.shared.path).into();
+        let pool = self.me.pid();
+        let started = process::start::<P>(pool.system(), Some(pool.clone()), path, args).await;
+        if started.is_err() {
+            self.shared.alive.fetch_sub(1, Ordering::AcqRel);
+        }
+        started
+    }
+
+    /// Stops all children at the same time; the pool stays. How many there were.
+    ///
+    /// # Errors
+    /// When the pool is gone.
+    pub async fn drain(&self, deadline: Duration) -> Result<usize, CallError> {
+        self.me.call(Msg::Drain, deadline).await
+    }
+}
+
+/// The process of a pool.
+pub struct Pool<P> {
+    shared: Arc<Shared>,
+    spec: PoolSpec,
+    process: PhantomData<fn() -> P>,
+}
+
+impl<P: Process> Pool<P> {
+    pub(crate) async fn start(
+        at: Place,
+        name: Arc<str>,
+        spec: PoolSpec,
+    ) -> Result<Ref<Msg>, StartError> {
+        let path = Arc::clone(&at.path);
+        process::start::<Self>(&at.system, Some(at.parent), at.path, (path, name, spec)).await
+    }
+}
+
+impl<P: Process> Process for Pool<P> {
+    type Args = (Arc<str>, Arc<str>, PoolSpec);
+    type Msg = Msg;
+    const NAME: &'static str = "pool";
+
+    async fn init(
+        (path, name, spec): Self::Args,
+        cx: &mut Cx<Msg>,
+    ) -> Result<Self, InitError> {
+        cx.trap_exit(true);
+        let shared = Arc::new(Shared {
+            path,
+            max: spec.max,
+            alive: AtomicUsize::new(0),
+            next: AtomicU64::new(1),
+        });
+        cx.system().enter_pool(cx.pid(), Arc::clone(&shared) as _);
+        if !cx.register(&name) {
+            return Err(InitError::failed(format!("the name {name} is taken")));
+        }
+        Ok(Self { shared, spec, process: PhantomData })
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Msg>) -> Exit {
+        // reasons of crashed children: one line a reason, then a count
+        let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+        loop {
+            match cx.next().await {
+                Event::Exit { from, reason } if Some(&from) == cx.pid().parent() => return reason,
+                Event::Exit { reason, .. } => {
+                    self.shared.alive.fetch_sub(1, Ordering::AcqRel);
+                    if reason.is_abnormal() && reasons.len() < 64 {
+                        let n = reasons.entry(reason.to_string()).or_default();
+                        *n += 1;
+                        if n.is_power_of_two() {
+                            tracing::warn!(pool = %cx.pid().path(), %reason, count = *n, "children ended");
+                        }
+                    }
+                }
+                Event::Msg(Msg::Drain(reply)) => reply.send(self.stop_children(cx).await),
+                Event::Down { .. } => {}
+            }
+        }
+    }
+
+    async fn terminate(&mut self, _: &Exit, cx: &mut Cx<Msg>) {
+        self.stop_children(cx).await;
+    }
+}
+
+impl<P: Process> Pool<P> {
+    async fn stop_children(&self, cx: &Cx<Msg>) -> usize {
+        let children = cx.pid().linked_children();
+        stop_many(&children, self.spec.shutdown).await;
+        self.shared.alive.fetch_sub(children.len(), Ordering::AcqRel);
+        children.len()
+    }
+}
+

@@ -1,0 +1,323 @@
+//! Child and supervisor specifications, with OTP's defaults (`supervisor(3)`).
+
+use crate::{
+    exit::Exit,
+    pid::Pid,
+    pool::{Pool, PoolSpec},
+    process::{self, Process},
+    server::{self, Server},
+    supervisor,
+    system::System,
+};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use thiserror::Error;
+
+/// When a child that ended is started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restart {
+    /// Always.
+    #[default]
+    Permanent,
+    /// When it ended abnormally.
+    Transient,
+    /// Never.
+    Temporary,
+}
+
+/// How a child is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Killed at once.
+    BrutalKill,
+    /// Asked; killed when it has not ended by then.
+    Timeout(Duration),
+    /// Asked, and waited for.
+    Infinity,
+}
+
+/// Worker or supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Does work.
+    Worker,
+    /// Has children.
+    Supervisor,
+}
+
+/// Which children are affected when one ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// That one.
+    #[default]
+    OneForOne,
+    /// All.
+    OneForAll,
+    /// That one and those started after it.
+    RestForOne,
+    /// Instances of one template, each for itself.
+    SimpleOneForOne,
+}
+
+/// Whether a supervisor ends when its significant children do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AutoShutdown {
+    /// No.
+    #[default]
+    Never,
+    /// When one of them ends by itself.
+    AnySignificant,
+    /// When the last of them has ended by itself.
+    AllSignificant,
+}
+
+/// How many restarts within which time are too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intensity {
+    /// As many are still allowed.
+    pub restarts: u32,
+    /// Within this time.
+    pub period: Duration,
+}
+
+impl Default for Intensity {
+    /// OTP's: 1 in 5 seconds.
+    fn default() -> Self {
+        Self { restarts: 1, period: Duration::from_secs(5) }
+    }
+}
+
+/// Why something did not start.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It had nothing to do. Not a failure: the child stays without a process.
+    #[error("ignore")]
+    Ignore,
+    /// It could not.
+    #[error("{0}")]
+    Failed(Arc<str>),
+    /// It ended before it was started.
+    #[error("ended while starting: {0}")]
+    Exited(Exit),
+    /// A supervisor's child did not start.
+    #[error("child {child} failed to start: {error}")]
+    Child {
+        /// Which.
+        child: Arc<str>,
+        /// Why.
+        error: Box<StartError>,
+    },
+    /// The specification makes no sense.
+    #[error("invalid specification: {0}")]
+    InvalidSpec(Arc<str>),
+}
+
+impl StartError {
+    /// The reason such a process ends with.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Ignore => Exit::Normal,
+            Self::Exited(exit) => exit.clone(),
+            Self::Child { .. } => Exit::shutdown(&self.to_string()),
+            other => Exit::error(&other.to_string()),
+        }
+    }
+}
+
+/// What a start brought.
+#[derive(Clone, Debug)]
+pub enum Started {
+    /// A process.
+    Up(Pid),
+    /// Nothing: the start was ignored.
+    Ignored,
+}
+
+/// What a start function gets: where the child is to live.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The system.
+    pub system: System,
+    /// The supervisor.
+    pub parent: Pid,
+    /// The child's path.
+    pub path: Arc<str>,
+}
+
+/// A boxed future of a start.
+pub type StartFuture = Pin<Box<dyn Future<Output = Result<Started, StartError>> + Send>>;
+
+/// Starts a child; called again for each restart.
+pub type StartFn = Arc<dyn Fn(Place) -> StartFuture + Send + Sync>;
+
+/// A child.
+#[derive(Clone)]
+pub struct ChildSpec {
+    pub(crate) id: Arc<str>,
+    pub(crate) start: StartFn,
+    pub(crate) restart: Restart,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) kind: Kind,
+    pub(crate) significant: bool,
+}
+
+impl fmt::Debug for ChildSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} {:?} {:?}", self.id, self.restart, self.shutdown, self.kind)
+    }
+}
+
+fn started<M>(result: Result<crate::Ref<M>, StartError>) -> Result<Started, StartError> {
+    match result {
+        Ok(started) => Ok(Started::Up(started.pid)),
+        Err(StartError::Ignore) => Ok(Started::Ignored),
+        Err(error) => Err(error),
+    }
+}
+
+impl ChildSpec {
+    /// A child with a start function of its own.
+    pub fn new<F>(id: &str, start: impl Fn(Place) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Started, StartError>> + Send + 'static,
+    {
+        Self {
+            id: id.into(),
+            start: Arc::new(move |place| Box::pin(start(place))),
+            restart: Restart::Permanent,
+            shutdown: Shutdown::Timeout(Duration::from_secs(5)),
+            kind: Kind::Worker,
+            significant: false,
+        }
+    }
+
+    /// A process that owns its loop; `args` makes what each start gets.
+    pub fn process<P: Process>(
+        id: &str,
+        args: impl Fn() -> P::Args + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(id, move |at: Place| {
+            let args = args();
+            async move {
+                started(process::start::<P>(&at.system, Some(at.parent), at.path, args).await)
+            }
+        })
+    }
+
+    /// A server.
+    pub fn server<S: Server>(id: &str, args: impl Fn() -> S::Args + Send + Sync + 'static) -> Self {
+        Self::new(id, move |at: Place| {
+            let args = args();
+            async move {
+                started(server::start::<S>(&at.system, Some(at.parent), at.path, args).await)
+            }
+        })
+    }
+
+    /// A supervisor with its children.
+    pub fn supervisor(id: &str, spec: SupervisorSpec) -> Self {
+        let child = Self::new(id, move |at: Place| {
+            let spec = spec.clone();
+            async move {
+                let sup = supervisor::start(&at.system, Some(at.parent), at.path, spec).await?;
+                Ok(Started::Up(sup.pid().clone()))
+            }
+        });
+        Self { kind: Kind::Supervisor, shutdown: Shutdown::Infinity, ..child }
+    }
+
+    /// A pool of processes that come and go, registered in the system under `name`.
+    pub fn pool<P: Process>(id: &str, name: &str, spec: PoolSpec) -> Self {
+        let name: Arc<str> = name.into();
+        let child = Self::new(id, move |at: Place| {
+            let (name, spec) = (Arc::clone(&name), spec.clone());
+            async move { started(Pool::<P>::start(at, name, spec).await) }
+        });
+        Self { kind: Kind::Supervisor, shutdown: Shutdown::Infinity, ..child }
+    }
+
+    /// Sets when it is restarted (default permanent).
+    #[must_use]
+    pub fn restart(self, restart: Restart) -> Self {
+        Self { restart, ..self }
+    }
+
+    /// Sets how it is stopped (default 5 s for a worker, infinity for a supervisor).
+    #[must_use]
+    pub fn shutdown(self, shutdown: Shutdown) -> Self {
+        Self { shutdown, ..self }
+    }
+
+    /// Sets what the tree calls it.
+    #[must_use]
+    pub fn kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Makes it significant: see [`AutoShutdown`].
+    #[must_use]
+    pub fn significant(self, significant: bool) -> Self {
+        Self { significant, ..self }
+    }
+
+    /// Its name under its supervisor.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// A supervisor: how it restarts, and its children in start order.
+#[derive(Clone, Debug, Default)]
+pub struct SupervisorSpec {
+    /// Which children a restart affects.
+    pub strategy: Strategy,
+    /// How many restarts are too many.
+    pub intensity: Intensity,
+    /// Whether it ends with its significant children.
+    pub auto_shutdown: AutoShutdown,
+    /// The children; stopped in reverse order.
+    pub children: Vec<ChildSpec>,
+}
+
+impl SupervisorSpec {
+    /// One for one, without children yet.
+    pub fn one_for_one() -> Self {
+        Self::default()
+    }
+
+    /// One for all, without children yet.
+    pub fn one_for_all() -> Self {
+        Self { strategy: Strategy::OneForAll, ..Self::default() }
+    }
+
+    /// Rest for one, without children yet.
+    pub fn rest_for_one() -> Self {
+        Self { strategy: Strategy::RestForOne, ..Self::default() }
+    }
+
+    /// Instances of one template.
+    pub fn simple_one_for_one(template: ChildSpec) -> Self {
+        Self { strategy: Strategy::SimpleOneForOne, children: vec![template], ..Self::default() }
+    }
+
+    /// Adds a child, started after those before it.
+    #[must_use]
+    pub fn child(mut self, child: ChildSpec) -> Self {
+        self.children.push(child);
+        self
+    }
+
+    /// Sets how many restarts within which time are too many.
+    #[must_use]
+    pub fn intensity(mut self, restarts: u32, period: Duration) -> Self {
+        self.intensity = Intensity { restarts, period };
+        self
+    }
+
+    /// Sets whether it ends with its significant children.
+    #[must_use]
+    pub fn auto_shutdown(mut self, auto_shutdown: AutoShutdown) -> Self {
+        self.auto_shutdown = auto_shutdown;
+        self
+    }
+}

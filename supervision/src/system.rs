@@ -1,0 +1,184 @@
+//! A system: everything that is shared by the processes of one node. Nothing here is global to the
+//! program, so several systems live side by side in one test.
+
+use crate::{
+    crash::{self, CrashLog, CrashLogLimits},
+    exit::Exit,
+    inbox::Ref,
+    pid::Pid,
+    spec::{StartError, SupervisorSpec},
+    supervisor::{self, SupervisorRef},
+};
+use parking_lot::Mutex;
+use std::{
+    any::Any,
+    collections::{HashMap, HashSet},
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+const SHARDS: u64 = 16;
+
+type Erased = Arc<dyn Any + Send + Sync>;
+
+struct Inner {
+    name: Arc<str>,
+    next: AtomicU64,
+    alive: AtomicUsize,
+    restarts: AtomicU64,
+    processes: Vec<Mutex<HashMap<u64, Pid>>>,
+    names: Mutex<HashMap<Arc<str>, (Pid, Erased)>>,
+    groups: Mutex<HashMap<Arc<str>, HashSet<Pid>>>,
+    pools: Mutex<HashMap<Pid, Erased>>,
+    crashes: CrashLog,
+}
+
+/// The processes of one node: names, groups, tree, crashes.
+#[derive(Clone)]
+pub struct System(Arc<Inner>);
+
+impl fmt::Debug for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "System({})", self.0.name)
+    }
+}
+
+impl System {
+    /// A system without processes; crash reports are kept in memory.
+    pub fn new(name: &str) -> Self {
+        Self::with_crash_log(name, CrashLogLimits::default(), None)
+    }
+
+    /// A system that keeps crash reports as files too.
+    pub fn with_crash_log(name: &str, limits: CrashLogLimits, dir: Option<PathBuf>) -> Self {
+        crash::install_hook();
+        Self(Arc::new(Inner {
+            name: name.into(),
+            next: AtomicU64::new(1),
+            alive: AtomicUsize::new(0),
+            restarts: AtomicU64::new(0),
+            processes: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            names: Mutex::default(),
+            groups: Mutex::default(),
+            pools: Mutex::default(),
+            crashes: CrashLog::new(limits, dir),
+        }))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Starts a tree and waits until all of it has started.
+    ///
+    /// # Errors
+    /// When a child does not start; what had started is stopped again.
+    pub async fn start(&self, root: SupervisorSpec) -> Result<SupervisorRef, StartError> {
+        supervisor::start(self, None, "/".into(), root).await
+    }
+
+    pub(crate) fn next_id(&self) -> u64 {
+        self.0.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn shard(&self, id: u64) -> Option<&Mutex<HashMap<u64, Pid>>> {
+        self.0.processes.get(usize::try_from(id % SHARDS).unwrap_or_default())
+    }
+
+    pub(crate) fn enter(&self, pid: &Pid) {
+        self.0.alive.fetch_add(1, Ordering::AcqRel);
+        if let Some(shard) = self.shard(pid.id()) {
+            shard.lock().insert(pid.id(), pid.clone());
+        }
+    }
+
+    pub(crate) fn leave(&self, pid: &Pid, exit: &Exit) {
+        crash::log_exit(pid, exit);
+        if let Some(shard) = self.shard(pid.id()) {
+            shard.lock().remove(&pid.id());
+        }
+        if pid.is_named() {
+            self.0.names.lock().retain(|_, (p, _)| p != pid);
+            self.0.groups.lock().retain(|_, g| {
+                g.remove(pid);
+                !g.is_empty()
+            });
+            self.0.pools.lock().remove(pid);
+        }
+        self.0.alive.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn enter_pool(&self, pid: &Pid, shared: Erased) {
+        pid.set_named();
+        self.0.pools.lock().insert(pid.clone(), shared);
+    }
+
+    pub(crate) fn pool(&self, pid: &Pid) -> Option<Erased> {
+        self.0.pools.lock().get(pid).cloned()
+    }
+
+    /// How many processes are alive.
+    pub fn alive(&self) -> usize {
+        self.0.alive.load(Ordering::Acquire)
+    }
+
+    /// Every live process, in no order.
+    pub fn pids(&self) -> Vec<Pid> {
+        self.0.processes.iter().flat_map(|s| s.lock().values().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    /// Names a process. `false` when the name is taken by a live one.
+    pub fn register<M: Send + 'static>(&self, name: &str, process: &Ref<M>) -> bool {
+        let mut names = self.0.names.lock();
+        if names.get(name).is_some_and(|(p, _)| p.is_alive()) {
+            return false;
+        }
+        process.pid.set_named();
+        let erased: Erased = Arc::new(Erasable(process.clone()));
+        names.insert(name.into(), (process.pid.clone(), erased));
+        true
+    }
+
+    /// The process of that name.
+    pub fn whereis(&self, name: &str) -> Option<Pid> {
+        self.0.names.lock().get(name).map(|(p, _)| p.clone())
+    }
+
+    /// The process of that name, if its messages are `M`.
+    pub fn lookup<M: Send + 'static>(&self, name: &str) -> Option<Ref<M>> {
+        let erased = Arc::clone(&self.0.names.lock().get(name)?.1);
+        erased.downcast::<Erasable<M>>().ok().map(|e| e.0.clone())
+    }
+
+    /// Adds a process to a group (`pg`); it leaves with its end.
+    pub fn join(&self, group: &str, pid: &Pid) {
+        pid.set_named();
+        self.0.groups.lock().entry(group.into()).or_default().insert(pid.clone());
+    }
+
+    /// The members of a group.
+    pub fn members(&self, group: &str) -> Vec<Pid> {
+        self.0.groups.lock().get(group).map(|g| g.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The crash reports.
+    pub fn crashes(&self) -> &CrashLog {
+        &self.0.crashes
+    }
+
+    /// How many restarts supervisors have made.
+    pub fn restarts(&self) -> u64 {
+        self.0.restarts.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_restart(&self) {
+        self.0.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+struct Erasable<M>(Ref<M>);
