@@ -1,1 +1,96 @@
-//! To be written.
+//! What a node keeps: one trait an aggregate, backends behind them, one conformance suite for all.
+//!
+//! A method is a whole operation that the backend makes atomic, not a piece of one. A write that
+//! was acknowledged is durable (in SQLite: on disk). Everything is `Arc<dyn ...>` in [`Stores`], so
+//! that a backend can be mixed from others. It knows no sessions and no rules of XMPP.
+
+pub mod accounts;
+pub mod activity;
+pub mod blocklists;
+pub mod error;
+pub mod offline;
+pub mod private;
+pub mod rosters;
+pub mod vcards;
+
+pub use accounts::{Account, AccountStore};
+pub use activity::{Activity, ActivityStore};
+pub use blocklists::{Blocklist, BlocklistStore};
+pub use error::StoreError;
+pub use offline::{OfflineMessage, OfflineStore};
+pub use private::PrivateStore;
+pub use rosters::{Roster, RosterChange, RosterItem, RosterStore, Subscription};
+pub use vcards::VcardStore;
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use xmpp::jid::BareJid;
+
+/// A boxed future, so that stores can be used as `Arc<dyn ...>`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The answer of a store.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// All stores of a node.
+#[derive(Clone)]
+pub struct Stores {
+    /// Who may log on.
+    pub accounts: Arc<dyn AccountStore>,
+    /// Contacts.
+    pub rosters: Arc<dyn RosterStore>,
+    /// Messages for users who are away.
+    pub offline: Arc<dyn OfflineStore>,
+    /// vCards.
+    pub vcards: Arc<dyn VcardStore>,
+    /// Private XML.
+    pub private: Arc<dyn PrivateStore>,
+    /// Whom a user does not want to hear of.
+    pub blocklists: Arc<dyn BlocklistStore>,
+    /// When a user was last seen.
+    pub activity: Arc<dyn ActivityStore>,
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stores")
+    }
+}
+
+impl Stores {
+    /// All of them from one backend.
+    pub fn of<B>(backend: Arc<B>) -> Self
+    where
+        B: AccountStore
+            + RosterStore
+            + OfflineStore
+            + VcardStore
+            + PrivateStore
+            + BlocklistStore
+            + ActivityStore,
+    {
+        Self {
+            accounts: Arc::clone(&backend) as _,
+            rosters: Arc::clone(&backend) as _,
+            offline: Arc::clone(&backend) as _,
+            vcards: Arc::clone(&backend) as _,
+            private: Arc::clone(&backend) as _,
+            blocklists: Arc::clone(&backend) as _,
+            activity: backend as _,
+        }
+    }
+
+    /// Removes an account with all that is kept for it; `false` when there is none. The account
+    /// goes last: after a crash in between it can be removed again.
+    ///
+    /// # Errors
+    /// When a store does not answer; call it again then.
+    pub async fn remove(&self, user: &BareJid) -> Result<bool, StoreError> {
+        RosterStore::purge(&*self.rosters, user).await?;
+        OfflineStore::purge(&*self.offline, user).await?;
+        VcardStore::purge(&*self.vcards, user).await?;
+        PrivateStore::purge(&*self.private, user).await?;
+        BlocklistStore::purge(&*self.blocklists, user).await?;
+        ActivityStore::purge(&*self.activity, user).await?;
+        self.accounts.remove(user).await
+    }
+}

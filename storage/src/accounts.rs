@@ -1,0 +1,55 @@
+//! Accounts: who may log on, with SCRAM keys and never a password.
+
+use crate::Answer;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use xmpp::{
+    jid::BareJid,
+    sasl::{Hash, ScramKeys},
+};
+
+/// One account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Keys, at most one for each hash function.
+    pub keys: Vec<ScramKeys>,
+    /// Created at, in milliseconds of the epoch.
+    pub created: u64,
+    /// May not log on.
+    pub disabled: bool,
+}
+
+impl Account {
+    /// The keys for a hash function.
+    pub fn keys_for(&self, hash: Hash) -> Option<&ScramKeys> {
+        self.keys.iter().find(|k| k.hash == hash)
+    }
+}
+
+/// Accounts by bare JID.
+pub trait AccountStore: Send + Sync + 'static {
+    /// The account, if there is one.
+    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Arc<Account>>>;
+
+    /// Creates accounts, all or none being durable when it returns; those that exist already are
+    /// left as they are. Returns how many were created.
+    fn create(&self, accounts: Vec<(BareJid, Account)>) -> Answer<'_, usize>;
+
+    /// Replaces the keys; `false` when there is no such account.
+    fn set_keys<'a>(&'a self, user: &'a BareJid, keys: Vec<ScramKeys>) -> Answer<'a, bool>;
+
+    /// Removes the account; `false` when there is none. For everything else that is kept of the
+    /// user see [`crate::Stores::remove`].
+    fn remove<'a>(&'a self, user: &'a BareJid) -> Answer<'a, bool>;
+
+    /// Up to `limit` accounts of a host whose JID is greater than `after`, in order of their text.
+    fn list<'a>(
+        &'a self,
+        host: &'a str,
+        after: Option<&'a BareJid>,
+        limit: usize,
+    ) -> Answer<'a, Vec<BareJid>>;
+
+    /// Whether there is no account at all.
+    fn is_empty(&self) -> Answer<'_, bool>;
+}

@@ -1,0 +1,52 @@
+//! Why a store did not do what it was asked.
+
+use std::time::Duration;
+use thiserror::Error;
+use xmpp::error::StanzaError;
+
+/// A store's error. The caller decides what it means for the client; see the conversion below for
+/// what is usual.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It cannot be reached, or has too much to do. Nothing was changed.
+    #[error("the store is unavailable")]
+    Unavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// It did not answer in time. The change may have been made.
+    #[error("the store did not answer in time")]
+    Timeout,
+    /// Somebody else changed it since the version that was given. Nothing was changed: read again.
+    #[error("changed by somebody else, now at version {now}")]
+    Conflict {
+        /// The present version.
+        now: u64,
+    },
+    /// There are as many as there may be. Nothing was changed.
+    #[error("the limit of {limit} is reached")]
+    Full {
+        /// The limit.
+        limit: usize,
+    },
+    /// What is stored makes no sense.
+    #[error("stored data is damaged: {0}")]
+    Corrupt(String),
+    /// The backend failed in a way that trying again does not mend.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}
+
+impl From<StoreError> for StanzaError {
+    /// `resource-constraint` (wait) for what may pass and for limits, else `internal-server-error`
+    /// (RFC 6120 sections 8.3.3.18 and 8.3.3.6).
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable { .. } | StoreError::Timeout | StoreError::Full { .. } => {
+                Self::resource_constraint()
+            }
+            _ => Self::internal_server_error(),
+        }
+    }
+}

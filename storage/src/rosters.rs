@@ -1,0 +1,149 @@
+//! Rosters (RFC 6121 section 2) with the subscription states of its appendix A.
+
+use crate::Answer;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use xmpp::jid::{BareJid, Jid};
+
+/// Who sees whose presence (RFC 6121 section 2.1.2.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subscription {
+    /// Neither.
+    #[default]
+    None,
+    /// The user sees the contact.
+    To,
+    /// The contact sees the user.
+    From,
+    /// Both.
+    Both,
+}
+
+impl Subscription {
+    /// The attribute's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::To => "to",
+            Self::From => "from",
+            Self::Both => "both",
+        }
+    }
+
+    /// Of its two halves.
+    pub fn of(to: bool, from: bool) -> Self {
+        match (to, from) {
+            (false, false) => Self::None,
+            (true, false) => Self::To,
+            (false, true) => Self::From,
+            (true, true) => Self::Both,
+        }
+    }
+
+    /// The user sees the contact.
+    pub fn has_to(self) -> bool {
+        matches!(self, Self::To | Self::Both)
+    }
+
+    /// The contact sees the user.
+    pub fn has_from(self) -> bool {
+        matches!(self, Self::From | Self::Both)
+    }
+}
+
+/// One contact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RosterItem {
+    /// Whom; usually a bare JID.
+    pub jid: Jid,
+    /// What the user calls the contact; empty for none.
+    pub name: String,
+    /// In which groups.
+    pub groups: Vec<String>,
+    /// Who sees whom.
+    pub subscription: Subscription,
+    /// The user asked to see the contact ("pending out").
+    pub ask: bool,
+    /// The contact asked to see the user ("pending in"): the presence as received, so that it can be
+    /// delivered again (RFC 6121 section 3.1.3).
+    pub request: Option<String>,
+    /// The user approved a request that may come (RFC 6121 section 3.4).
+    pub approved: bool,
+    /// Not on the wire: only a request of the contact is known (state "None + Pending In"), the
+    /// user has not added the contact.
+    pub hidden: bool,
+    /// The roster's version at which it was last changed.
+    pub ver: u64,
+}
+
+impl RosterItem {
+    /// A contact nothing is known of.
+    pub fn new(jid: Jid) -> Self {
+        Self {
+            jid,
+            name: String::new(),
+            groups: Vec::new(),
+            subscription: Subscription::None,
+            ask: false,
+            request: None,
+            approved: false,
+            hidden: false,
+            ver: 0,
+        }
+    }
+}
+
+/// A roster at one version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roster {
+    /// Grows with each change; 0 for a roster that was never changed.
+    pub ver: u64,
+    /// The contacts.
+    pub items: Vec<RosterItem>,
+    /// Contacts removed lately and the version of the removal, oldest first; at most
+    /// [`TOMBSTONES`]. (RFC 6121 section 2.6.3: a client can be told what changed.)
+    pub removed: Vec<(Jid, u64)>,
+    /// Removals at or before this version are forgotten: who has an older roster needs all of it.
+    pub floor: u64,
+}
+
+/// Removals a roster remembers.
+pub const TOMBSTONES: usize = 64;
+
+impl Roster {
+    /// The contact of that address.
+    pub fn item(&self, jid: &Jid) -> Option<&RosterItem> {
+        self.items.iter().find(|i| &i.jid == jid)
+    }
+}
+
+/// One change of a roster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RosterChange {
+    /// Adds or replaces an item; its `ver` is set by the store.
+    Put(RosterItem),
+    /// Removes an item; nothing happens when there is none.
+    Remove(Jid),
+}
+
+/// Rosters by user.
+pub trait RosterStore: Send + Sync + 'static {
+    /// The roster; empty at version 0 when there is none.
+    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Arc<Roster>>;
+
+    /// Makes one change, if the roster is still at version `ver`; returns the roster after it. At
+    /// most `limit` items.
+    ///
+    /// Errors: `Conflict` when it is at another version (read it again, decide again), `Full`.
+    fn change<'a>(
+        &'a self,
+        user: &'a BareJid,
+        ver: u64,
+        change: RosterChange,
+        limit: usize,
+    ) -> Answer<'a, Arc<Roster>>;
+
+    /// Removes the whole roster.
+    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()>;
+}
