@@ -14,14 +14,19 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cluster::{NodeId, SessionRegistry};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::{
+    fmt,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use storage::Stores;
-use xmpp::{framer::Limits, jid::Jid};
+use xmpp::{
+    framer::Limits,
+    jid::Jid,
+    sasl::{Hash, Mechanism},
+};
 
 /// The hosts this node serves (RFC 6120 section 1.3: one server, several domains).
 #[derive(Debug, Default)]
@@ -81,8 +86,9 @@ pub struct Settings {
     pub resume_window: Duration,
     /// A silent client is pinged after this (XEP-0199); what XEP-0478 announces.
     pub idle: Duration,
-    /// SASL PLAIN is offered under TLS.
-    pub plain: bool,
+    /// SASL mechanisms in the order of preference. PLAIN is offered under TLS only, -PLUS where
+    /// there is a channel to bind to.
+    pub mechanisms: Vec<Mechanism>,
     /// Queue limits of a resource.
     pub queues: QueueLimits,
 }
@@ -98,7 +104,11 @@ impl Default for Settings {
             max_resources: 16,
             resume_window: Duration::from_secs(300),
             idle: Duration::from_secs(300),
-            plain: true,
+            mechanisms: Hash::ALL
+                .into_iter()
+                .flat_map(|hash| [true, false].map(|plus| Mechanism::Scram { hash, plus }))
+                .chain([Mechanism::Plain])
+                .collect(),
             queues: QueueLimits::default(),
         }
     }
@@ -150,7 +160,6 @@ impl Clock {
 }
 
 /// The shared parts of a node.
-#[derive(Debug)]
 pub struct Env {
     /// The node's name.
     pub node: NodeId,
@@ -164,6 +173,8 @@ pub struct Env {
     pub table: Table,
     /// Who is where in the cluster.
     pub registry: Arc<dyn SessionRegistry>,
+    /// The session managers.
+    pub managers: Managers,
     /// Counters.
     pub metrics: Metrics,
     /// Failed logins by account and address.
@@ -174,13 +185,11 @@ pub struct Env {
     pub secret: [u8; 32],
     settings: ArcSwap<Settings>,
     hooks: ArcSwap<HookTable>,
-    managers: OnceLock<Managers>,
     sessions: AtomicU64,
     random: SystemRandom,
 }
 
 /// What an [`Env`] is made of.
-#[derive(Debug)]
 pub struct EnvParts {
     /// The node's name.
     pub node: NodeId,
@@ -190,6 +199,8 @@ pub struct EnvParts {
     pub stores: Stores,
     /// Who is where.
     pub registry: Arc<dyn SessionRegistry>,
+    /// How many session managers there are.
+    pub managers: usize,
     /// What modules registered.
     pub hooks: HookTable,
     /// What sessions go by.
@@ -202,6 +213,12 @@ pub struct EnvParts {
     pub secret: [u8; 32],
 }
 
+impl fmt::Debug for Env {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Env({})", self.node)
+    }
+}
+
 impl Env {
     /// Puts the parts together.
     pub fn new(parts: EnvParts) -> Arc<Self> {
@@ -212,13 +229,13 @@ impl Env {
             stores: parts.stores,
             table: Table::default(),
             registry: parts.registry,
+            managers: Managers::new(parts.managers),
             metrics: Metrics::default(),
             throttle: parts.throttle,
             clock: parts.clock,
             secret: parts.secret,
             settings: ArcSwap::from_pointee(parts.settings),
             hooks: ArcSwap::from_pointee(parts.hooks),
-            managers: OnceLock::new(),
             sessions: AtomicU64::new(1),
             random: SystemRandom::new(),
         })
@@ -242,16 +259,6 @@ impl Env {
     /// Replaces the hooks (a module was switched on or off).
     pub fn set_hooks(&self, hooks: HookTable) {
         self.hooks.store(Arc::new(hooks));
-    }
-
-    /// The session managers; `None` before they have started.
-    pub fn managers(&self) -> Option<&Managers> {
-        self.managers.get()
-    }
-
-    /// Makes the session managers known, once.
-    pub fn set_managers(&self, managers: Managers) {
-        let _ = self.managers.set(managers);
     }
 
     /// A session number never used before on this node.

@@ -1,1 +1,15 @@
-//! To be written.
+//! XMPP behaviour: connections, sessions, routing, hooks, modules.
+//!
+//! In the order of a stanza's life: [`listener`] · [`connection`] (socket, TLS, turns) ·
+//! [`session`] (the protocol, sans I/O) · [`hooks`] and [`registrar`] (what modules see) ·
+//! [`modules`] · [`routing`] (who gets it) · [`resource`] (the receiver's queue) · the other
+//! connection. [`env`] is what they share.
+
+pub mod env;
+pub mod hooks;
+pub mod metrics;
+pub mod registrar;
+pub mod resource;
+pub mod routing;
+pub mod session;
+pub mod throttle;

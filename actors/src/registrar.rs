@@ -173,7 +173,7 @@ macro_rules! point {
 impl<M: Module> Registrar<'_, M> {
     /// Answers IQs of type get whose payload is `P`, a namespace and element that no other module
     /// may claim. A payload that cannot be parsed is answered with `bad-request` by itself.
-    pub fn iq_get<P: Payload>(
+    pub fn iq_get<P: Payload + 'static>(
         &mut self,
         f: fn(&M, &mut IqCx<'_, '_>, P) -> Answer,
     ) -> &mut Self {
@@ -181,14 +181,14 @@ impl<M: Module> Registrar<'_, M> {
     }
 
     /// The same for type set.
-    pub fn iq_set<P: Payload>(
+    pub fn iq_set<P: Payload + 'static>(
         &mut self,
         f: fn(&M, &mut IqCx<'_, '_>, P) -> Answer,
     ) -> &mut Self {
         self.iq(Type::Set, f)
     }
 
-    fn iq<P: Payload>(
+    fn iq<P: Payload + 'static>(
         &mut self,
         ty: Type,
         f: fn(&M, &mut IqCx<'_, '_>, P) -> Answer,

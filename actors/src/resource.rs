@@ -12,7 +12,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::sync::{Notify, futures::Notified};
 use xmpp::{
     jid::{BareJid, FullJid, Jid},
-    stanza::{Kind, Stanza},
+    stanza::Stanza,
 };
 
 /// Limits of one resource's queues.
@@ -98,6 +98,23 @@ struct State {
     marks: Vec<&'static str>,
     sm: Option<StreamManagement>,
     parked: Option<Box<Bound>>,
+    /// Why it ended, for the connection that served it.
+    ended: Option<Ended>,
+}
+
+/// Why a session was ended from outside its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By its own connection.
+    Closed,
+    /// Another session took its resource (RFC 6120 section 7.7.2.2).
+    Conflict,
+    /// An operator, or a module, ended it.
+    Kicked,
+    /// Its account was removed.
+    Removed,
+    /// The node stops.
+    Shutdown,
 }
 
 /// A bound resource.
@@ -163,6 +180,7 @@ impl Resource {
             marks: Vec::new(),
             sm: None,
             parked: None,
+            ended: None,
         };
         let user = jid.bare();
         Arc::new(Self { jid, user, id, limits, wake: Notify::new(), state: Mutex::new(state) })
@@ -301,6 +319,11 @@ impl Resource {
         self.state.lock().owner
     }
 
+    /// Why it ended, if it has.
+    pub fn ended(&self) -> Option<Ended> {
+        self.state.lock().ended
+    }
+
     /// The last available presence and its priority.
     pub fn presence(&self) -> Option<(Stanza, i8)> {
         let s = self.state.lock();
@@ -422,12 +445,13 @@ impl Resource {
     }
 
     /// Ends the session, once: what is left of it, or `None` when it had ended already.
-    pub fn end(&self) -> Option<Remains> {
+    pub fn end(&self, why: Ended) -> Option<Remains> {
         let mut s = self.state.lock();
         if s.owner == Owner::Ended {
             return None;
         }
         s.owner = Owner::Ended;
+        s.ended = Some(why);
         s.parked = None;
         let mut remains = Remains {
             presence: s.presence.take(),
@@ -487,7 +511,3 @@ impl Resource {
     }
 }
 
-/// Whether a stanza may be dropped without telling anybody when it cannot be delivered.
-pub fn droppable(stanza: &Stanza) -> bool {
-    stanza.head.kind == Kind::Presence
-}

@@ -102,18 +102,36 @@ impl<P: Process> PoolRef<P> {
     /// # Errors
     /// When the pool is full or gone, or the child does not start.
     pub async fn start(&self, args: P::Args) -> Result<Ref<P::Msg>, StartError> {
-        if self.shared.alive.fetch_add(1, Ordering::AcqRel) >= self.shared.max {
-            self.shared.alive.fetch_sub(1, Ordering::AcqRel);
-            return Err(StartError::Failed("the pool is full".into()));
-        }
-        let n = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        let path: Arc<str> = format!("{}/#{n}", self.shared.path).into();
+        let path = self.place()?;
         let pool = self.me.pid();
         let started = process::start::<P>(pool.system(), Some(pool.clone()), path, args).await;
         if started.is_err() {
             self.shared.alive.fetch_sub(1, Ordering::AcqRel);
         }
         started
+    }
+
+    /// Starts a child and goes on; if its `init` fails it ends like any other child.
+    ///
+    /// # Errors
+    /// When the pool is full or gone.
+    pub fn spawn(&self, args: P::Args) -> Result<Ref<P::Msg>, StartError> {
+        let path = self.place()?;
+        let pool = self.me.pid();
+        Ok(process::spawn::<P>(pool.system(), Some(pool.clone()), path, args).0)
+    }
+
+    /// A place for one more child: its path.
+    fn place(&self) -> Result<Arc<str>, StartError> {
+        if !self.me.pid().is_alive() {
+            return Err(StartError::Failed("the pool has ended".into()));
+        }
+        if self.shared.alive.fetch_add(1, Ordering::AcqRel) >= self.shared.max {
+            self.shared.alive.fetch_sub(1, Ordering::AcqRel);
+            return Err(StartError::Failed("the pool is full".into()));
+        }
+        let n = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        Ok(format!("{}/#{n}", self.shared.path).into())
     }
 
     /// Stops all children at the same time; the pool stays. How many there were.

@@ -94,6 +94,12 @@ pub trait Process: Sized + Send + 'static {
     ) -> impl Future<Output = ()> + Send {
         async {}
     }
+
+    /// What it was working on, the latest last: asked after a panic, for the crash report. For a
+    /// process that remembers its inputs anyway; others use [`Cx::record`].
+    fn recent(&self) -> Vec<Recorded> {
+        Vec::new()
+    }
 }
 
 /// What a process may do: its address, its events, its links.
@@ -228,12 +234,7 @@ pub(crate) async fn start<P: Process>(
     path: Arc<str>,
     args: P::Args,
 ) -> Result<Ref<P::Msg>, StartError> {
-    let pid = Pid::new(system, P::NAME, path, parent);
-    let me = Ref::lean(pid, P::INBOX);
-    let (ack, acked) = oneshot::channel();
-    let guard = Guard(me.pid.clone());
-    #[expect(clippy::disallowed_methods, reason = "the one place where lean processes are born")]
-    tokio::spawn(live::<P>(me.clone(), args, ack, guard));
+    let (me, acked) = spawn::<P>(system, parent, path, args);
     match acked.await {
         Ok(Ok(())) => Ok(me),
         Ok(Err(error)) => {
@@ -242,6 +243,23 @@ pub(crate) async fn start<P: Process>(
         }
         Err(_) => Err(StartError::Exited(me.pid.wait().await)),
     }
+}
+
+/// Starts a process without waiting for its `init` (`proc_lib:spawn_link`): what that answers can
+/// be had from the channel, or from the process's end.
+pub(crate) fn spawn<P: Process>(
+    system: &System,
+    parent: Option<Pid>,
+    path: Arc<str>,
+    args: P::Args,
+) -> (Ref<P::Msg>, oneshot::Receiver<Result<(), StartError>>) {
+    let pid = Pid::new(system, P::NAME, path, parent);
+    let me = Ref::lean(pid, P::INBOX);
+    let (ack, acked) = oneshot::channel();
+    let guard = Guard(me.pid.clone());
+    #[expect(clippy::disallowed_methods, reason = "the one place where lean processes are born")]
+    tokio::spawn(live::<P>(me.clone(), args, ack, guard));
+    (me, acked)
 }
 
 async fn live<P: Process>(
@@ -269,12 +287,14 @@ async fn live<P: Process>(
     let mut process = match init {
         Ok(process) => process,
         Err(error) => {
-            // the parent is told by the answer, not by a signal too
-            if let Some(parent) = pid.parent() {
+            let exit = error.exit();
+            // whoever waits for the start is told by the answer, not by a signal too
+            if ack.send(Err(error)).is_ok()
+                && let Some(parent) = pid.parent()
+            {
                 parent.unlink(&pid);
             }
-            pid.finish(error.exit());
-            drop(ack.send(Err(error)));
+            pid.finish(exit);
             return;
         }
     };
@@ -284,7 +304,14 @@ async fn live<P: Process>(
         reason = pid.fatal() => reason,
         result = caught(process.run(&mut cx)) => match result {
             Ok(exit) => exit,
-            Err(panic) => Exit::Crash(crash::report(&pid, panic, &mut cx.black_box, me.depth())),
+            Err(panic) => {
+                // the state may be torn: asking it must not hide the first panic
+                let recent = catch_unwind(AssertUnwindSafe(|| process.recent()));
+                for input in recent.unwrap_or_default() {
+                    cx.black_box.record(input);
+                }
+                Exit::Crash(crash::report(&pid, panic, &mut cx.black_box, me.depth()))
+            }
         },
     };
     let exit = wind_up(&pid, exit.clone(), process.terminate(&exit, &mut cx)).await;

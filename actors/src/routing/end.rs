@@ -1,8 +1,11 @@
 //! The end of a session, orderly or not: its contacts learn that it is gone, and what it did not
 //! get goes on its way again (XEP-0198 section 5, RFC 6121 section 4.5.4, law 11).
 
-use super::{bounce, presence, route};
-use crate::{env::Env, resource::Resource};
+use super::{bounce, manager, presence, route};
+use crate::{
+    env::Env,
+    resource::{Ended, Resource},
+};
 use std::sync::Arc;
 use xmpp::{
     error::StanzaError,
@@ -11,9 +14,10 @@ use xmpp::{
 
 /// Ends `resource`: takes it out of the table, tells who saw it, and re-routes what is left.
 /// Does nothing the second time.
-pub async fn end(env: &Arc<Env>, resource: &Arc<Resource>) {
+pub async fn end(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
     env.table.remove(resource);
-    let Some(remains) = resource.end() else { return };
+    let Some(remains) = resource.end(why) else { return };
+    manager::unbind(env, resource).await;
     let unavailable =
         Stanza::presence(Type::Unavailable).with_from(Some(resource.jid().clone().into()));
     let was = remains.presence.is_some();

@@ -10,7 +10,7 @@ use crate::{hooks::Flow, registrar::Target};
 use xmpp::{
     error::{StanzaError, StreamError, StreamErrorCondition as Condition},
     jid::Jid,
-    stanza::{Kind, Stanza, Type},
+    stanza::{Kind, Problem, Stanza, Type},
 };
 
 impl Session {
@@ -18,9 +18,10 @@ impl Session {
     pub(super) fn from_client(&mut self, stanza: Stanza, scope: &mut Scope<'_>) {
         let Some(bound) = self.bound.as_deref() else { return };
         let (acks, resource) = (bound.acks, bound.resource.clone());
-        let Some(stanza) = self.stamp(stanza) else {
-            let error = StreamError::new(Condition::InvalidFrom);
-            return self.fail(&error, scope);
+        // RFC 6120 section 4.9.3.9
+        let stanza = match self.stamp(stanza) {
+            Some(stanza) if stanza.head.problem != Some(Problem::From) => stanza,
+            _ => return self.fail(&StreamError::new(Condition::InvalidFrom), scope),
         };
         if let (true, Some(resource)) = (acks, &resource) {
             resource.begin(&stanza);
@@ -28,7 +29,13 @@ impl Session {
         if let Some(mut cx) = self.cx(scope) {
             dispatch(&mut cx, stanza);
         }
-        if let (true, Some(resource)) = (acks, &resource) {
+    }
+
+    /// The last stanza is handled, with all it caused.
+    pub(super) fn handled(&self) {
+        if let Some(bound) = self.bound.as_deref()
+            && let (true, Some(resource)) = (bound.acks, &bound.resource)
+        {
             resource.finish();
         }
     }
@@ -53,6 +60,14 @@ impl Session {
 }
 
 fn dispatch(cx: &mut SessionCx<'_>, stanza: Stanza) {
+    match stanza.head.problem {
+        Some(Problem::To) => return cx.refuse(&stanza, &StanzaError::jid_malformed()),
+        Some(Problem::Type) => {
+            let error = StanzaError::bad_request().with_text("the type is unknown");
+            return cx.refuse(&stanza, &error);
+        }
+        Some(Problem::From) | None => {}
+    }
     let hooks = cx.env.hooks();
     for row in &hooks.inbound {
         cx.module = row.module;

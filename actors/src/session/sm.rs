@@ -12,7 +12,6 @@ use std::{sync::Arc, time::Duration};
 use xmpp::{
     error::{StanzaErrorCondition, StreamError, StreamErrorCondition as Condition},
     nonza::Nonza,
-    ns,
     payload::sm,
 };
 
@@ -36,7 +35,7 @@ impl Session {
 
     /// Section 3: `<enable/>`.
     fn enable(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
-        let Some(mut cx) = self.cx(scope) else { return };
+        let Some(cx) = self.cx(scope) else { return };
         if cx.bound.acks {
             return failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
         }

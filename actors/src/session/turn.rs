@@ -12,9 +12,11 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
+use supervision::Recorded;
 use xmpp::{
     error::StreamError,
     framer::{Event, Framer},
+    ns,
 };
 
 /// What the connection has to do after a turn, besides writing [`Effects::out`].
@@ -42,7 +44,16 @@ pub struct Turn {
     todo: Vec<Todo>,
     /// A job is out: the client's input waits.
     busy: bool,
+    /// STARTTLS was agreed on: what the client sends in the clear is not looked at any more.
+    securing: bool,
+    /// A stanza is handled but its jobs are not done: it does not count as handled yet.
+    unfinished: bool,
+    /// What the session was told last, for a crash report. Emptied when idle.
+    recent: VecDeque<Recorded>,
 }
+
+/// Inputs that are remembered for a crash report.
+const RECENT: usize = 3;
 
 struct PendingJob(Job);
 
@@ -70,6 +81,9 @@ impl Turn {
             jobs: VecDeque::new(),
             todo: Vec::new(),
             busy: false,
+            securing: false,
+            unfinished: false,
+            recent: VecDeque::new(),
         }
     }
 
@@ -98,9 +112,14 @@ impl Turn {
         Some(job)
     }
 
+    /// Whether jobs are out or waiting.
+    pub fn pending(&self) -> bool {
+        self.busy || !self.jobs.is_empty()
+    }
+
     /// Whether the client's bytes may be read now.
     pub fn ready(&self) -> bool {
-        !self.busy && self.jobs.is_empty() && !self.session.is_closed()
+        !self.pending() && !self.securing && !self.session.is_closed()
     }
 
     /// Bytes of the client.
@@ -111,6 +130,8 @@ impl Turn {
 
     /// The TLS handshake is done.
     pub fn secured(&mut self, tls: Tls, env: &Arc<Env>) {
+        self.securing = false;
+        self.framer.restart_secure();
         self.handle(Input::Secured(tls), env);
     }
 
@@ -123,6 +144,7 @@ impl Turn {
     pub fn done(&mut self, then: Then, env: &Arc<Env>) {
         self.busy = false;
         self.handle(Input::Done(then), env);
+        self.finish();
         self.pump(env);
     }
 
@@ -145,12 +167,13 @@ impl Turn {
 
     /// Releases what an idle connection does not need.
     pub fn idle(&mut self) {
-        self.framer.release();
         if self.fx.out.is_empty() {
             self.fx.out = Vec::new();
         }
         self.fx.actions = Vec::new();
+        self.todo.shrink_to(0);
         self.jobs.shrink_to(0);
+        self.recent = VecDeque::new();
     }
 
     /// The session as data, at a stanza boundary with no job out; `None` in between.
@@ -189,6 +212,9 @@ impl Turn {
             jobs: VecDeque::new(),
             todo: Vec::new(),
             busy: false,
+            securing: false,
+            unfinished: false,
+            recent: VecDeque::new(),
         };
         (turn, resource)
     }
@@ -205,7 +231,27 @@ impl Turn {
     }
 
     fn event(&mut self, event: Event, env: &Arc<Env>) {
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(record(&event));
+        self.unfinished = matches!(event, Event::Stanza(_));
         self.handle(Input::Event(event), env);
+        self.finish();
+    }
+
+    /// A stanza counts as handled (XEP-0198) when what it caused is done: a message that goes to
+    /// offline storage is there by then.
+    fn finish(&mut self) {
+        if self.unfinished && !self.pending() {
+            self.unfinished = false;
+            self.session.handled();
+        }
+    }
+
+    /// What the session was told last, the latest last.
+    pub fn recent(&self) -> Vec<Recorded> {
+        self.recent.iter().cloned().collect()
     }
 
     fn handle(&mut self, input: Input, env: &Arc<Env>) {
@@ -231,12 +277,29 @@ impl Turn {
                 Action::Authenticated => {
                     self.framer.set_limits(env.settings().framer_limits(true));
                 }
-                Action::StartTls => self.todo.push(Todo::StartTls),
+                Action::StartTls => {
+                    self.securing = true;
+                    self.todo.push(Todo::StartTls);
+                }
                 Action::Attach(resource, _) => self.todo.push(Todo::Attach(resource)),
                 Action::Timer(key, after) => self.todo.push(Todo::Timer(key, after)),
                 Action::Cancel(key) => self.todo.push(Todo::Cancel(key)),
                 Action::Close => self.todo.push(Todo::Close),
             }
         }
+    }
+}
+
+/// An input as a crash report shows it: credentials are left out.
+fn record(event: &Event) -> Recorded {
+    match event {
+        Event::Stanza(stanza) => Arc::new(stanza.clone()).into(),
+        Event::Nonza(nonza) if nonza.ns() == ns::SASL => {
+            format!("<{} xmlns='{}'>(masked)", nonza.name(), nonza.ns()).as_str().into()
+        }
+        Event::Nonza(nonza) => nonza.element().to_xml().as_str().into(),
+        Event::Open(_) => "<stream:stream>".into(),
+        Event::Whitespace => " ".into(),
+        Event::Close => "</stream:stream>".into(),
     }
 }

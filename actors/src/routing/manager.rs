@@ -1,0 +1,331 @@
+//! Session managers: who gets which resource. A supervised process for each share of the users.
+//!
+//! Binding, conflicts, resumption and the end of lost sessions go through the manager of the user,
+//! so that what two connections of one user do at once happens one after the other. Everything else
+//! reads the table without asking (law 3).
+
+use super::end::end;
+use crate::{
+    env::Env,
+    resource::{Ended, Owner, Resource},
+    session::Bound,
+};
+use arc_swap::ArcSwapOption;
+use cluster::{Record, RegistryError, Token};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use supervision::{
+    CallError, ChildSpec, Cx, Event, Exit, InitError, Process, Ref, Reply, SupervisorSpec,
+};
+use thiserror::Error;
+use tokio::time::Instant;
+use xmpp::jid::{BareJid, FullJid};
+
+/// How long a connection waits for its manager.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why a resource was not bound.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum BindError {
+    /// The user has as many resources as one may have.
+    #[error("too many resources")]
+    TooMany,
+    /// The manager or the registry does not answer.
+    #[error("the session registry is unavailable")]
+    Unavailable,
+}
+
+/// Why a session was not resumed.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum ResumeError {
+    /// There is no such session (any more).
+    #[error("no such session")]
+    Unknown,
+    /// The manager does not answer.
+    #[error("the session manager is unavailable")]
+    Unavailable,
+}
+
+/// A bound resource, attached to the connection that asked.
+#[derive(Debug)]
+pub struct BoundResource {
+    /// The resource.
+    pub resource: Arc<Resource>,
+    /// With which it is attached.
+    pub epoch: u64,
+}
+
+/// A resumed session.
+#[derive(Debug)]
+pub struct Resumed {
+    /// The resource.
+    pub resource: Arc<Resource>,
+    /// With which it is attached.
+    pub epoch: u64,
+    /// The session's state, if the connection before left it.
+    pub parked: Option<Box<Bound>>,
+}
+
+/// What a manager is asked.
+#[derive(Debug)]
+pub enum Msg {
+    /// Bind this resource, or one that the server chooses.
+    Bind(BareJid, Option<FullJid>, Reply<Result<BoundResource, BindError>>),
+    /// Resume the session with this token.
+    Resume(BareJid, String, Reply<Result<Resumed, ResumeError>>),
+    /// The connection of this resource is gone; it can be resumed for a while, or not.
+    Lost(Arc<Resource>),
+    /// End this session.
+    End(Arc<Resource>, Ended, Reply<()>),
+}
+
+/// The addresses of the managers; each puts its own here when it starts.
+pub struct Managers(Box<[ArcSwapOption<Ref<Msg>>]>);
+
+impl fmt::Debug for Managers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Managers({})", self.0.len())
+    }
+}
+
+impl Managers {
+    pub(crate) fn new(count: usize) -> Self {
+        Self((0..count.max(1)).map(|_| ArcSwapOption::empty()).collect())
+    }
+
+    fn of(&self, env: &Env, user: &BareJid) -> Option<Arc<Ref<Msg>>> {
+        self.0.get(env.table.manager_of(user, self.0.len()))?.load_full()
+    }
+
+    /// The supervisor of all managers of a node.
+    pub fn spec(env: &Arc<Env>) -> SupervisorSpec {
+        let managers = SupervisorSpec::one_for_one().intensity(10, Duration::from_secs(10));
+        (0..env.managers.0.len()).fold(managers, |spec, n| {
+            let env = Arc::clone(env);
+            let args = move || (Arc::clone(&env), n);
+            spec.child(ChildSpec::process::<SessionManager>(&n.to_string(), args))
+        })
+    }
+}
+
+/// Binds a resource for `user` (RFC 6120 section 7).
+///
+/// # Errors
+/// When there are too many, or nobody answers.
+pub async fn bind(
+    env: &Arc<Env>,
+    user: &BareJid,
+    wanted: Option<FullJid>,
+) -> Result<BoundResource, BindError> {
+    let manager = env.managers.of(env, user).ok_or(BindError::Unavailable)?;
+    let user = user.clone();
+    let answer = manager.call(|reply| Msg::Bind(user, wanted, reply), DEADLINE).await;
+    answer.map_err(|_: CallError| BindError::Unavailable)?
+}
+
+/// Resumes a session of `user` (XEP-0198 section 5).
+///
+/// # Errors
+/// When there is none, or nobody answers.
+pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Resumed, ResumeError> {
+    let manager = env.managers.of(env, user).ok_or(ResumeError::Unavailable)?;
+    let (user, token) = (user.clone(), token.to_owned());
+    let answer = manager.call(|reply| Msg::Resume(user, token, reply), DEADLINE).await;
+    answer.map_err(|_: CallError| ResumeError::Unavailable)?
+}
+
+/// The connection of a detached resource is gone without having ended it. Never waits. A manager
+/// that is just being restarted finds the resource in the table.
+pub fn lost(env: &Arc<Env>, resource: Arc<Resource>) {
+    if let Some(manager) = env.managers.of(env, resource.user())
+        && manager.cast(Msg::Lost(resource)).is_err()
+    {
+        tracing::warn!("a session manager did not take a lost session; it looks for it later");
+    }
+}
+
+/// Ends a session; its connection tells the client why.
+pub async fn kick(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
+    let Some(manager) = env.managers.of(env, resource.user()) else { return };
+    let lost = Arc::clone(resource);
+    if manager.call(|reply| Msg::End(lost, why, reply), DEADLINE).await.is_err() {
+        end(env, resource, why).await;
+    }
+}
+
+fn token(env: &Env, resource: &Resource) -> Token {
+    Token { node: env.node.clone(), incarnation: env.incarnation, session: resource.id() }
+}
+
+/// Tells the registry the priority of the resource.
+pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
+    let name = resource.jid().resource();
+    let token = token(env, resource);
+    let priority = resource.priority();
+    if let Err(error) = env.registry.update(resource.user(), name, &token, priority).await {
+        tracing::warn!(%error, "the registry was not told of a priority");
+    }
+}
+
+/// Removes the resource from the registry.
+pub(super) async fn unbind(env: &Arc<Env>, resource: &Resource) {
+    let name = resource.jid().resource();
+    let token = token(env, resource);
+    if let Err(error) = env.registry.unbind(resource.user(), name, &token).await {
+        tracing::warn!(%error, "the registry was not told of the end of a session");
+    }
+}
+
+/// The process.
+pub struct SessionManager {
+    env: Arc<Env>,
+    number: usize,
+    /// Lost sessions by the end of their resume window.
+    windows: BTreeMap<(Instant, u64), Arc<Resource>>,
+}
+
+impl Process for SessionManager {
+    type Args = (Arc<Env>, usize);
+    type Msg = Msg;
+    const NAME: &'static str = "session_manager";
+    // as many as connections may end at the same moment
+    const INBOX: usize = 100_000;
+
+    async fn init((env, number): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
+        cx.trap_exit(true);
+        let mut manager = Self { env, number, windows: BTreeMap::new() };
+        // after a crash: sessions whose windows nobody watches
+        for resource in manager.mine() {
+            if resource.owner() == Owner::Detached {
+                manager.watch(resource);
+            }
+        }
+        if let Some(place) = manager.env.managers.0.get(number) {
+            place.store(Some(Arc::new(cx.me().clone())));
+        }
+        Ok(manager)
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Msg>) -> Exit {
+        loop {
+            let next = self.windows.keys().next().map(|(at, _)| *at);
+            tokio::select! {
+                biased;
+                event = cx.next() => match event {
+                    Event::Msg(msg) => self.handle(msg).await,
+                    Event::Exit { from, reason } if Some(&from) == cx.pid().parent() => {
+                        return reason;
+                    }
+                    Event::Exit { .. } | Event::Down { .. } => {}
+                },
+                () = until(next) => self.expire().await,
+            }
+        }
+    }
+
+    /// Connections have ended by now: what is left are sessions that wait to be resumed. What they
+    /// did not get is kept for their users.
+    async fn terminate(&mut self, why: &Exit, _: &mut Cx<Msg>) {
+        if matches!(why, Exit::Shutdown | Exit::ShutdownWith(_)) {
+            for resource in self.mine() {
+                end(&self.env, &resource, Ended::Shutdown).await;
+            }
+        }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl SessionManager {
+    /// The resources of this manager's users.
+    fn mine(&self) -> Vec<Arc<Resource>> {
+        let (table, count) = (&self.env.table, self.env.managers.0.len());
+        let shards = (0..).map_while(|n| table.page(n));
+        let mine = |r: &Arc<Resource>| table.manager_of(r.user(), count) == self.number;
+        shards.flatten().filter(mine).collect()
+    }
+
+    async fn handle(&mut self, msg: Msg) {
+        match msg {
+            Msg::Bind(user, wanted, reply) => reply.send(self.bind(&user, wanted).await),
+            Msg::Resume(user, token, reply) => reply.send(self.resume(&user, &token)),
+            Msg::Lost(resource) => match resource.owner() {
+                Owner::Detached => self.watch(resource),
+                Owner::Attached(_) | Owner::Ended => {}
+            },
+            Msg::End(resource, why, reply) => {
+                end(&self.env, &resource, why).await;
+                reply.send(());
+            }
+        }
+    }
+
+    /// Ends a detached resource when its window is over; at once if it has none.
+    fn watch(&mut self, resource: Arc<Resource>) {
+        let window = resource.with_sm(|sm| {
+            sm.as_ref().filter(|s| s.token.is_some()).map_or(Duration::ZERO, |s| s.window)
+        });
+        self.windows.insert((Instant::now() + window, resource.id()), resource);
+    }
+
+    async fn expire(&mut self) {
+        let now = Instant::now();
+        while let Some(first) = self.windows.first_entry() {
+            if first.key().0 > now {
+                return;
+            }
+            let resource = first.remove();
+            if resource.owner() == Owner::Detached {
+                end(&self.env, &resource, Ended::Closed).await;
+            }
+        }
+    }
+
+    async fn bind(
+        &self,
+        user: &BareJid,
+        wanted: Option<FullJid>,
+    ) -> Result<BoundResource, BindError> {
+        let env = &self.env;
+        let jid = match wanted {
+            Some(jid) => jid,
+            None => user.with_resource(&env.token()).map_err(|_| BindError::Unavailable)?,
+        };
+        let settings = env.settings();
+        let resource = Resource::new(jid, env.next_session(), settings.queues);
+        let record = Record {
+            resource: resource.jid().resource().to_owned(),
+            token: token(env, &resource),
+            priority: None,
+        };
+        let limit = settings.max_resources;
+        drop(settings);
+        match env.registry.bind(user, record, limit).await {
+            Ok(_) => {}
+            Err(RegistryError::ResourceLimit { .. }) => return Err(BindError::TooMany),
+            Err(error) => {
+                tracing::warn!(%error, "a resource could not be bound");
+                return Err(BindError::Unavailable);
+            }
+        }
+        if let Some(old) = env.table.find(user, resource.jid().resource()) {
+            end(env, &old, Ended::Conflict).await;
+        }
+        env.table.insert(Arc::clone(&resource));
+        Ok(BoundResource { resource, epoch: 1 })
+    }
+
+    fn resume(&mut self, user: &BareJid, token: &str) -> Result<Resumed, ResumeError> {
+        let has = |r: &&Arc<Resource>| {
+            r.with_sm(|sm| sm.as_ref().is_some_and(|s| s.token.as_deref() == Some(token)))
+        };
+        let found = self.env.table.with_user(user, |rs| rs.iter().find(has).cloned());
+        let resource = found.ok_or(ResumeError::Unknown)?;
+        let (epoch, parked) = resource.attach().ok_or(ResumeError::Unknown)?;
+        Ok(Resumed { resource, epoch, parked })
+    }
+}

@@ -1,0 +1,293 @@
+//! Authentication (RFC 6120 section 6): mechanisms on offer, the exchange, its end.
+//!
+//! An unknown user is answered like a known one with a wrong password, down to the salt and the
+//! work that is done (RFC 5802 section 9).
+
+use super::{Phase, Session, effects::{Action, Scope}};
+use crate::{env::Env, metrics::Login};
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use storage::{Account, StoreError};
+use xmpp::{
+    error::{StreamError, StreamErrorCondition as Condition},
+    jid::BareJid,
+    nonza::Nonza,
+    ns,
+    sasl::{self, Bindings, Failure, First, Mechanism, ScramKeys, plain::Plain},
+};
+
+/// Longest message of an exchange after decoding, in bytes. Names, passwords and nonces are far
+/// shorter.
+const MAX_MESSAGE: usize = 4096;
+
+/// Where an exchange is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Exchange {
+    /// Chosen without an initial response: the client's first message has to come.
+    First(Mechanism),
+    /// The client's proof has to come.
+    Proof { exchange: sasl::Exchange, user: BareJid, known: bool },
+    /// A store is asked.
+    Busy,
+}
+
+type Found = Result<Option<Arc<Account>>, StoreError>;
+
+impl Session {
+    fn bindings(&self) -> Bindings<'_> {
+        self.conn.tls.as_ref().map_or_else(Bindings::default, |tls| Bindings {
+            exporter: tls.exporter.as_deref(),
+            end_point: tls.end_point.as_deref(),
+        })
+    }
+
+    /// What may be used on this stream, strongest first: PLAIN under TLS only, -PLUS where there is
+    /// something to bind to.
+    fn mechanisms(&self, env: &Env) -> Vec<Mechanism> {
+        let bindable = !self.bindings().names().is_empty();
+        let usable = |m: &Mechanism| match m {
+            Mechanism::Plain => self.conn.tls.is_some(),
+            Mechanism::Scram { plus, .. } => !plus || bindable,
+        };
+        env.settings().mechanisms.iter().copied().filter(usable).collect()
+    }
+
+    /// The feature of RFC 6120 section 6.3.3, and XEP-0440 beside it.
+    pub(super) fn write_mechanisms(&self, env: &Env, out: &mut Vec<u8>) {
+        out.extend_from_slice(format!("<mechanisms xmlns='{}'>", ns::SASL).as_bytes());
+        let mechanisms = self.mechanisms(env);
+        for mechanism in &mechanisms {
+            out.extend_from_slice(format!("<mechanism>{}</mechanism>", mechanism.name()).as_bytes());
+        }
+        out.extend_from_slice(b"</mechanisms>");
+        if mechanisms.iter().any(|m| matches!(m, Mechanism::Scram { plus: true, .. })) {
+            out.extend_from_slice(
+                format!("<sasl-channel-binding xmlns='{}'>", ns::SASL_CB).as_bytes(),
+            );
+            for name in self.bindings().names() {
+                out.extend_from_slice(format!("<channel-binding type='{name}'/>").as_bytes());
+            }
+            out.extend_from_slice(b"</sasl-channel-binding>");
+        }
+    }
+
+    /// A nonza of SASL; `false` when it makes no sense here.
+    pub(super) fn sasl(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) -> bool {
+        match (nonza.name(), &self.phase) {
+            ("auth", Phase::Features) => self.auth(nonza, scope),
+            ("response", Phase::Sasl(_)) => self.response(nonza, scope),
+            ("abort", Phase::Sasl(_)) => self.fail_sasl(Failure::Aborted, Login::Failed, scope),
+            _ => return false,
+        }
+        true
+    }
+
+    fn auth(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
+        let chosen = nonza.attr("mechanism").and_then(Mechanism::parse);
+        let Some(mechanism) = chosen.filter(|m| self.mechanisms(scope.env).contains(m)) else {
+            // section 6.5.4: it is ours, but not without TLS
+            let unsafe_here = chosen.is_some_and(|m| scope.env.settings().mechanisms.contains(&m))
+                && self.conn.tls.is_none();
+            let failure =
+                if unsafe_here { Failure::EncryptionRequired } else { Failure::InvalidMechanism };
+            return self.fail_sasl(failure, Login::Failed, scope);
+        };
+        if !self.may_authenticate() {
+            return self.fail_sasl(Failure::EncryptionRequired, Login::Failed, scope);
+        }
+        match nonza.text().trim() {
+            "" => {
+                self.phase = Phase::Sasl(Exchange::First(mechanism));
+                scope.fx.write(format!("<challenge xmlns='{}'/>", ns::SASL));
+            }
+            // section 6.4.2: an initial response without content
+            "=" => self.first(mechanism, &[], scope),
+            text => match decode(text) {
+                Ok(message) => self.first(mechanism, &message, scope),
+                Err(failure) => self.fail_sasl(failure, Login::Failed, scope),
+            },
+        }
+    }
+
+    fn response(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
+        let message = match decode(nonza.text().trim()) {
+            Ok(message) => message,
+            Err(failure) => return self.fail_sasl(failure, Login::Failed, scope),
+        };
+        let Phase::Sasl(exchange) = std::mem::replace(&mut self.phase, Phase::Sasl(Exchange::Busy))
+        else {
+            return;
+        };
+        match exchange {
+            Exchange::First(mechanism) => self.first(mechanism, &message, scope),
+            Exchange::Proof { exchange, user, known } => {
+                let result = exchange.finish(&message);
+                match result.and_then(|last| if known { Ok(last) } else { Err(Failure::NotAuthorized) })
+                {
+                    Ok(last) => self.succeed(user, Some(&last), scope),
+                    Err(failure) => self.refuse_user(&user, failure, scope),
+                }
+            }
+            // input waits for the job: not reached
+            Exchange::Busy => self.fail_sasl(Failure::MalformedRequest, Login::Failed, scope),
+        }
+    }
+
+    /// The client's first message: says who it is.
+    fn first(&mut self, mechanism: Mechanism, message: &[u8], scope: &mut Scope<'_>) {
+        self.phase = Phase::Sasl(Exchange::Busy);
+        match mechanism {
+            Mechanism::Plain => match Plain::parse(message) {
+                Ok(plain) => self.plain(plain, scope),
+                Err(failure) => self.fail_sasl(failure, Login::Failed, scope),
+            },
+            Mechanism::Scram { hash, plus } => {
+                let offered = self.mechanisms(scope.env);
+                let offered =
+                    offered.iter().any(|m| matches!(m, Mechanism::Scram { plus: true, .. }));
+                match First::parse(message, plus, offered) {
+                    Ok(first) => self.scram(hash, first, scope),
+                    Err(failure) => self.fail_sasl(failure, Login::Failed, scope),
+                }
+            }
+        }
+    }
+
+    /// Whom the client names: `Ok(None)` when it cannot be the name of any account.
+    fn named(&self, authcid: &str, authzid: Option<&str>) -> Result<Option<BareJid>, Failure> {
+        let Some(host) = &self.host else { return Ok(None) };
+        let user = BareJid::new(authcid, host).ok();
+        // section 6.3.8: as whom the client may act
+        match (authzid, &user) {
+            (None, _) => Ok(user),
+            (Some(id), Some(user)) if id.parse::<BareJid>().is_ok_and(|id| id == *user) => {
+                Ok(Some(user.clone()))
+            }
+            _ => Err(Failure::InvalidAuthzid),
+        }
+    }
+
+    /// Looks the user up unless it has to wait; `then` gets what was found.
+    fn look_up(
+        &mut self,
+        user: Option<BareJid>,
+        scope: &mut Scope<'_>,
+        then: impl FnOnce(&mut Self, &mut Scope<'_>, Option<BareJid>, Found) + Send + 'static,
+    ) {
+        let env = Arc::clone(scope.env);
+        let name = user.as_ref().map_or("", BareJid::as_str);
+        if let Some(wait) = env.throttle.wait(name, self.conn.peer, env.clock.millis()) {
+            tracing::info!(user = name, peer = %self.conn.peer, wait_s = wait.as_secs(), "login throttled");
+            return self.fail_sasl(Failure::TemporaryAuthFailure, Login::Throttled, scope);
+        }
+        scope.fx.job(
+            async move {
+                let found = match &user {
+                    Some(user) => env.stores.accounts.get(user).await,
+                    None => Ok(None),
+                };
+                (user, found)
+            },
+            move |session, scope, (user, found)| then(session, scope, user, found),
+        );
+    }
+
+    fn scram(&mut self, hash: sasl::Hash, first: First, scope: &mut Scope<'_>) {
+        let user = match self.named(&first.username, first.authzid.as_deref()) {
+            Ok(user) => user,
+            Err(failure) => return self.fail_sasl(failure, Login::Refused, scope),
+        };
+        self.look_up(user, scope, move |session, scope, user, found| {
+            let account = match found {
+                Ok(account) => account.filter(|a| !a.disabled),
+                Err(error) => return session.store_failed(&error, scope),
+            };
+            let keys = account.as_ref().and_then(|a| a.keys_for(hash)).cloned();
+            let known = keys.is_some();
+            let keys = keys
+                .unwrap_or_else(|| ScramKeys::fake(hash, &scope.env.secret, &first.username));
+            let nonce = scope.env.token();
+            match first.challenge(keys, &nonce, &session.bindings()) {
+                Ok((exchange, message)) => {
+                    // a name that is no address fails in the end, like an unknown one
+                    let user = user.or_else(|| BareJid::new("unknown", session.host.as_deref()?).ok());
+                    let Some(user) = user else {
+                        return session.fail_sasl(Failure::NotAuthorized, Login::Refused, scope);
+                    };
+                    session.phase = Phase::Sasl(Exchange::Proof { exchange, user, known });
+                    let text = BASE64.encode(message);
+                    scope.fx.write(format!("<challenge xmlns='{}'>{text}</challenge>", ns::SASL));
+                }
+                Err(failure) => session.fail_sasl(failure, Login::Failed, scope),
+            }
+        });
+    }
+
+    fn plain(&mut self, plain: Plain, scope: &mut Scope<'_>) {
+        let authzid = (!plain.authzid.is_empty()).then_some(plain.authzid.as_str());
+        let user = match self.named(&plain.authcid, authzid) {
+            Ok(user) => user,
+            Err(failure) => return self.fail_sasl(failure, Login::Refused, scope),
+        };
+        self.look_up(user, scope, move |session, scope, user, found| {
+            let account = match found {
+                Ok(account) => account.filter(|a| !a.disabled),
+                Err(error) => return session.store_failed(&error, scope),
+            };
+            let keys = account.as_ref().and_then(|a| a.keys.first());
+            let hash = keys.map_or(sasl::Hash::Sha1, |k| k.hash);
+            let fake = ScramKeys::fake(hash, &scope.env.secret, &plain.authcid);
+            let right = keys.unwrap_or(&fake).verify(&plain.password);
+            match user {
+                Some(user) if right => session.succeed(user, None, scope),
+                Some(user) => session.refuse_user(&user, Failure::NotAuthorized, scope),
+                None => session.fail_sasl(Failure::NotAuthorized, Login::Refused, scope),
+            }
+        });
+    }
+
+    /// Section 6.4.6.
+    fn succeed(&mut self, user: BareJid, data: Option<&str>, scope: &mut Scope<'_>) {
+        scope.env.throttle.succeeded(user.as_str(), self.conn.peer);
+        scope.env.metrics.login(Login::Ok);
+        let data = data.map(|d| BASE64.encode(d)).unwrap_or_default();
+        scope.fx.write(format!("<success xmlns='{}'>{data}</success>", ns::SASL));
+        self.user = Some(user);
+        self.phase = Phase::Authenticated;
+        scope.fx.push(Action::Authenticated);
+        self.restart(scope);
+    }
+
+    fn refuse_user(&mut self, user: &BareJid, failure: Failure, scope: &mut Scope<'_>) {
+        let env = scope.env;
+        env.throttle.failed(user.as_str(), self.conn.peer, env.clock.millis());
+        tracing::info!(user = user.as_str(), peer = %self.conn.peer, "login refused");
+        self.fail_sasl(failure, Login::Refused, scope);
+    }
+
+    fn store_failed(&mut self, error: &StoreError, scope: &mut Scope<'_>) {
+        tracing::warn!(%error, "an account could not be looked up");
+        self.fail_sasl(Failure::TemporaryAuthFailure, Login::Failed, scope);
+    }
+
+    /// Section 6.4.5: the client may try again, but not for ever.
+    fn fail_sasl(&mut self, failure: Failure, login: Login, scope: &mut Scope<'_>) {
+        scope.env.metrics.login(login);
+        scope.fx.write(failure.to_xml());
+        self.phase = Phase::Features;
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= scope.env.settings().max_sasl_failures {
+            let error = StreamError::new(Condition::PolicyViolation);
+            self.fail(&error.with_text("too many failed authentication attempts"), scope);
+        }
+    }
+}
+
+fn decode(text: &str) -> Result<Vec<u8>, Failure> {
+    if text.len() > MAX_MESSAGE * 4 / 3 + 4 {
+        return Err(Failure::MalformedRequest);
+    }
+    let message = if text == "=" { Ok(Vec::new()) } else { BASE64.decode(text) };
+    message.map_err(|_| Failure::IncorrectEncoding)
+}
