@@ -3,6 +3,7 @@
 //! Read-mostly and called in the caller's process; it owns no task and no rule.
 
 use crate::{
+    connection::shaping::{Addresses, Rate},
     hooks::HookTable,
     metrics::Metrics,
     resource::QueueLimits,
@@ -91,6 +92,12 @@ pub struct Settings {
     pub mechanisms: Vec<Mechanism>,
     /// Queue limits of a resource.
     pub queues: QueueLimits,
+    /// How fast one client may send.
+    pub session_rate: Rate,
+    /// How fast all clients of one address may send together.
+    pub address_rate: Rate,
+    /// Connections one address may have.
+    pub max_per_address: usize,
 }
 
 impl Default for Settings {
@@ -110,6 +117,9 @@ impl Default for Settings {
                 .chain([Mechanism::Plain])
                 .collect(),
             queues: QueueLimits::default(),
+            session_rate: Rate { bytes: 128 << 10, burst: 512 << 10 },
+            address_rate: Rate { bytes: 0, burst: 0 },
+            max_per_address: 1_000,
         }
     }
 }
@@ -131,7 +141,6 @@ impl Settings {
 /// Where the wall clock comes from: the system, or a test.
 #[derive(Debug, Default)]
 pub struct Clock {
-    #[cfg_attr(not(test), expect(dead_code, reason = "set by tests through `Clock::fixed`"))]
     fixed: Option<AtomicU64>,
 }
 
@@ -179,6 +188,8 @@ pub struct Env {
     pub metrics: Metrics,
     /// Failed logins by account and address.
     pub throttle: Throttle,
+    /// The addresses that have connections.
+    pub addresses: Arc<Addresses>,
     /// The wall clock.
     pub clock: Clock,
     /// For what must look random and be the same every time (salts of unknown users).
@@ -232,6 +243,7 @@ impl Env {
             managers: Managers::new(parts.managers),
             metrics: Metrics::default(),
             throttle: parts.throttle,
+            addresses: Arc::default(),
             clock: parts.clock,
             secret: parts.secret,
             settings: ArcSwap::from_pointee(parts.settings),

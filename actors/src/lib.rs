@@ -5,8 +5,10 @@
 //! [`modules`] · [`routing`] (who gets it) · [`resource`] (the receiver's queue) · the other
 //! connection. [`env`] is what they share.
 
+pub mod connection;
 pub mod env;
 pub mod hooks;
+pub mod listener;
 pub mod metrics;
 pub mod registrar;
 pub mod resource;

@@ -40,6 +40,7 @@ pub struct Metrics {
     logins: [Counter; 4],
     connections: Counter,
     disconnections: Counter,
+    refused_connections: Counter,
     bounced: Counter,
     queue_full: Counter,
     resumed: Counter,
@@ -87,6 +88,8 @@ impl Metrics {
         connections,
         /// A connection is gone.
         disconnections,
+        /// A connection was refused: too many.
+        refused_connections,
         /// An error went back to a sender.
         bounced,
         /// A delivery was refused because a queue was full.
@@ -115,6 +118,11 @@ impl Metrics {
         let plain = [
             ("mangrove_connections_total", "Connections accepted.", &self.connections),
             ("mangrove_disconnections_total", "Connections gone.", &self.disconnections),
+            (
+                "mangrove_refused_connections_total",
+                "Connections refused: too many.",
+                &self.refused_connections,
+            ),
             ("mangrove_bounced_total", "Errors sent back to senders.", &self.bounced),
             ("mangrove_queue_full_total", "Deliveries refused: queue full.", &self.queue_full),
             ("mangrove_resumed_total", "Sessions resumed.", &self.resumed),

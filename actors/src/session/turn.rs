@@ -11,7 +11,7 @@ use crate::{
     routing,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 use supervision::Recorded;
 use xmpp::{
     error::StreamError,
@@ -163,6 +163,23 @@ impl Turn {
     /// The connection is gone: see [`Session::detach`].
     pub fn detach(&mut self) -> Option<(Arc<Resource>, bool)> {
         self.session.detach()
+    }
+
+    /// The connection is gone: what the client sent and was not looked at yet is not executed.
+    pub fn stop_reading(&mut self) {
+        self.securing = true;
+    }
+
+    /// A proxy says who the client is.
+    pub fn set_peer(&mut self, peer: IpAddr) {
+        self.session.conn.peer = peer;
+    }
+
+    /// The session's handler panicked: the stanza of the client it was working on, if that can be
+    /// resumed after; see [`Resource::crashed`].
+    pub fn crashed(&mut self) -> Option<xmpp::stanza::Stanza> {
+        let bound = self.session.bound.as_deref()?;
+        bound.resource.as_ref()?.crashed(bound.epoch)
     }
 
     /// Releases what an idle connection does not need.

@@ -1,0 +1,516 @@
+//! A client's connection: the process that owns a socket, and does what its session wants done.
+//!
+//! No protocol is decided here. One loop reads, runs jobs, keeps timers, drains the queue of its
+//! resource and writes, always at most one turn at a time. When it ends, in whatever way, the
+//! resource it served is ended or left to be resumed.
+
+mod clock;
+mod proxy;
+pub mod shaping;
+pub mod tls;
+mod transport;
+
+use crate::{
+    env::Env,
+    resource::{Ended, Owner, Resource},
+    routing::{self, end::end, manager},
+    session::{
+        Conn,
+        effects::{BoxFuture, Then, TimerKey},
+        turn::{Todo, Turn},
+    },
+};
+use clock::Clock;
+use shaping::{Admission, Bucket};
+use std::{
+    convert::Infallible,
+    fmt,
+    future::{pending, poll_fn},
+    io,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+use supervision::{Cx, Event, Exit, InitError, Process, Recorded};
+use tls::TlsAcceptor;
+use tokio::{net::TcpStream, time::Instant};
+use transport::{Got, Transport};
+use xmpp::{
+    error::{StanzaError, StreamError, StreamErrorCondition as Condition},
+    jid::BareJid,
+};
+
+/// Queued stanzas that are written in one turn.
+const BATCH: usize = 64;
+/// How long a client that reads nothing at all is kept while bytes wait for it.
+const STALL: Duration = Duration::from_secs(60);
+/// How long the end of a stream waits for the client's end of the connection.
+const LINGER: Duration = Duration::from_secs(2);
+/// After how much quiet a connection gives its buffers back.
+const QUIET: Duration = Duration::from_secs(5);
+/// How long jobs may take to finish after the end.
+const LAST_JOBS: Duration = Duration::from_secs(5);
+
+/// What a listener hands over.
+#[expect(missing_debug_implementations, reason = "sockets have nothing to say")]
+pub struct Accepted {
+    /// The socket.
+    pub socket: TcpStream,
+    /// Its other end.
+    pub peer: IpAddr,
+    /// Its place among the connections of its address; `None`: a PROXY header says whose it is.
+    pub admission: Option<Admission>,
+    /// How the port is configured.
+    pub port: Arc<Port>,
+}
+
+/// How the connections of a port begin.
+#[derive(Debug)]
+pub struct Port {
+    /// The node.
+    pub env: Arc<Env>,
+    /// For STARTTLS and direct TLS.
+    pub tls: Arc<TlsAcceptor>,
+    /// TLS from the first byte on (XEP-0368).
+    pub direct_tls: bool,
+    /// Credentials are refused without TLS.
+    pub tls_required: bool,
+    /// A PROXY header has to come first.
+    pub proxy: bool,
+}
+
+/// Why the loop ends.
+enum Stop {
+    /// The stream is over and everything is written.
+    Done,
+    /// The connection is lost.
+    Lost(io::Error),
+    /// Its supervisor stops it.
+    Asked(Exit),
+}
+
+/// The process.
+pub struct Connection {
+    port: Arc<Port>,
+    peer: IpAddr,
+    admission: Option<Admission>,
+    bucket: Bucket,
+    transport: Transport,
+    turn: Turn,
+    resource: Option<Arc<Resource>>,
+    job: Option<BoxFuture<Then>>,
+    clock: Clock,
+    /// Bytes of a PROXY header that is not complete.
+    header: Option<Vec<u8>>,
+    /// More waits in the queue than one turn wrote.
+    more: bool,
+    /// The socket does not take any more at the moment.
+    blocked: bool,
+    /// Not read from before then (traffic shaping).
+    held: bool,
+    closing: bool,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({})", self.peer)
+    }
+}
+
+impl Process for Connection {
+    type Args = Accepted;
+    type Msg = Infallible;
+    const NAME: &'static str = "connection";
+    const INBOX: usize = 1;
+
+    async fn init(accepted: Accepted, cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
+        cx.trap_exit(true);
+        let Accepted { socket, peer, admission, port } = accepted;
+        let env = Arc::clone(&port.env);
+        env.metrics.connections();
+        let conn = Conn {
+            peer,
+            starttls: !port.direct_tls,
+            tls_required: port.tls_required,
+            tls: None,
+        };
+        let now = Instant::now();
+        let settings = env.settings();
+        let mut clock = Clock::new(now);
+        clock.set(clock::Key::Session(TimerKey::Negotiation), now + settings.negotiation_timeout);
+        let mut connection = Self {
+            bucket: Bucket::new(settings.session_rate, now),
+            transport: Transport::new(socket),
+            turn: Turn::new(conn, &env),
+            resource: None,
+            job: None,
+            clock,
+            header: port.proxy.then(Vec::new),
+            more: false,
+            blocked: false,
+            held: false,
+            closing: false,
+            peer,
+            admission,
+            port: Arc::clone(&port),
+        };
+        if port.direct_tls && !port.proxy {
+            connection.start_tls().map_err(|e| InitError::failed(e.to_string()))?;
+        }
+        Ok(connection)
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
+        let stop = self.serve(cx).await;
+        match stop {
+            Stop::Asked(reason) => reason,
+            Stop::Done => {
+                self.leave().await;
+                self.linger().await;
+                Exit::Normal
+            }
+            Stop::Lost(error) => {
+                tracing::debug!(peer = %self.peer, %error, "connection lost");
+                Exit::Normal
+            }
+        }
+    }
+
+    async fn terminate(&mut self, why: &Exit, _: &mut Cx<Infallible>) {
+        let env = Arc::clone(&self.port.env);
+        match why {
+            Exit::Normal => {}
+            Exit::Shutdown | Exit::ShutdownWith(_) => {
+                self.finish_jobs().await;
+                self.turn.end(StreamError::new(Condition::SystemShutdown), &env);
+                self.say_goodbye().await;
+            }
+            _ => {
+                self.crashed().await;
+                self.say_goodbye().await;
+            }
+        }
+        self.leave().await;
+        env.metrics.disconnections();
+    }
+
+    fn recent(&self) -> Vec<Recorded> {
+        self.turn.recent()
+    }
+}
+
+impl Drop for Connection {
+    /// It was killed: nobody has told the session manager yet.
+    fn drop(&mut self) {
+        if let Some((resource, _)) = self.turn.detach() {
+            manager::lost(&self.port.env, resource);
+        }
+    }
+}
+
+/// What woke the loop.
+enum Woken {
+    Event(Event<Infallible>),
+    Job(Then),
+    Queue,
+    Read(io::Result<usize>),
+    Writable,
+    Time,
+}
+
+impl Connection {
+    async fn serve(&mut self, cx: &mut Cx<Infallible>) -> Stop {
+        loop {
+            if let Err(error) = self.settle(cx) {
+                return Stop::Lost(error);
+            }
+            if self.closing && !self.blocked && self.job.is_none() {
+                return Stop::Done;
+            }
+            match self.wait(cx).await {
+                Woken::Event(Event::Exit { from, reason }) => {
+                    if Some(&from) == cx.pid().parent() || from == *cx.pid() {
+                        return Stop::Asked(reason);
+                    }
+                }
+                Woken::Event(_) | Woken::Writable => {}
+                Woken::Job(then) => {
+                    self.job = None;
+                    self.turn.done(then, &self.port.env);
+                }
+                Woken::Queue => self.drain(),
+                Woken::Time => {
+                    if let Err(error) = self.time() {
+                        return Stop::Lost(error);
+                    }
+                }
+                Woken::Read(Ok(0)) => {
+                    return Stop::Lost(io::ErrorKind::UnexpectedEof.into());
+                }
+                Woken::Read(Ok(n)) => self.shape(n),
+                Woken::Read(Err(error)) => return Stop::Lost(error),
+            }
+        }
+    }
+
+    /// Waits for the next thing to do. Every arm can be cancelled without loss.
+    async fn wait(&mut self, cx: &mut Cx<Infallible>) -> Woken {
+        let shaking = self.transport.is_shaking();
+        let reading = !self.closing
+            && !self.held
+            && !self.blocked
+            && (shaking || self.header.is_some() || self.turn.ready());
+        let draining = !self.closing && !self.blocked;
+        let Self { turn, transport, port, header, resource, job, clock, blocked, more, .. } = self;
+        let sink = |got: Got<'_>| match (got, &mut *header) {
+            (Got::Bytes(bytes), Some(header)) => header.extend_from_slice(bytes),
+            (Got::Bytes(bytes), None) => turn.feed(bytes, &port.env),
+            (Got::Secured(tls), _) => turn.secured(tls, &port.env),
+        };
+        tokio::select! {
+            biased;
+            event = cx.next() => Woken::Event(event),
+            then = run(job) => Woken::Job(then),
+            () = clock.next() => Woken::Time,
+            () = queued(resource.as_deref(), *more), if draining => Woken::Queue,
+            woken = socket(transport, *blocked, sink), if *blocked || reading => woken,
+        }
+    }
+
+    /// Does what the last turn asked for, and writes.
+    fn settle(&mut self, cx: &Cx<Infallible>) -> io::Result<()> {
+        self.header()?;
+        let mut secure = false;
+        for todo in self.turn.todo() {
+            match todo {
+                Todo::StartTls => secure = true,
+                Todo::Attach(resource) => {
+                    cx.publish(resource.jid().as_str());
+                    self.resource = Some(resource);
+                    self.more = true;
+                }
+                Todo::Timer(key, after) => {
+                    self.clock.set(clock::Key::Session(key), Instant::now() + after);
+                }
+                Todo::Cancel(key) => self.clock.cancel(clock::Key::Session(key)),
+                Todo::Close => self.closing = true,
+            }
+        }
+        if self.job.is_none() {
+            self.job = self.turn.job();
+        }
+        self.flush()?;
+        if secure {
+            self.start_tls()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let before = self.turn.out().len();
+        self.blocked = self.transport.write(self.turn.out())?;
+        if !self.blocked {
+            self.clock.cancel(clock::Key::Stall);
+        } else if self.turn.out().len() < before || !self.clock.has(clock::Key::Stall) {
+            self.clock.set(clock::Key::Stall, Instant::now() + STALL);
+        }
+        Ok(())
+    }
+
+    fn start_tls(&mut self) -> io::Result<()> {
+        self.transport.start_tls(Arc::clone(&self.port.tls))
+    }
+
+    /// Whose connection it is, when a proxy says so.
+    fn header(&mut self) -> io::Result<()> {
+        let Some(bytes) = self.header.as_ref().filter(|h| !h.is_empty()) else { return Ok(()) };
+        let invalid = |e| io::Error::new(io::ErrorKind::InvalidData, e);
+        let proxy::Header::Done { source, len } = proxy::parse(bytes).map_err(invalid)? else {
+            return Ok(());
+        };
+        let rest = bytes.get(len..).unwrap_or_default().to_vec();
+        self.header = None;
+        let env = Arc::clone(&self.port.env);
+        if let Some(peer) = source {
+            self.peer = peer;
+            self.turn.set_peer(peer);
+        }
+        let settings = env.settings();
+        let rate = settings.address_rate;
+        self.admission = env.addresses.admit(self.peer, settings.max_per_address, rate);
+        if self.admission.is_none() {
+            return Err(io::Error::other("too many connections from this address"));
+        }
+        if !self.port.direct_tls {
+            self.turn.feed(&rest, &env);
+            return Ok(());
+        }
+        self.start_tls()?;
+        // a client that speaks first waits for the server's answer: nothing of it is here yet,
+        // unless the proxy sent both in one piece
+        if rest.is_empty() { Ok(()) } else { self.transport.feed_raw(&rest) }
+    }
+
+    /// Writes what waits in the resource's queue.
+    fn drain(&mut self) {
+        let env = Arc::clone(&self.port.env);
+        match self.turn.drain(BATCH, &env) {
+            Some(more) => self.more = more,
+            None => {
+                self.more = false;
+                let error = self.resource.take().map_or_else(
+                    || StreamError::new(Condition::UndefinedCondition),
+                    |resource| evicted(&resource),
+                );
+                self.turn.end(error, &env);
+            }
+        }
+    }
+
+    /// Counts what was read against the client's rate.
+    fn shape(&mut self, n: usize) {
+        let now = Instant::now();
+        self.clock.set(clock::Key::Quiet, now + QUIET);
+        let settings = self.port.env.settings();
+        let mut wait = self.bucket.take(settings.session_rate, n, now);
+        if let Some(admission) = &self.admission {
+            wait = wait.max(admission.take(settings.address_rate, n, now));
+        }
+        if !wait.is_zero() {
+            self.held = true;
+            self.clock.set(clock::Key::Held, now + wait);
+        }
+    }
+
+    /// A deadline has come.
+    fn time(&mut self) -> io::Result<()> {
+        let env = Arc::clone(&self.port.env);
+        for key in self.clock.due(Instant::now()) {
+            match key {
+                clock::Key::Session(TimerKey::Negotiation)
+                    if self.transport.is_shaking() || self.header.is_some() =>
+                {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                clock::Key::Session(key) => self.turn.timer(key, &env),
+                clock::Key::Stall => return Err(io::ErrorKind::TimedOut.into()),
+                clock::Key::Held => self.held = false,
+                clock::Key::Quiet => self.turn.idle(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the jobs that are left: what the client was promised is kept.
+    async fn finish_jobs(&mut self) {
+        let env = Arc::clone(&self.port.env);
+        let jobs = async {
+            loop {
+                if self.job.is_none() {
+                    self.job = self.turn.job();
+                }
+                let Some(job) = &mut self.job else { return };
+                let then = job.await;
+                self.job = None;
+                self.turn.done(then, &env);
+            }
+        };
+        if tokio::time::timeout(LAST_JOBS, jobs).await.is_err() {
+            tracing::warn!(peer = %self.peer, "a client's last requests took too long");
+        }
+    }
+
+    /// Ends the session, or leaves it to be resumed. Does nothing the second time.
+    async fn leave(&mut self) {
+        self.turn.stop_reading();
+        self.finish_jobs().await;
+        let Some((resource, resumable)) = self.turn.detach() else { return };
+        self.resource = None;
+        let env = &self.port.env;
+        if resumable {
+            manager::lost(env, resource);
+        } else {
+            end(env, &resource, Ended::Closed).await;
+        }
+    }
+
+    /// A handler panicked: the stanza it was working on is answered and never executed again.
+    async fn crashed(&mut self) {
+        let env = Arc::clone(&self.port.env);
+        self.job = None;
+        if let Some(poison) = self.turn.crashed()
+            && let Some(later) = routing::bounce(&env, &poison, &StanzaError::internal_server_error())
+        {
+            later.await;
+        }
+        let error = StreamError::new(Condition::InternalServerError);
+        error.render(self.turn.out());
+        self.turn.out().extend_from_slice(b"</stream:stream>");
+    }
+
+    /// Writes what is left, for a moment.
+    async fn say_goodbye(&mut self) {
+        let write = async {
+            while self.transport.write(self.turn.out()).is_ok_and(|more| more) {
+                self.transport.writable().await;
+            }
+            self.transport.shut_down().await;
+        };
+        drop(tokio::time::timeout(Duration::from_secs(1), write).await);
+    }
+
+    /// Closes our side and waits for the client's, so that what was written last arrives.
+    async fn linger(&mut self) {
+        self.say_goodbye().await;
+        let read = async {
+            while poll_fn(|task| self.transport.poll_read(task, |_| ())).await.is_ok_and(|n| n > 0) {}
+        };
+        drop(tokio::time::timeout(LINGER, read).await);
+    }
+
+    /// The bare JID of the client, once it is known.
+    pub fn user(&self) -> Option<&BareJid> {
+        self.turn.session().user()
+    }
+}
+
+/// Waits until the socket takes bytes again, or else for bytes of the client.
+async fn socket(
+    transport: &mut Transport,
+    blocked: bool,
+    mut sink: impl FnMut(Got<'_>),
+) -> Woken {
+    if blocked {
+        transport.writable().await;
+        return Woken::Writable;
+    }
+    Woken::Read(poll_fn(|task| transport.poll_read(task, &mut sink)).await)
+}
+
+async fn run(job: &mut Option<BoxFuture<Then>>) -> Then {
+    match job {
+        Some(job) => job.await,
+        None => pending().await,
+    }
+}
+
+/// Resolves when the queue has something for this connection.
+async fn queued(resource: Option<&Resource>, more: bool) {
+    match resource {
+        Some(_) if more => {}
+        Some(resource) => resource.notified().await,
+        None => pending().await,
+    }
+}
+
+/// What the client is told when its session went elsewhere.
+fn evicted(resource: &Resource) -> StreamError {
+    let (condition, text) = match (resource.owner(), resource.ended()) {
+        (Owner::Attached(_), _) => (Condition::Conflict, "resumed on another connection"),
+        (_, Some(Ended::Conflict)) => (Condition::Conflict, "replaced by a new connection"),
+        (_, Some(Ended::Kicked)) => (Condition::PolicyViolation, "ended by an operator"),
+        (_, Some(Ended::Removed)) => (Condition::NotAuthorized, "the account was removed"),
+        _ => (Condition::SystemShutdown, "the session was ended"),
+    };
+    StreamError::new(condition).with_text(text)
+}

@@ -1,0 +1,103 @@
+//! A listening port: accepts connections and hands them to the pool.
+
+use crate::connection::{Accepted, Connection, Port};
+use std::{convert::Infallible, fmt, io, sync::Arc, time::Duration};
+use supervision::{Cx, Event, Exit, InitError, PoolRef, Process};
+use tokio::net::TcpListener;
+
+/// Name of the pool of all connections.
+pub const POOL: &str = "connections";
+
+/// How long to wait when the system has no more file descriptors.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// What a listener is started with.
+#[derive(Clone, Debug)]
+pub struct ListenerArgs {
+    /// A socket that listens already: bound before the tree starts, so that an address that is
+    /// taken is a configuration error and not a crash, and kept over restarts.
+    pub socket: Arc<TcpListener>,
+    /// How its connections begin.
+    pub port: Arc<Port>,
+}
+
+/// The process.
+pub struct Listener {
+    args: ListenerArgs,
+    pool: PoolRef<Connection>,
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listener({:?})", self.args.socket)
+    }
+}
+
+impl Process for Listener {
+    type Args = ListenerArgs;
+    type Msg = Infallible;
+    const NAME: &'static str = "listener";
+
+    async fn init(args: ListenerArgs, cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
+        let pool = PoolRef::find(cx.system(), POOL)
+            .ok_or_else(|| InitError::failed("the pool of connections does not run"))?;
+        if let Ok(address) = args.socket.local_addr() {
+            cx.publish(&address.to_string());
+        }
+        cx.trap_exit(true);
+        Ok(Self { args, pool })
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
+        loop {
+            tokio::select! {
+                biased;
+                event = cx.next() => {
+                    if let Event::Exit { from, reason } = event
+                        && Some(&from) == cx.pid().parent()
+                    {
+                        return reason;
+                    }
+                }
+                accepted = self.args.socket.accept() => match accepted {
+                    Ok((socket, peer)) => self.accept(socket, peer.ip()),
+                    Err(error) => refused(&error).await,
+                },
+            }
+        }
+    }
+}
+
+impl Listener {
+    fn accept(&self, socket: tokio::net::TcpStream, peer: std::net::IpAddr) {
+        let port = Arc::clone(&self.args.port);
+        let env = &port.env;
+        // small stanzas must not wait for one another
+        drop(socket.set_nodelay(true));
+        let admission = if port.proxy {
+            None
+        } else {
+            let settings = env.settings();
+            let rate = settings.address_rate;
+            let admission = env.addresses.admit(peer, settings.max_per_address, rate);
+            if admission.is_none() {
+                env.metrics.refused_connections();
+                tracing::debug!(%peer, "too many connections from this address");
+                return;
+            }
+            admission
+        };
+        if self.pool.spawn(Accepted { socket, peer, admission, port: Arc::clone(&port) }).is_err() {
+            env.metrics.refused_connections();
+            tracing::debug!(%peer, "too many connections");
+        }
+    }
+}
+
+/// An accept failed: the client gave up, or there are no file descriptors left.
+async fn refused(error: &io::Error) {
+    tracing::warn!(%error, "a connection could not be accepted");
+    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        tokio::time::sleep(EXHAUSTED).await;
+    }
+}
