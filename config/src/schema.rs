@@ -1,0 +1,263 @@
+//! The node's own options, section by section: [`Config`].
+//!
+//! What a module can be told is declared beside the module. These comments are the reference that
+//! operators read (`mangrove config reference`).
+
+use crate::{
+    Network, Sections,
+    units::{ByteSize, bytes, hours, kib, mib, mins, secs},
+};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// The whole configuration of a node, without its modules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[c2s]`
+    pub c2s: C2s,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[sasl]`
+    pub sasl: Sasl,
+    /// `[stream_management]`
+    pub stream_management: StreamManagement,
+    /// `[[certificate]]`
+    pub certificate: Vec<Certificate>,
+    /// `[storage]`
+    pub storage: Storage,
+    /// `[http]`
+    pub http: Http,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[log]`
+    pub log: Log,
+}
+
+impl Config {
+    /// Takes what is the node's own; the order here is the order of the reference.
+    pub(crate) fn take(from: &mut Sections) -> Self {
+        Self {
+            server: from.section("server"),
+            c2s: from.section("c2s"),
+            limits: from.section("limits"),
+            sasl: from.section("sasl"),
+            stream_management: from.section("stream_management"),
+            certificate: from.list("certificate"),
+            storage: from.section("storage"),
+            http: from.section("http"),
+            admin: from.section("admin"),
+            log: from.section("log"),
+        }
+    }
+
+    /// The socket of the command line tools: as configured, or `admin.sock` under the data.
+    pub fn admin_socket(&self) -> PathBuf {
+        let default = || self.server.data.join("admin.sock");
+        self.admin.socket.clone().unwrap_or_else(default)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::take(&mut Sections::new(Default::default(), Default::default()))
+    }
+}
+
+fn every_address(port: u16) -> Vec<SocketAddr> {
+    vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))]
+}
+
+crate::section! {
+    /// Who this server is and where it keeps its data.
+    pub struct Server {
+        /// The domains whose users this server answers for, such as "example.org". The first is
+        /// the one a client gets that does not name any.
+        pub hosts: Vec<String> = vec!["localhost".into()], in 1..,
+        /// The directory for everything that is kept: accounts, messages, certificates made by the
+        /// server itself. Relative to the working directory; made at the first start.
+        pub data: PathBuf = "data".into(),
+        /// The name of this node in logs and metrics.
+        pub node: String = "mangrove".into(),
+    }
+}
+
+crate::section! {
+    /// Connections of clients (RFC 6120).
+    pub struct C2s {
+        /// Addresses for connections that begin in clear and are upgraded by STARTTLS. An empty
+        /// list: none. Port 0: any free one.
+        pub starttls: Vec<SocketAddr> = every_address(5222),
+        /// Addresses for connections that are TLS from the first byte (XEP-0368). An empty list:
+        /// none.
+        pub direct_tls: Vec<SocketAddr> = every_address(5223),
+        /// Whether clients have to use TLS before they log in. Only turn it off where nobody else
+        /// can listen, such as in a test.
+        pub require_tls: bool = true,
+        /// Whether every connection has to begin with a PROXY protocol header (version 1 or 2), as
+        /// load balancers send it. The address in it then counts as the client's.
+        pub proxy_protocol: bool = false,
+        /// The networks a PROXY header is believed from; connections from elsewhere are closed. An
+        /// empty list: from anywhere.
+        pub proxy_from: Vec<Network> = Vec::new(),
+        /// Connections at the same time; further ones are closed at once.
+        pub max_connections: usize = 100_000, in 1..,
+        /// Connections at the same time from one address; further ones are
+        /// closed at once.
+        pub max_connections_per_address: usize = 1_000, in 1..,
+        /// Time from the connection to the end of login, TLS included.
+        pub negotiation_timeout: Duration = secs(30), in secs(1)..=mins(10),
+        /// Silence after which a client is asked whether it is still there.
+        pub idle: Duration = mins(5), in secs(1)..=hours(24),
+    }
+}
+
+crate::section! {
+    /// What one client may cost (told to it as XEP-0478 where it should know).
+    pub struct Limits {
+        /// Size of a stanza.
+        pub max_stanza: ByteSize = kib(256), in bytes(10_000)..=mib(16),
+        /// Size of anything sent before login. RFC 6120 section 13.12 asks for at least 10000.
+        pub max_stanza_unauthenticated: ByteSize = bytes(10_000), in bytes(1_000)..=mib(1),
+        /// Depth of elements in a stanza.
+        pub max_depth: usize = 64, in 8..=1_000,
+        /// Resources of one account that are online at the same time.
+        pub max_resources: usize = 16, in 1..=1_000,
+        /// Stanzas that wait for a slow client.
+        pub queued: usize = 1_000, in 10..=1_000_000,
+        /// Size of all stanzas that wait for a slow client.
+        pub queued_bytes: ByteSize = mib(2), in kib(64)..=mib(1024),
+        /// Stanzas sent to a client that it has not acknowledged yet (XEP-0198).
+        pub unacked: usize = 1_000, in 10..=100_000,
+        /// Bytes a second that one session may send for long; what comes faster waits.
+        /// 0: no limit.
+        pub session_rate: ByteSize = kib(128),
+        /// Bytes that one session may send at once before session_rate holds it back.
+        pub session_burst: ByteSize = mib(1), in kib(16)..,
+        /// Bytes a second that all sessions from one address together may send for long.
+        /// 0: no limit.
+        pub address_rate: ByteSize = bytes(0),
+        /// Bytes that all sessions from one address together may send at once before address_rate
+        /// holds them back.
+        pub address_burst: ByteSize = mib(4), in kib(16)..,
+        /// Addresses a session may have sent directed presence to at the same time (RFC 6121
+        /// section 4.6).
+        pub directed: usize = 500, in 1..=100_000,
+    }
+}
+
+crate::section! {
+    /// How clients log in.
+    pub struct Sasl {
+        /// Whether PLAIN is offered. It shows the password to the server, on TLS only.
+        pub plain: bool = true,
+        /// The SCRAM mechanisms that are offered. Those with -PLUS are bound to the TLS
+        /// connection, and offered on TLS only.
+        pub mechanisms: Vec<Mechanism> = Mechanism::ALL.to_vec(),
+        /// Failed tries on one connection, after which it is closed.
+        pub max_failures: u32 = 3, in 1..=100,
+        /// Failed tries for one account from one address within throttle_window, after which
+        /// further ones are refused.
+        pub throttle_failures: u32 = 10, in 1..=100_000,
+        /// The time in which failed tries are counted.
+        pub throttle_window: Duration = mins(5), in secs(1)..=hours(24),
+    }
+}
+
+crate::choice! {
+    /// A SASL mechanism of the SCRAM family.
+    pub enum Mechanism {
+        /// SHA-512 with channel binding
+        ScramSha512Plus = "SCRAM-SHA-512-PLUS",
+        /// SHA-512
+        ScramSha512 = "SCRAM-SHA-512",
+        /// SHA-256 with channel binding (RFC 7677)
+        ScramSha256Plus = "SCRAM-SHA-256-PLUS",
+        /// SHA-256 (RFC 7677)
+        ScramSha256 = "SCRAM-SHA-256",
+        /// SHA-1 with channel binding (RFC 5802)
+        ScramSha1Plus = "SCRAM-SHA-1-PLUS",
+        /// SHA-1 (RFC 5802)
+        ScramSha1 = "SCRAM-SHA-1",
+    }
+}
+
+crate::section! {
+    /// Stream management (XEP-0198).
+    pub struct StreamManagement {
+        /// Time a session whose connection was lost waits to be resumed.
+        pub window: Duration = mins(5), in secs(1)..=hours(24),
+    }
+}
+
+crate::section! {
+    /// A certificate, used for the hosts it names. The files are read again when they change. For
+    /// a host that no certificate names, the server makes one itself and keeps it under data.
+    pub struct Certificate {
+        /// The certificate and those that lead to its issuer, in PEM.
+        pub file: PathBuf,
+        /// Its private key, in PEM.
+        pub key: PathBuf,
+    }
+}
+
+crate::section! {
+    /// Where accounts, rosters and messages are kept.
+    pub struct Storage {
+        /// The kind of store.
+        pub backend: Backend = Backend::Sqlite,
+    }
+}
+
+crate::choice! {
+    /// A kind of store.
+    pub enum Backend {
+        /// a file under data
+        Sqlite = "sqlite",
+        /// nothing is kept when the server stops
+        Memory = "memory",
+    }
+}
+
+crate::section! {
+    /// For those who watch over the server: /metrics, /live and /ready.
+    pub struct Http {
+        /// Addresses to answer on. An empty list: none.
+        pub listen: Vec<SocketAddr> = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5280))],
+    }
+}
+
+crate::section! {
+    /// For the command line tools.
+    pub struct Admin {
+        /// The Unix socket they talk to. Not set: admin.sock under data.
+        pub socket: Option<PathBuf> = None,
+    }
+}
+
+crate::section! {
+    /// What the server says about itself.
+    pub struct Log {
+        /// How lines look.
+        pub format: Format = Format::Auto,
+        /// What is written: error, warn, info, debug or trace; also by part, such as
+        /// "info,actors=debug".
+        pub level: String = "info".into(),
+    }
+}
+
+crate::choice! {
+    /// How log lines look.
+    pub enum Format {
+        /// human on a terminal, json elsewhere
+        Auto = "auto",
+        /// for people
+        Human = "human",
+        /// one JSON object a line
+        Json = "json",
+    }
+}

@@ -1,0 +1,57 @@
+//! "Did you mean": the nearest of the names there are.
+
+/// The name nearest to what was written, if it is near enough to be a slip.
+pub(crate) fn nearest<'a>(
+    written: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let written = written.to_lowercase().replace('-', "_");
+    // Nobody slips by more than a third; and the cost of comparing stays bounded.
+    let allowed = (written.chars().count() / 3).max(1);
+    if written.len() > 64 {
+        return None;
+    }
+    let distance = |name: &str| distance(&written, &name.to_lowercase().replace('-', "_"));
+    let near = names.into_iter().map(|name| (distance(name), name));
+    near.filter(|(d, _)| *d <= allowed).min_by_key(|(d, _)| *d).map(|(_, name)| name)
+}
+
+/// Insertions, deletions and replacements between two words (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, (y, pair)) in b.iter().zip(row.windows(2)).enumerate() {
+            let [diagonal, above] = pair else { continue };
+            let left = next.get(j).copied().unwrap_or(usize::MAX - 1);
+            let replaced = diagonal + usize::from(x != *y);
+            next.push(replaced.min(above + 1).min(left + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        for (a, b, d) in [("", "", 0), ("", "ab", 2), ("idle", "idle", 0), ("idel", "idle", 2)] {
+            assert_eq!(distance(a, b), d, "{a} {b}");
+        }
+        assert_eq!(distance("max_conections", "max_connections"), 1);
+    }
+
+    #[test]
+    fn only_slips_get_a_suggestion() {
+        let names = ["idle", "starttls", "direct_tls"];
+        assert_eq!(nearest("Idle", names), Some("idle"));
+        assert_eq!(nearest("start-tls", names), Some("starttls"));
+        assert_eq!(nearest("direct", names), None);
+        assert_eq!(nearest("x", names), None);
+        assert_eq!(nearest(&"x".repeat(1000), names), None);
+    }
+}
