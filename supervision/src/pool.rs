@@ -148,10 +148,7 @@ impl<P: Process> Process for Pool<P> {
     type Msg = Msg;
     const NAME: &'static str = "pool";
 
-    async fn init(
-        (path, name, spec): Self::Args,
-        cx: &mut Cx<Msg>,
-    ) -> Result<Self, InitError> {
+    async fn init((path, name, spec): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.trap_exit(true);
         let shared = Arc::new(Shared {
             path,
@@ -201,4 +198,3 @@ impl<P: Process> Pool<P> {
         children.len()
     }
 }
-

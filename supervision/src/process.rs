@@ -171,7 +171,7 @@ pub(crate) struct Guard(pub(crate) Pid);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.finish(Exit::Killed);
+        self.0.finish(&Exit::Killed);
     }
 }
 
@@ -273,7 +273,7 @@ async fn live<P: Process>(
             if let Some(parent) = pid.parent() {
                 parent.unlink(&pid);
             }
-            pid.finish(error.exit());
+            pid.finish(&error.exit());
             drop(ack.send(Err(error)));
             return;
         }
@@ -289,7 +289,7 @@ async fn live<P: Process>(
     };
     let exit = wind_up(&pid, exit.clone(), process.terminate(&exit, &mut cx)).await;
     drop(process);
-    pid.finish(exit);
+    pid.finish(&exit);
     me.clear();
 }
 
