@@ -10,8 +10,11 @@ pub mod env;
 pub mod hooks;
 pub mod listener;
 pub mod metrics;
+pub mod modules;
 pub mod registrar;
 pub mod resource;
 pub mod routing;
 pub mod session;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod throttle;

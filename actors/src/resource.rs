@@ -216,8 +216,7 @@ impl Resource {
             return Err(Refused::Ended(stanza));
         }
         let bytes = weight(&stanza);
-        if s.queue.len() >= self.limits.queued
-            || s.queued_bytes + bytes > self.limits.queued_bytes
+        if s.queue.len() >= self.limits.queued || s.queued_bytes + bytes > self.limits.queued_bytes
         {
             return Err(Refused::Full(stanza));
         }
@@ -510,4 +509,3 @@ impl Resource {
         resource
     }
 }
-

@@ -146,7 +146,11 @@ mod tests {
         t.failed("a", ip("10.0.0.1"), 2_000);
         assert_eq!(t.wait("a", ip("10.0.0.1"), 3_000), Some(Duration::from_secs(8)));
         assert_eq!(t.wait("b", ip("10.0.0.1"), 3_000), None);
-        assert_eq!(t.wait("a", ip("10.0.0.2"), 3_000), None, "the owner elsewhere is not locked out");
+        assert_eq!(
+            t.wait("a", ip("10.0.0.2"), 3_000),
+            None,
+            "the owner elsewhere is not locked out"
+        );
         assert_eq!(t.wait("a", ip("10.0.0.1"), 11_000), None);
         t.failed("a", ip("10.0.0.1"), 11_000);
         assert_eq!(t.wait("a", ip("10.0.0.1"), 11_000), None, "counting began anew");

@@ -338,8 +338,12 @@ impl CrashLog {
         let Some(dir) = &self.dir else { return Ok(()) };
         fs::create_dir_all(dir)?;
         let file = |r: &CrashReport| dir.join(format!("crash-{}-{:06}.json", r.at, r.id));
-        let mut out =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file(report))?;
+        let mut out = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(file(report))?;
         out.write_all(&serde_json::to_vec_pretty(&report)?)?;
         match old {
             Some(old) => fs::remove_file(file(old)),

@@ -66,8 +66,8 @@ pub use pool::{Pool, PoolRef, PoolSpec};
 pub use process::{Cx, Event, InitError, Process};
 pub use server::{Next, Server};
 pub use spec::{
-    AutoShutdown, ChildSpec, Intensity, Kind, Restart, Shutdown, StartError, Started, Strategy,
-    SupervisorSpec,
+    AutoShutdown, ChildSpec, Intensity, Kind, Place, Restart, Shutdown, StartError, Started,
+    Strategy, SupervisorSpec,
 };
 pub use supervisor::{ChildError, ChildInfo, ChildState, Counts, SupervisorRef};
 pub use system::System;

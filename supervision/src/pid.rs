@@ -298,7 +298,7 @@ impl Pid {
     }
 
     /// Ends the process: whoever is linked or watches is told, once.
-    pub(crate) fn finish(&self, exit: Exit) {
+    pub(crate) fn finish(&self, exit: &Exit) {
         let mut state = self.0.state.lock();
         if state.exit.is_some() {
             return;
@@ -308,7 +308,7 @@ impl Pid {
         let monitors = std::mem::take(&mut state.monitors);
         state.signals = VecDeque::new();
         drop(state);
-        self.0.system.leave(self, &exit);
+        self.0.system.leave(self, exit);
         for other in links.into_values() {
             other.drop_link(self);
             other.exit_from(self, exit.clone());

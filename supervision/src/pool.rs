@@ -166,10 +166,7 @@ impl<P: Process> Process for Pool<P> {
     type Msg = Msg;
     const NAME: &'static str = "pool";
 
-    async fn init(
-        (path, name, spec): Self::Args,
-        cx: &mut Cx<Msg>,
-    ) -> Result<Self, InitError> {
+    async fn init((path, name, spec): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.trap_exit(true);
         let shared = Arc::new(Shared {
             path,
@@ -219,4 +216,3 @@ impl<P: Process> Pool<P> {
         children.len()
     }
 }
-

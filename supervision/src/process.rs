@@ -177,7 +177,7 @@ pub(crate) struct Guard(pub(crate) Pid);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.finish(Exit::Killed);
+        self.0.finish(&Exit::Killed);
     }
 }
 
@@ -294,7 +294,7 @@ async fn live<P: Process>(
             {
                 parent.unlink(&pid);
             }
-            pid.finish(exit);
+            pid.finish(&exit);
             return;
         }
     };
@@ -316,7 +316,7 @@ async fn live<P: Process>(
     };
     let exit = wind_up(&pid, exit.clone(), process.terminate(&exit, &mut cx)).await;
     drop(process);
-    pid.finish(exit);
+    pid.finish(&exit);
     me.clear();
 }
 

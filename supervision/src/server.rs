@@ -147,7 +147,7 @@ impl<S: Server> Actor for Engine<S> {
         if let Some(parent) = pid.parent() {
             parent.unlink(&pid);
         }
-        pid.finish(error.exit());
+        pid.finish(&error.exit());
         drop(failed.send(error));
         Err("not started".into())
     }
@@ -205,7 +205,7 @@ impl<S: Server> Live<S> {
         let Some(mut server) = self.server.take() else { return };
         let exit = wind_up(&pid, exit.clone(), server.terminate(&exit, &mut self.cx)).await;
         drop(server);
-        pid.finish(exit);
+        pid.finish(&exit);
     }
 }
 
@@ -235,16 +235,16 @@ pub(crate) async fn start<S: Server>(
     let target = Arc::clone(&actor);
     let push = move |msg| match target.get() {
         None => Err(msg),
-        Some(actor) => actor.cast(Envelope::Msg(msg)).map_err(|e| match e {
-            ractor::MessagingErr::SendErr(Envelope::Msg(msg)) => Some(msg),
-            _ => None,
-        }).or_else(|msg| msg.map_or(Ok(()), Err)),
+        Some(actor) => actor
+            .cast(Envelope::Msg(msg))
+            .map_err(|e| match e {
+                ractor::MessagingErr::SendErr(Envelope::Msg(msg)) => Some(msg),
+                _ => None,
+            })
+            .or_else(|msg| msg.map_or(Ok(()), Err)),
     };
-    let inbox = Inbox {
-        lane: Lane::Ractor(Box::new(push)),
-        depth: AtomicUsize::new(0),
-        limit: S::INBOX,
-    };
+    let inbox =
+        Inbox { lane: Lane::Ractor(Box::new(push)), depth: AtomicUsize::new(0), limit: S::INBOX };
     let me = Ref { pid: pid.clone(), inbox: Arc::new(inbox) };
     let (failed, why) = oneshot::channel();
     let launch = Launch { args, me: me.clone(), guard, waking: Arc::default(), actor, failed };

@@ -6,7 +6,7 @@ use crate::{
     pool::{Pool, PoolSpec},
     process::{self, Process},
     server::{self, Server},
-    supervisor,
+    supervisor::{self, SupervisorRef},
     system::System,
 };
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -144,6 +144,35 @@ pub struct Place {
     pub path: Arc<str>,
 }
 
+impl Place {
+    /// Starts a process there.
+    ///
+    /// # Errors
+    /// When its `init` says so, or it ended before.
+    pub async fn process<P: Process>(
+        self,
+        args: P::Args,
+    ) -> Result<crate::Ref<P::Msg>, StartError> {
+        process::start::<P>(&self.system, Some(self.parent), self.path, args).await
+    }
+
+    /// Starts a server there.
+    ///
+    /// # Errors
+    /// When its `init` says so, or it ended before.
+    pub async fn server<S: Server>(self, args: S::Args) -> Result<crate::Ref<S::Msg>, StartError> {
+        server::start::<S>(&self.system, Some(self.parent), self.path, args).await
+    }
+
+    /// Starts a supervisor with its children there.
+    ///
+    /// # Errors
+    /// When one of them does not start; those before it were stopped again.
+    pub async fn supervisor(self, spec: SupervisorSpec) -> Result<SupervisorRef, StartError> {
+        supervisor::start(&self.system, Some(self.parent), self.path, spec).await
+    }
+}
+
 /// A boxed future of a start.
 pub type StartFuture = Pin<Box<dyn Future<Output = Result<Started, StartError>> + Send>>;
 
@@ -198,9 +227,7 @@ impl ChildSpec {
     ) -> Self {
         Self::new(id, move |at: Place| {
             let args = args();
-            async move {
-                started(process::start::<P>(&at.system, Some(at.parent), at.path, args).await)
-            }
+            async move { started(at.process::<P>(args).await) }
         })
     }
 
@@ -208,9 +235,7 @@ impl ChildSpec {
     pub fn server<S: Server>(id: &str, args: impl Fn() -> S::Args + Send + Sync + 'static) -> Self {
         Self::new(id, move |at: Place| {
             let args = args();
-            async move {
-                started(server::start::<S>(&at.system, Some(at.parent), at.path, args).await)
-            }
+            async move { started(at.server::<S>(args).await) }
         })
     }
 
@@ -219,7 +244,7 @@ impl ChildSpec {
         let child = Self::new(id, move |at: Place| {
             let spec = spec.clone();
             async move {
-                let sup = supervisor::start(&at.system, Some(at.parent), at.path, spec).await?;
+                let sup = at.supervisor(spec).await?;
                 Ok(Started::Up(sup.pid().clone()))
             }
         });

@@ -130,10 +130,7 @@ impl SupervisorRef {
         self.0.pid()
     }
 
-    async fn ask<T>(
-        &self,
-        request: impl FnOnce(Answer<T>) -> Request,
-    ) -> Result<T, ChildError> {
+    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, ChildError> {
         let answer = self.0.call(|reply| Msg(request(reply)), SUPERVISOR_CALL).await;
         answer.map_err(ChildError::Call)?
     }
@@ -229,6 +226,9 @@ pub struct Supervisor {
     window: Window,
     /// The template, for simple_one_for_one.
     template: Option<ChildSpec>,
+    /// A restart of an instance was ignored. OTP then keeps a child `undefined`, counts it, and
+    /// ends with an error when it comes to stop it; so do we, for agreement.
+    ghost: bool,
     /// In start order: keys grow.
     children: BTreeMap<Key, Child>,
     next: u64,
@@ -259,6 +259,7 @@ impl Server for Supervisor {
             auto_shutdown,
             window: Window::default(),
             template: None,
+            ghost: false,
             children: BTreeMap::new(),
             next: 0,
         };
@@ -300,7 +301,7 @@ impl Server for Supervisor {
         let Event::Exit { from, reason } = event else { return Next::Continue };
         // the parent's signal, or for a root without one the signal to itself
         if Some(&from) == cx.pid().parent() || from == *cx.pid() {
-            return Next::Stop(reason);
+            return self.stop(reason);
         }
         let ended = self.children.iter().find(|(_, c)| c.state.pid() == Some(&from));
         let Some((&key, child)) = ended else { return Next::Continue };
@@ -313,7 +314,7 @@ impl Server for Supervisor {
                 let significant = child.spec.significant;
                 self.forget(key);
                 if decide::auto_shutdown(self.auto_shutdown, significant, self.significant_left()) {
-                    return Next::Stop(Exit::Shutdown);
+                    return self.stop(Exit::Shutdown);
                 }
                 Next::Continue
             }
@@ -321,6 +322,9 @@ impl Server for Supervisor {
     }
 
     async fn terminate(&mut self, _: &Exit, _: &mut Cx<Msg>) {
+        if self.ghost {
+            return;
+        }
         let keys: Vec<Key> = self.children.keys().copied().collect();
         if self.template.is_some() {
             self.stop_instances().await;
@@ -338,11 +342,17 @@ impl Supervisor {
         key
     }
 
+    fn stop(&self, reason: Exit) -> Next {
+        Next::Stop(if self.ghost { Exit::error("a child is undefined") } else { reason })
+    }
+
     /// Whether another significant child is alive or being restarted.
     fn significant_left(&self) -> bool {
-        self.children
-            .values()
-            .any(|c| c.spec.significant && !matches!(c.state, ChildState::Undefined))
+        self.ghost
+            || self
+                .children
+                .values()
+                .any(|c| c.spec.significant && !matches!(c.state, ChildState::Undefined))
     }
 
     /// A child is not to run any more: a temporary one, and an instance, has no specification left.
@@ -360,7 +370,7 @@ impl Supervisor {
         if !self.window.add(self.intensity, Instant::now()) {
             tracing::error!(supervisor = %cx.pid().path(), "reached maximum restart intensity");
             self.forget(key);
-            return Next::Stop(Exit::Shutdown);
+            return self.stop(Exit::Shutdown);
         }
         cx.system().count_restart();
         let keys: Vec<Key> = self.children.keys().copied().collect();
@@ -399,6 +409,10 @@ impl Supervisor {
             let spec = child.spec.clone();
             match launch(&spec, self.path_of(&spec, *key, cx), cx).await {
                 Ok(Started::Up(pid)) => self.set(*key, ChildState::Up(pid)),
+                Ok(Started::Ignored) if self.template.is_some() => {
+                    self.children.remove(key);
+                    self.ghost = true;
+                }
                 Ok(Started::Ignored) if spec.restart == Restart::Temporary => {
                     self.children.remove(key);
                 }
@@ -442,7 +456,8 @@ impl Supervisor {
     /// Stops all instances at the same time, under one timer.
     async fn stop_instances(&mut self) {
         let Some(template) = &self.template else { return };
-        let pids: Vec<Pid> = self.children.values().filter_map(|c| c.state.pid().cloned()).collect();
+        let pids: Vec<Pid> =
+            self.children.values().filter_map(|c| c.state.pid().cloned()).collect();
         stop_many(&pids, template.shutdown).await;
         self.children.clear();
     }
@@ -456,7 +471,9 @@ impl Supervisor {
             (None, Some(template)) => (template, true),
             (Some(spec), None) => (spec, false),
             (Some(_), Some(_)) => return Err(ChildError::SimpleOneForOne),
-            (None, None) => return Err(ChildError::InvalidSpec("a specification is needed".into())),
+            (None, None) => {
+                return Err(ChildError::InvalidSpec("a specification is needed".into()));
+            }
         };
         if !template {
             decide::check(&spec, self.auto_shutdown)
@@ -510,6 +527,15 @@ impl Supervisor {
 
     async fn terminate_child(&mut self, target: &Target) -> Result<(), ChildError> {
         let found = match target {
+            Target::Instance(pid) if self.template.is_some() && !pid.is_alive() => {
+                // whosever it was, as in OTP
+                self.ghost = false;
+                let found = self.children.iter().find(|(_, c)| c.state.pid() == Some(pid));
+                if let Some((&key, _)) = found {
+                    self.forget(key);
+                }
+                return Ok(());
+            }
             Target::Id(_) if self.template.is_some() => return Err(ChildError::SimpleOneForOne),
             Target::Id(id) => self.find(id),
             Target::Instance(pid) => {
@@ -547,18 +573,28 @@ impl Supervisor {
             state: c.state.clone(),
             kind: c.spec.kind,
         };
-        self.children.values().rev().map(info).collect()
+        let mut rows: Vec<ChildInfo> = self.children.values().rev().map(info).collect();
+        if let (true, Some(template)) = (self.ghost, &self.template) {
+            let (state, kind) = (ChildState::Undefined, template.kind);
+            rows.push(ChildInfo { id: None, state, kind });
+        }
+        rows
     }
 
     fn count(&self) -> Counts {
-        let of = |kind| self.children.values().filter(|c| c.spec.kind == kind).count();
+        let ghost = |kind| self.ghost && self.template.as_ref().is_some_and(|t| t.kind == kind);
+        let of = |kind| {
+            let children = self.children.values().filter(|c| c.spec.kind == kind).count();
+            children + usize::from(ghost(kind))
+        };
         Counts {
             specs: if self.template.is_some() { 1 } else { self.children.len() },
             active: self
                 .children
                 .values()
                 .filter(|c| c.state.pid().is_some_and(Pid::is_alive))
-                .count(),
+                .count()
+                + usize::from(self.ghost),
             supervisors: of(Kind::Supervisor),
             workers: of(Kind::Worker),
         }

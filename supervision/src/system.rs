@@ -16,13 +16,23 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 const SHARDS: u64 = 16;
 
+/// What [`System::observe`] tells.
+#[derive(Debug)]
+pub enum Change<'a> {
+    /// A process begins; its `init` has not run.
+    Started(&'a Pid),
+    /// A process has ended; those who are linked to it or watch it are told next.
+    Ended(&'a Pid, &'a Exit),
+}
+
+type Observer = Box<dyn Fn(&Change<'_>) + Send + Sync>;
 type Erased = Arc<dyn Any + Send + Sync>;
 
 struct Inner {
@@ -35,6 +45,7 @@ struct Inner {
     groups: Mutex<HashMap<Arc<str>, HashSet<Pid>>>,
     pools: Mutex<HashMap<Pid, Erased>>,
     crashes: CrashLog,
+    observer: OnceLock<Observer>,
 }
 
 /// The processes of one node: names, groups, tree, crashes.
@@ -66,7 +77,15 @@ impl System {
             groups: Mutex::default(),
             pools: Mutex::default(),
             crashes: CrashLog::new(limits, dir),
+            observer: OnceLock::new(),
         }))
+    }
+
+    /// Sees every start and every end of a process (`erlang:trace(all, true, [procs])`), in order,
+    /// in the thread where it happens: it must be short. There is one observer; `false`: there was
+    /// one already.
+    pub fn observe(&self, observer: impl Fn(&Change<'_>) + Send + Sync + 'static) -> bool {
+        self.0.observer.set(Box::new(observer)).is_ok()
     }
 
     /// Its name.
@@ -95,6 +114,9 @@ impl System {
         if let Some(shard) = self.shard(pid.id()) {
             shard.lock().insert(pid.id(), pid.clone());
         }
+        if let Some(observer) = self.0.observer.get() {
+            observer(&Change::Started(pid));
+        }
     }
 
     pub(crate) fn leave(&self, pid: &Pid, exit: &Exit) {
@@ -111,6 +133,9 @@ impl System {
             self.0.pools.lock().remove(pid);
         }
         self.0.alive.fetch_sub(1, Ordering::AcqRel);
+        if let Some(observer) = self.0.observer.get() {
+            observer(&Change::Ended(pid, exit));
+        }
     }
 
     pub(crate) fn enter_pool(&self, pid: &Pid, shared: Erased) {
@@ -129,7 +154,11 @@ impl System {
 
     /// Every live process, in no order.
     pub fn pids(&self) -> Vec<Pid> {
-        self.0.processes.iter().flat_map(|s| s.lock().values().cloned().collect::<Vec<_>>()).collect()
+        self.0
+            .processes
+            .iter()
+            .flat_map(|s| s.lock().values().cloned().collect::<Vec<_>>())
+            .collect()
     }
 
     /// Names a process. `false` when the name is taken by a live one.

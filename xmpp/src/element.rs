@@ -45,6 +45,12 @@ impl Element {
         Self::parse_in(root.as_bytes(), xml)
     }
 
+    /// Parses one element as it would stand in a client's stream: the prefix `stream` is known.
+    pub fn parse_in_stream(xml: &[u8]) -> Option<Self> {
+        let root = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+        Self::parse_in(root, xml)
+    }
+
     /// Parses one element in the context of an opened root tag.
     pub(crate) fn parse_in(root: &[u8], xml: &[u8]) -> Option<Self> {
         let options = Options { max_token_length: xml.len().max(8192), ..Options::default() };
@@ -126,6 +132,12 @@ impl Element {
     /// An attribute of a namespace.
     pub fn attr_ns(&self, ns: &str, name: &str) -> Option<&str> {
         self.attrs.iter().find(|a| a.ns == ns && a.name == name).map(|a| a.value.as_str())
+    }
+
+    /// The attributes without a namespace: names and values.
+    pub fn attrs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let plain = self.attrs.iter().filter(|a| a.ns.is_empty());
+        plain.map(|a| (a.name.as_str(), a.value.as_str()))
     }
 
     /// Sets an attribute without a namespace.
@@ -244,7 +256,9 @@ mod tests {
 
     #[test]
     fn a_tree_survives_writing_and_parsing() {
-        let e = parse("<q xmlns='a' x='1&apos;2'><b xmlns='' xml:lang='de'>t&lt;&amp;</b><c:d xmlns:c='cc' c:y='2'/></q>");
+        let e = parse(
+            "<q xmlns='a' x='1&apos;2'><b xmlns='' xml:lang='de'>t&lt;&amp;</b><c:d xmlns:c='cc' c:y='2'/></q>",
+        );
         let e = e.unwrap();
         assert_eq!(parse(&e.to_xml()).unwrap(), e);
         assert_eq!(e.attr("x"), Some("1'2"));
@@ -255,7 +269,17 @@ mod tests {
     #[test]
     fn only_one_whole_element_is_accepted() {
         assert_eq!(parse("<a/>").unwrap().ns(), "jabber:client");
-        for bad in ["", "x", "<a>", "<a/><b/>", "<a></b>", "<!--c--><a/>", "<a>&foo;</a>", "</r>", "<a/></r>"] {
+        for bad in [
+            "",
+            "x",
+            "<a>",
+            "<a/><b/>",
+            "<a></b>",
+            "<!--c--><a/>",
+            "<a>&foo;</a>",
+            "</r>",
+            "<a/></r>",
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
         let deep = "<a>".repeat(200) + &"</a>".repeat(200);

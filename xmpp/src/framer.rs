@@ -16,9 +16,7 @@ use crate::{
 use bytes::{Buf, Bytes, BytesMut};
 use rxml::{
     AttrMap, Error as XmlError, Event as XmlEvent, Namespace, NcName, Options, Parse, Parser,
-    RawEvent, RawParser,
-    error::EndOrError,
-    parser::WithOptions,
+    RawEvent, RawParser, error::EndOrError, parser::WithOptions,
 };
 use serde::{Deserialize, Serialize};
 use std::{cell::RefCell, fmt, sync::Arc};
@@ -349,7 +347,8 @@ impl Framer {
         match self.depth {
             1 => return self.open(&ns, &name, attrs).map(Some),
             2 => {
-                let kind = if ns.as_str() == ns::CLIENT { Kind::parse(name.as_str()) } else { None };
+                let kind =
+                    if ns.as_str() == ns::CLIENT { Kind::parse(name.as_str()) } else { None };
                 let lang = self.opened.as_ref().and_then(|o| o.lang.as_ref());
                 self.partial = Some(Box::new(Partial {
                     head: kind.map(|kind| Stanza::read_head(kind, attrs, lang)),
@@ -401,7 +400,12 @@ impl Framer {
     }
 
     /// The stream header.
-    fn open(&mut self, ns: &Namespace<'_>, name: &NcName, attrs: AttrMap) -> Result<Event, StreamError> {
+    fn open(
+        &mut self,
+        ns: &Namespace<'_>,
+        name: &NcName,
+        attrs: AttrMap,
+    ) -> Result<Event, StreamError> {
         if ns.as_str() != ns::STREAM {
             return Err(refuse(Condition::InvalidNamespace, "the stream's namespace is wrong"));
         }
@@ -431,7 +435,10 @@ impl Framer {
         let raw = self.cut();
         let declared = Declared::read(&raw);
         if !declared.client {
-            return Err(refuse(Condition::InvalidNamespace, "the content's namespace is jabber:client"));
+            return Err(refuse(
+                Condition::InvalidNamespace,
+                "the content's namespace is jabber:client",
+            ));
         }
         let lang = header.lang.clone();
         self.opened = Some(Opened { raw: (!declared.usual).then(|| raw.to_vec()), lang });
@@ -450,7 +457,8 @@ impl Framer {
         let root = self.opened.as_ref().and_then(|o| o.raw.as_deref()).unwrap_or(USUAL);
         let Some(mut head) = partial.head else {
             let element = Element::parse_in(root, &raw);
-            let element = element.ok_or_else(|| refuse(Condition::NotWellFormed, "not an element"))?;
+            let element =
+                element.ok_or_else(|| refuse(Condition::NotWellFormed, "not an element"))?;
             return Ok(Event::Nonza(Nonza::new(element)));
         };
         let start_tag = raw.get(..partial.head_end).unwrap_or_default();

@@ -2,7 +2,9 @@
 //!
 //! Parts are prepared when an address is parsed, so comparing addresses is comparing strings.
 
-use precis_profiles::{OpaqueString, UsernameCaseMapped, precis_core::profile::PrecisFastInvocation};
+use precis_profiles::{
+    OpaqueString, UsernameCaseMapped, precis_core::profile::PrecisFastInvocation,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{
     borrow::{Borrow, Cow},

@@ -129,10 +129,7 @@ impl Type {
 
     /// Whether it manages a presence subscription (RFC 6121 section 3).
     pub fn is_subscription(self) -> bool {
-        matches!(
-            self,
-            Self::Subscribe | Self::Subscribed | Self::Unsubscribe | Self::Unsubscribed
-        )
+        matches!(self, Self::Subscribe | Self::Subscribed | Self::Unsubscribe | Self::Unsubscribed)
     }
 }
 

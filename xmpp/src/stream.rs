@@ -63,7 +63,12 @@ mod tests {
     #[test]
     fn the_header_is_what_section_4_7_asks_for() {
         let mut out = Vec::new();
-        render_header(&mut out, Some("example.com"), Some("juliet@example.com"), "++TR84Sm6A3hnt3Q065SnAbbk3Y=");
+        render_header(
+            &mut out,
+            Some("example.com"),
+            Some("juliet@example.com"),
+            "++TR84Sm6A3hnt3Q065SnAbbk3Y=",
+        );
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \

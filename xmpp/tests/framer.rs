@@ -42,7 +42,10 @@ fn a_conversation_is_cut_into_its_parts() {
     else {
         panic!("{events:?}")
     };
-    assert_eq!((auth.name(), auth.attr("mechanism"), auth.text().as_str()), ("auth", Some("PLAIN"), "AGE="));
+    assert_eq!(
+        (auth.name(), auth.attr("mechanism"), auth.text().as_str()),
+        ("auth", Some("PLAIN"), "AGE=")
+    );
     assert_eq!(m.head.lang.as_deref(), Some("de"), "inherited from the stream");
     assert_eq!((m.text_of("body").as_deref(), p.head.kind), (Some("hi"), Kind::Presence));
 }
@@ -85,9 +88,18 @@ fn limits_hold_before_an_element_is_complete() {
 fn headers_that_are_not_of_a_client_stream_are_refused() {
     let streams = "http://etherx.jabber.org/streams";
     for (xml, condition) in [
-        ("<stream:stream xmlns='jabber:client' xmlns:stream='http://wrong'>".to_owned(), Condition::InvalidNamespace),
-        (format!("<stream:stream xmlns='jabber:server' xmlns:stream='{streams}'>"), Condition::InvalidNamespace),
-        (format!("<stream:foo xmlns='jabber:client' xmlns:stream='{streams}'>"), Condition::BadFormat),
+        (
+            "<stream:stream xmlns='jabber:client' xmlns:stream='http://wrong'>".to_owned(),
+            Condition::InvalidNamespace,
+        ),
+        (
+            format!("<stream:stream xmlns='jabber:server' xmlns:stream='{streams}'>"),
+            Condition::InvalidNamespace,
+        ),
+        (
+            format!("<stream:foo xmlns='jabber:client' xmlns:stream='{streams}'>"),
+            Condition::BadFormat,
+        ),
         ("GET / HTTP/1.1\r\n\r\n".to_owned(), Condition::NotWellFormed),
         ("<?xml version='1.0' encoding='latin-1'?>".to_owned(), Condition::UnsupportedEncoding),
     ] {
@@ -139,9 +151,8 @@ fn bytes_sent_before_tls_are_forgotten_and_those_after_sasl_are_not() {
 }
 
 fn conversation() -> impl Strategy<Value = String> {
-    let text = "[ a-z<>&'\u{e9}\u{1f600}]{0,40}".prop_map(|t: String| {
-        t.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-    });
+    let text = "[ a-z<>&'\u{e9}\u{1f600}]{0,40}"
+        .prop_map(|t: String| t.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"));
     let stanza = (text, 0_usize..4).prop_map(|(t, n)| match n {
         0 => format!("<message to='a@b'><body>{t}</body><x xmlns='y'><z/></x></message>"),
         1 => format!("<presence><status xml:lang='de'>{t}</status></presence> "),

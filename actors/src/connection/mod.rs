@@ -128,12 +128,8 @@ impl Process for Connection {
         let Accepted { socket, peer, admission, port } = accepted;
         let env = Arc::clone(&port.env);
         env.metrics.connections();
-        let conn = Conn {
-            peer,
-            starttls: !port.direct_tls,
-            tls_required: port.tls_required,
-            tls: None,
-        };
+        let conn =
+            Conn { peer, starttls: !port.direct_tls, tls_required: port.tls_required, tls: None };
         let now = Instant::now();
         let settings = env.settings();
         let mut clock = Clock::new(now);
@@ -439,7 +435,8 @@ impl Connection {
         let env = Arc::clone(&self.port.env);
         self.job = None;
         if let Some(poison) = self.turn.crashed()
-            && let Some(later) = routing::bounce(&env, &poison, &StanzaError::internal_server_error())
+            && let Some(later) =
+                routing::bounce(&env, &poison, &StanzaError::internal_server_error())
         {
             later.await;
         }
@@ -463,7 +460,9 @@ impl Connection {
     async fn linger(&mut self) {
         self.say_goodbye().await;
         let read = async {
-            while poll_fn(|task| self.transport.poll_read(task, |_| ())).await.is_ok_and(|n| n > 0) {}
+            while poll_fn(|task| self.transport.poll_read(task, |_| ())).await.is_ok_and(|n| n > 0)
+            {
+            }
         };
         drop(tokio::time::timeout(LINGER, read).await);
     }
@@ -475,11 +474,7 @@ impl Connection {
 }
 
 /// Waits until the socket takes bytes again, or else for bytes of the client.
-async fn socket(
-    transport: &mut Transport,
-    blocked: bool,
-    mut sink: impl FnMut(Got<'_>),
-) -> Woken {
+async fn socket(transport: &mut Transport, blocked: bool, mut sink: impl FnMut(Got<'_>)) -> Woken {
     if blocked {
         transport.writable().await;
         return Woken::Writable;

@@ -65,7 +65,8 @@ fn version_1(bytes: &[u8]) -> Result<Header, NoHeader> {
 }
 
 fn version_2(bytes: &[u8]) -> Result<Header, NoHeader> {
-    let [command, family, high, low] = *bytes.get(12..16).and_then(|b| b.first_chunk()).ok_or(NoHeader)?;
+    let [command, family, high, low] =
+        *bytes.get(12..16).and_then(|b| b.first_chunk()).ok_or(NoHeader)?;
     let len = 16 + usize::from(u16::from_be_bytes([high, low]));
     if command >> 4 != 2 || len > MAX {
         return Err(NoHeader);
@@ -105,7 +106,9 @@ mod tests {
         assert_eq!(parse(b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n"), done(Some("2001:db8::1"), 32));
         assert_eq!(parse(b"PROXY UNKNOWN\r\n"), done(None, 15));
         let long = [&b"PROXY "[..], &[b'x'; 120]].concat();
-        for bad in [&b"<?xml"[..], b"PROXY TCP4 x y 1 2\r\n", b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n", &long] {
+        for bad in
+            [&b"<?xml"[..], b"PROXY TCP4 x y 1 2\r\n", b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n", &long]
+        {
             assert_eq!(parse(bad), Err(NoHeader));
         }
     }

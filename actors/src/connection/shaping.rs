@@ -90,9 +90,10 @@ impl Addresses {
     pub fn admit(self: &Arc<Self>, ip: IpAddr, max: usize, rate: Rate) -> Option<Admission> {
         let ip = address_of(ip);
         let mut shard = self.shard(ip).lock();
-        let address = shard
-            .entry(ip)
-            .or_insert_with(|| Address { connections: 0, bucket: Bucket::new(rate, Instant::now()) });
+        let address = shard.entry(ip).or_insert_with(|| Address {
+            connections: 0,
+            bucket: Bucket::new(rate, Instant::now()),
+        });
         if address.connections >= max {
             return None;
         }

@@ -187,11 +187,13 @@ impl Layer {
             }
             let mut left = state.plaintext_bytes_to_read();
             while left > 0 {
-                left -= PLAIN.with_borrow_mut(|plain| {
-                    let n = self.tls.reader().read(plain)?;
-                    sink(Got::Bytes(plain.get(..n).unwrap_or_default()));
-                    io::Result::Ok(n.max(1))
-                })?.min(left);
+                left -= PLAIN
+                    .with_borrow_mut(|plain| {
+                        let n = self.tls.reader().read(plain)?;
+                        sink(Got::Bytes(plain.get(..n).unwrap_or_default()));
+                        io::Result::Ok(n.max(1))
+                    })?
+                    .min(left);
             }
             if state.peer_has_closed() {
                 return Ok(true);

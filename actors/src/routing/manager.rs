@@ -156,6 +156,20 @@ fn token(env: &Env, resource: &Resource) -> Token {
     Token { node: env.node.clone(), incarnation: env.incarnation, session: resource.id() }
 }
 
+/// Puts a resource that came from another process into the table and the registry, in place of
+/// the session it was before.
+pub async fn adopt(env: &Arc<Env>, resource: &Arc<Resource>) {
+    let record = Record {
+        resource: resource.jid().resource().to_owned(),
+        token: token(env, resource),
+        priority: resource.priority(),
+    };
+    if let Err(error) = env.registry.bind(resource.user(), record, usize::MAX).await {
+        tracing::warn!(%error, "the registry was not told of an adopted session");
+    }
+    env.table.insert(Arc::clone(resource));
+}
+
 /// Tells the registry the priority of the resource.
 pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
     let name = resource.jid().resource();

@@ -1,6 +1,9 @@
 //! Resource binding (RFC 6120 section 7) and the session nobody needs any more (RFC 3921).
 
-use super::{Bound, Phase, Session, effects::{Action, Scope}};
+use super::{
+    Bound, Phase, Session,
+    effects::{Action, Scope},
+};
 use crate::routing::manager::{self, BindError, BoundResource};
 use std::sync::Arc;
 use xmpp::{

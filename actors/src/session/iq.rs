@@ -3,10 +3,7 @@
 
 use super::{SessionCx, effects::Action, is_request};
 use crate::registrar::{Answer, IqCx};
-use xmpp::{
-    error::StanzaError,
-    stanza::Stanza,
-};
+use xmpp::{error::StanzaError, stanza::Stanza};
 
 pub(super) fn from_client(cx: &mut SessionCx<'_>, iq: Stanza) {
     if iq.head.id.is_none() {

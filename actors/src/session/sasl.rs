@@ -3,7 +3,10 @@
 //! An unknown user is answered like a known one with a wrong password, down to the salt and the
 //! work that is done (RFC 5802 section 9).
 
-use super::{Phase, Session, effects::{Action, Scope}};
+use super::{
+    Phase, Session,
+    effects::{Action, Scope},
+};
 use crate::{env::Env, metrics::Login};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
@@ -58,7 +61,9 @@ impl Session {
         out.extend_from_slice(format!("<mechanisms xmlns='{}'>", ns::SASL).as_bytes());
         let mechanisms = self.mechanisms(env);
         for mechanism in &mechanisms {
-            out.extend_from_slice(format!("<mechanism>{}</mechanism>", mechanism.name()).as_bytes());
+            out.extend_from_slice(
+                format!("<mechanism>{}</mechanism>", mechanism.name()).as_bytes(),
+            );
         }
         out.extend_from_slice(b"</mechanisms>");
         if mechanisms.iter().any(|m| matches!(m, Mechanism::Scram { plus: true, .. })) {
@@ -123,7 +128,8 @@ impl Session {
             Exchange::First(mechanism) => self.first(mechanism, &message, scope),
             Exchange::Proof { exchange, user, known } => {
                 let result = exchange.finish(&message);
-                match result.and_then(|last| if known { Ok(last) } else { Err(Failure::NotAuthorized) })
+                match result
+                    .and_then(|last| if known { Ok(last) } else { Err(Failure::NotAuthorized) })
                 {
                     Ok(last) => self.succeed(user, Some(&last), scope),
                     Err(failure) => self.refuse_user(&user, failure, scope),
@@ -205,13 +211,14 @@ impl Session {
             };
             let keys = account.as_ref().and_then(|a| a.keys_for(hash)).cloned();
             let known = keys.is_some();
-            let keys = keys
-                .unwrap_or_else(|| ScramKeys::fake(hash, &scope.env.secret, &first.username));
+            let keys =
+                keys.unwrap_or_else(|| ScramKeys::fake(hash, &scope.env.secret, &first.username));
             let nonce = scope.env.token();
             match first.challenge(keys, &nonce, &session.bindings()) {
                 Ok((exchange, message)) => {
                     // a name that is no address fails in the end, like an unknown one
-                    let user = user.or_else(|| BareJid::new("unknown", session.host.as_deref()?).ok());
+                    let user =
+                        user.or_else(|| BareJid::new("unknown", session.host.as_deref()?).ok());
                     let Some(user) = user else {
                         return session.fail_sasl(Failure::NotAuthorized, Login::Refused, scope);
                     };

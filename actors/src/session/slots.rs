@@ -1,11 +1,15 @@
 //! Per-session data of modules: typed, private to its owner, serialisable with the session.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, ser::SerializeMap};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, ser::SerializeMap,
+};
 use serde_json::Value;
 use std::{any::Any, collections::BTreeMap, fmt};
 
 /// A module's data of one session.
-pub trait Slot: Serialize + DeserializeOwned + Default + fmt::Debug + Send + Sync + 'static {
+pub trait Slot:
+    Serialize + DeserializeOwned + Default + fmt::Debug + Send + Sync + 'static
+{
     /// A name that stays the same from build to build: frozen sessions are found by it.
     const NAME: &'static str;
 }
@@ -44,12 +48,16 @@ impl Slots {
             None => {
                 // a value that this build cannot read any more begins anew
                 let frozen = self.frozen.remove(T::NAME);
-                let slot: T = frozen.and_then(|v| serde_json::from_value(v).ok()).unwrap_or_default();
+                let slot: T =
+                    frozen.and_then(|v| serde_json::from_value(v).ok()).unwrap_or_default();
                 self.live.push(Box::new(slot));
                 self.live.len() - 1
             }
         };
-        #[expect(clippy::expect_used, reason = "names are unique per type: two types of one name are a programming error")]
+        #[expect(
+            clippy::expect_used,
+            reason = "names are unique per type: two types of one name are a programming error"
+        )]
         self.live
             .get_mut(at)
             .and_then(|s| (**s).as_any().downcast_mut())

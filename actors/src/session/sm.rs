@@ -1,9 +1,6 @@
 //! Stream management: acknowledgements and resumption (XEP-0198).
 
-use super::{
-    Bound, Phase, Session,
-    effects::Scope,
-};
+use super::{Bound, Phase, Session, effects::Scope};
 use crate::{
     resource::StreamManagement,
     routing::manager::{self, ResumeError, Resumed},
@@ -127,8 +124,8 @@ impl Session {
             }
         };
         let lost = parked.is_none();
-        let mut bound =
-            parked.unwrap_or_else(|| Bound::new(resource.jid().clone(), Arc::clone(&resource), epoch));
+        let mut bound = parked
+            .unwrap_or_else(|| Bound::new(resource.jid().clone(), Arc::clone(&resource), epoch));
         bound.acks = true;
         bound.epoch = epoch;
         bound.resource = Some(Arc::clone(&resource));

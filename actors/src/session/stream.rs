@@ -66,8 +66,7 @@ impl Session {
         match stage {
             Stage::Unauthenticated { secure } => {
                 if self.conn.starttls && self.conn.tls.is_none() {
-                    let required =
-                        if self.conn.tls_required { "<required/>" } else { "" };
+                    let required = if self.conn.tls_required { "<required/>" } else { "" };
                     out.extend_from_slice(
                         format!("<starttls xmlns='{}'>{required}</starttls>", ns::TLS).as_bytes(),
                     );

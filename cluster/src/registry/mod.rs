@@ -103,8 +103,6 @@ pub trait SessionRegistry: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the registry cannot be reached.
-    fn lookup<'a>(
-        &'a self,
-        user: &'a BareJid,
-    ) -> BoxFuture<'a, Result<Vec<Record>, RegistryError>>;
+    fn lookup<'a>(&'a self, user: &'a BareJid)
+    -> BoxFuture<'a, Result<Vec<Record>, RegistryError>>;
 }

@@ -34,11 +34,7 @@ impl Payload for ItemsQuery {
 }
 
 /// The answer to disco#info: identities as (category, type, name), and features.
-pub fn info(
-    node: Option<&str>,
-    identities: &[(&str, &str, &str)],
-    features: &[&str],
-) -> Element {
+pub fn info(node: Option<&str>, identities: &[(&str, &str, &str)], features: &[&str]) -> Element {
     let identity = |(category, ty, name): &(&str, &str, &str)| {
         Element::new(ns::DISCO_INFO, "identity")
             .with_attr("category", *category)

@@ -11,6 +11,7 @@ pub fn render(out: &mut Vec<u8>, max_bytes: usize, idle_seconds: u64) {
     };
     let ns = ns::STREAM_LIMITS;
     out.extend_from_slice(
-        format!("<limits xmlns='{ns}'><max-bytes>{max_bytes}</max-bytes>{idle}</limits>").as_bytes(),
+        format!("<limits xmlns='{ns}'><max-bytes>{max_bytes}</max-bytes>{idle}</limits>")
+            .as_bytes(),
     );
 }

@@ -124,7 +124,9 @@ mod tests {
 
     #[test]
     fn an_item_is_read_with_its_groups() {
-        let i = judge("<item jid='n@x' name='N' subscription='both'><group>A</group><group>B</group></item>");
+        let i = judge(
+            "<item jid='n@x' name='N' subscription='both'><group>A</group><group>B</group></item>",
+        );
         let i = i.unwrap();
         assert_eq!((i.name.as_str(), i.groups.len(), i.remove), ("N", 2, false));
         assert!(judge("<item jid='n@x' subscription='remove'/>").unwrap().remove);
@@ -133,7 +135,13 @@ mod tests {
     #[test]
     fn the_errors_of_section_2_3_3() {
         use BadItem::{BadRequest, NotAcceptable};
-        for bad in ["", "<item/>", "<item jid='@'/>", "<item jid='a@b'/><item jid='c@d'/>", "<item jid='a@b'><group>x</group><group>x</group></item>"] {
+        for bad in [
+            "",
+            "<item/>",
+            "<item jid='@'/>",
+            "<item jid='a@b'/><item jid='c@d'/>",
+            "<item jid='a@b'><group>x</group><group>x</group></item>",
+        ] {
             assert!(matches!(judge(bad), Err(BadRequest(_))), "{bad}");
         }
         let long = format!("<item jid='a@b' name='{}'/>", "x".repeat(1024));

@@ -13,7 +13,10 @@ pub fn ack(h: u32) -> String {
 
 /// `<resumed/>`
 pub fn resumed(previd: &str, h: u32) -> String {
-    Element::new(ns::SM, "resumed").with_attr("previd", previd).with_attr("h", h.to_string()).to_xml()
+    Element::new(ns::SM, "resumed")
+        .with_attr("previd", previd)
+        .with_attr("h", h.to_string())
+        .to_xml()
 }
 
 /// `<failed/>`, with the count of handled stanzas if it is known (section 5).

@@ -247,7 +247,8 @@ mod tests {
             server_first,
             "r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096"
         );
-        let last = "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=";
+        let last =
+            "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=";
         assert_eq!(x.finish(last.as_bytes()).unwrap(), "v=rmF9pqV8S7suAoZWja4dJRkFsKQ=");
         let wrong = last.replace("v0X8", "w0X8");
         assert_eq!(x.finish(wrong.as_bytes()), Err(Failure::NotAuthorized));
@@ -287,7 +288,8 @@ mod tests {
         let bindings = Bindings { exporter: Some(b"EKM"), end_point: None };
         let (x, _) = first.challenge(keys, "x", &bindings).unwrap();
         assert_eq!(x.binding, BASE64.encode("p=tls-exporter,,EKM"));
-        let unbound = format!("c={},r=abcx,p={}", BASE64.encode("p=tls-exporter,,"), BASE64.encode([0; 32]));
+        let unbound =
+            format!("c={},r=abcx,p={}", BASE64.encode("p=tls-exporter,,"), BASE64.encode([0; 32]));
         assert_eq!(x.finish(unbound.as_bytes()), Err(Failure::NotAuthorized));
     }
 
@@ -295,8 +297,22 @@ mod tests {
     fn names_are_unescaped_and_bad_ones_refused() {
         let f = First::parse(b"n,a=b=2Cc,n=a=3Db,r=x", false, false).unwrap();
         assert_eq!((f.authzid.as_deref(), f.username.as_str()), (Some("b,c"), "a=b"));
-        for bad in ["n,,n=a=41,r=x", "n,,n=,r=x", "n,,r=x", "n,,n=a", "n,,m=1,n=a,r=x", "p=x,,n=a,r=x", "x", "n,b,n=a,r=x", "n,,n=a,r="] {
-            assert_eq!(First::parse(bad.as_bytes(), false, false), Err(Failure::MalformedRequest), "{bad}");
+        for bad in [
+            "n,,n=a=41,r=x",
+            "n,,n=,r=x",
+            "n,,r=x",
+            "n,,n=a",
+            "n,,m=1,n=a,r=x",
+            "p=x,,n=a,r=x",
+            "x",
+            "n,b,n=a,r=x",
+            "n,,n=a,r=",
+        ] {
+            assert_eq!(
+                First::parse(bad.as_bytes(), false, false),
+                Err(Failure::MalformedRequest),
+                "{bad}"
+            );
         }
     }
 

@@ -1,0 +1,14 @@
+//! The behaviours that come with the server, one a file. A module is on when its section of the
+//! configuration does not say otherwise.
+
+pub mod ping;
+
+use crate::registrar::Modules;
+use config::Sections;
+
+/// Every module of this crate: the one list.
+pub fn all(sections: &mut Sections) -> Modules {
+    let mut modules = Modules::default();
+    modules.add::<ping::PingModule>(sections);
+    modules
+}
