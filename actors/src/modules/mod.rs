@@ -1,7 +1,10 @@
 //! The behaviours that come with the server, one a file. A module is on when its section of the
 //! configuration does not say otherwise.
 
+pub mod disco;
 pub mod ping;
+#[cfg(test)]
+mod testing;
 
 use crate::registrar::Modules;
 use config::Sections;
@@ -9,6 +12,7 @@ use config::Sections;
 /// Every module of this crate: the one list.
 pub fn all(sections: &mut Sections) -> Modules {
     let mut modules = Modules::default();
+    modules.add::<disco::DiscoModule>(sections);
     modules.add::<ping::PingModule>(sections);
     modules
 }
