@@ -2,9 +2,16 @@
 //! configuration does not say otherwise.
 
 pub mod disco;
+pub mod last;
 pub mod ping;
+pub mod private;
+pub mod session;
+pub mod stanza_id;
 #[cfg(test)]
 mod testing;
+pub mod time;
+pub mod vcard;
+pub mod version;
 
 use crate::registrar::Modules;
 use config::Sections;
@@ -13,6 +20,13 @@ use config::Sections;
 pub fn all(sections: &mut Sections) -> Modules {
     let mut modules = Modules::default();
     modules.add::<disco::DiscoModule>(sections);
+    modules.add::<last::LastModule>(sections);
     modules.add::<ping::PingModule>(sections);
+    modules.add::<private::PrivateModule>(sections);
+    modules.add::<session::SessionModule>(sections);
+    modules.add::<stanza_id::StanzaIdModule>(sections);
+    modules.add::<time::TimeModule>(sections);
+    modules.add::<vcard::VcardModule>(sections);
+    modules.add::<version::VersionModule>(sections);
     modules
 }

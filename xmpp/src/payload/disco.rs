@@ -57,10 +57,7 @@ pub fn items(node: Option<&str>, jids: impl IntoIterator<Item = String>) -> Elem
 }
 
 /// A form of XEP-0128 beside the features: its type, and fields with their values.
-pub fn form<'a>(
-    ty: &str,
-    fields: impl IntoIterator<Item = (&'a str, &'a [String])>,
-) -> Element {
+pub fn form<'a>(ty: &str, fields: impl IntoIterator<Item = (&'a str, &'a [String])>) -> Element {
     let value = |v: &String| Element::new(ns::DATA_FORM, "value").with_text(v);
     let field = |var: &str, ty: &str, values: &[String]| {
         Element::new(ns::DATA_FORM, "field")
