@@ -61,17 +61,17 @@ impl Session {
         let stage = if self.user.is_some() {
             Stage::Authenticated
         } else {
-            Stage::Unauthenticated { secure: self.may_authenticate() }
+            Stage::Unauthenticated { secure: self.conn.tls.is_some() }
         };
         match stage {
-            Stage::Unauthenticated { secure } => {
+            Stage::Unauthenticated { .. } => {
                 if self.conn.starttls && self.conn.tls.is_none() {
                     let required = if self.conn.tls_required { "<required/>" } else { "" };
                     out.extend_from_slice(
                         format!("<starttls xmlns='{}'>{required}</starttls>", ns::TLS).as_bytes(),
                     );
                 }
-                if secure {
+                if self.may_authenticate() {
                     self.write_mechanisms(env, out);
                 }
             }
@@ -138,9 +138,9 @@ impl Session {
     }
 
     /// Stanzas before authentication: in-band registration is the only one (XEP-0077 section 3.1),
-    /// anything else is `not-authorized` (RFC 6120 section 4.9.3.12).
+    /// and only under TLS since it carries a password; anything else is `not-authorized` (RFC 6120 section 4.9.3.12).
     pub(super) fn before_authentication(&mut self, stanza: Stanza, scope: &mut Scope<'_>) {
-        let open = matches!(self.phase, Phase::Features) && self.may_authenticate();
+        let open = matches!(self.phase, Phase::Features) && self.conn.tls.is_some();
         let hooks = scope.env.hooks();
         let (Some((_, register)), Some(host), true) = (&hooks.registration, &self.host, open)
         else {
@@ -150,12 +150,17 @@ impl Session {
         if !super::is_request(&stanza) || !registers {
             return self.fail(&StreamError::new(Condition::NotAuthorized), scope);
         }
+        if stanza.head.id.is_none() {
+            return self.answer(&stanza, &StanzaError::bad_request(), scope);
+        }
         let answer = register(scope.env, host, self.conn.peer, &stanza);
         scope.fx.job(answer, move |_, scope, answer| {
             let reply = match answer {
                 Answer::Result(xml) => stanza.reply_result(&xml),
                 Answer::Error(error) => stanza.reply_error(&error),
-                Answer::Later(_) => stanza.reply_error(&StanzaError::internal_server_error()),
+                Answer::Last(_) | Answer::Later(_) => {
+                    stanza.reply_error(&StanzaError::internal_server_error())
+                }
             };
             reply.render(&mut scope.fx.out);
         });

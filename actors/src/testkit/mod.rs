@@ -8,6 +8,7 @@ pub mod scram;
 pub mod script;
 
 use crate::{
+    connection,
     env::{Clock, Env, EnvParts, Settings},
     registrar::Modules,
     resource::{Ended, Resource},
@@ -241,8 +242,9 @@ impl Client {
             turn.done(then, env);
         }
         if !self.closing && turn.drain(64, env).is_none() {
-            let conflict = StreamError::new(Condition::Conflict);
-            turn.end(conflict, env);
+            let undefined = || StreamError::new(Condition::UndefinedCondition);
+            let why = self.resource.as_deref().map_or_else(undefined, connection::evicted);
+            turn.end(why, env);
             busy = true;
         }
         let out = std::mem::take(turn.out());

@@ -3,6 +3,7 @@
 //! ```text
 //! # a comment
 //! account juliet@localhost pencil      an account, and its password
+//! password juliet@localhost pen        the password of an account that the script made or changed
 //! J = juliet@localhost/balcony         J connects, logs on and binds; sends no presence
 //! X =                                  X connects and says nothing
 //! J C: <presence/>                     J sends; lines that begin with < go on
@@ -57,6 +58,7 @@ pub trait Wire {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     Account(String, String),
+    Password(String, String),
     Login(String, String),
     Connect(String),
     Client(String, String),
@@ -127,6 +129,10 @@ fn step(line: &str) -> Option<Step> {
         let (jid, password) = rest.split_once(' ')?;
         return Some(Step::Account(jid.to_owned(), password.trim().to_owned()));
     }
+    if let Some(rest) = line.strip_prefix("password ") {
+        let (jid, password) = rest.split_once(' ')?;
+        return Some(Step::Password(jid.to_owned(), password.trim().to_owned()));
+    }
     if let Some(time) = line.strip_prefix("T: ") {
         return Some(Step::Pass(Duration::from_secs(time.strip_suffix('s')?.parse().ok()?)));
     }
@@ -150,6 +156,10 @@ async fn run_step(step: &Step, wire: &mut impl Wire, vars: &mut Vars) -> Result<
         Step::Account(jid, password) => {
             vars.insert(format!("password of {jid}"), password.clone());
             wire.account(jid, password).await;
+            Ok(())
+        }
+        Step::Password(jid, password) => {
+            vars.insert(format!("password of {jid}"), password.clone());
             Ok(())
         }
         Step::Connect(name) => {
