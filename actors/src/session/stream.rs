@@ -8,6 +8,7 @@ use crate::{hooks::Stage, registrar::Answer};
 use xmpp::{
     error::{StanzaError, StreamError, StreamErrorCondition as Condition},
     framer::StreamHeader,
+    jid::Jid,
     nonza::Nonza,
     ns,
     payload::limits,
@@ -21,23 +22,10 @@ impl Session {
             // a second header without a restart (section 4.3.3)
             return self.fail(&StreamError::new(Condition::InvalidXml), scope);
         }
-        let wanted = match &header.to {
-            Some(to) => scope.env.hosts.find(to),
-            // section 4.7.2 only says SHOULD; with one host there is no doubt whom it means
-            None => scope.env.hosts.only(),
-        };
-        let Some(host) = wanted else {
-            return self.fail(&StreamError::new(Condition::HostUnknown), scope);
-        };
-        // a restart must not change the host that was authenticated for
-        if self.user.as_ref().is_some_and(|u| u.domain() != &*host) {
-            return self.fail(&StreamError::new(Condition::HostUnknown), scope);
+        if let Err(condition) = self.admit(header, scope) {
+            return self.fail(&StreamError::new(condition), scope);
         }
-        self.host = Some(host);
-        if !header.version_1() {
-            return self.fail(&StreamError::new(Condition::UnsupportedVersion), scope);
-        }
-        self.send_header(scope);
+        self.send_header(header.from.as_ref(), scope);
         self.send_features(scope);
         self.phase = match self.phase {
             Phase::Authenticated => Phase::Authenticated,
@@ -45,9 +33,39 @@ impl Session {
         };
     }
 
-    pub(super) fn send_header(&mut self, scope: &mut Scope<'_>) {
+    /// Whether the header is one that a stream can begin with; notes the host.
+    fn admit(&mut self, header: &StreamHeader, scope: &Scope<'_>) -> Result<(), Condition> {
+        if header.malformed_address {
+            return Err(Condition::ImproperAddressing);
+        }
+        let hosts = &scope.env.hosts;
+        let host = match &header.to {
+            Some(to) if to.node().is_none() && to.resource().is_none() => {
+                hosts.find(to).ok_or(Condition::HostUnknown)?
+            }
+            Some(_) => return Err(Condition::HostUnknown),
+            // section 4.7.2 demands it; with one host there is no doubt whom the client means
+            None => hosts.only().ok_or(Condition::ImproperAddressing)?,
+        };
+        if let Some(user) = &self.user {
+            // a restart must not change the host that was authenticated for
+            if user.domain() != &*host {
+                return Err(Condition::HostUnknown);
+            }
+            // section 4.9.3.9
+            if header.from.as_ref().is_some_and(|from| from.bare() != *user) {
+                return Err(Condition::InvalidFrom);
+            }
+        }
+        self.host = Some(host);
+        if header.version_1() { Ok(()) } else { Err(Condition::UnsupportedVersion) }
+    }
+
+    /// The response header (section 4.7): to the bare JID that the client named, if it did.
+    pub(super) fn send_header(&mut self, to: Option<&Jid>, scope: &mut Scope<'_>) {
         let host = self.host.clone().or_else(|| scope.env.hosts.default());
-        let to = self.user.as_ref().map(|u| u.as_str());
+        let to = to.map(Jid::bare_jid);
+        let to = to.as_ref().map(Jid::as_str);
         let id = scope.env.stream_id();
         xmpp::stream::render_header(&mut scope.fx.out, host.as_deref(), to, &id);
         self.opened = true;

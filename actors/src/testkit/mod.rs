@@ -87,7 +87,7 @@ impl Default for WorldOptions {
 /// Keys for an account of a test.
 pub fn keys(password: &str) -> Vec<ScramKeys> {
     let derive = |hash| ScramKeys::derive(hash, password, b"salt", 4096);
-    [Hash::Sha256, Hash::Sha1].into_iter().filter_map(derive).collect()
+    Hash::ALL.into_iter().filter_map(derive).collect()
 }
 
 impl World {
@@ -345,6 +345,15 @@ impl Wire for World {
         self.settle().await;
         let got = self.clients.get_mut(name).and_then(|c| c.got.pop_front());
         got.unwrap_or(Got::Nothing)
+    }
+
+    fn binding(&self, name: &str) -> Option<Vec<u8>> {
+        let tls = self.tls.as_ref()?;
+        match name {
+            "tls-exporter" => tls.exporter.clone(),
+            "tls-server-end-point" => tls.end_point.clone(),
+            _ => Some(b"something".to_vec()),
+        }
     }
 
     async fn cut(&mut self, name: &str) {
