@@ -3,10 +3,8 @@
 use actors::hooks::HookTable;
 
 const PAGE: &str = include_str!("../../docs/modules.md");
-const SOURCES: [&str; 2] = [
-    include_str!("../src/modules/ping.rs"),
-    include_str!("../../examples/word_filter/src/lib.rs"),
-];
+const SOURCES: [&str; 2] =
+    [include_str!("../src/modules/ping.rs"), include_str!("../../examples/word_filter/src/lib.rs")];
 
 /// The Rust blocks of the page.
 fn blocks() -> Vec<&'static str> {

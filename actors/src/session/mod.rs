@@ -118,6 +118,8 @@ pub struct Bound {
     pub(crate) asked: Vec<(String, String)>,
     /// The client wants acknowledgements (XEP-0198 is enabled).
     pub(crate) acks: bool,
+    /// The connection that serves it is under TLS.
+    pub(crate) secure: bool,
 }
 
 /// Unanswered IQs of the server to one client; beyond it the oldest is forgotten.
@@ -133,6 +135,7 @@ impl Bound {
             slots: Slots::default(),
             asked: Vec::new(),
             acks: false,
+            secure: false,
         })
     }
 }
@@ -166,6 +169,11 @@ impl SessionCx<'_> {
     /// The host of the client.
     pub fn host(&self) -> &str {
         self.bound.user.domain()
+    }
+
+    /// Whether the connection is under TLS.
+    pub fn is_secure(&self) -> bool {
+        self.bound.secure
     }
 
     /// What outlives the connection: presence, marks, queue.
