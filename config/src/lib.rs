@@ -15,6 +15,7 @@ pub mod schema;
 pub mod section;
 pub mod sections;
 mod suggest;
+mod syntax;
 pub mod units;
 pub mod value;
 

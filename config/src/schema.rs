@@ -64,7 +64,7 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self::take(&mut Sections::new(Default::default(), Default::default()))
+        Self::take(&mut Sections::empty())
     }
 }
 

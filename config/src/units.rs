@@ -160,7 +160,7 @@ impl Value for ByteSize {
             None => raw.text().and_then(|text| size(text.trim())),
         };
         if read.is_none() {
-            wrong.push(Wrong::kind::<Self>(raw));
+            wrong.push(Wrong { beyond: raw.is_integer(), ..Wrong::kind::<Self>(raw) });
         }
         read.map(Self)
     }

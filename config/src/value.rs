@@ -14,12 +14,14 @@ pub struct Wrong {
     pub(crate) place: Place,
     pub(crate) message: String,
     pub(crate) fix: String,
+    /// The type is right, but the value is beyond what the type can hold.
+    pub(crate) beyond: bool,
 }
 
 impl Wrong {
     /// A mistake at a value: what is wrong, and what to do ("write it like ...").
     pub fn new(at: &Raw, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { place: at.place.clone(), message: message.into(), fix: fix.into() }
+        Self { place: at.place.clone(), message: message.into(), fix: fix.into(), beyond: false }
     }
 
     /// The value is not of type `V` at all.
@@ -142,14 +144,15 @@ macro_rules! integers {
                 "10".into()
             }
             fn read(raw: &Raw, wrong: &mut Vec<Wrong>) -> Option<Self> {
-                let Some(n) = raw.integer() else {
+                if !raw.is_integer() {
                     wrong.push(Wrong::kind::<Self>(raw));
                     return None;
-                };
-                let read = Self::try_from(n).ok();
+                }
+                let read = raw.integer().and_then(|n| Self::try_from(n).ok());
                 if read.is_none() {
                     let fix = format!("write a number from {} to {}", Self::MIN, Self::MAX);
-                    wrong.push(Wrong::new(raw, format!("{} is out of range", raw.shown()), fix));
+                    let wrong_one = Wrong::new(raw, format!("{} is out of range", raw.shown()), fix);
+                    wrong.push(Wrong { beyond: true, ..wrong_one });
                 }
                 read
             }
@@ -358,8 +361,11 @@ impl Wrong {
         let words = V::choices().iter().map(|c| c.0);
         let near = at.text().and_then(|text| crate::suggest::nearest(text, words.clone()));
         let all: Vec<String> = words.map(quoted).collect();
-        let guess = near.map(|word| format!("did you mean {}? ", quoted(word))).unwrap_or_default();
-        let message = format!("{} is not known here", at.shown());
-        Self::new(at, message, format!("{guess}write one of {}", all.join(", ")))
+        let all = all.join(", ");
+        let fix = match near {
+            Some(word) => format!("did you mean {}? Allowed are {all}", quoted(word)),
+            None => format!("write one of {all}"),
+        };
+        Self::new(at, format!("{} is not among what is allowed", at.shown()), fix)
     }
 }
