@@ -26,5 +26,5 @@ pub use report::{Report, Row};
 pub use schema::Config;
 pub use section::{Entry, Section, Visit};
 pub use sections::Sections;
-pub use units::{ByteSize, hours, kib, mib, mins, secs};
+pub use units::{ByteSize, bytes, hours, kib, mib, millis, mins, secs};
 pub use value::{Value, Wrong};

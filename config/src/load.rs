@@ -88,6 +88,7 @@ pub fn load(
     let mut modules = Sections::new(source, root, syntax);
     misplaced.into_iter().for_each(|mistake| modules.push(mistake));
     let config = Config::take(&mut modules);
+    config.check(&mut modules);
     Loaded { config, modules }
 }
 

@@ -12,6 +12,8 @@ use crate::{
     value::Value,
 };
 
+use std::collections::BTreeSet;
+
 /// The table that holds the modules' sections.
 const MODULES: &str = "modules";
 
@@ -148,6 +150,16 @@ impl Sections {
         self.mistakes.push(Mistake { about: About::Value, place, option, message, fix });
     }
 
+    /// Two options that cannot be as they are together: told at the first of them that is set. A
+    /// wrong one has its default by now, which conflicts with nothing anybody wrote.
+    pub(crate) fn conflict(&mut self, options: [&str; 2], message: &str, fix: &str) {
+        let wrong = self.mistakes.iter().any(|m| options.contains(&m.option.as_str()));
+        let set = options.into_iter().find(|option| self.place(option, None).is_some());
+        if let (false, Some(option)) = (wrong, set) {
+            self.reject(option, None, message, fix);
+        }
+    }
+
     fn place(&self, option: &str, entry: Option<usize>) -> Option<Place> {
         let mut table = &self.root;
         let mut found = None;
@@ -172,10 +184,15 @@ impl Sections {
         let mut mistakes = self.mistakes.clone();
         self.unknown(&mut mistakes);
         mistakes.retain(|m| self.is_sure(m));
+        let start = |m: &Mistake| match &m.place {
+            Place::File(span) => Some(span.start),
+            Place::Outside(_) => None,
+        };
+        let said: BTreeSet<usize> = mistakes.iter().filter_map(start).collect();
         for one in &self.syntax {
-            let place = Place::File(one.span.clone());
             // A word without quotes that is wrong even with them: the latter says more.
-            if !(one.unquoted && mistakes.iter().any(|m| m.place == place)) {
+            if !(one.unquoted && said.contains(&one.span.start)) {
+                let place = Place::File(one.span.clone());
                 let (message, fix) = (one.message.clone(), one.fix.clone());
                 let (about, option) = (About::Syntax, String::new());
                 mistakes.push(Mistake { about, place, option, message, fix });
@@ -189,8 +206,9 @@ impl Sections {
     fn is_sure(&self, m: &Mistake) -> bool {
         let (Place::File(span), Some(first)) = (&m.place, self.syntax.first()) else { return true };
         let line = self.source.line(span.start);
-        let broken = self.syntax.iter().find(|s| s.line == line);
-        let swallowed = self.syntax.iter().any(|s| s.endless && s.line <= line);
+        let broken = self.syntax.binary_search_by_key(&line, |s| s.line).ok();
+        let broken = broken.and_then(|i| self.syntax.get(i));
+        let swallowed = self.syntax.last().is_some_and(|s| s.endless && s.line <= line);
         let judged = !swallowed && broken.is_none_or(|s| s.unquoted && s.span == *span);
         match m.about {
             About::Value | About::Syntax => judged,

@@ -11,8 +11,9 @@ pub(crate) fn nearest<'a>(
     if written.len() > 64 {
         return None;
     }
+    let possible = |name: &&str| name.len().abs_diff(written.len()) <= allowed;
     let distance = |name: &str| distance(&written, &name.to_lowercase().replace('-', "_"));
-    let near = names.into_iter().map(|name| (distance(name), name));
+    let near = names.into_iter().filter(possible).map(|name| (distance(name), name));
     near.filter(|(d, _)| *d <= allowed).min_by_key(|(d, _)| *d).map(|(_, name)| name)
 }
 

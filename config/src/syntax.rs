@@ -49,7 +49,8 @@ const UNCLOSED: &str = "unclosed array";
 fn is_in_a_list(source: &Source, one: &Syntax, found: &[Syntax]) -> bool {
     let before = source.before(one.span.start).trim();
     let header = one.unquoted && matches!(before, "[" | "[[");
-    let mut same_line = found.iter().filter(|s| s.line == one.line);
+    let rest = found.get(found.partition_point(|s| s.line < one.line)..).unwrap_or_default();
+    let mut same_line = rest.iter().take_while(|s| s.line == one.line);
     header || before.is_empty() && same_line.any(|s| s.message == "unexpected `=` in array")
 }
 

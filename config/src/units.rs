@@ -6,6 +6,11 @@ use crate::{
 };
 use std::{fmt, time::Duration};
 
+/// That many milliseconds.
+pub const fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
 /// That many seconds.
 pub const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)

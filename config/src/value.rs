@@ -3,6 +3,7 @@
 use crate::raw::{Raw, quoted};
 use crate::report::Place;
 use std::{
+    collections::BTreeSet,
     fmt::Debug,
     ops::{Bound, RangeBounds},
     path::PathBuf,
@@ -271,13 +272,14 @@ impl<T: Value> Value for Vec<T> {
         };
         let before = wrong.len();
         let all: Vec<T> = list.iter().filter_map(|one| T::read(one, wrong)).collect();
-        for (i, one) in all.iter().enumerate() {
-            if wrong.len() == before && all.iter().take(i).any(|other| other == one) {
-                let Some(at) = list.get(i) else { continue };
-                let message = format!("{} is in the list twice", at.shown());
-                wrong.push(Wrong::new(at, message, "remove one of them"));
-                return None;
-            }
+        if wrong.len() > before {
+            return None;
+        }
+        let mut seen = BTreeSet::new();
+        let twice = all.iter().zip(&list).find(|(one, _)| !seen.insert(one.toml()));
+        if let Some((_, at)) = twice {
+            let message = format!("{} is in the list twice", at.shown());
+            wrong.push(Wrong::new(at, message, "remove one of them"));
         }
         (wrong.len() == before).then_some(all)
     }

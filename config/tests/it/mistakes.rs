@@ -18,7 +18,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     (
         "c2s",
         r#"idle = "0s""#,
-        r#"8: c2s.idle: "0s" is out of range; allowed is 1s to 1d (default: "5m")"#,
+        r#"8: c2s.idle: "0s" is out of range; allowed is 100ms to 1d (default: "5m")"#,
     ),
     (
         "c2s",
@@ -114,6 +114,11 @@ const VALUES: &[(&str, &str, &str)] = &[
         "storage",
         r#"backend = "redis""#,
         r#"11: storage.backend: "redis" is not among what is allowed; write one of "sqlite", "memory" (default: "sqlite")"#,
+    ),
+    (
+        "limits",
+        r#"max_stanza = "4MiB""#,
+        "14: limits.max_stanza: 2MiB cannot hold a stanza of 4MiB; set limits.queued_bytes to at least limits.max_stanza",
     ),
     (
         "modules.ping",
@@ -262,6 +267,22 @@ fn mistakes_of_syntax_make_no_others() {
         assert!(found[0].contains("the list above does not end; write its ] before"), "{found:?}");
         assert!(found[0].starts_with("mangrove.toml:3:"), "{found:?}");
     }
+}
+
+#[test]
+fn options_that_cannot_be_so_together() {
+    let text = "sasl = { plain = false, mechanisms = [] }\n[limits]\nmax_stanza = 10000\n\
+                max_stanza_unauthenticated = 10001\n";
+    let expected = [
+        "mangrove.toml:1:38: sasl.mechanisms: nobody could log in; \
+         set sasl.plain = true, or allow one of sasl.mechanisms",
+        "mangrove.toml:4:30: limits.max_stanza_unauthenticated: 10001 before login, but 10000 \
+         after it; set limits.max_stanza to at least limits.max_stanza_unauthenticated",
+    ];
+    assert_eq!(rows(file(text)), expected);
+    // A value that cannot be read conflicts with nothing.
+    let text = "[limits]\nmax_stanza = \"4MiB\"\nqueued_bytes = \"x\"\n";
+    assert_eq!(rows(file(text)).len(), 1);
 }
 
 #[test]
