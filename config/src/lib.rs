@@ -1,10 +1,10 @@
 //! Typed configuration: one declaration gives type, default, check and documentation.
 //!
-//! Read in this order: [`mod@section`] (how a table of options is declared), [`value`] (what an option
-//! can hold), [`schema`] (the node's own options), [`mod@load`] (file, environment and command line in
-//! one tree), [`sections`] (who takes what of it), [`report`] (every mistake at once, with the
-//! fix), [`reference`] (the generated page). Nothing here knows XMPP, and nothing is read twice:
-//! what a running node changes, it changes in the value it got.
+//! Read in this order: [`mod@section`] (how a table of options is declared), [`value`] (what an
+//! option can hold), [`schema`] (the node's own options), [`mod@load`] (file, environment and
+//! command line in one tree), [`sections`] (who takes what of it), [`report`] (every mistake at
+//! once, with the fix), [`mod@reference`] (the generated page). Nothing here knows XMPP, and nothing
+//! is read twice: what a running node changes, it changes in the value it got.
 
 pub mod load;
 pub mod net;

@@ -152,8 +152,8 @@ macro_rules! integers {
                 let read = raw.integer().and_then(|n| Self::try_from(n).ok());
                 if read.is_none() {
                     let fix = format!("write a number from {} to {}", Self::MIN, Self::MAX);
-                    let wrong_one = Wrong::new(raw, format!("{} is out of range", raw.shown()), fix);
-                    wrong.push(Wrong { beyond: true, ..wrong_one });
+                    let message = format!("{} is out of range", raw.shown());
+                    wrong.push(Wrong { beyond: true, ..Wrong::new(raw, message, fix) });
                 }
                 read
             }
