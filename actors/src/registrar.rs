@@ -150,6 +150,10 @@ impl fmt::Debug for Iqs {
     }
 }
 
+/// Answers a registration: see [`Registration`].
+pub type RegistrationFn<M> =
+    fn(&M, &Arc<Env>, &Arc<str>, IpAddr, &Stanza) -> BoxFuture<Answer>;
+
 /// The one object through which a module registers what it does.
 #[derive(Debug)]
 pub struct Registrar<'a, M> {
@@ -231,7 +235,7 @@ impl<M: Module> Registrar<'_, M> {
     /// Offers registration before authentication. One module only.
     pub fn registration(
         &mut self,
-        f: fn(&M, &Arc<Env>, &Arc<str>, IpAddr, &Stanza) -> BoxFuture<Answer>,
+        f: RegistrationFn<M>,
     ) -> &mut Self {
         let m = Arc::clone(&self.module);
         let run: Arc<Registration> =

@@ -1,5 +1,7 @@
 //! What has to hold for any bytes at all: used by the fuzz targets and by `tests/fuzz.rs`.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a failed check is a panic")]
+
 use quick_xml::{events::Event as Quick, reader::NsReader};
 use xmpp::{
     error::StreamErrorCondition,
