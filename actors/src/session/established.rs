@@ -15,11 +15,11 @@ use xmpp::{
 
 impl Session {
     /// One stanza of the client.
-    pub(super) fn client_stanza(&mut self, stanza: Stanza, scope: &mut Scope<'_>) {
+    pub(super) fn client_stanza(&mut self, stanza: &Stanza, scope: &mut Scope<'_>) {
         let Some(bound) = self.bound.as_deref() else { return };
         let (acks, resource) = (bound.acks, bound.resource.clone());
         // RFC 6120 section 4.9.3.9
-        let stanza = match self.stamp(&stanza) {
+        let stanza = match self.stamp(stanza) {
             Some(stanza) if stanza.head.problem != Some(Problem::From) => stanza,
             _ => return self.fail(&StreamError::new(Condition::InvalidFrom), scope),
         };
