@@ -30,6 +30,9 @@ pub enum StoreError {
         /// The limit.
         limit: usize,
     },
+    /// There is no room on the disk, or the file is as large as it may be. Nothing was changed.
+    #[error("no room left: {0}")]
+    NoRoom(String),
     /// What is stored makes no sense.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),
@@ -43,9 +46,10 @@ impl From<StoreError> for StanzaError {
     /// (RFC 6120 sections 8.3.3.18 and 8.3.3.6).
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable { .. } | StoreError::Timeout | StoreError::Full { .. } => {
-                Self::resource_constraint()
-            }
+            StoreError::Unavailable { .. }
+            | StoreError::Timeout
+            | StoreError::Full { .. }
+            | StoreError::NoRoom(_) => Self::resource_constraint(),
             _ => Self::internal_server_error(),
         }
     }

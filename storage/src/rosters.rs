@@ -1,6 +1,6 @@
 //! Rosters (RFC 6121 section 2) with the subscription states of its appendix A.
 
-use crate::Answer;
+use crate::{Answer, StoreError};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use xmpp::jid::{BareJid, Jid};
@@ -99,7 +99,7 @@ impl RosterItem {
 pub struct Roster {
     /// Grows with each change; 0 for a roster that was never changed.
     pub ver: u64,
-    /// The contacts.
+    /// The contacts, in the order of their addresses.
     pub items: Vec<RosterItem>,
     /// Contacts removed lately and the version of the removal, oldest first; at most
     /// [`TOMBSTONES`]. (RFC 6121 section 2.6.3: a client can be told what changed.)
@@ -115,6 +115,53 @@ impl Roster {
     /// The contact of that address.
     pub fn item(&self, jid: &Jid) -> Option<&RosterItem> {
         self.items.iter().find(|i| &i.jid == jid)
+    }
+
+    /// Makes one change, as [`RosterStore::change`] does: what it means is the same in every
+    /// backend. `false`: it changed nothing. Items stay in the order of their addresses.
+    ///
+    /// # Errors
+    /// `Conflict`, `Full`; nothing is changed then.
+    pub fn apply(
+        &mut self,
+        ver: u64,
+        change: RosterChange,
+        limit: usize,
+    ) -> Result<bool, StoreError> {
+        if self.ver != ver {
+            return Err(StoreError::Conflict { now: self.ver });
+        }
+        match change {
+            RosterChange::Put(mut item) => {
+                item.ver = self.ver + 1;
+                let place = self.items.binary_search_by(|i| i.jid.cmp(&item.jid));
+                match place {
+                    Ok(at) => {
+                        if let Some(old) = self.items.get_mut(at) {
+                            *old = item;
+                        }
+                    }
+                    // who has too many since the limit was lowered may still change them
+                    Err(_) if self.items.len() >= limit => return Err(StoreError::Full { limit }),
+                    Err(at) => {
+                        self.removed.retain(|(jid, _)| jid != &item.jid);
+                        self.items.insert(at, item);
+                    }
+                }
+            }
+            RosterChange::Remove(jid) => {
+                let Ok(at) = self.items.binary_search_by(|i| i.jid.cmp(&jid)) else {
+                    return Ok(false);
+                };
+                self.items.remove(at);
+                self.removed.push((jid, self.ver + 1));
+                if self.removed.len() > TOMBSTONES {
+                    self.floor = self.removed.remove(0).1;
+                }
+            }
+        }
+        self.ver += 1;
+        Ok(true)
     }
 }
 
@@ -146,4 +193,36 @@ pub trait RosterStore: Send + Sync + 'static {
 
     /// Removes the whole roster.
     fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jid(n: usize) -> Jid {
+        format!("c{n:03}@x").parse().unwrap()
+    }
+
+    #[test]
+    fn the_oldest_removals_are_forgotten_and_the_floor_says_up_to_where() {
+        let mut roster = Roster::default();
+        for n in 0..TOMBSTONES + 2 {
+            let ver = roster.ver;
+            roster.apply(ver, RosterChange::Put(RosterItem::new(jid(n))), 9).unwrap();
+            roster.apply(ver + 1, RosterChange::Remove(jid(n)), 9).unwrap();
+        }
+        assert_eq!(roster.removed.len(), TOMBSTONES);
+        // the removals at versions 2 and 4 are gone
+        assert_eq!((roster.floor, roster.removed.first()), (4, Some(&(jid(2), 6))));
+    }
+
+    #[test]
+    fn a_contact_that_comes_back_is_no_longer_removed() {
+        let mut roster = Roster::default();
+        roster.apply(0, RosterChange::Put(RosterItem::new(jid(1))), 1).unwrap();
+        roster.apply(1, RosterChange::Remove(jid(1)), 1).unwrap();
+        roster.apply(2, RosterChange::Put(RosterItem::new(jid(1))), 1).unwrap();
+        assert_eq!((roster.removed.len(), roster.floor, roster.ver), (0, 0, 3));
+        assert_eq!(roster.item(&jid(1)).unwrap().ver, 3);
+    }
 }

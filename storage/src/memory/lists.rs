@@ -1,0 +1,138 @@
+//! vCards, private XML, blocklists and last activity in memory: one map each.
+
+use super::{MemoryStore, answer};
+use crate::{
+    Activity, ActivityStore, Answer, Blocklist, BlocklistStore, PrivateStore, StoreError,
+    VcardStore,
+};
+use std::sync::Arc;
+use xmpp::jid::{BareJid, Jid};
+
+impl VcardStore for MemoryStore {
+    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Arc<str>>> {
+        answer(move || Ok(self.vcards.lock().get(user).cloned()))
+    }
+
+    fn set<'a>(&'a self, user: &'a BareJid, xml: String) -> Answer<'a, ()> {
+        answer(move || {
+            self.vcards.lock().insert(user.clone(), xml.into());
+            Ok(())
+        })
+    }
+
+    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+        answer(move || {
+            self.vcards.lock().remove(user);
+            Ok(())
+        })
+    }
+}
+
+impl PrivateStore for MemoryStore {
+    fn get<'a>(
+        &'a self,
+        user: &'a BareJid,
+        ns: &'a str,
+        name: &'a str,
+    ) -> Answer<'a, Option<String>> {
+        answer(move || {
+            let private = self.private.lock();
+            let elements = private.get(user);
+            Ok(elements.and_then(|e| e.get(&(ns.to_owned(), name.to_owned())).cloned()))
+        })
+    }
+
+    fn set<'a>(
+        &'a self,
+        user: &'a BareJid,
+        elements: Vec<(String, String, String)>,
+        limit: usize,
+    ) -> Answer<'a, ()> {
+        answer(move || {
+            let mut private = self.private.lock();
+            let mut all = private.get(user).cloned().unwrap_or_default();
+            let before = all.len();
+            all.extend(elements.into_iter().map(|(ns, name, xml)| ((ns, name), xml)));
+            if all.len() > limit && all.len() > before {
+                return Err(StoreError::Full { limit });
+            }
+            private.insert(user.clone(), all);
+            Ok(())
+        })
+    }
+
+    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+        answer(move || {
+            self.private.lock().remove(user);
+            Ok(())
+        })
+    }
+}
+
+impl BlocklistStore for MemoryStore {
+    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Arc<Blocklist>> {
+        answer(move || Ok(self.blocklists.lock().get(user).cloned().unwrap_or_default()))
+    }
+
+    fn add<'a>(
+        &'a self,
+        user: &'a BareJid,
+        jids: Vec<Jid>,
+        limit: usize,
+    ) -> Answer<'a, Arc<Blocklist>> {
+        answer(move || {
+            let mut blocklists = self.blocklists.lock();
+            let mut list = blocklists.get(user).cloned().unwrap_or_default();
+            let before = list.len();
+            Arc::make_mut(&mut list).extend(jids);
+            if list.len() > limit && list.len() > before {
+                return Err(StoreError::Full { limit });
+            }
+            blocklists.insert(user.clone(), Arc::clone(&list));
+            Ok(list)
+        })
+    }
+
+    fn remove<'a>(&'a self, user: &'a BareJid, jids: Vec<Jid>) -> Answer<'a, Arc<Blocklist>> {
+        answer(move || {
+            let mut blocklists = self.blocklists.lock();
+            let mut list = blocklists.remove(user).unwrap_or_default();
+            if jids.is_empty() {
+                return Ok(Arc::default());
+            }
+            let left = Arc::make_mut(&mut list);
+            left.retain(|jid| !jids.contains(jid));
+            if !left.is_empty() {
+                blocklists.insert(user.clone(), Arc::clone(&list));
+            }
+            Ok(list)
+        })
+    }
+
+    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+        answer(move || {
+            self.blocklists.lock().remove(user);
+            Ok(())
+        })
+    }
+}
+
+impl ActivityStore for MemoryStore {
+    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Activity>> {
+        answer(move || Ok(self.activity.lock().get(user).cloned()))
+    }
+
+    fn set<'a>(&'a self, user: &'a BareJid, activity: Activity) -> Answer<'a, ()> {
+        answer(move || {
+            self.activity.lock().insert(user.clone(), activity);
+            Ok(())
+        })
+    }
+
+    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+        answer(move || {
+            self.activity.lock().remove(user);
+            Ok(())
+        })
+    }
+}

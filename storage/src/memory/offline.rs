@@ -1,0 +1,94 @@
+//! Offline messages in memory.
+
+use super::{MemoryStore, answer};
+use crate::{Answer, OfflineMessage, OfflineStore, StoreError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use xmpp::{jid::BareJid, stanza::Stanza};
+
+/// Messages by user, and all of them by the time they arrived.
+#[derive(Default)]
+pub(super) struct Messages {
+    last: u64,
+    users: HashMap<BareJid, BTreeMap<u64, OfflineMessage>>,
+    times: BTreeSet<(u64, u64, BareJid)>,
+}
+
+impl Messages {
+    fn forget(&mut self, user: &BareJid, ids: impl IntoIterator<Item = u64>) -> usize {
+        let Some(kept) = self.users.get_mut(user) else { return 0 };
+        let gone: Vec<_> = ids.into_iter().filter_map(|id| kept.remove(&id)).collect();
+        if kept.is_empty() {
+            self.users.remove(user);
+        }
+        for message in &gone {
+            self.times.remove(&(message.at, message.id, user.clone()));
+        }
+        gone.len()
+    }
+}
+
+impl OfflineStore for MemoryStore {
+    fn push<'a>(
+        &'a self,
+        user: &'a BareJid,
+        at: u64,
+        stanza: Stanza,
+        limit: usize,
+    ) -> Answer<'a, ()> {
+        answer(move || {
+            let all = &mut *self.offline.lock();
+            if all.users.get(user).map_or(0, BTreeMap::len) >= limit {
+                return Err(StoreError::Full { limit });
+            }
+            all.last += 1;
+            let message = OfflineMessage { id: all.last, at, stanza };
+            all.times.insert((at, all.last, user.clone()));
+            all.users.entry(user.clone()).or_default().insert(all.last, message);
+            Ok(())
+        })
+    }
+
+    fn page<'a>(
+        &'a self,
+        user: &'a BareJid,
+        after: u64,
+        limit: usize,
+    ) -> Answer<'a, Vec<OfflineMessage>> {
+        answer(move || {
+            let all = self.offline.lock();
+            let waiting = all.users.get(user).into_iter().flatten();
+            let page = waiting.filter(|(id, _)| **id > after).take(limit);
+            Ok(page.map(|(_, message)| message.clone()).collect())
+        })
+    }
+
+    fn remove<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> Answer<'a, ()> {
+        answer(move || {
+            self.offline.lock().forget(user, ids);
+            Ok(())
+        })
+    }
+
+    fn count<'a>(&'a self, user: &'a BareJid) -> Answer<'a, usize> {
+        answer(move || Ok(self.offline.lock().users.get(user).map_or(0, BTreeMap::len)))
+    }
+
+    fn expire(&self, at: u64, limit: usize) -> Answer<'_, usize> {
+        answer(move || {
+            let mut all = self.offline.lock();
+            let old = all.times.iter().take_while(|(then, ..)| *then < at).take(limit);
+            let old: Vec<_> = old.cloned().collect();
+            Ok(old.into_iter().map(|(_, id, user)| all.forget(&user, [id])).sum())
+        })
+    }
+
+    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+        answer(move || {
+            let mut all = self.offline.lock();
+            let ids: Vec<u64> =
+                all.users.get(user).into_iter().flatten().map(|(id, _)| *id).collect();
+            all.forget(user, ids);
+            Ok(())
+        })
+    }
+}
