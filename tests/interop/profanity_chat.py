@@ -7,6 +7,7 @@ Waits for text on the screen by polling it; nothing depends on how long a step t
 import asyncio
 import hashlib
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -112,12 +113,22 @@ async def talk(screen, args):
     await peer.log_off()
 
 
+def check_mechanism(home):
+    """The mechanism is not on the screen; Profanity's own log has it."""
+    log = (home / ".local/share/profanity/logs/profanity.log").read_text()
+    tried = re.findall(r'SENT: <auth mechanism="([^"]+)"', log)
+    say(f"  it authenticated with {tried}")
+    check(len(tried) == 1 and tried[0].startswith("SCRAM-"), f"SCRAM at the first try, not {tried}")
+
+
 async def script(args):
     """Profanity in a temporary home; ended whatever happens."""
-    with tempfile.TemporaryDirectory() as home:
-        screen = Screen(Path(home), ["profanity"])
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        screen = Screen(home, ["profanity", "-l", "DEBUG"])
         try:
             await talk(screen, args)
+            check_mechanism(home)
         finally:
             screen.end()
 
