@@ -9,14 +9,14 @@ async def acknowledged(a):
     """The server acknowledges what it has handled when it is asked to."""
     a.send_presence()
     await a.waiting_queue.join()
-    a["xep_0198"].request_ack()
+    a.plugin["xep_0198"].request_ack()
     acked = await a.happens("stanza_acked")
     say(f"  acknowledged: {acked}")
 
 
 async def resumed(a):
     """Connects again and resumes: same session, same address."""
-    before, stream = a.boundjid.full, a["xep_0198"].sm_id
+    before, stream = a.boundjid.full, a.plugin["xep_0198"].sm_id
     a.connect(*a.address)
     answer = await a.happens("session_resumed")
     check(answer["previd"] == stream, f"previd {stream}, not {answer['previd']}")
@@ -30,7 +30,7 @@ async def script(args):
     say("# both log on, a with a resumable session")
     await a.log_on()
     await a.happens("sm_enabled")
-    check(a["xep_0198"].sm_id, "a resumable session (an id in <enabled/>)")
+    check(a.plugin["xep_0198"].sm_id, "a resumable session (an id in <enabled/>)")
     await b.log_on()
     b.send_presence()
     say("# acknowledgement")
@@ -40,7 +40,7 @@ async def script(args):
     await a.cut()
     for body in ("first meanwhile", "second meanwhile"):
         b.send_message(mto=a.boundjid.full, mbody=body, mtype="chat")
-    await b["xep_0199"].send_ping(b.boundjid.domain)
+    await b.plugin["xep_0199"].send_ping(b.boundjid.domain)
     say("# a resumes: both messages, in order, once")
     await resumed(a)
     first = await a.expect("message", "first message", lambda m: m["body"].endswith("meanwhile"))

@@ -13,20 +13,18 @@ struct Ban {
 
 const BANS: &[Ban] = &[
     Ban {
-        texts: &[
-            "tokio::spawn",
-            "task::spawn",
-            "spawn_local",
-            "Handle::spawn",
-            "Runtime::spawn",
-            "JoinSet",
-        ],
+        texts: &["tokio::spawn", "tokio::task::spawn(", "spawn_local", "JoinSet"],
         why: "law 1: every task is a process in a supervision tree",
         // A load generator is not a node: it has no tree.
         except: &["supervision/", "bench/"],
     },
     Ban {
-        texts: &["unbounded_channel", "UnboundedSender", "unbounded(", "std::sync::mpsc::channel"],
+        texts: &[
+            "unbounded_channel",
+            "UnboundedSender",
+            "::unbounded(",
+            "std::sync::mpsc::channel",
+        ],
         why: "law 2: every queue has a limit",
         except: &[],
     },

@@ -61,20 +61,24 @@ pub fn check(root: &Path) -> Result<Report> {
             .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
             .current_dir(root),
     )?;
-    let workspace = edges::Workspace::parse(&metadata, root)?;
+    judge(&sources, &edges::Workspace::parse(&metadata, root)?)
+}
+
+/// Applies all rules.
+fn judge(sources: &[Source], workspace: &edges::Workspace) -> Result<Report> {
     let picture = sources
         .iter()
         .find(|source| source.path == "ARCHITECTURE.md")
         .context("there is no ARCHITECTURE.md")?;
-    let mut findings = edges::check_picture(&workspace, &picture.text)?;
-    findings.extend(edges::check_libraries(&workspace));
-    findings.extend(files::check_sizes(&sources));
-    findings.extend(files::check_headers(&sources));
-    findings.extend(files::check_manifests(&sources, &workspace));
-    findings.extend(bans::check(&sources));
-    findings.extend(words::check(&sources));
-    findings.extend(modules::check(&sources, &workspace));
-    Ok(Report { files: sources.len(), findings, notes: files::large(&sources) })
+    let mut findings = edges::check_picture(workspace, &picture.text)?;
+    findings.extend(edges::check_libraries(workspace));
+    findings.extend(files::check_sizes(sources));
+    findings.extend(files::check_headers(sources));
+    findings.extend(files::check_manifests(sources, workspace));
+    findings.extend(bans::check(sources));
+    findings.extend(words::check(sources));
+    findings.extend(modules::check(sources, workspace));
+    Ok(Report { files: sources.len(), findings, notes: files::large(sources) })
 }
 
 fn read(root: &Path) -> Result<Vec<Source>> {
@@ -103,5 +107,41 @@ mod tests {
         assert!(report.files > 50, "only {} files were found", report.files);
         let findings: Vec<String> = report.findings.iter().map(Finding::to_string).collect();
         assert!(findings.is_empty(), "\n{}", findings.join("\n"));
+    }
+
+    #[test]
+    fn every_rule_is_applied() {
+        let dead = "//! Text.\n".repeat(1001);
+        let home = concat!("// as in /ho", "me/me/notes");
+        let lib = format!("fn f() {{ tokio::spawn(g()); }}\n{home}");
+        let sources = [
+            Source::new("ARCHITECTURE.md", "```edges\ngone\n```"),
+            Source::new("a/Cargo.toml", "[package]"),
+            Source::new("a/src/lib.rs", &lib),
+            Source::new("a/src/dead.rs", &dead),
+        ];
+        let member = edges::Crate {
+            name: "a".to_owned(),
+            manifest: "a/Cargo.toml".to_owned(),
+            dependencies: ["ractor".to_owned()].into(),
+            roots: vec!["a/src/lib.rs".to_owned()],
+        };
+        let report = judge(&sources, &edges::Workspace { crates: vec![member] }).unwrap();
+        let findings: Vec<String> = report.findings.iter().map(Finding::to_string).collect();
+        let expected = [
+            "a/Cargo.toml:0: the crate a is not drawn",
+            "ARCHITECTURE.md:2: there is no crate gone",
+            "a/Cargo.toml:0: law 5: ractor",
+            "a/src/dead.rs:0: 1001 lines",
+            "a/src/lib.rs:1: does not begin",
+            "a/Cargo.toml:0: lacks `[lints]`",
+            "a/src/lib.rs:1: `tokio::spawn`",
+            "a/src/lib.rs:2: names a folder",
+            "a/src/dead.rs:0: no `mod` leads here",
+        ];
+        assert_eq!(findings.len(), expected.len(), "{findings:#?}");
+        for (finding, expected) in findings.iter().zip(expected) {
+            assert!(finding.starts_with(expected), "{finding}, not {expected}");
+        }
     }
 }
