@@ -10,8 +10,8 @@ use crate::{
     error::{StreamError, StreamErrorCondition as Condition},
     jid::Jid,
     nonza::Nonza,
-    ns,
-    stanza::{Child, Head, Kind, Stanza},
+    ns, scan,
+    stanza::{Child, Head, Kind, Name, Stanza},
 };
 use bytes::{Buf, Bytes, BytesMut};
 use rxml::{
@@ -125,7 +125,7 @@ struct Partial {
     head_end: usize,
     children: Vec<Child>,
     child_start: usize,
-    child_name: Option<(Namespace<'static>, NcName)>,
+    child_name: Option<(Name, Name)>,
 }
 
 /// Cuts a client's bytes into events.
@@ -232,6 +232,9 @@ impl Framer {
                     }
                     Some(_) => return Err(refuse(Condition::BadFormat, "text between stanzas")),
                 }
+                if let Some(stanza) = self.usual() {
+                    return Ok(Some(Event::Stanza(stanza)));
+                }
             }
             let parser = self.parser.get_or_insert_with(|| {
                 Box::new(match &self.opened {
@@ -263,6 +266,24 @@ impl Framer {
                 Err(EndOrError::Error(error)) => return Err(self.xml_error(error)),
             }
         }
+    }
+
+    /// A complete and usual stanza at the boundary, by the short cut of [`scan`].
+    fn usual(&mut self) -> Option<Stanza> {
+        let opened = self.opened.as_ref().filter(|o| o.raw.is_none())?;
+        let scanned = scan::stanza(&self.buf, &self.limits)?;
+        let attrs = scanned.attrs.iter().map(|(name, value)| match *name {
+            "xml:lang" => (ns::XML, "lang", *value),
+            name => ("", name, *value),
+        });
+        let mut head = Stanza::read_head(scanned.kind, attrs, opened.lang.as_ref());
+        if !scanned.children.is_empty() {
+            head.children = scanned.children.into();
+        }
+        let body = Bytes::copy_from_slice(self.buf.get(scanned.head_end..scanned.end)?);
+        let len = scanned.len;
+        self.buf.advance(len);
+        Some(Stanza { head: Arc::new(head), body })
     }
 
     /// The stream error for what rxml refuses.
@@ -351,7 +372,12 @@ impl Framer {
                     if ns.as_str() == ns::CLIENT { Kind::parse(name.as_str()) } else { None };
                 let lang = self.opened.as_ref().and_then(|o| o.lang.as_ref());
                 self.partial = Some(Box::new(Partial {
-                    head: kind.map(|kind| Stanza::read_head(kind, attrs, lang)),
+                    head: kind.map(|kind| {
+                        let attrs = attrs.iter().map(|((ns, name), value)| {
+                            (ns.as_str(), name.as_str(), value.as_str())
+                        });
+                        Stanza::read_head(kind, attrs, lang)
+                    }),
                     head_end: self.done,
                     children: Vec::new(),
                     child_start: 0,
@@ -370,7 +396,8 @@ impl Framer {
                     && let Some(partial) = &mut self.partial
                 {
                     partial.child_start = start;
-                    partial.child_name = Some((ns, name));
+                    partial.child_name =
+                        Some((Name::of_namespace(ns.as_str()), Name::of_element(name.as_str())));
                 }
             }
         }
@@ -467,7 +494,9 @@ impl Framer {
         }
         // a copy of its own, so that a stanza that waits somewhere does not hold the whole buffer
         let body = Bytes::copy_from_slice(raw.get(partial.head_end..end).unwrap_or_default());
-        head.children = partial.children.into();
+        if !partial.children.is_empty() {
+            head.children = partial.children.into();
+        }
         Ok(Event::Stanza(Stanza { head: Arc::new(head), body }))
     }
 }
