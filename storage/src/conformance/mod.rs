@@ -9,11 +9,7 @@ mod offline;
 mod rosters;
 
 use crate::{BoxFuture, StoreError, Stores};
-use std::{
-    error::Error,
-    future::poll_fn,
-    task::Poll,
-};
+use std::{error::Error, future::poll_fn, task::Poll};
 use xmpp::jid::BareJid;
 
 /// A case: an error that is not expected ends it.
@@ -55,7 +51,7 @@ fn strange() -> String {
 }
 
 /// Waits for all at the same time; the answers in the order of the futures.
-async fn all<'a, T>(futures: impl IntoIterator<Item = BoxFuture<'a, T>>) -> Vec<T> {
+pub(crate) async fn all<'a, T>(futures: impl IntoIterator<Item = BoxFuture<'a, T>>) -> Vec<T> {
     let mut futures: Vec<_> = futures.into_iter().map(|f| (f, None)).collect();
     poll_fn(|cx| {
         let mut ready = true;
