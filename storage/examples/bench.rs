@@ -71,10 +71,10 @@ async fn accounts(store: &SqliteStore) -> Outcome<()> {
     watch.print("create 10,000 accounts", 10_000)
 }
 
-/// One of those that push and wait.
+/// One of those that push, to their users in turn, and wait.
 struct Pusher {
     store: Arc<SqliteStore>,
-    user: BareJid,
+    users: Vec<BareJid>,
     stanza: Stanza,
     count: usize,
     done: mpsc::Sender<()>,
@@ -90,8 +90,8 @@ impl Process for Pusher {
     }
 
     async fn run(&mut self, _: &mut Cx<Infallible>) -> Exit {
-        for _ in 0..self.count {
-            let pushed = self.store.push(&self.user, 1, self.stanza.clone(), usize::MAX).await;
+        for user in self.users.iter().cycle().take(self.count) {
+            let pushed = self.store.push(user, 1, self.stanza.clone(), 1000).await;
             if let Err(error) = pushed {
                 return Exit::error(&error.to_string());
             }
@@ -111,10 +111,11 @@ async fn appends(system: &System, store: &Arc<SqliteStore>, waiting: usize) -> O
     let count = if waiting == 1 { APPENDS / 10 } else { APPENDS / waiting };
     for n in 0..waiting {
         let (store, stanza, done) = (Arc::clone(store), stanza.clone(), done.clone());
-        let user = user(100_000 + waiting * 1000 + n)?;
+        let first = 1_000_000 + (waiting * 1000 + n) * 100;
+        let users = (first..first + 100).map(user).collect::<Outcome<Vec<_>>>()?;
         let args = move || Pusher {
             store: Arc::clone(&store),
-            user: user.clone(),
+            users: users.clone(),
             stanza: stanza.clone(),
             count,
             done: done.clone(),
