@@ -180,8 +180,9 @@ crate::section! {
         /// The SCRAM mechanisms that are offered. Those with -PLUS are bound to the TLS
         /// connection, and offered on TLS only.
         pub mechanisms: Vec<Mechanism> = Mechanism::ALL.to_vec(),
-        /// Failed tries on one connection, after which it is closed.
-        pub max_failures: u32 = 3, in 1..=100,
+        /// Failed tries on one connection, after which it is closed. (RFC 6120 section 6.4.5 asks for
+        /// 2 to 5; some clients go through several mechanisms.)
+        pub max_failures: u32 = 5, in 1..=100,
         /// Failed tries for one account from one address within throttle_window, after which
         /// further ones are refused.
         pub throttle_failures: u32 = 10, in 1..=100_000,

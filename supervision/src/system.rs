@@ -5,7 +5,8 @@ use crate::{
     crash::{self, CrashLog, CrashLogLimits},
     exit::Exit,
     inbox::Ref,
-    pid::Pid,
+    pid::{At, Pid},
+    process::{self, Process},
     spec::{StartError, SupervisorSpec},
     supervisor::{self, SupervisorRef},
 };
@@ -101,6 +102,18 @@ impl System {
         supervisor::start(self, None, "/".into(), root).await
     }
 
+    /// Starts a process without a supervisor: for tools and tests. Nobody hears of its end.
+    ///
+    /// # Errors
+    /// When its `init` says so, or it ended before.
+    pub async fn spawn<P: Process>(
+        &self,
+        path: &str,
+        args: P::Args,
+    ) -> Result<Ref<P::Msg>, StartError> {
+        process::start::<P>(self, None, At::Path(path.into()), args, None).await
+    }
+
     pub(crate) fn next_id(&self) -> u64 {
         self.0.next.fetch_add(1, Ordering::Relaxed)
     }
@@ -159,6 +172,11 @@ impl System {
             .iter()
             .flat_map(|s| s.lock().values().cloned().collect::<Vec<_>>())
             .collect()
+    }
+
+    /// The live process at that path; the last started, should there be several.
+    pub fn find(&self, path: &str) -> Option<Pid> {
+        self.pids().into_iter().filter(|p| &**p.path() == path).max_by_key(Pid::id)
     }
 
     /// Names a process. `false` when the name is taken by a live one.

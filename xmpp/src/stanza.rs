@@ -392,7 +392,8 @@ impl Stanza {
         let mut head = Head::new(kind, Type::Normal);
         let mut ty = None;
         let mut extra = String::new();
-        for (n, ((ns, name), value)) in attrs.into_iter().enumerate() {
+        let mut prefixes = 0;
+        for ((ns, name), value) in attrs {
             match (ns.as_str(), name.as_str()) {
                 ("", "id") => head.id = Some(value.into()),
                 ("", "type") => ty = Some(value),
@@ -407,11 +408,14 @@ impl Stanza {
                 (ns::XML, "lang") => head.lang = Some(value.into()),
                 (ns::XML, name) => extra.push_str(&format!(" xml:{name}='{}'", escape(&value))),
                 ("", name) => extra.push_str(&format!(" {name}='{}'", escape(&value))),
-                (ns, name) => extra.push_str(&format!(
-                    " xmlns:x{n}='{}' x{n}:{name}='{}'",
-                    escape(ns),
-                    escape(&value)
-                )),
+                (ns, name) => {
+                    prefixes += 1;
+                    extra.push_str(&format!(
+                        " xmlns:x{prefixes}='{}' x{prefixes}:{name}='{}'",
+                        escape(ns),
+                        escape(&value)
+                    ));
+                }
             }
         }
         head.extra = extra.into();

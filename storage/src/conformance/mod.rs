@@ -9,11 +9,7 @@ mod offline;
 mod rosters;
 
 use crate::{BoxFuture, StoreError, Stores};
-use std::{
-    error::Error,
-    future::poll_fn,
-    task::Poll,
-};
+use std::{error::Error, future::poll_fn, task::Poll};
 use xmpp::jid::BareJid;
 
 /// A case: an error that is not expected ends it.
