@@ -1,0 +1,1 @@
+//! The socket of the command line tools.

@@ -1,0 +1,3 @@
+//! What a node says about itself: logs.
+
+pub mod logs;
