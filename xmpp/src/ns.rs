@@ -30,6 +30,10 @@ pub const LAST: &str = "jabber:iq:last";
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// XEP-0030.
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// XEP-0004.
+pub const DATA_FORM: &str = "jabber:x:data";
+/// XEP-0157: the type of the form with contact addresses.
+pub const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
 /// XEP-0049.
 pub const PRIVATE: &str = "jabber:iq:private";
 /// XEP-0054.

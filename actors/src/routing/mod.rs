@@ -16,6 +16,7 @@ use crate::{
     session::effects::BoxFuture,
 };
 use std::sync::Arc;
+use storage::StoreError;
 use xmpp::{
     error::StanzaError,
     jid::{BareJid, Jid},
@@ -191,6 +192,19 @@ pub fn push(env: &Env, user: &BareJid, mark: &str, stanza: impl Fn(&Resource) ->
             drop(resource.deliver(stanza(&resource)));
         }
     }
+}
+
+/// Whether `from` may learn something of a local user that goes with presence: the user may, and
+/// whom the modules let see it. Nobody sees an account that does not exist.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn sees(env: &Arc<Env>, user: &BareJid, from: &Jid) -> Result<bool, StoreError> {
+    if from.bare() == *user {
+        return Ok(true);
+    }
+    let exists = env.stores.accounts.get(user).await?.is_some();
+    Ok(exists && may(env, user, from).await == Flow::Continue)
 }
 
 /// Asks a chain of modules; the first `Stop` decides.

@@ -59,7 +59,7 @@ impl Session {
     }
 }
 
-fn dispatch(cx: &mut SessionCx<'_>, stanza: Stanza) {
+fn dispatch(cx: &mut SessionCx<'_>, mut stanza: Stanza) {
     match stanza.head.problem {
         Some(Problem::To) => return cx.refuse(&stanza, &StanzaError::jid_malformed()),
         Some(Problem::Type) => {
@@ -73,6 +73,9 @@ fn dispatch(cx: &mut SessionCx<'_>, stanza: Stanza) {
         cx.module = row.module;
         if (row.run)(cx, &stanza) == Flow::Stop {
             return;
+        }
+        if let Some(other) = cx.replaced.take() {
+            stanza = other;
         }
     }
     cx.module = "";

@@ -148,6 +148,8 @@ pub struct SessionCx<'a> {
     pub(crate) resource: Arc<Resource>,
     /// The module that is being called.
     pub(crate) module: &'static str,
+    /// What a handler wants to be looked at instead of the stanza it got.
+    pub(crate) replaced: Option<Stanza>,
 }
 
 impl SessionCx<'_> {
@@ -181,6 +183,12 @@ impl SessionCx<'_> {
     /// Sends a stanza on its way.
     pub fn route(&mut self, stanza: Stanza) {
         self.fx.push(Action::Route(stanza));
+    }
+
+    /// At the `inbound` point, and with `Flow::Continue`: the handlers that follow, and then the
+    /// default, get this stanza instead.
+    pub fn replace(&mut self, stanza: Stanza) {
+        self.replaced = Some(stanza);
     }
 
     /// Sends an IQ of the server to the client; the answer comes back at the `answer` point.
@@ -346,7 +354,14 @@ impl Session {
     pub(crate) fn cx<'a>(&'a mut self, scope: &'a mut Scope<'_>) -> Option<SessionCx<'a>> {
         let bound = self.bound.as_deref_mut()?;
         let resource = bound.resource.clone()?;
-        Some(SessionCx { env: scope.env, fx: scope.fx, bound, resource, module: "" })
+        Some(SessionCx {
+            env: scope.env,
+            fx: scope.fx,
+            bound,
+            resource,
+            module: "",
+            replaced: None,
+        })
     }
 
     /// The bound full JID.
@@ -403,6 +418,7 @@ fn deliver(
         bound,
         resource: Arc::clone(resource),
         module: "",
+        replaced: None,
     };
     match item {
         Item::Notice(name) => {
