@@ -54,6 +54,26 @@ pub struct StreamHeader {
 }
 
 impl StreamHeader {
+    /// Takes one attribute over.
+    fn set(&mut self, ns: &str, name: &str, value: &str) {
+        match (ns, name) {
+            ("", "to") => match value.parse() {
+                Ok(jid) => self.to = Some(jid),
+                Err(_) => self.malformed_address = true,
+            },
+            ("", "from") => match value.parse() {
+                Ok(jid) => self.from = Some(jid),
+                Err(_) => self.malformed_address = true,
+            },
+            ("", "version") => {
+                let version = value.split_once('.');
+                self.version = version.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+            }
+            (ns::XML, "lang") => self.lang = Some(value.into()),
+            _ => {}
+        }
+    }
+
     /// Whether the client speaks version 1.0 or later.
     pub fn version_1(&self) -> bool {
         self.version.is_some_and(|(major, _)| major >= 1)
@@ -232,8 +252,8 @@ impl Framer {
                     }
                     Some(_) => return Err(refuse(Condition::BadFormat, "text between stanzas")),
                 }
-                if let Some(stanza) = self.usual() {
-                    return Ok(Some(Event::Stanza(stanza)));
+                if let Some(event) = self.usual() {
+                    return Ok(Some(event));
                 }
             }
             let parser = self.parser.get_or_insert_with(|| {
@@ -268,9 +288,45 @@ impl Framer {
         }
     }
 
-    /// A complete and usual stanza at the boundary, by the short cut of [`scan`].
-    fn usual(&mut self) -> Option<Stanza> {
-        let opened = self.opened.as_ref().filter(|o| o.raw.is_none())?;
+    /// What begins at the boundary, if it is complete and usual: the short cut of [`scan`].
+    fn usual(&mut self) -> Option<Event> {
+        let Some(opened) = &self.opened else { return self.usual_header() };
+        if opened.raw.is_some() {
+            return None;
+        }
+        self.usual_stanza().map(Event::Stanza).or_else(|| self.usual_nonza())
+    }
+
+    fn usual_header(&mut self) -> Option<Event> {
+        let (attrs, len) = scan::header(&self.buf)?;
+        if len > self.limits.max_stanza || attrs.len() + 2 > self.limits.max_attrs {
+            return None;
+        }
+        let mut header = StreamHeader::default();
+        for (name, value) in attrs {
+            match name {
+                "xml:lang" => header.set(ns::XML, "lang", value),
+                name => header.set("", name, value),
+            }
+        }
+        self.opened = Some(Opened { raw: None, lang: header.lang.clone() });
+        self.buf.advance(len);
+        self.depth = 1;
+        Some(Event::Open(header))
+    }
+
+    fn usual_nonza(&mut self) -> Option<Event> {
+        // a stanza that is not usual, and elements of the stream, are rxml's
+        let (element, len) = scan::element(&self.buf, ns::CLIENT, &self.limits)?;
+        if len > self.limits.max_stanza || element.ns() == ns::CLIENT {
+            return None;
+        }
+        self.buf.advance(len);
+        Some(Event::Nonza(Nonza::new(element)))
+    }
+
+    fn usual_stanza(&mut self) -> Option<Stanza> {
+        let opened = self.opened.as_ref()?;
         let scanned = scan::stanza(&self.buf, &self.limits)?;
         let attrs = scanned.attrs.iter().map(|(name, value)| match *name {
             "xml:lang" => (ns::XML, "lang", *value),
@@ -441,23 +497,7 @@ impl Framer {
         }
         let mut header = StreamHeader::default();
         for ((ns, name), value) in attrs {
-            match (ns.as_str(), name.as_str()) {
-                ("", "to") => match value.parse() {
-                    Ok(jid) => header.to = Some(jid),
-                    Err(_) => header.malformed_address = true,
-                },
-                ("", "from") => match value.parse() {
-                    Ok(jid) => header.from = Some(jid),
-                    Err(_) => header.malformed_address = true,
-                },
-                ("", "version") => {
-                    header.version = value
-                        .split_once('.')
-                        .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-                }
-                (ns::XML, "lang") => header.lang = Some(value.into()),
-                _ => {}
-            }
+            header.set(ns.as_str(), name.as_str(), &value);
         }
         let raw = self.cut();
         let declared = Declared::read(&raw);

@@ -1,4 +1,4 @@
-//! A short cut for usual stanzas: one pass over the bytes instead of a parser's events.
+//! A short cut for usual elements: one pass over the bytes instead of a parser's events.
 //!
 //! It accepts a subset of XML so plain that nothing can be misunderstood: no prefixes but `xml:lang`,
 //! no CDATA, no character references, no odd control characters. Whatever is not in the subset, not
@@ -6,10 +6,12 @@
 //! both see the same in what this accepts is a fuzz target (`tests/checks`).
 
 use crate::{
+    Element,
     framer::Limits,
     ns,
     stanza::{Child, Kind, Name},
 };
+use std::borrow::Cow;
 
 /// A complete stanza at the start of some bytes.
 pub(crate) struct Scanned<'a> {
@@ -215,15 +217,8 @@ pub(crate) fn stanza<'a>(bytes: &'a [u8], limits: &Limits) -> Option<Scanned<'a>
     if !empty {
         content(&mut s, limits, name, &mut found)?;
     }
-    let whole = bytes.get(..found.len).filter(|w| w.len() <= limits.max_stanza)?;
-    if s.wide {
-        std::str::from_utf8(whole).ok()?;
-        // U+FFFE and U+FFFF are no characters of XML
-        if whole.windows(3).any(|w| matches!(w, [0xef, 0xbf, 0xbe | 0xbf])) {
-            return None;
-        }
-    }
-    Some(found)
+    let all = bytes.get(..found.len).filter(|w| w.len() <= limits.max_stanza)?;
+    whole(all, s.wide).then_some(found)
 }
 
 /// Everything up to the end of the stanza.
@@ -278,6 +273,126 @@ fn content<'a>(
             found.children.push(Child { ns, name, span: offset(start)?..offset(s.at)? });
         }
     }
+}
+
+/// The element at the start of `bytes` as a tree, if it is complete and usual, and its length. Names
+/// are in `default_ns` where nothing else is declared.
+pub(crate) fn element(bytes: &[u8], default_ns: &str, limits: &Limits) -> Option<(Element, usize)> {
+    let mut s = Scanner { text: bytes, at: 0, wide: false };
+    let mut attrs = Vec::new();
+    let mut open: Vec<(Element, &[u8])> = Vec::new();
+    loop {
+        s.take(b'<')?;
+        let done = if s.peek()? == b'/' {
+            s.at += 1;
+            let (element, name) = open.pop()?;
+            if s.name()? != name {
+                return None;
+            }
+            s.space();
+            s.take(b'>')?;
+            Some(element)
+        } else {
+            let name = s.name()?;
+            let empty = s.attributes(limits.max_attrs, &mut attrs)?;
+            let inherited = open.last().map_or(default_ns, |(e, _)| e.ns());
+            let ns = namespace(&attrs)?.unwrap_or(inherited);
+            let mut element = Element::new(ns, std::str::from_utf8(name).ok()?);
+            for (name, value) in attrs.iter().filter(|(n, _)| *n != "xmlns") {
+                match *name {
+                    "xml:lang" => element.push_attr(ns::XML, "lang", value),
+                    name => element.push_attr("", name, value),
+                }
+            }
+            if empty {
+                Some(element)
+            } else {
+                if open.len() >= limits.max_depth.min(DEPTH) {
+                    return None;
+                }
+                open.push((element, name));
+                None
+            }
+        };
+        if let Some(element) = done {
+            match open.last_mut() {
+                Some((parent, _)) => parent.push_child(element),
+                None => return whole(bytes.get(..s.at)?, s.wide).then_some((element, s.at)),
+            }
+        }
+        let start = s.at;
+        s.text()?;
+        if s.at > start {
+            let text = std::str::from_utf8(bytes.get(start..s.at)?).ok()?;
+            open.last_mut()?.0.push_text(&unescape(text));
+        }
+    }
+}
+
+/// Most attributes of a header.
+const MANY: usize = 16;
+
+/// Text without the five entities; others do not get here.
+fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains('&') {
+        return Cow::Borrowed(text);
+    }
+    let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&apos;", "'");
+    Cow::Owned(text.replace("&quot;", "\"").replace("&amp;", "&"))
+}
+
+/// Whether all of it is text that XML allows; ASCII was looked at on the way.
+fn whole(bytes: &[u8], wide: bool) -> bool {
+    // U+FFFE and U+FFFF are no characters of XML
+    let odd = |w: &[u8]| matches!(w, [0xef, 0xbf, 0xbe | 0xbf]);
+    !wide || (std::str::from_utf8(bytes).is_ok() && !bytes.windows(3).any(odd))
+}
+
+/// A stream header that declares what it usually does: its attributes without the declarations, and
+/// its length. An XML declaration may stand before it.
+pub(crate) fn header(bytes: &[u8]) -> Option<(Vec<(&str, &str)>, usize)> {
+    const DECLARATIONS: [&[u8]; 4] = [
+        b"<?xml version='1.0'?>",
+        b"<?xml version=\"1.0\"?>",
+        b"<?xml version='1.0' encoding='UTF-8'?>",
+        b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>",
+    ];
+    let mut s = Scanner { text: bytes, at: 0, wide: false };
+    if let Some(declaration) = DECLARATIONS.into_iter().find(|d| bytes.starts_with(d)) {
+        s.at = declaration.len();
+        s.space();
+    }
+    if !bytes.get(s.at..)?.starts_with(b"<stream:stream") {
+        return None;
+    }
+    s.at += b"<stream:stream".len();
+    let mut attrs: Vec<(&str, &str)> = Vec::with_capacity(8);
+    loop {
+        let space = s.space();
+        if s.peek()? == b'>' {
+            s.at += 1;
+            break;
+        }
+        if !space || attrs.len() >= MANY {
+            return None;
+        }
+        let (name, value) = if bytes.get(s.at..)?.starts_with(b"xmlns:stream=") {
+            s.at += b"xmlns:".len();
+            ("xmlns:stream", s.attribute()?.1)
+        } else {
+            s.attribute()?
+        };
+        if attrs.iter().any(|(n, _)| *n == name) {
+            return None;
+        }
+        attrs.push((name, value));
+    }
+    let mut declared = |name, ns| {
+        let at = attrs.iter().position(|a| *a == (name, ns));
+        at.map(|at| attrs.swap_remove(at)).is_some()
+    };
+    let usual = declared("xmlns", ns::CLIENT) && declared("xmlns:stream", ns::STREAM);
+    (usual && whole(bytes.get(..s.at)?, s.wide)).then_some((attrs, s.at))
 }
 
 #[cfg(test)]
