@@ -13,7 +13,7 @@ use std::{collections::HashMap, fmt, future::Future, net::IpAddr, sync::Arc};
 use supervision::ChildSpec;
 use xmpp::{
     Element,
-    error::StanzaError,
+    error::{StanzaError, StreamError},
     jid::{BareJid, Jid},
     payload::Payload,
     stanza::{Stanza, Type},
@@ -59,6 +59,8 @@ pub enum Answer {
     Result(Vec<u8>),
     /// An error.
     Error(StanzaError),
+    /// An empty result, and then the end of the stream.
+    Last(StreamError),
     /// Known later: a store is asked.
     Later(BoxFuture<Answer>),
 }

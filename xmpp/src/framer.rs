@@ -45,6 +45,8 @@ pub struct StreamHeader {
     pub to: Option<Jid>,
     /// Who it says it is.
     pub from: Option<Jid>,
+    /// The stream's id, of a server's header.
+    pub id: Option<String>,
     /// Major and minor version; 0.9 when not given (section 4.7.5).
     pub version: Option<(u32, u32)>,
     /// The default language of what it sends.
@@ -65,6 +67,7 @@ impl StreamHeader {
                 Ok(jid) => self.from = Some(jid),
                 Err(_) => self.malformed_address = true,
             },
+            ("", "id") => self.id = Some(value.to_owned()),
             ("", "version") => {
                 let version = value.split_once('.');
                 self.version = version.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
@@ -501,6 +504,10 @@ impl Framer {
         }
         let raw = self.cut();
         let declared = Declared::read(&raw);
+        // section 4.8.5: an implementation may accept only this one
+        if !declared.prefix {
+            return Err(refuse(Condition::BadNamespacePrefix, "the prefix of streams is stream"));
+        }
         if !declared.client {
             return Err(refuse(
                 Condition::InvalidNamespace,
@@ -575,6 +582,8 @@ pub(crate) fn parse_stanza(xml: &[u8]) -> Option<Stanza> {
 struct Declared {
     /// The default or some prefix is `jabber:client`.
     client: bool,
+    /// The stream's element has the prefix `stream`, or none.
+    prefix: bool,
     /// Exactly what [`USUAL`] declares.
     usual: bool,
 }
@@ -584,12 +593,13 @@ impl Declared {
         let options = Options { max_token_length: MAX_TOKEN, ..Options::default() };
         let mut parser: RawParser = WithOptions::with_options(options);
         let (mut client, mut default, mut stream, mut others) = (false, false, false, false);
-        let mut name = false;
+        let (mut name, mut prefix) = (false, false);
         let mut bytes = header;
         while let Ok(Some(event)) = parser.parse(&mut bytes, false) {
             match event {
-                RawEvent::ElementHeadOpen(_, (prefix, _)) => {
-                    name = prefix.is_some_and(|p| p.as_str() == "stream");
+                RawEvent::ElementHeadOpen(_, (p, _)) => {
+                    name = p.as_ref().is_some_and(|p| p.as_str() == "stream");
+                    prefix = name || p.is_none();
                 }
                 RawEvent::Attribute(_, (prefix, local), value) => {
                     match (prefix.as_ref().map(|p| p.as_str()), local.as_str()) {
@@ -605,6 +615,6 @@ impl Declared {
                 _ => {}
             }
         }
-        Self { client: client || default, usual: name && default && stream && !others }
+        Self { client: client || default, prefix, usual: name && default && stream && !others }
     }
 }

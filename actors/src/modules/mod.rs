@@ -5,6 +5,7 @@ pub mod disco;
 pub mod last;
 pub mod ping;
 pub mod private;
+pub mod register;
 pub mod session;
 pub mod stanza_id;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub fn all(sections: &mut Sections) -> Modules {
     modules.add::<last::LastModule>(sections);
     modules.add::<ping::PingModule>(sections);
     modules.add::<private::PrivateModule>(sections);
+    modules.add::<register::RegisterModule>(sections);
     modules.add::<session::SessionModule>(sections);
     modules.add::<stanza_id::StanzaIdModule>(sections);
     modules.add::<time::TimeModule>(sections);

@@ -4,6 +4,7 @@
 //! table and one push into a queue. What needs a store comes back as a future, which the sender's
 //! connection runs before it reads on, so that the order per sender and receiver is kept.
 
+pub mod account;
 pub mod end;
 pub mod manager;
 pub mod presence;

@@ -66,6 +66,13 @@ fn reply(cx: &mut SessionCx<'_>, iq: Stanza, answer: Answer) {
             cx.send(&result);
         }
         Answer::Error(error) => cx.refuse(&iq, &error),
+        Answer::Last(error) => {
+            let result = iq.reply_result(&[]);
+            cx.send(&result);
+            // not to be resumed
+            cx.resource.with_sm(|sm| *sm = None);
+            cx.fx.stream_error(&error);
+        }
         Answer::Later(future) => cx.job(future, move |cx, answer| reply(cx, iq, answer)),
     }
 }

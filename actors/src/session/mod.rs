@@ -289,6 +289,10 @@ impl Session {
         if !self.opened {
             return self.fail(&StreamError::new(StreamErrorCondition::InvalidNamespace), scope);
         }
+        if nonza.ns() == xmpp::ns::STREAM && nonza.name() == "error" {
+            // section 4.9.1.1: the stream is over; an error is not answered with another
+            return self.close(scope);
+        }
         let known = match nonza.ns() {
             xmpp::ns::TLS => self.starttls(nonza, scope),
             xmpp::ns::SASL => self.sasl(nonza, scope),
@@ -344,7 +348,7 @@ impl Session {
     /// Ends the stream with an error; opens it first if need be (RFC 6120 section 4.9.1.2).
     pub(crate) fn fail(&mut self, error: &StreamError, scope: &mut Scope<'_>) {
         if !self.opened {
-            self.send_header(scope);
+            self.send_header(None, scope);
         }
         scope.fx.stream_error(error);
         self.phase = Phase::Closed;
