@@ -10,6 +10,7 @@
 
 pub mod admin;
 pub mod certificates;
+mod door;
 mod files;
 pub mod node;
 pub mod secret;

@@ -2,43 +2,58 @@
 //!
 //! Exit codes: 0 it was done, 1 it failed, 2 the command line or the configuration is wrong.
 
+mod account;
+mod ask;
+mod check;
+mod crash;
+mod import;
 mod output;
+mod password;
+mod processes;
 mod run;
+mod sessions;
+mod stop;
 
+use ask::NodeArgs;
 use clap::{Parser, Subcommand};
-use config::Override;
-use mangrove::{NodeError, Setup};
+use mangrove::{NodeError, admin::client::AskError};
 use output::Output;
-use std::{fmt::Display, path::PathBuf, process::ExitCode};
+use std::{fmt::Display, process::ExitCode};
 
-/// Mangrove, an XMPP server.
+/// Mangrove, an XMPP server
 #[derive(Debug, Parser)]
-#[command(name = "mangrove", version, about, propagate_version = true)]
+#[command(name = "mangrove", version, about)]
 struct Args {
     #[command(flatten)]
     node: NodeArgs,
-    /// Answer in JSON: one document on one line
+    /// Answer in JSON, one document on one line
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     command: Command,
 }
 
-/// Which node.
-#[derive(Clone, Debug, clap::Args)]
-struct NodeArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", global = true, env = "MANGROVE_CONFIG")]
-    config: Option<PathBuf>,
-    /// The data directory; stronger than server.data in the configuration
-    #[arg(long, value_name = "DIR", global = true)]
-    data: Option<PathBuf>,
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a node until it is told to stop
     Run,
+    /// Make, list, change and remove accounts, also while no node runs
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Show the supervision tree
+    Tree,
+    /// List processes
+    Ps(processes::Ps),
+    /// Look at crashes
+    #[command(subcommand)]
+    Crash(crash::Command),
+    /// List who is logged on, or end sessions
+    Sessions(sessions::Sessions),
+    /// Stop the node and wait until it has stopped
+    Stop,
+    /// Check the configuration, or print its reference
+    #[command(subcommand)]
+    Config(check::Command),
 }
 
 /// Why a command was not done.
@@ -64,7 +79,7 @@ impl Failure {
 
 impl From<config::Report> for Failure {
     fn from(report: config::Report) -> Self {
-        Self::usage(report)
+        Self::usage(format!("the configuration is wrong\n{report}"))
     }
 }
 
@@ -74,30 +89,31 @@ impl From<NodeError> for Failure {
     }
 }
 
-impl NodeArgs {
-    /// The configuration with its modules.
-    fn setup(&self) -> Result<Setup, Failure> {
-        let data = self.data.as_ref().map(|dir| Override {
-            flag: "--data".into(),
-            option: "server.data".into(),
-            value: dir.display().to_string(),
-        });
-        Ok(Setup::read(self.config.as_deref(), data.as_slice())?)
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        Self::new(error)
     }
 }
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    let args = Args::parse();
-    let mut out = Output::new(args.json);
-    let done = match args.command {
-        Command::Run => run::run(&args.node, &mut out),
+    let Args { node, json, command } = Args::parse();
+    let mut out = Output::new(json);
+    let done = match command {
+        Command::Run => run::run(&node, &mut out),
+        Command::Config(command) => check::config(&node, command, &mut out),
+        Command::Account(command) => ask::block_on(account::account(&node, command, &mut out)),
+        Command::Tree => ask::block_on(processes::tree(&node, &mut out)),
+        Command::Ps(args) => ask::block_on(processes::ps(&node, args, &mut out)),
+        Command::Crash(command) => ask::block_on(crash::crash(&node, command, &mut out)),
+        Command::Sessions(args) => ask::block_on(sessions::sessions(&node, args, &mut out)),
+        Command::Stop => ask::block_on(stop::stop(&node, &mut out)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            out.failure(&failure.text);
-            ExitCode::from(failure.code)
+        Err(Failure { code, text }) => {
+            out.failure(&text);
+            ExitCode::from(code)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `mangrove run`: a node in this process, until a signal or an operator ends it.
 
 use super::{Done, Failure, NodeArgs, output::Output};
-use mangrove::{Node, telemetry::logs};
+use mangrove::{Node, node::Reloaded, telemetry::logs};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use std::{io, time::Duration};
@@ -47,10 +47,10 @@ async fn say_ready(node: &Node, hosts: &[String], out: &mut Output) {
         return out.json(&json!({ "version": version, "ready": seconds, "addresses": addresses }));
     }
     let seconds = node.uptime().as_secs_f64();
-    out.line(&format!("mangrove {version} ready in {seconds:.2} s: {addresses}"));
+    out.text(&format!("mangrove {version} ready in {seconds:.2} s: {addresses}"));
     if let Ok(true) = node.env().stores.accounts.is_empty().await {
         let host = hosts.first().map_or("localhost", String::as_str);
-        out.line(&format!(
+        out.text(&format!(
             "There are no accounts yet. To make one: mangrove account add NAME@{host}\n\
              Clients log on to: {}",
             hosts.join(", ")
@@ -93,4 +93,23 @@ async fn serve(node: Node, args: &NodeArgs, signals: &mut Signals) -> Done {
     }
 }
 
-async fn reload(_node: &Node, _args: &NodeArgs) {}
+/// SIGHUP: the configuration and the certificates are read again.
+async fn reload(node: &Node, args: &NodeArgs) {
+    let setup = match args.read() {
+        Ok(setup) => setup,
+        Err(report) => {
+            tracing::error!("the configuration is wrong and nothing has changed\n{report}");
+            return;
+        }
+    };
+    let Reloaded { changed, restart, certificates } = node.reload(setup.config).await;
+    if let Err(error) = &certificates {
+        tracing::error!(%error, "the certificates stay as they were");
+    }
+    let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
+    let certificates = certificates.unwrap_or_default();
+    tracing::info!(changed, certificates, "configuration read again; modules keep their options");
+    if !restart.is_empty() {
+        tracing::warn!(options = restart.join(", "), "these take a restart");
+    }
+}

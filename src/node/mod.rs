@@ -1,11 +1,14 @@
 //! A running node: [`Node::start`] puts it together, [`Node::stop`] ends it in reverse order.
 
+mod reload;
 mod sockets;
 mod tree;
 
+pub use reload::Reloaded;
 pub use sockets::{Addresses, BindError};
 
 use crate::{
+    admin::{self, SocketError},
     certificates::{CertificateError, Sources},
     files::{self, FileError},
     secret::{self, SecretError},
@@ -22,7 +25,7 @@ use actors::{
 use cluster::{MemoryRegistry, NodeId};
 use config::{Config, schema::Backend};
 use parking_lot::Mutex;
-use std::{sync::Arc, thread::available_parallelism, time::Duration};
+use std::{fmt, sync::Arc, thread::available_parallelism, time::Duration};
 use storage::{
     MemoryStore, SqliteStore, StoreError, Stores,
     sqlite::{OpenError, Options},
@@ -60,22 +63,31 @@ pub enum NodeError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The admin socket cannot be used.
+    #[error(transparent)]
+    Admin(#[from] SocketError),
     /// A process did not start.
     #[error(transparent)]
     Start(#[from] StartError),
 }
 
 /// What those parts of a node hold that look at it as a whole.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub env: Arc<Env>,
     pub system: System,
+    pub sqlite: Option<Arc<SqliteStore>>,
     pub config: Mutex<Arc<Config>>,
     pub addresses: Addresses,
     listening: Vec<Slot>,
     pub started: Instant,
     /// An operator wants the node to stop.
     pub stop: Notify,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shared({})", self.env.node)
+    }
 }
 
 impl Shared {
@@ -150,22 +162,22 @@ impl Node {
         let shared = Arc::new(Shared {
             env,
             system,
+            sqlite,
             addresses: sockets.as_ref().map(Sockets::addresses).unwrap_or_default(),
             config: Mutex::new(Arc::new(config)),
             listening,
             started,
             stop: Notify::new(),
         });
-        Self::run(shared, sqlite, modules, outside).await
+        Self::run(shared, modules, outside).await
     }
 
     async fn run(
         shared: Arc<Shared>,
-        sqlite: Option<Arc<SqliteStore>>,
         modules: ModuleChildren,
         outside: Option<Outside>,
     ) -> Result<Self, NodeError> {
-        let parts = Parts { shared: Arc::clone(&shared), sqlite, modules, outside };
+        let parts = Parts { shared: Arc::clone(&shared), modules, outside };
         let root = shared.system.start(tree::tree(parts)).await?;
         Ok(Self { shared, root })
     }
@@ -236,6 +248,8 @@ fn open_stores(config: &Config) -> Result<(Stores, Option<Arc<SqliteStore>>), No
 struct Sockets {
     starttls: Vec<Arc<TcpListener>>,
     direct_tls: Vec<Arc<TcpListener>>,
+    http: Vec<Arc<TcpListener>>,
+    admin: Arc<admin::Socket>,
 }
 
 impl Sockets {
@@ -243,6 +257,8 @@ impl Sockets {
         Ok(Self {
             starttls: sockets::bind("c2s.starttls", &config.c2s.starttls)?,
             direct_tls: sockets::bind("c2s.direct_tls", &config.c2s.direct_tls)?,
+            http: sockets::bind("http.listen", &config.http.listen)?,
+            admin: Arc::new(admin::Socket::bind(&config.admin_socket())?),
         })
     }
 
@@ -250,7 +266,8 @@ impl Sockets {
         Addresses {
             starttls: sockets::local(&self.starttls),
             direct_tls: sockets::local(&self.direct_tls),
-            ..Addresses::default()
+            http: sockets::local(&self.http),
+            admin: Some(self.admin.path().to_owned()),
         }
     }
 
@@ -271,6 +288,13 @@ impl Sockets {
         };
         let mut c2s = with(&self.starttls, port(false));
         c2s.extend(with(&self.direct_tls, port(true)));
-        Ok(Outside { sources, tls, c2s, max_connections: config.c2s.max_connections })
+        Ok(Outside {
+            sources,
+            tls,
+            c2s,
+            max_connections: config.c2s.max_connections,
+            http: self.http.clone(),
+            admin: Arc::clone(&self.admin),
+        })
     }
 }

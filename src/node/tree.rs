@@ -2,7 +2,11 @@
 //! the reverse order: nobody connects any more, sessions end while their stores still answer.
 
 use super::Shared;
-use crate::certificates::{Sources, Watcher};
+use crate::{
+    admin::{self, Socket},
+    certificates::{Sources, Watcher},
+    telemetry::http,
+};
 use actors::{
     connection::{Connection, Port, tls::TlsAcceptor},
     listener::{Listener, ListenerArgs, POOL},
@@ -21,7 +25,6 @@ const GOODBYE: Duration = Duration::from_secs(15);
 /// What the tree is made of.
 pub(super) struct Parts {
     pub shared: Arc<Shared>,
-    pub sqlite: Option<Arc<SqliteStore>>,
     pub modules: ModuleChildren,
     /// A node that only works on its stores has none.
     pub outside: Option<Outside>,
@@ -33,19 +36,23 @@ pub(super) struct Outside {
     pub tls: Arc<TlsAcceptor>,
     pub c2s: Vec<(Arc<TcpListener>, Arc<Port>)>,
     pub max_connections: usize,
+    pub http: Vec<Arc<TcpListener>>,
+    pub admin: Arc<Socket>,
 }
 
 pub(super) fn tree(parts: Parts) -> SupervisorSpec {
-    let Parts { shared, sqlite, modules, outside } = parts;
+    let Parts { shared, modules, outside } = parts;
     let env = &shared.env;
     let root = SupervisorSpec::one_for_one()
         .intensity(10, Duration::from_secs(60))
-        .child(ChildSpec::supervisor("storage", storage(sqlite.as_ref())))
+        .child(ChildSpec::supervisor("storage", storage(shared.sqlite.as_ref())))
         .child(ChildSpec::supervisor("modules", worker_group(modules.specs(env))))
         .child(ChildSpec::supervisor("session_managers", Managers::spec(env)));
     let Some(outside) = outside else { return root };
     root.child(ChildSpec::supervisor("c2s", c2s(&outside, &shared)))
         .child(Watcher::child(&outside.sources, &outside.tls))
+        .child(ChildSpec::supervisor("http", http::spec(&outside.http, &shared)))
+        .child(ChildSpec::supervisor("admin", admin::spec(&outside.admin, &shared)))
 }
 
 fn storage(sqlite: Option<&Arc<SqliteStore>>) -> SupervisorSpec {
