@@ -15,6 +15,8 @@ enum Msg {
     Note(u64),
     Ask(Reply<u64>),
     Boom,
+    /// To and fro, so often.
+    Ball(u64, Ref<Msg>),
 }
 
 /// Counts; lean.
@@ -33,7 +35,10 @@ impl Process for Lean {
     async fn run(&mut self, cx: &mut Cx<Msg>) -> Exit {
         loop {
             match cx.next().await {
-                Event::Msg(msg) => self.take(msg),
+                Event::Msg(msg) => {
+                    let me = cx.me().clone();
+                    self.take(msg, &me);
+                }
                 Event::Exit { reason, .. } => return reason,
                 Event::Down { .. } => {}
             }
@@ -43,8 +48,10 @@ impl Process for Lean {
 
 impl Lean {
     #[expect(clippy::panic, reason = "what is measured")]
-    fn take(&mut self, msg: Msg) {
+    fn take(&mut self, msg: Msg, me: &Ref<Msg>) {
         match msg {
+            Msg::Ball(0, _) => {}
+            Msg::Ball(left, to) => drop(to.cast(Msg::Ball(left - 1, me.clone()))),
             Msg::Note(n) => self.0 = self.0.wrapping_add(n),
             Msg::Ask(reply) => reply.send(self.0),
             Msg::Boom => panic!("boom"),
@@ -56,18 +63,18 @@ impl Lean {
 struct Serving(Lean);
 
 impl Server for Serving {
-    type Args = ();
+    type Args = &'static str;
     type Msg = Msg;
     const NAME: &'static str = "serving";
     const INBOX: usize = 1024;
 
-    async fn init((): (), cx: &mut Cx<Msg>) -> Result<Self, InitError> {
-        cx.register("serving");
+    async fn init(name: &'static str, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
+        cx.register(name);
         Ok(Self(Lean(0)))
     }
 
-    async fn handle(&mut self, msg: Msg, _: &mut Cx<Msg>) -> Next {
-        self.0.take(msg);
+    async fn handle(&mut self, msg: Msg, cx: &mut Cx<Msg>) -> Next {
+        self.0.take(msg, cx.me());
         Next::Continue
     }
 }
@@ -118,12 +125,13 @@ async fn processes(pool: &PoolRef<Lean>) -> Result<(), Error> {
     Ok(())
 }
 
-async fn messages(kind: &str, to: &Ref<Msg>) -> Result<(), Error> {
+async fn messages(kind: &str, to: &Ref<Msg>, other: &Ref<Msg>) -> Result<(), Error> {
     const MANY: u64 = 500_000;
     let began = cpu();
-    for n in 0..MANY {
-        drop(to.cast(Msg::Note(n)));
-        yield_now().await;
+    // each has an empty inbox whenever it gets the ball
+    to.cast(Msg::Ball(MANY, other.clone())).map_err(|e| e.to_string())?;
+    while to.pid().handled() + other.pid().handled() <= MANY {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     report(&format!("cast_empty_{kind}"), (cpu() - began) / MANY, "ns");
     let began = cpu();
@@ -200,12 +208,14 @@ async fn run() -> Result<(), Error> {
     let root = SupervisorSpec::one_for_one()
         .intensity(u32::MAX, Duration::from_secs(1))
         .child(ChildSpec::pool::<Lean>("pool", "pool", PoolSpec::default()))
-        .child(ChildSpec::server::<Serving>("serving", || ()));
+        .child(ChildSpec::server::<Serving>("other", || "other"))
+        .child(ChildSpec::server::<Serving>("serving", || "serving"));
     let root = system.start(root).await?;
     let pool = PoolRef::<Lean>::find(&system, "pool").ok_or("no pool")?;
     processes(&pool).await?;
-    messages("lean", &pool.start(()).await?).await?;
-    messages("server", &system.lookup::<Msg>("serving").ok_or("no server")?).await?;
+    messages("lean", &pool.start(()).await?, &pool.start(()).await?).await?;
+    let other = system.lookup::<Msg>("other").ok_or("no server")?;
+    messages("server", &system.lookup::<Msg>("serving").ok_or("no server")?, &other).await?;
     fans(&pool).await?;
     crashes(&system).await?;
     root.stop().await;
