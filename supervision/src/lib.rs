@@ -45,6 +45,7 @@
 //! # });
 //! ```
 
+mod bell;
 pub mod crash;
 mod crash_log;
 pub mod decide;

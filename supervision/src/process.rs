@@ -7,7 +7,7 @@ use crate::{
     crash::{self, BlackBox, Recorded},
     exit::Exit,
     inbox::{Overflow, Ref},
-    pid::{At, Monitor, Pid, Signal, Wake},
+    pid::{At, Monitor, Pid, Signal},
     spec::StartError,
     sys::{self, Ask},
     system::System,
@@ -19,7 +19,7 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -29,7 +29,7 @@ use std::{
 };
 use thiserror::Error;
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::oneshot,
     time::{Instant, timeout_at},
 };
 
@@ -290,15 +290,11 @@ impl<M: Send + 'static> Cx<M> {
                 None => {}
             }
             let deadline = self.deadline();
-            let Wake::Lean(wake) = &self.me.pid.0.wake else {
-                // a server's loop is the actor's: nobody calls this there
-                std::future::pending::<()>().await;
-                continue;
-            };
+            let heard = self.me.pid.0.bell.heard();
             match deadline {
-                None => wake.notified().await,
+                None => heard.await,
                 // boxed: most processes have no timer, and pay no memory for one
-                Some(at) => drop(Box::pin(timeout_at(at, wake.notified())).await),
+                Some(at) => drop(Box::pin(timeout_at(at, heard)).await),
             }
         }
     }
@@ -333,9 +329,11 @@ impl<M: Send + 'static> Drop for Guard<M> {
     }
 }
 
-/// Awaits a future; a panic in it becomes an error with what the hook noted.
-pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, crash::Panic> {
-    let mut future = pin!(future);
+/// Awaits a future; a panic in it becomes an error with what the hook noted. Takes it pinned: a
+/// future that is moved into another is stored twice.
+pub(crate) async fn caught<T>(
+    mut future: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, crash::Panic> {
     poll_fn(move |cx| match crash::catch(|| future.as_mut().poll(cx)) {
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
         Ok(Poll::Pending) => Poll::Pending,
@@ -348,7 +346,7 @@ pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, cras
 pub(crate) async fn wind_up(
     pid: &Pid,
     mut exit: Exit,
-    terminate: impl Future<Output = ()>,
+    terminate: Pin<&mut impl Future<Output = ()>>,
 ) -> Exit {
     if pid.is_killed() {
         return Exit::Killed;
@@ -370,8 +368,8 @@ pub(crate) async fn wind_up(
 }
 
 /// Drops what a process was; a panic in it is reported as one in `terminate`.
-pub(crate) async fn discard<T>(pid: &Pid, value: T) {
-    if let Err(panic) = caught(async move { drop(value) }).await {
+pub(crate) fn discard<T>(pid: &Pid, value: T) {
+    if let Err(panic) = crash::catch(|| drop(value)) {
         crash::report(pid, panic.in_terminate(), &mut BlackBox::default(), 0);
     }
 }
@@ -402,7 +400,7 @@ pub(crate) fn spawn<P: Process>(
     args: P::Args,
     counted: Option<Arc<AtomicUsize>>,
 ) -> (Ref<P::Msg>, oneshot::Receiver<Result<(), StartError>>) {
-    let pid = Pid::new(system, P::NAME, at, parent, Wake::Lean(Notify::new()));
+    let pid = Pid::new(system, P::NAME, at, parent);
     let me = Ref::new(pid, P::INBOX, P::OVERFLOW);
     let (ack, acked) = oneshot::channel();
     let guard = Guard::new(me.clone(), counted);
@@ -418,7 +416,8 @@ async fn live<P: Process>(
 ) {
     let pid = guard.me.pid.clone();
     let mut cx = Cx::new(guard.me.clone(), P::describe);
-    let mut process = match begin(&pid, P::init(args, &mut cx)).await {
+    let begun = begin(&pid, pin!(P::init(args, &mut cx))).await;
+    let mut process = match begun {
         Ok(Ok(process)) => process,
         Ok(Err(error)) => {
             not_started(&mut guard, &error);
@@ -433,32 +432,34 @@ async fn live<P: Process>(
         }
     };
     drop(ack.send(Ok(())));
-    let exit = tokio::select! {
-        biased;
-        reason = pid.fatal() => reason,
-        result = caught(process.run(&mut cx)) => match result {
-            Ok(exit) => exit,
-            Err(panic) => {
-                // the state may be torn: asking it must not hide the first panic
-                let recent = catch_unwind(AssertUnwindSafe(|| process.recent()));
-                for input in recent.unwrap_or_default() {
-                    cx.black_box.record(input);
-                }
-                let queued = pid.depth();
-                Exit::Crash(crash::report(&pid, panic, &mut cx.black_box, queued))
-            }
-        },
-    };
-    let exit = wind_up(&pid, exit.clone(), process.terminate(&exit, &mut cx)).await;
+    let outcome = ran(&pid, pin!(process.run(&mut cx))).await;
+    let exit = outcome.unwrap_or_else(|panic| {
+        // the state may be torn: asking it must not hide the first panic
+        let recent = catch_unwind(AssertUnwindSafe(|| process.recent()));
+        for input in recent.unwrap_or_default() {
+            cx.black_box.record(input);
+        }
+        let queued = pid.depth();
+        Exit::Crash(crash::report(&pid, panic, &mut cx.black_box, queued))
+    });
+    let exit = wind_up(&pid, exit.clone(), pin!(process.terminate(&exit, &mut cx))).await;
     drop(cx);
-    discard(&pid, process).await;
+    discard(&pid, process);
     guard.end(&exit);
+}
+
+async fn ran(pid: &Pid, run: Pin<&mut impl Future<Output = Exit>>) -> Result<Exit, crash::Panic> {
+    tokio::select! {
+        biased;
+        reason = pid.fatal() => Ok(reason),
+        result = caught(run) => result,
+    }
 }
 
 /// `init` in both engines.
 pub(crate) async fn begin<T>(
     pid: &Pid,
-    init: impl Future<Output = Result<T, InitError>>,
+    init: Pin<&mut impl Future<Output = Result<T, InitError>>>,
 ) -> Result<Result<T, StartError>, crash::Panic> {
     tokio::select! {
         biased;

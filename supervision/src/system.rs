@@ -20,7 +20,9 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
+use tokio::time::Instant;
 
 const SHARDS: u64 = 16;
 
@@ -38,6 +40,7 @@ type Erased = Arc<dyn Any + Send + Sync>;
 
 struct Inner {
     name: Arc<str>,
+    since: Instant,
     next: AtomicU64,
     alive: AtomicUsize,
     restarts: AtomicU64,
@@ -70,6 +73,7 @@ impl System {
         crash::install_hook();
         Self(Arc::new(Inner {
             name: name.into(),
+            since: Instant::now(),
             next: AtomicU64::new(1),
             alive: AtomicUsize::new(0),
             restarts: AtomicU64::new(0),
@@ -92,6 +96,11 @@ impl System {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// How long it has been there.
+    pub fn age(&self) -> Duration {
+        self.0.since.elapsed()
     }
 
     /// Starts a tree and waits until all of it has started.
