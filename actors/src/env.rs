@@ -107,7 +107,7 @@ impl Default for Settings {
             max_stanza_unauthenticated: 10_000,
             max_depth: 64,
             negotiation_timeout: Duration::from_secs(30),
-            max_sasl_failures: 3,
+            max_sasl_failures: 5,
             max_resources: 16,
             resume_window: Duration::from_secs(300),
             idle: Duration::from_secs(300),

@@ -152,6 +152,9 @@ impl fmt::Debug for Iqs {
     }
 }
 
+/// Answers a registration: see [`Registration`].
+pub type RegistrationFn<M> = fn(&M, &Arc<Env>, &Arc<str>, IpAddr, &Stanza) -> BoxFuture<Answer>;
+
 /// The one object through which a module registers what it does.
 #[derive(Debug)]
 pub struct Registrar<'a, M> {
@@ -231,10 +234,7 @@ impl<M: Module> Registrar<'_, M> {
     }
 
     /// Offers registration before authentication. One module only.
-    pub fn registration(
-        &mut self,
-        f: fn(&M, &Arc<Env>, &Arc<str>, IpAddr, &Stanza) -> BoxFuture<Answer>,
-    ) -> &mut Self {
+    pub fn registration(&mut self, f: RegistrationFn<M>) -> &mut Self {
         let m = Arc::clone(&self.module);
         let run: Arc<Registration> =
             Arc::new(move |env: &_, host: &_, peer, iq: &_| f(&m, env, host, peer, iq));

@@ -9,7 +9,7 @@ const SOURCES: [&str; 2] =
 /// The Rust blocks of the page.
 fn blocks() -> Vec<&'static str> {
     let parts = PAGE.split("```rust\n").skip(1);
-    parts.map(|part| part.split("```").next().unwrap()).collect()
+    parts.map(|part| part.split("```").next().unwrap_or_default()).collect()
 }
 
 #[test]

@@ -6,9 +6,10 @@
 
 use crate::{
     raw,
-    report::{Mistake, Place, Report, Source},
+    report::{About, Mistake, Place, Report, Source},
     schema::Config,
     sections::Sections,
+    syntax,
 };
 use std::{fs, path::Path, sync::Arc};
 
@@ -17,6 +18,9 @@ pub const PREFIX: &str = "MANGROVE__";
 
 /// The largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
+
+/// No option has more parts in its name than modules.NAME.OPTION.
+const DEEPEST: usize = 3;
 
 /// A value from the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +69,7 @@ pub fn load(
 ) -> Loaded {
     // Editors on Windows put a byte order mark first; it would count as a column.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let source = Source { name: file.into(), text: text.into() };
+    let source = Source::new(file, text);
     let (mut root, errors) = raw::parse(text);
     let mut misplaced = Vec::new();
     let mut env: Vec<_> = env.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
@@ -80,17 +84,11 @@ pub fn load(
         let path: Vec<&str> = option.split('.').collect();
         place(&mut root, &path, flag, value, &mut misplaced);
     }
-    let mut modules = Sections::new(source, root);
-    for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        let (message, fix) = match error.message().split_once(", expected ") {
-            Some((message, expected)) => (message, format!("expected {expected}")),
-            None => (error.message(), String::new()),
-        };
-        modules.broken(Place::File(span), message.into(), fix);
-    }
+    let syntax = syntax::mistakes(&source, &errors);
+    let mut modules = Sections::new(source, root, syntax);
     misplaced.into_iter().for_each(|mistake| modules.push(mistake));
     let config = Config::take(&mut modules);
+    config.check(&mut modules);
     Loaded { config, modules }
 }
 
@@ -102,9 +100,10 @@ fn place(
     misplaced: &mut Vec<Mistake>,
 ) {
     let name: Arc<str> = source.into();
-    let named = path.iter().all(|part| !part.is_empty());
-    if !named || !raw::set(root, path, &name, value) {
+    let possible = path.len() <= DEEPEST && path.iter().all(|part| !part.is_empty());
+    if !possible || !raw::set(root, path, &name, value) {
         misplaced.push(Mistake {
+            about: About::Name,
             place: Place::Outside(name),
             option: path.join("."),
             message: "there is no such option".into(),

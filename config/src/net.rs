@@ -10,7 +10,7 @@ use std::{
     str::FromStr,
 };
 
-/// ":5222" is every address of the machine, as "[::]:5222"; port 0 lets the system choose one.
+/// `":5222"` is every address of the machine, as `"[::]:5222"`; port 0 lets the system choose one.
 impl Value for SocketAddr {
     type Measure = Unlimited;
     fn kind() -> String {

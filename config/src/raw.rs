@@ -38,7 +38,9 @@ impl Raw {
     /// The value for a message: as written, but cut when long.
     pub fn shown(&self) -> String {
         match &self.kind {
-            Kind::String(s) => quoted(&cut(s)),
+            Kind::String(s) if self.place.is_outside() || self.written.starts_with(['"', '\'']) => {
+                quoted(&cut(s))
+            }
             Kind::List(_) => "a list".into(),
             Kind::Table(_) => "a table".into(),
             _ => cut(&self.written),
@@ -54,6 +56,10 @@ impl Raw {
             _ if self.place.is_outside() => Some(&self.written),
             _ => None,
         }
+    }
+
+    pub(crate) fn is_integer(&self) -> bool {
+        matches!(self.kind, Kind::Integer(_))
     }
 
     /// The number, if it is a whole one of at most 64 bits.

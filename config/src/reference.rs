@@ -45,7 +45,11 @@ fn section(out: &mut String, declared: &Declared) {
     comment(out, doc);
     match shape {
         Shape::List => {
-            comment(out, "May stand here any number of times, or not at all:");
+            let variable = format!("{PREFIX}{}", path.to_uppercase());
+            comment(
+                out,
+                &format!("May stand here any number of times, or not at all ({variable})."),
+            );
             line(out, &format!("# [[{path}]]"));
         }
         Shape::Table | Shape::Module(_) => line(out, &format!("[{path}]")),

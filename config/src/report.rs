@@ -21,10 +21,24 @@ impl Place {
 /// A mistake before its line is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mistake {
+    pub about: About,
     pub place: Place,
     pub option: String,
     pub message: String,
     pub fix: String,
+}
+
+/// What a mistake is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The syntax of the file.
+    Syntax,
+    /// What is written for an option.
+    Value,
+    /// A name that nobody knows.
+    Name,
+    /// An option that has to be there and is not.
+    Absence,
 }
 
 /// The text that was loaded, and its name for messages.
@@ -32,6 +46,8 @@ pub(crate) struct Mistake {
 pub(crate) struct Source {
     pub name: String,
     pub text: String,
+    /// Where lines begin, from the second on.
+    lines: Vec<usize>,
 }
 
 /// One mistake.
@@ -98,7 +114,7 @@ fn key(m: &Mistake) -> (bool, usize, &str, &str) {
 }
 
 fn row(source: &Source, m: Mistake) -> Row {
-    let Mistake { place, option, message, fix } = m;
+    let Mistake { place, option, message, fix, about: _ } = m;
     let (file, at) = match place {
         Place::File(span) => (source.name.clone(), Some(source.locate(&span))),
         Place::Outside(name) => (name.to_string(), None),
@@ -108,37 +124,52 @@ fn row(source: &Source, m: Mistake) -> Row {
 }
 
 /// A place in the text, for people.
-struct Located<'a> {
+struct Located {
     line: usize,
     column: usize,
     /// Characters from the column to the end of what is meant, within the line.
     width: usize,
-    text: &'a str,
+    text: String,
 }
 
 impl Source {
-    /// The line a byte is in, from 1.
-    pub(crate) fn line(&self, byte: usize) -> usize {
-        1 + self.text.bytes().take(byte).filter(|b| *b == b'\n').count()
+    pub(crate) fn new(name: &str, text: &str) -> Self {
+        let lines = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1);
+        Self { name: name.into(), text: text.into(), lines: lines.collect() }
     }
 
-    fn locate(&self, span: &Range<usize>) -> Located<'_> {
-        let mut start = span.start.min(self.text.len());
-        while !self.text.is_char_boundary(start) {
-            start -= 1;
+    /// The line a byte is in, from 1.
+    pub(crate) fn line(&self, byte: usize) -> usize {
+        1 + self.lines.partition_point(|start| *start <= byte)
+    }
+
+    /// The line a byte is in: its number, its text before the byte and after it.
+    fn around(&self, byte: usize) -> (usize, &str, &str) {
+        let mut byte = byte.min(self.text.len());
+        while !self.text.is_char_boundary(byte) {
+            byte -= 1;
         }
-        let (before, after) = self.text.split_at(start);
-        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        let rest = after.split('\n').next().unwrap_or_default();
-        let text = self.text.get(line_start..start + rest.len()).unwrap_or_default();
-        let head = before.get(line_start..).unwrap_or_default();
-        let meant = span.end.saturating_sub(start).min(rest.len());
-        let width = rest.char_indices().take_while(|(i, _)| *i < meant).count();
+        let line = self.line(byte);
+        let start = line.checked_sub(2).and_then(|i| self.lines.get(i)).copied().unwrap_or(0);
+        let before = self.text.get(start..byte).unwrap_or_default();
+        let after = self.text.get(byte..).unwrap_or_default();
+        (line, before, after.split('\n').next().unwrap_or_default())
+    }
+
+    /// The text before a byte in its line.
+    pub(crate) fn before(&self, byte: usize) -> &str {
+        self.around(byte).1
+    }
+
+    fn locate(&self, span: &Range<usize>) -> Located {
+        let (line, before, after) = self.around(span.start);
+        let meant = span.end.saturating_sub(span.start).min(after.trim_end().len());
+        let width = after.char_indices().take_while(|(i, _)| *i < meant).count();
         Located {
-            line: self.line(start),
-            column: head.chars().count() + 1,
+            line,
+            column: before.chars().count() + 1,
             width: width.max(1),
-            text: text.trim_end(),
+            text: format!("{before}{after}"),
         }
     }
 }
@@ -146,10 +177,10 @@ impl Source {
 /// Lines longer than this (in characters) are shown in part.
 const WIDTH: usize = 100;
 
-impl Located<'_> {
+impl Located {
     fn excerpt(&self) -> String {
         let skip = if self.column > WIDTH { self.column - 41 } else { 0 };
-        let shown: Vec<char> = self.text.chars().skip(skip).take(WIDTH).collect();
+        let shown: Vec<char> = self.text.trim_end().chars().skip(skip).take(WIDTH).collect();
         let indent = self.column - 1 - skip;
         let width = self.width.min(WIDTH.saturating_sub(indent)).max(1);
         // Tabs stay tabs in both lines, so the caret is under what it points to.

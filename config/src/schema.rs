@@ -5,7 +5,7 @@
 
 use crate::{
     Network, Sections,
-    units::{ByteSize, bytes, hours, kib, mib, mins, secs},
+    units::{ByteSize, bytes, hours, kib, mib, millis, mins, secs},
 };
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -55,6 +55,28 @@ impl Config {
         }
     }
 
+    /// What options say together.
+    pub(crate) fn check(&self, from: &mut Sections) {
+        let Limits { max_stanza, max_stanza_unauthenticated, queued_bytes, .. } = self.limits;
+        if queued_bytes < max_stanza {
+            let message = format!("{queued_bytes} cannot hold a stanza of {max_stanza}");
+            let fix = "set limits.queued_bytes to at least limits.max_stanza";
+            from.conflict(["limits.queued_bytes", "limits.max_stanza"], &message, fix);
+        }
+        if max_stanza_unauthenticated > max_stanza {
+            let (message, fix) = (
+                format!("{max_stanza_unauthenticated} before login, but {max_stanza} after it"),
+                "set limits.max_stanza to at least limits.max_stanza_unauthenticated",
+            );
+            let both = ["limits.max_stanza_unauthenticated", "limits.max_stanza"];
+            from.conflict(both, &message, fix);
+        }
+        if !self.sasl.plain && self.sasl.mechanisms.is_empty() {
+            let fix = "set sasl.plain = true, or allow one of sasl.mechanisms";
+            from.conflict(["sasl.mechanisms", "sasl.plain"], "nobody could log in", fix);
+        }
+    }
+
     /// The socket of the command line tools: as configured, or `admin.sock` under the data.
     pub fn admin_socket(&self) -> PathBuf {
         let default = || self.server.data.join("admin.sock");
@@ -64,7 +86,7 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self::take(&mut Sections::new(Default::default(), Default::default()))
+        Self::take(&mut Sections::empty())
     }
 }
 
@@ -110,26 +132,26 @@ crate::section! {
         /// closed at once.
         pub max_connections_per_address: usize = 1_000, in 1..,
         /// Time from the connection to the end of login, TLS included.
-        pub negotiation_timeout: Duration = secs(30), in secs(1)..=mins(10),
+        pub negotiation_timeout: Duration = secs(30), in millis(100)..=mins(10),
         /// Silence after which a client is asked whether it is still there.
-        pub idle: Duration = mins(5), in secs(1)..=hours(24),
+        pub idle: Duration = mins(5), in millis(100)..=hours(24),
     }
 }
 
 crate::section! {
     /// What one client may cost (told to it as XEP-0478 where it should know).
     pub struct Limits {
-        /// Size of a stanza.
+        /// Size of a stanza. RFC 6120 section 13.12 asks for at least 10000.
         pub max_stanza: ByteSize = kib(256), in bytes(10_000)..=mib(16),
         /// Size of anything sent before login. RFC 6120 section 13.12 asks for at least 10000.
-        pub max_stanza_unauthenticated: ByteSize = bytes(10_000), in bytes(1_000)..=mib(1),
+        pub max_stanza_unauthenticated: ByteSize = bytes(10_000), in bytes(10_000)..=mib(1),
         /// Depth of elements in a stanza.
         pub max_depth: usize = 64, in 8..=1_000,
         /// Resources of one account that are online at the same time.
         pub max_resources: usize = 16, in 1..=1_000,
         /// Stanzas that wait for a slow client.
         pub queued: usize = 1_000, in 10..=1_000_000,
-        /// Size of all stanzas that wait for a slow client.
+        /// Size of all stanzas that wait for a slow client; at least max_stanza.
         pub queued_bytes: ByteSize = mib(2), in kib(64)..=mib(1024),
         /// Stanzas sent to a client that it has not acknowledged yet (XEP-0198).
         pub unacked: usize = 1_000, in 10..=100_000,
@@ -158,13 +180,14 @@ crate::section! {
         /// The SCRAM mechanisms that are offered. Those with -PLUS are bound to the TLS
         /// connection, and offered on TLS only.
         pub mechanisms: Vec<Mechanism> = Mechanism::ALL.to_vec(),
-        /// Failed tries on one connection, after which it is closed.
-        pub max_failures: u32 = 3, in 1..=100,
+        /// Failed tries on one connection, after which it is closed. (RFC 6120 section 6.4.5 asks for
+        /// 2 to 5; some clients go through several mechanisms.)
+        pub max_failures: u32 = 5, in 1..=100,
         /// Failed tries for one account from one address within throttle_window, after which
         /// further ones are refused.
         pub throttle_failures: u32 = 10, in 1..=100_000,
         /// The time in which failed tries are counted.
-        pub throttle_window: Duration = mins(5), in secs(1)..=hours(24),
+        pub throttle_window: Duration = mins(5), in millis(100)..=hours(24),
     }
 }
 
@@ -190,7 +213,7 @@ crate::section! {
     /// Stream management (XEP-0198).
     pub struct StreamManagement {
         /// Time a session whose connection was lost waits to be resumed.
-        pub window: Duration = mins(5), in secs(1)..=hours(24),
+        pub window: Duration = mins(5), in millis(100)..=hours(24),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     raw::{Kind, Raw},
-    report::{Mistake, Place},
+    report::{About, Mistake, Place},
     value::{Limits, Value, Wrong},
 };
 use std::fmt::Debug;
@@ -169,12 +169,22 @@ pub(crate) struct Reader<'a> {
     pub mistakes: &'a mut Vec<Mistake>,
 }
 
+/// Defaults longer than this (in bytes) are not repeated in a message.
+const SHOWN: usize = 60;
+
 impl Reader<'_> {
-    fn mistake(&mut self, name: &str, wrong: Wrong, default: Option<String>) {
-        let Wrong { place, message, fix } = wrong;
-        let default = default.map(|d| format!(" (default: {d})")).unwrap_or_default();
+    /// Keeps a mistake in what is written for an option.
+    pub(crate) fn wrong(&mut self, name: &str, wrong: Wrong, default: Option<String>) {
+        let Wrong { place, message, mut fix, .. } = wrong;
+        if let Some(default) = default.filter(|d| d.len() <= SHOWN) {
+            fix.push_str(&format!(" (default: {default})"));
+        }
+        self.mistake(About::Value, place, name, message, fix);
+    }
+
+    fn mistake(&mut self, about: About, place: Place, name: &str, message: String, fix: String) {
         let option = format!("{}.{name}", self.path);
-        self.mistakes.push(Mistake { place, option, message, fix: format!("{fix}{default}") });
+        self.mistakes.push(Mistake { about, place, option, message, fix });
     }
 
     /// What is written for an option.
@@ -187,38 +197,51 @@ impl Reader<'_> {
 
     fn missing<V: Value>(&mut self, entry: &Entry<V>) {
         if let Some(Raw { place, kind: Kind::Table(_), .. }) = self.table {
-            let (place, name) = (Place::clone(place), entry.name);
-            let fix = format!("add {name} = {}", V::example());
-            let wrong = Wrong { place, message: "it is missing".into(), fix };
-            self.mistake(name, wrong, None);
+            let fix = format!("add {} = {}", entry.name, V::example());
+            let message = "it is missing".into();
+            self.mistake(About::Absence, place.clone(), entry.name, message, fix);
         }
+    }
+}
+
+/// Reads a value and holds it against its limits.
+fn check<V: Value>(raw: &Raw, limits: &Limits<V::Measure>) -> Result<V, Vec<Wrong>> {
+    let mut wrong = Vec::new();
+    let read = V::read(raw, &mut wrong);
+    let allowed = limits.text(V::limit).map(|text| format!("allowed is {text}"));
+    if let (Some(one), Some(allowed)) = (wrong.iter_mut().find(|one| one.beyond), &allowed) {
+        one.message = format!("{} is out of range", raw.shown());
+        one.fix.clone_from(allowed);
+    }
+    let measure = read.as_ref().and_then(Value::measure);
+    if let Some(measure) = measure.filter(|m| !limits.contain(m)) {
+        let message = match raw.kind {
+            Kind::List(_) => format!("the list has {}", V::limit(&measure)),
+            _ => format!("{} is out of range", raw.shown()),
+        };
+        wrong.push(Wrong::new(raw, message, allowed.unwrap_or_default()));
+    }
+    match read {
+        Some(value) if wrong.is_empty() => Ok(value),
+        _ => Err(wrong),
     }
 }
 
 impl Visit for Reader<'_> {
     fn option<V: Value>(&mut self, entry: Entry<V>) -> V {
-        let Some(raw) = self.written(entry.name).cloned() else {
+        let Some(raw) = self.written(entry.name) else {
             if entry.required {
                 self.missing(&entry);
             }
             return entry.default;
         };
-        let mut wrong = Vec::new();
-        let read = V::read(&raw, &mut wrong);
-        let outside = |v: &V| v.measure().is_some_and(|m| !entry.limits.contain(&m));
-        if read.as_ref().is_some_and(outside) {
-            let limits = entry.limits.text(V::limit).unwrap_or_default();
-            let what = read.as_ref().and_then(|v| v.measure().map(|m| V::limit(&m)));
-            let message = format!("{} is not allowed", what.unwrap_or_else(|| raw.shown()));
-            wrong.push(Wrong::new(&raw, message, format!("allowed is {limits}")));
+        match check::<V>(raw, &entry.limits) {
+            Ok(value) => value,
+            Err(all) => {
+                let default = entry.default.toml().filter(|_| !entry.required);
+                all.into_iter().for_each(|one| self.wrong(entry.name, one, default.clone()));
+                entry.default
+            }
         }
-        if wrong.is_empty() {
-            return read.unwrap_or(entry.default);
-        }
-        let default = entry.default.toml().filter(|_| !entry.required);
-        for one in wrong {
-            self.mistake(entry.name, one, default.clone());
-        }
-        entry.default
     }
 }

@@ -5,11 +5,14 @@
 
 use crate::{
     raw::{Kind, Raw, Table},
-    report::{Mistake, Place, Report, Source},
+    report::{About, Mistake, Place, Report, Source},
     section::{Describer, OptionDoc, Reader, Section},
     suggest::nearest,
-    value::{Value, Wrong},
+    syntax::Syntax,
+    value::Value,
 };
+
+use std::collections::BTreeSet;
 
 /// The table that holds the modules' sections.
 const MODULES: &str = "modules";
@@ -43,8 +46,7 @@ pub enum Shape {
 pub struct Sections {
     source: Source,
     root: Table,
-    /// Lines the parser gave up on: what stands there is not looked at again.
-    broken: Vec<usize>,
+    syntax: Vec<Syntax>,
     declared: Vec<Declared>,
     mistakes: Vec<Mistake>,
 }
@@ -57,8 +59,13 @@ impl Default for Sections {
 }
 
 impl Sections {
-    pub(crate) fn new(source: Source, root: Table) -> Self {
-        Self { source, root, broken: Vec::new(), declared: Vec::new(), mistakes: Vec::new() }
+    pub(crate) fn new(source: Source, root: Table, syntax: Vec<Syntax>) -> Self {
+        Self { source, root, syntax, declared: Vec::new(), mistakes: Vec::new() }
+    }
+
+    /// No file, and nobody has asked for anything.
+    pub(crate) fn empty() -> Self {
+        Self::new(Source::default(), Table::new(), Vec::new())
     }
 
     /// The options of module `name`; None if it is not enabled.
@@ -72,18 +79,12 @@ impl Sections {
         };
         let section = self.read::<S>(&path, raw.as_ref());
         let mut enabled = S::ENABLED;
-        let reader = Reader { table: raw.as_ref(), path: &path, mistakes: &mut self.mistakes };
+        let mut reader = Reader { table: raw.as_ref(), path: &path, mistakes: &mut self.mistakes };
         if let Some(raw) = reader.written("enabled") {
             let mut wrong = Vec::new();
             enabled = bool::read(raw, &mut wrong).unwrap_or(enabled);
-            let option = format!("{path}.enabled");
-            let mistake = |Wrong { place, message, fix }| Mistake {
-                place,
-                option: option.clone(),
-                message,
-                fix: format!("{fix} (default: {})", S::ENABLED),
-            };
-            self.mistakes.extend(wrong.into_iter().map(mistake));
+            let default = Some(S::ENABLED.to_string());
+            wrong.into_iter().for_each(|one| reader.wrong("enabled", one, default.clone()));
         }
         self.declare::<S>(path, Shape::Module(S::ENABLED));
         enabled.then_some(section)
@@ -123,7 +124,8 @@ impl Sections {
 
     fn no_table(&mut self, path: &str, raw: &Raw, fix: String) {
         let message = format!("{} stands where a table of options is expected", raw.shown());
-        self.mistakes.push(Mistake { place: raw.place.clone(), option: path.into(), message, fix });
+        let (about, place) = (About::Value, raw.place.clone());
+        self.mistakes.push(Mistake { about, place, option: path.into(), message, fix });
     }
 
     fn declare<S: Section>(&mut self, path: String, shape: Shape) {
@@ -145,7 +147,17 @@ impl Sections {
     pub fn reject(&mut self, option: &str, entry: Option<usize>, message: &str, fix: &str) {
         let place = self.place(option, entry).unwrap_or_else(|| Place::Outside("default".into()));
         let (option, message, fix) = (option.into(), message.into(), fix.into());
-        self.mistakes.push(Mistake { place, option, message, fix });
+        self.mistakes.push(Mistake { about: About::Value, place, option, message, fix });
+    }
+
+    /// Two options that cannot be as they are together: told at the first of them that is set. A
+    /// wrong one has its default by now, which conflicts with nothing anybody wrote.
+    pub(crate) fn conflict(&mut self, options: [&str; 2], message: &str, fix: &str) {
+        let wrong = self.mistakes.iter().any(|m| options.contains(&m.option.as_str()));
+        let set = options.into_iter().find(|option| self.place(option, None).is_some());
+        if let (false, Some(option)) = (wrong, set) {
+            self.reject(option, None, message, fix);
+        }
     }
 
     fn place(&self, option: &str, entry: Option<usize>) -> Option<Place> {
@@ -163,14 +175,6 @@ impl Sections {
         found.map(|raw| raw.place.clone())
     }
 
-    /// A mistake of syntax at a place.
-    pub(crate) fn broken(&mut self, place: Place, message: String, fix: String) {
-        if let Place::File(span) = &place {
-            self.broken.push(self.source.line(span.start));
-        }
-        self.mistakes.push(Mistake { place, option: String::new(), message, fix });
-    }
-
     pub(crate) fn push(&mut self, mistake: Mistake) {
         self.mistakes.push(mistake);
     }
@@ -178,20 +182,39 @@ impl Sections {
     /// Every mistake, now that everybody has taken what is theirs; None if there is none.
     pub(crate) fn report(&self) -> Option<Report> {
         let mut mistakes = self.mistakes.clone();
-        let syntax = !self.broken.is_empty();
-        // After a mistake of syntax a table may end where nobody meant it to: what looks
-        // misplaced then is not.
-        if syntax {
-            mistakes.retain(|m| match &m.place {
-                Place::File(s) => {
-                    m.option.is_empty() || !self.broken.contains(&self.source.line(s.start))
-                }
-                Place::Outside(_) => true,
-            });
-        } else {
-            self.unknown(&mut mistakes);
+        self.unknown(&mut mistakes);
+        mistakes.retain(|m| self.is_sure(m));
+        let start = |m: &Mistake| match &m.place {
+            Place::File(span) => Some(span.start),
+            Place::Outside(_) => None,
+        };
+        let said: BTreeSet<usize> = mistakes.iter().filter_map(start).collect();
+        for one in &self.syntax {
+            // A word without quotes that is wrong even with them: the latter says more.
+            if !(one.unquoted && said.contains(&one.span.start)) {
+                let place = Place::File(one.span.clone());
+                let (message, fix) = (one.message.clone(), one.fix.clone());
+                let (about, option) = (About::Syntax, String::new());
+                mistakes.push(Mistake { about, place, option, message, fix });
+            }
         }
         (!mistakes.is_empty()).then(|| Report::new(&self.source, mistakes))
+    }
+
+    /// Whether a mistake is one, and not what a mistake of syntax made of the rest: the parser may
+    /// have ended a table or skipped an option where nobody meant it to.
+    fn is_sure(&self, m: &Mistake) -> bool {
+        let (Place::File(span), Some(first)) = (&m.place, self.syntax.first()) else { return true };
+        let line = self.source.line(span.start);
+        let broken = self.syntax.binary_search_by_key(&line, |s| s.line).ok();
+        let broken = broken.and_then(|i| self.syntax.get(i));
+        let swallowed = self.syntax.last().is_some_and(|s| s.endless && s.line <= line);
+        let judged = !swallowed && broken.is_none_or(|s| s.unquoted && s.span == *span);
+        match m.about {
+            About::Value | About::Syntax => judged,
+            About::Name => line < first.line,
+            About::Absence => false,
+        }
     }
 
     /// Names that nobody asked for.
@@ -216,7 +239,7 @@ impl Sections {
             let message = format!("{} stands where a table of modules is expected", raw.shown());
             let (place, option) = (raw.place.clone(), MODULES.into());
             let fix = "write [modules.NAME] on a line and the module's options below".into();
-            return out.push(Mistake { place, option, message, fix });
+            return out.push(Mistake { about: About::Value, place, option, message, fix });
         };
         for (name, (place, raw)) in modules {
             match self.find(&format!("{MODULES}.{name}")) {
@@ -226,12 +249,7 @@ impl Sections {
                         self.declared.iter().filter_map(|d| d.path.strip_prefix("modules."));
                     let fix = suggestion(name, names, "modules are");
                     let (place, option) = (place.clone(), format!("{MODULES}.{name}"));
-                    out.push(Mistake {
-                        place,
-                        option,
-                        message: "there is no such module".into(),
-                        fix,
-                    });
+                    out.push(unknown(place, option, "module", fix));
                 }
             }
         }
@@ -252,22 +270,19 @@ impl Sections {
                         _ => suggestion(name, names(), "options here are"),
                     };
                     let (place, option) = (place.clone(), format!("{}.{name}", declared.path));
-                    out.push(Mistake {
-                        place,
-                        option,
-                        message: "there is no such option".into(),
-                        fix,
-                    });
+                    out.push(unknown(place, option, "option", fix));
                 }
             }
             _ => {}
         }
     }
 
-    /// The section that does have an option of this name.
+    /// The option of another section that is probably meant.
     fn elsewhere(&self, name: &str) -> Option<String> {
-        let has = |d: &&Declared| d.options.iter().any(|o| o.name == name);
-        self.declared.iter().find(has).map(|d| format!("{}.{name}", d.path))
+        let names = self.declared.iter().flat_map(|d| d.options.iter().map(|o| o.name));
+        let near = nearest(name, names)?;
+        let has = |d: &&Declared| d.options.iter().any(|o| o.name == near);
+        self.declared.iter().find(has).map(|d| format!("{}.{near}", d.path))
     }
 
     fn no_section(&self, name: &str, place: &Place, raw: &Raw) -> Mistake {
@@ -281,9 +296,13 @@ impl Sections {
             (None, None, Some(other)) => format!("did you mean {other}?"),
             _ => suggestion(name, top(), "sections are"),
         };
-        let message = format!("there is no such {what}");
-        Mistake { place: place.clone(), option: name.into(), message, fix }
+        unknown(place.clone(), name.into(), what, fix)
     }
+}
+
+fn unknown(place: Place, option: String, what: &str, fix: String) -> Mistake {
+    let message = format!("there is no such {what}");
+    Mistake { about: About::Name, place, option, message, fix }
 }
 
 fn suggestion<'a>(name: &str, names: impl Iterator<Item = &'a str>, those: &str) -> String {

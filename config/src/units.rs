@@ -6,6 +6,11 @@ use crate::{
 };
 use std::{fmt, time::Duration};
 
+/// That many milliseconds.
+pub const fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
 /// That many seconds.
 pub const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -160,7 +165,7 @@ impl Value for ByteSize {
             None => raw.text().and_then(|text| size(text.trim())),
         };
         if read.is_none() {
-            wrong.push(Wrong::kind::<Self>(raw));
+            wrong.push(Wrong { beyond: raw.is_integer(), ..Wrong::kind::<Self>(raw) });
         }
         read.map(Self)
     }

@@ -3,6 +3,7 @@
 use crate::raw::{Raw, quoted};
 use crate::report::Place;
 use std::{
+    collections::BTreeSet,
     fmt::Debug,
     ops::{Bound, RangeBounds},
     path::PathBuf,
@@ -14,12 +15,14 @@ pub struct Wrong {
     pub(crate) place: Place,
     pub(crate) message: String,
     pub(crate) fix: String,
+    /// The type is right, but the value is beyond what the type can hold.
+    pub(crate) beyond: bool,
 }
 
 impl Wrong {
     /// A mistake at a value: what is wrong, and what to do ("write it like ...").
     pub fn new(at: &Raw, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { place: at.place.clone(), message: message.into(), fix: fix.into() }
+        Self { place: at.place.clone(), message: message.into(), fix: fix.into(), beyond: false }
     }
 
     /// The value is not of type `V` at all.
@@ -142,14 +145,15 @@ macro_rules! integers {
                 "10".into()
             }
             fn read(raw: &Raw, wrong: &mut Vec<Wrong>) -> Option<Self> {
-                let Some(n) = raw.integer() else {
+                if !raw.is_integer() {
                     wrong.push(Wrong::kind::<Self>(raw));
                     return None;
-                };
-                let read = Self::try_from(n).ok();
+                }
+                let read = raw.integer().and_then(|n| Self::try_from(n).ok());
                 if read.is_none() {
                     let fix = format!("write a number from {} to {}", Self::MIN, Self::MAX);
-                    wrong.push(Wrong::new(raw, format!("{} is out of range", raw.shown()), fix));
+                    let message = format!("{} is out of range", raw.shown());
+                    wrong.push(Wrong { beyond: true, ..Wrong::new(raw, message, fix) });
                 }
                 read
             }
@@ -268,13 +272,14 @@ impl<T: Value> Value for Vec<T> {
         };
         let before = wrong.len();
         let all: Vec<T> = list.iter().filter_map(|one| T::read(one, wrong)).collect();
-        for (i, one) in all.iter().enumerate() {
-            if wrong.len() == before && all.iter().take(i).any(|other| other == one) {
-                let Some(at) = list.get(i) else { continue };
-                let message = format!("{} is in the list twice", at.shown());
-                wrong.push(Wrong::new(at, message, "remove one of them"));
-                return None;
-            }
+        if wrong.len() > before {
+            return None;
+        }
+        let mut seen = BTreeSet::new();
+        let twice = all.iter().zip(&list).find(|(one, _)| !seen.insert(one.toml()));
+        if let Some((_, at)) = twice {
+            let message = format!("{} is in the list twice", at.shown());
+            wrong.push(Wrong::new(at, message, "remove one of them"));
         }
         (wrong.len() == before).then_some(all)
     }
@@ -358,8 +363,11 @@ impl Wrong {
         let words = V::choices().iter().map(|c| c.0);
         let near = at.text().and_then(|text| crate::suggest::nearest(text, words.clone()));
         let all: Vec<String> = words.map(quoted).collect();
-        let guess = near.map(|word| format!("did you mean {}? ", quoted(word))).unwrap_or_default();
-        let message = format!("{} is not known here", at.shown());
-        Self::new(at, message, format!("{guess}write one of {}", all.join(", ")))
+        let all = all.join(", ");
+        let fix = match near {
+            Some(word) => format!("did you mean {}? Allowed are {all}", quoted(word)),
+            None => format!("write one of {all}"),
+        };
+        Self::new(at, format!("{} is not among what is allowed", at.shown()), fix)
     }
 }

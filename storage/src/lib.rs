@@ -7,11 +7,13 @@
 pub mod accounts;
 pub mod activity;
 pub mod blocklists;
+pub mod conformance;
 pub mod error;
 pub mod memory;
 pub mod offline;
 pub mod private;
 pub mod rosters;
+pub mod sqlite;
 pub mod vcards;
 
 pub use accounts::{Account, AccountStore};
@@ -22,6 +24,7 @@ pub use memory::MemoryStore;
 pub use offline::{OfflineMessage, OfflineStore};
 pub use private::PrivateStore;
 pub use rosters::{Roster, RosterChange, RosterItem, RosterStore, Subscription};
+pub use sqlite::SqliteStore;
 pub use vcards::VcardStore;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};

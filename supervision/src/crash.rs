@@ -1,26 +1,25 @@
-//! Crash reports: what happened, where, with which input; and the log that keeps the last of them.
+//! Crash reports: what happened, where, with which input. [`CrashLog`] keeps the last of them.
+//!
+//! What cannot be reported: a stack overflow, an abort (a panic while another unwinds) and memory
+//! that ran out end the whole program at once; only who started it sees that.
 //!
 //! The backtrace is captured when it happens and resolved to symbols only when somebody looks, off
 //! the restart's path (resolving costs fifty times as much as capturing).
 
+pub use crate::crash_log::{CrashLog, CrashLogLimits};
 use crate::{exit::Exit, pid::Pid};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{
     any::Any,
     backtrace::Backtrace,
-    cell::RefCell,
-    collections::{HashMap, VecDeque},
+    cell::{Cell, RefCell},
+    collections::VecDeque,
     fmt,
-    fs::{self, OpenOptions},
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Once},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::time::Instant;
 
 /// Inputs a black box holds.
 const INPUTS: usize = 4;
@@ -83,18 +82,20 @@ impl fmt::Debug for Recorded {
 
 /// The last inputs of a process. Allocates at the first.
 #[derive(Debug, Default)]
-pub(crate) struct BlackBox(VecDeque<Recorded>);
+#[expect(clippy::box_collection, reason = "most have none: 8 bytes, not 32")]
+pub(crate) struct BlackBox(Option<Box<VecDeque<Recorded>>>);
 
 impl BlackBox {
     pub(crate) fn record(&mut self, input: Recorded) {
-        if self.0.len() == INPUTS {
-            self.0.pop_front();
+        let inputs = self.0.get_or_insert_default();
+        if inputs.len() == INPUTS {
+            inputs.pop_front();
         }
-        self.0.push_back(input);
+        inputs.push_back(input);
     }
 
     fn take(&mut self) -> Vec<String> {
-        self.0.drain(..).map(|r| r.to_text()).collect()
+        self.0.take().iter().flat_map(|inputs| inputs.iter()).map(Recorded::to_text).collect()
     }
 }
 
@@ -114,8 +115,10 @@ thread_local! {
 impl Panic {
     /// The panic that has just unwound on this thread.
     pub(crate) fn take(payload: &(dyn Any + Send)) -> Self {
-        LAST.take().unwrap_or_else(|| Self {
-            message: text(payload),
+        let message = text(payload);
+        // another than the last the hook saw: unwinding was resumed without a panic
+        LAST.take().filter(|last| last.message == message).unwrap_or_else(|| Self {
+            message,
             location: "unknown".to_owned(),
             backtrace: None,
             in_terminate: false,
@@ -134,6 +137,24 @@ fn text(payload: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a text".to_owned())
 }
 
+thread_local! {
+    /// Whether a process runs on this thread.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls something of a process; a panic in it becomes what the hook noted.
+pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
+    let outside = INSIDE.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    INSIDE.set(outside);
+    result.map_err(|payload| {
+        let panic = Panic::take(&*payload);
+        // a payload may have a destructor that panics too
+        drop(catch_unwind(AssertUnwindSafe(|| drop(payload))));
+        panic
+    })
+}
+
 /// Installs the one panic hook of the program, before the first process runs. Panics outside of
 /// processes go to the hook that was there.
 pub(crate) fn install_hook() {
@@ -142,7 +163,7 @@ pub(crate) fn install_hook() {
         let previous = std::panic::take_hook();
         #[expect(clippy::disallowed_methods, reason = "the one panic hook of the program")]
         std::panic::set_hook(Box::new(move |info| {
-            if tokio::task::try_id().is_none() {
+            if !INSIDE.get() {
                 return previous(info);
             }
             let panic = Panic {
@@ -190,7 +211,7 @@ pub struct CrashReport {
     /// The stack, once it was resolved.
     pub backtrace: Option<String>,
     #[serde(skip)]
-    stack: Option<Arc<Backtrace>>,
+    pub(crate) stack: Option<Arc<Backtrace>>,
 }
 
 impl CrashReport {
@@ -214,17 +235,11 @@ pub(crate) fn report(
     black_box: &mut BlackBox,
     queued: usize,
 ) -> Arc<CrashReport> {
-    let mut ancestors = Vec::new();
-    let mut above = pid.parent();
-    while let Some(p) = above {
-        ancestors.push(p.path().to_string());
-        above = p.parent();
-    }
     let report = CrashReport {
         id: 0,
         path: pid.path().to_string(),
         process: pid.kind().to_owned(),
-        ancestors,
+        ancestors: pid.ancestors(),
         reason: panic.message,
         location: panic.location,
         in_terminate: panic.in_terminate,
@@ -244,127 +259,6 @@ pub(crate) fn report(
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Limits of a [`CrashLog`].
-#[derive(Clone, Debug)]
-pub struct CrashLogLimits {
-    /// Reports kept in memory, and as files.
-    pub keep: usize,
-    /// Reports kept of one place within `window`; the rest is counted.
-    pub per_place: u32,
-    /// See `per_place`.
-    pub window: Duration,
-    /// Places that are told apart; beyond it all others are one place.
-    pub places: usize,
-}
-
-impl Default for CrashLogLimits {
-    fn default() -> Self {
-        Self { keep: 256, per_place: 10, window: Duration::from_secs(60), places: 1024 }
-    }
-}
-
-#[derive(Debug)]
-struct Place {
-    since: Instant,
-    kept: u32,
-    suppressed: u64,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    ring: VecDeque<Arc<CrashReport>>,
-    places: HashMap<(String, String), Place>,
-    next: u64,
-}
-
-/// The last crash reports of a system. A storm is counted, not kept.
-#[derive(Debug)]
-pub struct CrashLog {
-    kept: Mutex<Kept>,
-    limits: CrashLogLimits,
-    dir: Option<PathBuf>,
-}
-
-impl CrashLog {
-    /// A log; with `dir` each report is also a file there (mode 0600: it holds inputs).
-    pub fn new(limits: CrashLogLimits, dir: Option<PathBuf>) -> Self {
-        Self { kept: Mutex::default(), limits, dir }
-    }
-
-    fn add(&self, mut report: CrashReport) -> Arc<CrashReport> {
-        let mut kept = self.kept.lock();
-        kept.next += 1;
-        report.id = kept.next;
-        let known = kept.places.len();
-        let mut place = (report.process.clone(), report.location.clone());
-        if known >= self.limits.places && !kept.places.contains_key(&place) {
-            place = ("other".to_owned(), "other".to_owned());
-        }
-        let now = Instant::now();
-        let entry =
-            kept.places.entry(place).or_insert(Place { since: now, kept: 0, suppressed: 0 });
-        if now.duration_since(entry.since) >= self.limits.window {
-            entry.since = now;
-            entry.kept = 0;
-        }
-        entry.kept += 1;
-        if entry.kept > self.limits.per_place {
-            entry.suppressed += 1;
-            return Arc::new(report);
-        }
-        report.suppressed = std::mem::take(&mut entry.suppressed);
-        let report = Arc::new(report);
-        kept.ring.push_back(Arc::clone(&report));
-        let old = (kept.ring.len() > self.limits.keep).then(|| kept.ring.pop_front()).flatten();
-        drop(kept);
-        tracing::error!(
-            crash = report.id,
-            path = report.path,
-            process = report.process,
-            location = report.location,
-            suppressed = report.suppressed,
-            "{}",
-            report.reason
-        );
-        if let Err(error) = self.write(&report, old.as_deref()) {
-            tracing::warn!(%error, "a crash report could not be written");
-        }
-        report
-    }
-
-    fn write(&self, report: &CrashReport, old: Option<&CrashReport>) -> std::io::Result<()> {
-        let Some(dir) = &self.dir else { return Ok(()) };
-        fs::create_dir_all(dir)?;
-        let file = |r: &CrashReport| dir.join(format!("crash-{}-{:06}.json", r.at, r.id));
-        let mut out = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(file(report))?;
-        out.write_all(&serde_json::to_vec_pretty(&report)?)?;
-        match old {
-            Some(old) => fs::remove_file(file(old)),
-            None => Ok(()),
-        }
-    }
-
-    /// The reports in memory, the newest first.
-    pub fn list(&self) -> Vec<Arc<CrashReport>> {
-        self.kept.lock().ring.iter().rev().cloned().collect()
-    }
-
-    /// One report.
-    pub fn get(&self, id: u64) -> Option<Arc<CrashReport>> {
-        self.kept.lock().ring.iter().find(|r| r.id == id).cloned()
-    }
-
-    /// How many crashes there were, kept or not.
-    pub fn count(&self) -> u64 {
-        self.kept.lock().next
-    }
 }
 
 /// Says in one line that a process ended and why, unless it is as it should be.

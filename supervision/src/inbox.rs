@@ -3,15 +3,7 @@
 
 use crate::pid::Pid;
 use parking_lot::Mutex;
-use std::{
-    collections::VecDeque,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -61,20 +53,31 @@ impl<R> Reply<R> {
     }
 }
 
-/// How messages get into a ractor actor.
-pub(crate) type Push<M> = dyn Fn(M) -> Result<(), M> + Send + Sync;
-
-pub(crate) enum Lane<M> {
-    /// A queue of ours, allocated when it is needed.
-    Lean(Mutex<VecDeque<M>>),
-    /// ractor's mailbox behind a counter.
-    Ractor(Box<Push<M>>),
+/// What happens to a message that finds the inbox full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// It comes back to the sender as [`CastError::Full`].
+    #[default]
+    Reject,
+    /// It is taken, and the oldest is dropped; if that was a call, its caller gets
+    /// [`CallError::Gone`].
+    DropOldest,
+    /// The process ends (`inbox overflow`), and the message comes back.
+    Close,
 }
 
+struct Queue<M> {
+    items: VecDeque<M>,
+    /// How many at the front are urgent.
+    urgent: u32,
+    closed: bool,
+}
+
+/// What waits for a process; the same for both engines.
 pub(crate) struct Inbox<M> {
-    pub(crate) lane: Lane<M>,
-    pub(crate) depth: AtomicUsize,
-    pub(crate) limit: usize,
+    queue: Mutex<Queue<M>>,
+    limit: u32,
+    overflow: Overflow,
 }
 
 /// A typed address.
@@ -96,9 +99,10 @@ impl<M> fmt::Debug for Ref<M> {
 }
 
 impl<M: Send + 'static> Ref<M> {
-    pub(crate) fn lean(pid: Pid, limit: usize) -> Self {
-        let lane = Lane::Lean(Mutex::new(VecDeque::new()));
-        Self { pid, inbox: Arc::new(Inbox { lane, depth: AtomicUsize::new(0), limit }) }
+    pub(crate) fn new(pid: Pid, limit: usize, overflow: Overflow) -> Self {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let queue = Mutex::new(Queue { items: VecDeque::new(), urgent: 0, closed: false });
+        Self { pid, inbox: Arc::new(Inbox { queue, limit, overflow }) }
     }
 
     /// The process behind the address.
@@ -108,7 +112,7 @@ impl<M: Send + 'static> Ref<M> {
 
     /// How many messages wait.
     pub fn depth(&self) -> usize {
-        self.inbox.depth.load(Ordering::Relaxed)
+        self.pid.depth()
     }
 
     /// Sends a message and goes on.
@@ -116,40 +120,50 @@ impl<M: Send + 'static> Ref<M> {
     /// # Errors
     /// The message comes back when the inbox is full or the process has ended.
     pub fn cast(&self, msg: M) -> Result<(), CastError<M>> {
-        match &self.inbox.lane {
-            Lane::Lean(queue) => {
-                let mut queue = queue.lock();
-                if queue.len() >= self.inbox.limit {
+        self.push(msg, false)
+    }
+
+    /// Sends a message that is taken before all that are not urgent: for control messages. The
+    /// inbox's limit holds for it too.
+    ///
+    /// # Errors
+    /// As [`Ref::cast`].
+    pub fn cast_urgent(&self, msg: M) -> Result<(), CastError<M>> {
+        self.push(msg, true)
+    }
+
+    fn push(&self, msg: M, urgent: bool) -> Result<(), CastError<M>> {
+        let mut queue = self.inbox.queue.lock();
+        if queue.closed {
+            return Err(CastError::Gone(msg));
+        }
+        let mut dropped = None;
+        if queue.items.len() >= self.inbox.limit as usize {
+            match self.inbox.overflow {
+                Overflow::Reject => return Err(CastError::Full(msg)),
+                Overflow::Close => {
+                    drop(queue);
+                    self.pid.overflow();
                     return Err(CastError::Full(msg));
                 }
-                // under the queue's lock, which the end of the process takes too
-                if !self.pid.is_alive() {
-                    return Err(CastError::Gone(msg));
-                }
-                queue.push_back(msg);
-                self.inbox.depth.store(queue.len(), Ordering::Relaxed);
-                let first = queue.len() == 1;
-                drop(queue);
-                if first {
-                    self.pid.0.wake.notify_one();
-                }
-                Ok(())
-            }
-            Lane::Ractor(push) => {
-                if self.inbox.depth.fetch_add(1, Ordering::AcqRel) >= self.inbox.limit {
-                    self.inbox.depth.fetch_sub(1, Ordering::AcqRel);
-                    return Err(CastError::Full(msg));
-                }
-                if !self.pid.is_alive() {
-                    self.inbox.depth.fetch_sub(1, Ordering::AcqRel);
-                    return Err(CastError::Gone(msg));
-                }
-                push(msg).map_err(|msg| {
-                    self.inbox.depth.fetch_sub(1, Ordering::AcqRel);
-                    CastError::Gone(msg)
-                })
+                Overflow::DropOldest => dropped = queue.take(),
             }
         }
+        let first = queue.items.is_empty();
+        if urgent {
+            let at = queue.urgent as usize;
+            queue.items.insert(at, msg);
+            queue.urgent += 1;
+        } else {
+            queue.items.push_back(msg);
+        }
+        self.pid.set_depth(queue.items.len());
+        drop(queue);
+        drop(dropped);
+        if first {
+            self.pid.wake();
+        }
+        Ok(())
     }
 
     /// Sends a request and waits for its answer, at most `deadline`.
@@ -175,22 +189,33 @@ impl<M: Send + 'static> Ref<M> {
     }
 
     pub(crate) fn pop(&self) -> Option<M> {
-        let Lane::Lean(queue) = &self.inbox.lane else { return None };
-        let mut queue = queue.lock();
-        let msg = queue.pop_front();
-        self.inbox.depth.store(queue.len(), Ordering::Relaxed);
-        if queue.is_empty() && queue.capacity() > 64 {
-            *queue = VecDeque::new();
+        let mut queue = self.inbox.queue.lock();
+        let msg = queue.take();
+        self.pid.set_depth(queue.items.len());
+        if queue.items.is_empty() && queue.items.capacity() > KEPT {
+            queue.items = VecDeque::new();
         }
         msg
     }
 
-    /// Drops what waits, so that callers learn that nobody answers.
-    pub(crate) fn clear(&self) {
-        if let Lane::Lean(queue) = &self.inbox.lane {
-            let waiting = std::mem::take(&mut *queue.lock());
-            self.inbox.depth.store(0, Ordering::Relaxed);
-            drop(waiting);
-        }
+    /// Takes no more, and drops what waits: callers learn at once that nobody answers.
+    pub(crate) fn close(&self) {
+        let mut queue = self.inbox.queue.lock();
+        queue.closed = true;
+        let waiting = std::mem::take(&mut queue.items);
+        self.pid.set_depth(0);
+        // not under the lock: what is dropped may send
+        drop(queue);
+        drop(waiting);
+    }
+}
+
+/// The room for messages an empty inbox keeps.
+const KEPT: usize = 64;
+
+impl<M> Queue<M> {
+    fn take(&mut self) -> Option<M> {
+        self.urgent = self.urgent.saturating_sub(1);
+        self.items.pop_front()
     }
 }

@@ -45,7 +45,9 @@
 //! # });
 //! ```
 
+mod bell;
 pub mod crash;
+mod crash_log;
 pub mod decide;
 pub mod exit;
 pub mod inbox;
@@ -55,12 +57,15 @@ pub mod process;
 pub mod server;
 pub mod spec;
 pub mod supervisor;
+pub mod sys;
 pub mod system;
+pub mod testkit;
+pub mod timer;
 pub mod tree;
 
 pub use crash::{CrashLog, CrashReport, Recorded};
 pub use exit::Exit;
-pub use inbox::{CallError, CastError, Ref, Reply};
+pub use inbox::{CallError, CastError, Overflow, Ref, Reply};
 pub use pid::{Monitor, Pid};
 pub use pool::{Pool, PoolRef, PoolSpec};
 pub use process::{Cx, Event, InitError, Process};
@@ -71,4 +76,5 @@ pub use spec::{
 };
 pub use supervisor::{ChildError, ChildInfo, ChildState, Counts, SupervisorRef};
 pub use system::System;
+pub use timer::Timer;
 pub use tree::{ProcessInfo, TreeNode};

@@ -3,61 +3,95 @@
 //! Signals do not count against an inbox's bound: there are as many as links, monitors and requests
 //! of others, and a process takes them before its messages.
 
-use crate::{exit::Exit, system::System};
+use crate::{
+    bell::Bell,
+    exit::Exit,
+    sys::{Ask, Watch},
+    system::System,
+};
 use parking_lot::Mutex;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     fmt,
     hash::{Hash, Hasher},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
 /// A signal on its way to a process.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Signal {
     /// An exit signal over a link or from [`Pid::exit`].
     Exit { from: Pid, reason: Exit },
     /// A monitored process is gone.
     Down { monitor: u64, pid: Pid, reason: Exit },
+    /// A question of [`crate::sys`].
+    Sys(Ask),
+}
+
+/// What most processes do without, for most of their lives.
+#[derive(Default)]
+struct Extra {
+    signals: VecDeque<Signal>,
+    /// By id, so in start order. The parent is not among them: a child's link to it is in the
+    /// parent's map only.
+    links: BTreeMap<u64, Pid>,
+    monitors: Vec<(u64, Pid)>,
+    status: Option<Arc<str>>,
+    watch: Option<Watch>,
 }
 
 #[derive(Default)]
 struct State {
-    exit: Option<Exit>,
-    signals: VecDeque<Signal>,
-    /// By id. The parent is not among them: a child's link to it is in the parent's map only.
-    links: HashMap<u64, Pid>,
-    monitors: Vec<(u64, Pid)>,
-    status: Option<Arc<str>>,
+    /// Why it has ended ([`ENDED`]), or must ([`DOOMED`]).
+    reason: Option<Exit>,
+    extra: Option<Box<Extra>>,
 }
 
-/// How a process is woken: lean ones wait on a `Notify`, ractor actors get a message.
-pub(crate) type Waker = Box<dyn Fn() + Send + Sync>;
+impl State {
+    fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+}
+
+// flags
+const TRAP: u16 = 1;
+const DOOMED: u16 = 2;
+const KILLED: u16 = 4;
+/// It has a name, a group or a pool: something to clean up in the system.
+const NAMED: u16 = 8;
+const SUSPENDED: u16 = 16;
+const WATCHED: u16 = 32;
+const ENDED: u16 = 64;
+/// It has ended, and everybody has been told.
+const GONE: u16 = 128;
+/// There are signals.
+const SIGNALLED: u16 = 256;
 
 pub(crate) struct Cell {
     id: u64,
     kind: &'static str,
-    path: Arc<str>,
+    /// Of a pool's child made from its number when somebody asks.
+    path: OnceLock<Box<Arc<str>>>,
+    number: u64,
     parent: Option<Pid>,
     system: System,
-    started: Instant,
+    /// In ns since the system's start.
+    started: u64,
     state: Mutex<State>,
-    trap: AtomicBool,
-    killed: AtomicBool,
-    /// It has a name, a group or a pool: something to clean up in the system.
-    named: AtomicBool,
+    flags: AtomicU16,
+    /// Messages that wait.
+    depth: AtomicU32,
     busy_since: AtomicU64,
     handled: AtomicU64,
-    pub(crate) wake: Notify,
-    pub(crate) waker: OnceLock<Waker>,
-    /// An exit that must not be trapped: [`Exit::Killed`], or any signal to one that does not trap.
-    pub(crate) fatal: Notify,
-    fatal_reason: Mutex<Option<Exit>>,
+    /// For what it waits for in its loop: messages and signals.
+    pub(crate) bell: Bell,
+    /// For what ends it, whatever it waits for: [`DOOMED`].
+    fatal: Bell,
     ended: Notify,
 }
 
@@ -65,44 +99,59 @@ pub(crate) struct Cell {
 #[derive(Clone)]
 pub struct Pid(pub(crate) Arc<Cell>);
 
-/// A monitor: ends with the process, or when it is dropped by [`Pid::demonitor`].
+/// A monitor: ends with the process, or by [`Pid::demonitor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Monitor(pub(crate) u64);
 
+/// Where a process is in the tree.
+pub(crate) enum At {
+    Path(Arc<str>),
+    /// A number below its parent.
+    Number(u64),
+}
+
 impl Pid {
-    pub(crate) fn new(
-        system: &System,
-        kind: &'static str,
-        path: Arc<str>,
-        parent: Option<Pid>,
-    ) -> Self {
-        let id = system.next_id();
+    pub(crate) fn new(system: &System, kind: &'static str, at: At, parent: Option<Pid>) -> Self {
+        let (path, number) = match at {
+            At::Path(path) => (OnceLock::from(Box::new(path)), 0),
+            At::Number(number) => (OnceLock::new(), number),
+        };
         let pid = Self(Arc::new(Cell {
-            id,
+            id: system.next_id(),
             kind,
             path,
+            number,
             parent: parent.clone(),
             system: system.clone(),
-            started: Instant::now(),
+            started: nanos(system.age()),
             state: Mutex::default(),
-            trap: AtomicBool::new(false),
-            killed: AtomicBool::new(false),
-            named: AtomicBool::new(false),
+            flags: AtomicU16::new(0),
+            depth: AtomicU32::new(0),
             busy_since: AtomicU64::new(0),
             handled: AtomicU64::new(0),
-            wake: Notify::new(),
-            waker: OnceLock::new(),
-            fatal: Notify::new(),
-            fatal_reason: Mutex::default(),
+            bell: Bell::default(),
+            fatal: Bell::default(),
             ended: Notify::new(),
         }));
+        system.enter(&pid);
         if let Some(parent) = parent
             && !parent.add_link(&pid)
         {
             pid.exit_from(&parent, Exit::NoProc);
         }
-        system.enter(&pid);
         pid
+    }
+
+    fn has(&self, flag: u16) -> bool {
+        self.0.flags.load(Ordering::Acquire) & flag != 0
+    }
+
+    fn set(&self, flag: u16, on: bool) {
+        if on {
+            self.0.flags.fetch_or(flag, Ordering::AcqRel);
+        } else {
+            self.0.flags.fetch_and(!flag, Ordering::AcqRel);
+        }
     }
 
     /// Never used twice in a system.
@@ -117,7 +166,10 @@ impl Pid {
 
     /// Its place in the tree, like `/c2s/connections/#51`.
     pub fn path(&self) -> &Arc<str> {
-        &self.0.path
+        self.0.path.get_or_init(|| {
+            let above = self.parent().map_or("", |p| p.path());
+            Box::new(format!("{}/#{}", above.trim_end_matches('/'), self.0.number).into())
+        })
     }
 
     /// Who started it.
@@ -132,24 +184,28 @@ impl Pid {
 
     /// How long it has been alive.
     pub fn uptime(&self) -> Duration {
-        self.0.started.elapsed()
+        self.system().age().saturating_sub(Duration::from_nanos(self.0.started))
     }
 
     /// Whether it has not ended.
     pub fn is_alive(&self) -> bool {
-        self.0.state.lock().exit.is_none()
+        !self.has(ENDED)
     }
 
     /// Why it ended, if it has.
     pub fn exit_reason(&self) -> Option<Exit> {
-        self.0.state.lock().exit.clone()
+        let state = self.0.state.lock();
+        if self.has(ENDED) { state.reason.clone() } else { None }
     }
 
     /// Resolves when it has ended.
     pub async fn wait(&self) -> Exit {
         loop {
+            // registered from here on: an end between the look and the wait is not missed
             let ended = self.0.ended.notified();
-            if let Some(exit) = self.exit_reason() {
+            if self.has(GONE)
+                && let Some(exit) = self.exit_reason()
+            {
                 return exit;
             }
             ended.await;
@@ -165,105 +221,200 @@ impl Pid {
     /// Ends it without asking: at its next `await`, without `terminate`. (A process that computes
     /// without ever awaiting cannot be ended from outside.)
     pub fn kill(&self) {
-        self.0.killed.store(true, Ordering::Release);
-        *self.0.fatal_reason.lock() = Some(Exit::Killed);
-        self.0.fatal.notify_one();
-        self.wake();
+        self.set(KILLED, true);
+        self.doom(Exit::Killed, true);
     }
 
     pub(crate) fn exit_from(&self, from: &Pid, reason: Exit) {
-        if self.0.trap.load(Ordering::Acquire) {
+        if self.has(TRAP) {
             self.signal(Signal::Exit { from: from.clone(), reason });
         } else if !matches!(reason, Exit::Normal) {
             // OTP: a signal `killed` that came over a link is not a kill
-            let mut fatal = self.0.fatal_reason.lock();
-            if fatal.is_none() {
-                *fatal = Some(reason);
-            }
-            drop(fatal);
-            self.0.fatal.notify_one();
-            self.wake();
+            self.doom(reason, false);
         }
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Ends it because its inbox overflowed.
+    pub(crate) fn overflow(&self) {
+        self.doom(Exit::error("inbox overflow"), false);
+    }
+
+    /// Paths of those above it, the nearest first.
+    pub fn ancestors(&self) -> Vec<String> {
+        let above = std::iter::successors(self.parent(), |p| p.parent());
+        above.map(|p| p.path().to_string()).collect()
+    }
+
+    /// The first reason stays, unless it is killed.
+    fn doom(&self, reason: Exit, kill: bool) {
         let mut state = self.0.state.lock();
-        if state.exit.is_some() {
+        if self.has(ENDED) || (self.has(DOOMED) && !kill) {
             return;
         }
-        state.signals.push_back(signal);
+        state.reason = Some(reason);
+        self.set(DOOMED, true);
         drop(state);
+        self.0.fatal.ring();
         self.wake();
     }
 
-    pub(crate) fn wake(&self) {
-        match self.0.waker.get() {
-            Some(waker) => waker(),
-            None => self.0.wake.notify_one(),
+    /// `false`: it has ended, nobody will take it.
+    pub(crate) fn signal(&self, signal: Signal) -> bool {
+        let mut state = self.0.state.lock();
+        if self.has(ENDED) {
+            return false;
         }
+        state.extra().signals.push_back(signal);
+        self.set(SIGNALLED, true);
+        drop(state);
+        self.wake();
+        true
     }
 
+    pub(crate) fn wake(&self) {
+        self.0.bell.ring();
+    }
+
+    /// The next signal. One that is suspended takes only what it must: questions of
+    /// [`crate::sys`], and its parent's exit signal.
     pub(crate) fn next_signal(&self) -> Option<Signal> {
-        self.0.state.lock().signals.pop_front()
+        if !self.has(SIGNALLED) {
+            return None;
+        }
+        let mut state = self.0.state.lock();
+        let signals = &mut state.extra.as_mut()?.signals;
+        if !self.has(SUSPENDED) {
+            let signal = signals.pop_front();
+            self.set(SIGNALLED, !signals.is_empty());
+            return signal;
+        }
+        let due = signals.iter().position(|signal| match signal {
+            Signal::Sys(_) => true,
+            Signal::Exit { from, .. } => Some(from) == self.parent() || from == self,
+            Signal::Down { .. } => false,
+        })?;
+        signals.remove(due)
     }
 
     pub(crate) fn set_trap(&self, trap: bool) {
-        self.0.trap.store(trap, Ordering::Release);
+        self.set(TRAP, trap);
+    }
+
+    /// Whether exit signals come to it as events.
+    pub fn traps_exits(&self) -> bool {
+        self.has(TRAP)
     }
 
     pub(crate) fn set_named(&self) {
-        self.0.named.store(true, Ordering::Release);
+        self.set(NAMED, true);
     }
 
     pub(crate) fn is_named(&self) -> bool {
-        self.0.named.load(Ordering::Acquire)
+        self.has(NAMED)
+    }
+
+    pub(crate) fn set_suspended(&self, suspended: bool) {
+        self.set(SUSPENDED, suspended);
+        self.wake();
+    }
+
+    /// Whether [`crate::sys::suspend`] holds it.
+    pub fn is_suspended(&self) -> bool {
+        self.has(SUSPENDED)
+    }
+
+    /// Sets or removes what watches its events.
+    pub(crate) fn watch(&self, change: impl FnOnce(&mut Option<Watch>)) {
+        let mut state = self.0.state.lock();
+        let extra = state.extra();
+        change(&mut extra.watch);
+        self.set(WATCHED, extra.watch.is_some());
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.has(WATCHED)
+    }
+
+    pub(crate) fn set_depth(&self, depth: usize) {
+        self.0.depth.store(u32::try_from(depth).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// How many messages wait in its inbox.
+    pub fn depth(&self) -> usize {
+        self.0.depth.load(Ordering::Relaxed) as usize
     }
 
     /// The live processes it started and is linked to, in start order.
     pub(crate) fn linked_children(&self) -> Vec<Pid> {
+        self.links().into_iter().filter(|p| p.parent() == Some(self)).collect()
+    }
+
+    /// What it is linked to: its children, and what [`Pid::link`] has added; not its parent.
+    pub fn links(&self) -> Vec<Pid> {
         let state = self.0.state.lock();
-        let mut children: Vec<Pid> =
-            state.links.values().filter(|p| p.parent() == Some(self)).cloned().collect();
-        drop(state);
-        children.sort_by_key(Self::id);
-        children
+        state.extra.as_ref().map(|e| e.links.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// How many processes watch it.
+    pub fn watchers(&self) -> usize {
+        self.0.state.lock().extra.as_ref().map_or(0, |e| e.monitors.len())
     }
 
     pub(crate) fn is_killed(&self) -> bool {
-        self.0.killed.load(Ordering::Acquire)
+        self.has(KILLED)
     }
 
-    /// Resolves with the reason of an exit signal that is not trapped.
+    /// Resolves with the reason of an exit signal that is not trapped. Only the process itself
+    /// waits for it, in one place at a time.
     pub(crate) async fn fatal(&self) -> Exit {
         loop {
-            let fatal = self.0.fatal.notified();
-            if let Some(reason) = self.0.fatal_reason.lock().clone() {
+            if let Some(reason) = self.fatal_now() {
                 return reason;
             }
-            fatal.await;
+            self.0.fatal.heard().await;
+        }
+    }
+
+    /// Resolves when it is killed.
+    pub(crate) async fn killed(&self) {
+        while !self.is_killed() {
+            self.0.fatal.heard().await;
         }
     }
 
     pub(crate) fn fatal_now(&self) -> Option<Exit> {
-        self.0.fatal_reason.lock().clone()
+        if !self.has(DOOMED) {
+            return None;
+        }
+        self.0.state.lock().reason.clone()
     }
 
     fn add_link(&self, other: &Pid) -> bool {
         let mut state = self.0.state.lock();
-        let alive = state.exit.is_none();
+        let alive = !self.has(ENDED);
         if alive {
-            state.links.insert(other.id(), other.clone());
+            state.extra().links.insert(other.id(), other.clone());
         }
         alive
     }
 
     /// Links two processes: when one ends, the other gets an exit signal (`link/1`).
     pub fn link(&self, other: &Pid) {
-        if !other.add_link(self) {
+        if self == other {
+            return;
+        }
+        // a link between parent and child is in the parent's map only
+        if other.parent() != Some(self) && !other.add_link(self) {
             return self.exit_from(other, Exit::NoProc);
         }
+        if self.parent() == Some(other) {
+            return;
+        }
         if !self.add_link(other) {
+            other.drop_link(self);
             other.exit_from(self, Exit::NoProc);
+        } else if !other.is_alive() && self.drop_link(other) {
+            self.exit_from(other, Exit::NoProc);
         }
     }
 
@@ -274,42 +425,43 @@ impl Pid {
     }
 
     fn drop_link(&self, other: &Pid) -> bool {
-        self.0.state.lock().links.remove(&other.id()).is_some()
+        let mut state = self.0.state.lock();
+        state.extra.as_mut().is_some_and(|e| e.links.remove(&other.id()).is_some())
     }
 
     /// `watcher` gets a [`crate::Event::Down`] when this process ends (`monitor/2`).
     pub fn monitor(&self, watcher: &Pid) -> Monitor {
         let monitor = self.0.system.next_id();
         let mut state = self.0.state.lock();
-        match state.exit.clone() {
-            None => state.monitors.push((monitor, watcher.clone())),
-            Some(_) => {
-                drop(state);
-                let pid = self.clone();
-                watcher.signal(Signal::Down { monitor, pid, reason: Exit::NoProc });
-            }
+        if !self.has(ENDED) {
+            state.extra().monitors.push((monitor, watcher.clone()));
+        } else {
+            drop(state);
+            let pid = self.clone();
+            watcher.signal(Signal::Down { monitor, pid, reason: Exit::NoProc });
         }
         Monitor(monitor)
     }
 
     /// Ends a monitor (`demonitor/1`).
     pub fn demonitor(&self, monitor: Monitor) {
-        self.0.state.lock().monitors.retain(|(id, _)| *id != monitor.0);
+        if let Some(extra) = &mut self.0.state.lock().extra {
+            extra.monitors.retain(|(id, _)| *id != monitor.0);
+        }
     }
 
     /// Ends the process: whoever is linked or watches is told, once.
     pub(crate) fn finish(&self, exit: &Exit) {
         let mut state = self.0.state.lock();
-        if state.exit.is_some() {
+        if self.has(ENDED) {
             return;
         }
-        state.exit = Some(exit.clone());
-        let links = std::mem::take(&mut state.links);
-        let monitors = std::mem::take(&mut state.monitors);
-        state.signals = VecDeque::new();
+        state.reason = Some(exit.clone());
+        let extra = state.extra.take().map(|e| *e).unwrap_or_default();
+        self.set(ENDED, true);
         drop(state);
         self.0.system.leave(self, exit);
-        for other in links.into_values() {
+        for other in extra.links.into_values() {
             other.drop_link(self);
             other.exit_from(self, exit.clone());
         }
@@ -318,20 +470,21 @@ impl Pid {
         {
             parent.exit_from(self, exit.clone());
         }
-        for (monitor, watcher) in monitors {
+        for (monitor, watcher) in extra.monitors {
             let (pid, reason) = (self.clone(), exit.clone());
             watcher.signal(Signal::Down { monitor, pid, reason });
         }
+        self.set(GONE, true);
         self.0.ended.notify_waiters();
     }
 
     pub(crate) fn set_status(&self, status: Arc<str>) {
-        self.0.state.lock().status = Some(status);
+        self.0.state.lock().extra().status = Some(status);
     }
 
     /// What the process last said of itself.
     pub fn status(&self) -> Option<Arc<str>> {
-        self.0.state.lock().status.clone()
+        self.0.state.lock().extra.as_ref().and_then(|e| e.status.clone())
     }
 
     pub(crate) fn begin(&self) {
@@ -341,7 +494,14 @@ impl Pid {
 
     pub(crate) fn end(&self) {
         self.0.busy_since.store(0, Ordering::Relaxed);
-        self.0.handled.fetch_add(1, Ordering::Relaxed);
+        self.count();
+    }
+
+    /// Counts an event it takes.
+    pub(crate) fn count(&self) {
+        // only the process itself counts: no atomic addition is needed
+        let handled = self.0.handled.load(Ordering::Relaxed);
+        self.0.handled.store(handled + 1, Ordering::Relaxed);
     }
 
     /// How long it has been in the handler of its present message; `None` when it waits.
@@ -354,6 +514,10 @@ impl Pid {
     pub fn handled(&self) -> u64 {
         self.0.handled.load(Ordering::Relaxed)
     }
+}
+
+fn nanos(age: Duration) -> u64 {
+    u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl PartialEq for Pid {
@@ -372,6 +536,6 @@ impl Hash for Pid {
 
 impl fmt::Debug for Pid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{} {}>", self.0.id, self.0.path)
+        write!(f, "<{} {}>", self.0.id, self.path())
     }
 }

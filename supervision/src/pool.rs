@@ -1,13 +1,13 @@
 //! A pool: processes of one kind that come and go by the hundred thousand (connections).
 //!
 //! Its children are temporary: each lives once, nothing is kept to start it again, and a crash
-//! concerns nobody else. They are spread over shards so that no single process keeps them all, and
-//! are stopped at the same time under one timer.
+//! concerns nobody else. Whoever starts one does the work, the pool itself only hears of their ends;
+//! they are stopped at the same time under one timer.
 
 use crate::{
     exit::Exit,
     inbox::{CallError, Ref, Reply},
-    pid::Pid,
+    pid::{At, Pid},
     process::{self, Cx, Event, InitError, Process},
     spec::{Place, Shutdown, StartError},
     supervisor::stop_many,
@@ -48,9 +48,9 @@ pub enum Msg {
 }
 
 struct Shared {
-    path: Arc<str>,
     max: usize,
-    alive: AtomicUsize,
+    /// Children take themselves off it: also one that nobody waits for any more.
+    alive: Arc<AtomicUsize>,
     next: AtomicU64,
 }
 
@@ -102,13 +102,9 @@ impl<P: Process> PoolRef<P> {
     /// # Errors
     /// When the pool is full or gone, or the child does not start.
     pub async fn start(&self, args: P::Args) -> Result<Ref<P::Msg>, StartError> {
-        let path = self.place()?;
+        let (at, count) = self.place()?;
         let pool = self.me.pid();
-        let started = process::start::<P>(pool.system(), Some(pool.clone()), path, args).await;
-        if started.is_err() {
-            self.shared.alive.fetch_sub(1, Ordering::AcqRel);
-        }
-        started
+        process::start::<P>(pool.system(), Some(pool.clone()), at, args, Some(count)).await
     }
 
     /// Starts a child and goes on; if its `init` fails it ends like any other child.
@@ -116,22 +112,22 @@ impl<P: Process> PoolRef<P> {
     /// # Errors
     /// When the pool is full or gone.
     pub fn spawn(&self, args: P::Args) -> Result<Ref<P::Msg>, StartError> {
-        let path = self.place()?;
+        let (at, count) = self.place()?;
         let pool = self.me.pid();
-        Ok(process::spawn::<P>(pool.system(), Some(pool.clone()), path, args).0)
+        Ok(process::spawn::<P>(pool.system(), Some(pool.clone()), at, args, Some(count)).0)
     }
 
-    /// A place for one more child: its path.
-    fn place(&self) -> Result<Arc<str>, StartError> {
+    /// A place for one more child.
+    fn place(&self) -> Result<(At, Arc<AtomicUsize>), StartError> {
         if !self.me.pid().is_alive() {
-            return Err(StartError::Failed("the pool has ended".into()));
+            return Err(StartError::Exited(Exit::NoProc));
         }
         if self.shared.alive.fetch_add(1, Ordering::AcqRel) >= self.shared.max {
             self.shared.alive.fetch_sub(1, Ordering::AcqRel);
-            return Err(StartError::Failed("the pool is full".into()));
+            return Err(StartError::Full);
         }
         let n = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        Ok(format!("{}/#{n}", self.shared.path).into())
+        Ok((At::Number(n), Arc::clone(&self.shared.alive)))
     }
 
     /// Stops all children at the same time; the pool stays. How many there were.
@@ -145,7 +141,6 @@ impl<P: Process> PoolRef<P> {
 
 /// The process of a pool.
 pub struct Pool<P> {
-    shared: Arc<Shared>,
     spec: PoolSpec,
     process: PhantomData<fn() -> P>,
 }
@@ -156,29 +151,24 @@ impl<P: Process> Pool<P> {
         name: Arc<str>,
         spec: PoolSpec,
     ) -> Result<Ref<Msg>, StartError> {
-        let path = Arc::clone(&at.path);
-        process::start::<Self>(&at.system, Some(at.parent), at.path, (path, name, spec)).await
+        at.process::<Self>((name, spec)).await
     }
 }
 
 impl<P: Process> Process for Pool<P> {
-    type Args = (Arc<str>, Arc<str>, PoolSpec);
+    type Args = (Arc<str>, PoolSpec);
     type Msg = Msg;
     const NAME: &'static str = "pool";
 
-    async fn init((path, name, spec): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
+    async fn init((name, spec): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.trap_exit(true);
-        let shared = Arc::new(Shared {
-            path,
-            max: spec.max,
-            alive: AtomicUsize::new(0),
-            next: AtomicU64::new(1),
-        });
-        cx.system().enter_pool(cx.pid(), Arc::clone(&shared) as _);
+        let shared =
+            Arc::new(Shared { max: spec.max, alive: Arc::default(), next: AtomicU64::new(1) });
+        cx.system().enter_pool(cx.pid(), shared);
         if !cx.register(&name) {
             return Err(InitError::failed(format!("the name {name} is taken")));
         }
-        Ok(Self { shared, spec, process: PhantomData })
+        Ok(Self { spec, process: PhantomData })
     }
 
     async fn run(&mut self, cx: &mut Cx<Msg>) -> Exit {
@@ -188,7 +178,6 @@ impl<P: Process> Process for Pool<P> {
             match cx.next().await {
                 Event::Exit { from, reason } if Some(&from) == cx.pid().parent() => return reason,
                 Event::Exit { reason, .. } => {
-                    self.shared.alive.fetch_sub(1, Ordering::AcqRel);
                     if reason.is_abnormal() && reasons.len() < 64 {
                         let n = reasons.entry(reason.to_string()).or_default();
                         *n += 1;
@@ -212,7 +201,6 @@ impl<P: Process> Pool<P> {
     async fn stop_children(&self, cx: &Cx<Msg>) -> usize {
         let children = cx.pid().linked_children();
         stop_many(&children, self.spec.shutdown).await;
-        self.shared.alive.fetch_sub(children.len(), Ordering::AcqRel);
         children.len()
     }
 }

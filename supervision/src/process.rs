@@ -6,21 +6,32 @@
 use crate::{
     crash::{self, BlackBox, Recorded},
     exit::Exit,
-    inbox::Ref,
-    pid::{Monitor, Pid, Signal},
+    inbox::{Overflow, Ref},
+    pid::{At, Monitor, Pid, Signal},
     spec::StartError,
+    sys::{self, Ask},
     system::System,
+    timer::{Timer, Timers},
 };
+use parking_lot::Mutex;
 use std::{
+    collections::VecDeque,
+    fmt,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    sync::Arc,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 /// Why a process did not start.
 #[derive(Debug, Error)]
@@ -76,6 +87,8 @@ pub trait Process: Sized + Send + 'static {
     const NAME: &'static str;
     /// The most messages that wait; beyond it a cast comes back as full.
     const INBOX: usize = 256;
+    /// What happens beyond it.
+    const OVERFLOW: Overflow = Overflow::Reject;
 
     /// Starts it; the parent waits for it (`proc_lib:start_link`).
     fn init(
@@ -85,6 +98,11 @@ pub trait Process: Sized + Send + 'static {
 
     /// Its loop. It must await [`Cx::next`] among what it waits for.
     fn run(&mut self, cx: &mut Cx<Self::Msg>) -> impl Future<Output = Exit> + Send;
+
+    /// How [`crate::sys::trace`] and [`crate::sys::log`] show a message: a word, no secrets.
+    fn describe(_msg: &Self::Msg) -> String {
+        std::any::type_name::<Self::Msg>().to_owned()
+    }
 
     /// The last thing it does, also after a panic or an exit signal; not when it was killed.
     fn terminate(
@@ -102,16 +120,43 @@ pub trait Process: Sized + Send + 'static {
     }
 }
 
-/// What a process may do: its address, its events, its links.
-#[derive(Debug)]
+/// What a process may do: its address, its events, its links, its timers.
 pub struct Cx<M> {
     me: Ref<M>,
     pub(crate) black_box: BlackBox,
+    describe: fn(&M) -> String,
+    /// In a lock that is never taken: it makes the whole shareable, whatever the messages are.
+    own: Option<Box<Mutex<Own<M>>>>,
+}
+
+/// What most processes do without.
+struct Own<M> {
+    timers: Timers<M>,
+    /// Comes before everything that waits.
+    continued: VecDeque<M>,
+}
+
+impl<M> Default for Own<M> {
+    fn default() -> Self {
+        Self { timers: Timers::default(), continued: VecDeque::new() }
+    }
+}
+
+impl<M> fmt::Debug for Cx<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cx({:?})", self.me)
+    }
+}
+
+/// What a process takes next.
+pub(crate) enum Taken<M> {
+    Event(Event<M>),
+    Ask(Ask),
 }
 
 impl<M: Send + 'static> Cx<M> {
-    pub(crate) fn new(me: Ref<M>) -> Self {
-        Self { me, black_box: BlackBox::default() }
+    pub(crate) fn new(me: Ref<M>, describe: fn(&M) -> String) -> Self {
+        Self { me, black_box: BlackBox::default(), describe, own: None }
     }
 
     /// Its own address.
@@ -149,45 +194,150 @@ impl<M: Send + 'static> Cx<M> {
         self.me.pid.set_status(status.into());
     }
 
-    /// The next event: signals first, then messages in order. Can be cancelled without loss.
-    pub async fn next(&mut self) -> Event<M> {
-        loop {
-            if let Some(signal) = self.me.pid.next_signal() {
-                return event(signal);
-            }
-            if let Some(msg) = self.me.pop() {
-                return Event::Msg(msg);
-            }
-            self.me.pid.0.wake.notified().await;
-        }
+    fn own(&mut self) -> &mut Own<M> {
+        self.own.get_or_insert_default().get_mut()
     }
-}
 
-pub(crate) fn event<M>(signal: Signal) -> Event<M> {
-    match signal {
-        Signal::Exit { from, reason } => Event::Exit { from, reason },
-        Signal::Down { monitor, pid, reason } => {
-            Event::Down { monitor: Monitor(monitor), pid, reason }
+    /// Sends itself a message later. The timer ends with the process.
+    pub fn send_after(&mut self, after: Duration, msg: M) -> Timer {
+        self.own().timers.once(after, msg)
+    }
+
+    /// Sends itself a message every `period`, the first after one. What was missed is not caught up.
+    pub fn send_every(
+        &mut self,
+        period: Duration,
+        make: impl FnMut() -> M + Send + 'static,
+    ) -> Timer {
+        self.own().timers.every(period, make)
+    }
+
+    /// Cancels a timer; `false` when it had fired.
+    pub fn cancel(&mut self, timer: Timer) -> bool {
+        self.own.as_mut().is_some_and(|own| own.get_mut().timers.cancel(timer))
+    }
+
+    /// Sends itself `msg` when nothing else comes for so long (the time-out of a `gen_server`).
+    pub fn idle_after(&mut self, after: Duration, msg: M) {
+        self.own().timers.set_idle(after, msg);
+    }
+
+    /// Handles `msg` next, before everything that waits (`{continue, Msg}`): in `init`, for work
+    /// that the parent need not wait for. Several are handled in order.
+    pub fn continue_with(&mut self, msg: M) {
+        self.own().continued.push_back(msg);
+    }
+
+    /// What is to be done now, without waiting: what is continued, signals, timers, messages.
+    pub(crate) fn take(&mut self) -> Option<Taken<M>> {
+        let pid = &self.me.pid;
+        let held = pid.is_suspended();
+        let mut own = self.own.as_mut().filter(|_| !held).map(|own| own.get_mut());
+        if let Some(msg) = own.as_mut().and_then(|own| own.continued.pop_front()) {
+            return Some(Taken::Event(Event::Msg(msg)));
+        }
+        match pid.next_signal() {
+            Some(Signal::Sys(ask)) => return Some(Taken::Ask(ask)),
+            Some(Signal::Exit { from, reason }) => {
+                sys::note(pid, || format!("exit signal of {from:?}: {reason}"));
+                return Some(Taken::Event(Event::Exit { from, reason }));
+            }
+            Some(Signal::Down { monitor, pid: who, reason }) => {
+                sys::note(pid, || format!("down: {who:?}: {reason}"));
+                let monitor = Monitor(monitor);
+                return Some(Taken::Event(Event::Down { monitor, pid: who, reason }));
+            }
+            None => {}
+        }
+        if held {
+            return None;
+        }
+        if let Some(own) = &mut own
+            && own.timers.deadline().is_some()
+            && let Some(msg) = own.timers.fire(Instant::now())
+        {
+            sys::note(pid, || format!("timer: {}", (self.describe)(&msg)));
+            return Some(Taken::Event(Event::Msg(msg)));
+        }
+        let msg = self.me.pop()?;
+        if let Some(own) = own {
+            own.timers.stop_idle();
+        }
+        sys::note(pid, || format!("message: {}", (self.describe)(&msg)));
+        Some(Taken::Event(Event::Msg(msg)))
+    }
+
+    /// When the next timer fires, if it may.
+    pub(crate) fn deadline(&mut self) -> Option<Instant> {
+        let own = self.own.as_mut().filter(|_| !self.me.pid.is_suspended())?;
+        own.get_mut().timers.deadline()
+    }
+
+    /// The next event: signals first, then timers, then messages in order. Can be cancelled without
+    /// loss.
+    pub async fn next(&mut self) -> Event<M> {
+        tokio::task::coop::consume_budget().await;
+        loop {
+            match self.take() {
+                Some(Taken::Event(event)) => {
+                    self.me.pid.count();
+                    return event;
+                }
+                Some(Taken::Ask(ask)) => {
+                    ask.refuse();
+                    continue;
+                }
+                None => {}
+            }
+            let deadline = self.deadline();
+            let heard = self.me.pid.0.bell.heard();
+            match deadline {
+                None => heard.await,
+                // boxed: most processes have no timer, and pay no memory for one
+                Some(at) => drop(Box::pin(timeout_at(at, heard)).await),
+            }
         }
     }
 }
 
 /// Whatever happens to the task (abort included), its end is reported.
-pub(crate) struct Guard(pub(crate) Pid);
+pub(crate) struct Guard<M: Send + 'static> {
+    pub(crate) me: Ref<M>,
+    /// A pool's count of its children.
+    counted: Option<Arc<AtomicUsize>>,
+}
 
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.finish(&Exit::Killed);
+impl<M: Send + 'static> Guard<M> {
+    pub(crate) fn new(me: Ref<M>, counted: Option<Arc<AtomicUsize>>) -> Self {
+        Self { me, counted }
+    }
+
+    /// The end: nothing comes in any more, who waits for an answer learns it, then all who are
+    /// linked or watch.
+    pub(crate) fn end(&mut self, exit: &Exit) {
+        self.me.close();
+        if let Some(count) = self.counted.take() {
+            count.fetch_sub(1, Ordering::AcqRel);
+        }
+        self.me.pid.finish(exit);
     }
 }
 
-/// Awaits a future; a panic in it becomes an error with what the hook noted.
-pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, crash::Panic> {
-    let mut future = pin!(future);
-    poll_fn(move |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+impl<M: Send + 'static> Drop for Guard<M> {
+    fn drop(&mut self) {
+        self.end(&Exit::Killed);
+    }
+}
+
+/// Awaits a future; a panic in it becomes an error with what the hook noted. Takes it pinned: a
+/// future that is moved into another is stored twice.
+pub(crate) async fn caught<T>(
+    mut future: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, crash::Panic> {
+    poll_fn(move |cx| match crash::catch(|| future.as_mut().poll(cx)) {
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
         Ok(Poll::Pending) => Poll::Pending,
-        Err(payload) => Poll::Ready(Err(crash::Panic::take(&*payload))),
+        Err(panic) => Poll::Ready(Err(panic)),
     })
     .await
 }
@@ -196,7 +346,7 @@ pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, cras
 pub(crate) async fn wind_up(
     pid: &Pid,
     mut exit: Exit,
-    terminate: impl Future<Output = ()>,
+    terminate: Pin<&mut impl Future<Output = ()>>,
 ) -> Exit {
     if pid.is_killed() {
         return Exit::Killed;
@@ -212,35 +362,31 @@ pub(crate) async fn wind_up(
                 }
             }
         }
-        () = killed(pid) => exit = Exit::Killed,
+        () = pid.killed() => exit = Exit::Killed,
     }
     exit
 }
 
-async fn killed(pid: &Pid) {
-    loop {
-        let fatal = pid.0.fatal.notified();
-        if pid.is_killed() {
-            return;
-        }
-        fatal.await;
+/// Drops what a process was; a panic in it is reported as one in `terminate`.
+pub(crate) fn discard<T>(pid: &Pid, value: T) {
+    if let Err(panic) = crash::catch(|| drop(value)) {
+        crash::report(pid, panic.in_terminate(), &mut BlackBox::default(), 0);
     }
 }
 
-/// Starts a process under `parent` and waits for its `init`.
+/// Starts a process under `parent` and waits for its `init`. A child that is `counted` takes itself
+/// off the count when it ends, or does not start.
 pub(crate) async fn start<P: Process>(
     system: &System,
     parent: Option<Pid>,
-    path: Arc<str>,
+    at: At,
     args: P::Args,
+    counted: Option<Arc<AtomicUsize>>,
 ) -> Result<Ref<P::Msg>, StartError> {
-    let (me, acked) = spawn::<P>(system, parent, path, args);
+    let (me, acked) = spawn::<P>(system, parent, at, args, counted);
     match acked.await {
         Ok(Ok(())) => Ok(me),
-        Ok(Err(error)) => {
-            me.pid.wait().await;
-            Err(error)
-        }
+        Ok(Err(error)) => Err(error),
         Err(_) => Err(StartError::Exited(me.pid.wait().await)),
     }
 }
@@ -250,74 +396,94 @@ pub(crate) async fn start<P: Process>(
 pub(crate) fn spawn<P: Process>(
     system: &System,
     parent: Option<Pid>,
-    path: Arc<str>,
+    at: At,
     args: P::Args,
+    counted: Option<Arc<AtomicUsize>>,
 ) -> (Ref<P::Msg>, oneshot::Receiver<Result<(), StartError>>) {
-    let pid = Pid::new(system, P::NAME, path, parent);
-    let me = Ref::lean(pid, P::INBOX);
+    let pid = Pid::new(system, P::NAME, at, parent);
+    let me = Ref::new(pid, P::INBOX, P::OVERFLOW);
     let (ack, acked) = oneshot::channel();
-    let guard = Guard(me.pid.clone());
+    let guard = Guard::new(me.clone(), counted);
     #[expect(clippy::disallowed_methods, reason = "the one place where lean processes are born")]
-    tokio::spawn(live::<P>(me.clone(), args, ack, guard));
+    tokio::spawn(live::<P>(args, ack, guard));
     (me, acked)
 }
 
 async fn live<P: Process>(
-    me: Ref<P::Msg>,
     args: P::Args,
     ack: oneshot::Sender<Result<(), StartError>>,
-    guard: Guard,
+    mut guard: Guard<P::Msg>,
 ) {
-    let pid = guard.0.clone();
-    let mut cx = Cx::new(me.clone());
-    let init = tokio::select! {
-        biased;
-        reason = pid.fatal() => Err(StartError::Exited(reason)),
-        result = caught(P::init(args, &mut cx)) => match result {
-            Ok(Ok(process)) => Ok(process),
-            Ok(Err(InitError::Ignore)) => Err(StartError::Ignore),
-            Ok(Err(InitError::Start(error))) => Err(error),
-            Ok(Err(InitError::Failed(why))) => Err(StartError::Failed(why.to_string().into())),
-            Err(panic) => {
-                let report = crash::report(&pid, panic, &mut cx.black_box, 0);
-                Err(StartError::Exited(Exit::Crash(report)))
-            }
-        },
-    };
-    let mut process = match init {
-        Ok(process) => process,
-        Err(error) => {
-            let exit = error.exit();
-            // whoever waits for the start is told by the answer, not by a signal too
-            if ack.send(Err(error)).is_ok()
-                && let Some(parent) = pid.parent()
-            {
-                parent.unlink(&pid);
-            }
-            pid.finish(&exit);
+    let pid = guard.me.pid.clone();
+    let mut cx = Cx::new(guard.me.clone(), P::describe);
+    let begun = begin(&pid, pin!(P::init(args, &mut cx))).await;
+    let mut process = match begun {
+        Ok(Ok(process)) => process,
+        Ok(Err(error)) => {
+            not_started(&mut guard, &error);
+            drop(ack.send(Err(error)));
+            return;
+        }
+        Err(panic) => {
+            let error = crashed(&pid, panic, &mut cx.black_box);
+            not_started(&mut guard, &error);
+            drop(ack.send(Err(error)));
             return;
         }
     };
     drop(ack.send(Ok(())));
-    let exit = tokio::select! {
+    let outcome = ran(&pid, pin!(process.run(&mut cx))).await;
+    let exit = outcome.unwrap_or_else(|panic| {
+        // the state may be torn: asking it must not hide the first panic
+        let recent = catch_unwind(AssertUnwindSafe(|| process.recent()));
+        for input in recent.unwrap_or_default() {
+            cx.black_box.record(input);
+        }
+        let queued = pid.depth();
+        Exit::Crash(crash::report(&pid, panic, &mut cx.black_box, queued))
+    });
+    let exit = wind_up(&pid, exit.clone(), pin!(process.terminate(&exit, &mut cx))).await;
+    drop(cx);
+    discard(&pid, process);
+    guard.end(&exit);
+}
+
+async fn ran(pid: &Pid, run: Pin<&mut impl Future<Output = Exit>>) -> Result<Exit, crash::Panic> {
+    tokio::select! {
         biased;
-        reason = pid.fatal() => reason,
-        result = caught(process.run(&mut cx)) => match result {
-            Ok(exit) => exit,
-            Err(panic) => {
-                // the state may be torn: asking it must not hide the first panic
-                let recent = catch_unwind(AssertUnwindSafe(|| process.recent()));
-                for input in recent.unwrap_or_default() {
-                    cx.black_box.record(input);
-                }
-                Exit::Crash(crash::report(&pid, panic, &mut cx.black_box, me.depth()))
-            }
-        },
-    };
-    let exit = wind_up(&pid, exit.clone(), process.terminate(&exit, &mut cx)).await;
-    drop(process);
-    pid.finish(&exit);
-    me.clear();
+        reason = pid.fatal() => Ok(reason),
+        result = caught(run) => result,
+    }
+}
+
+/// `init` in both engines.
+pub(crate) async fn begin<T>(
+    pid: &Pid,
+    init: Pin<&mut impl Future<Output = Result<T, InitError>>>,
+) -> Result<Result<T, StartError>, crash::Panic> {
+    tokio::select! {
+        biased;
+        reason = pid.fatal() => Ok(Err(StartError::Exited(reason))),
+        result = caught(init) => Ok(result?.map_err(|error| match error {
+            InitError::Ignore => StartError::Ignore,
+            InitError::Start(error) => error,
+            InitError::Failed(why) => StartError::Failed(why.to_string().into()),
+        })),
+    }
+}
+
+pub(crate) fn crashed(pid: &Pid, panic: crash::Panic, black_box: &mut BlackBox) -> StartError {
+    StartError::Exited(Exit::Crash(crash::report(pid, panic, black_box, 0)))
+}
+
+/// The end of one whose `init` did not succeed: the parent is told by the answer, not by a signal
+/// too.
+pub(crate) fn not_started<M: Send + 'static>(guard: &mut Guard<M>, error: &StartError) {
+    let pid = guard.me.pid.clone();
+    if let Some(parent) = pid.parent() {
+        parent.unlink(&pid);
+    }
+    guard.end(&error.exit());
 }
 
 /// How long a call to a supervisor may take; generous, because it may be starting children.

@@ -2,24 +2,31 @@
 //! signals before messages, crash reports, and a `terminate` that is always called unless killed.
 
 use crate::{
-    crash,
+    crash::{self, Panic},
     exit::Exit,
-    inbox::{Inbox, Lane, Ref},
-    pid::Pid,
-    process::{Cx, Event, Guard, InitError, caught, event, wind_up},
+    inbox::{Overflow, Ref},
+    pid::{At, Pid},
+    process::{
+        Cx, Event, Guard, InitError, Taken, begin, caught, crashed, discard, not_started, wind_up,
+    },
     spec::StartError,
+    sys::{Ask, SysError},
     system::System,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use serde_json::Value;
 use std::{
     future::Future,
     marker::PhantomData,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Wake, Waker},
 };
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    task::AbortHandle,
+    time::{Instant, sleep_until},
+};
 
 /// What a server does after a message.
 #[derive(Clone, Debug)]
@@ -40,6 +47,8 @@ pub trait Server: Sized + Send + 'static {
     const NAME: &'static str;
     /// The most messages that wait; beyond it a cast or call comes back as full.
     const INBOX: usize = 1024;
+    /// What happens beyond it.
+    const OVERFLOW: Overflow = Overflow::Reject;
 
     /// Starts it; the parent waits for it.
     fn init(
@@ -71,6 +80,24 @@ pub trait Server: Sized + Send + 'static {
         }
     }
 
+    /// How [`crate::sys::trace`] and [`crate::sys::log`] show a message: a word, no secrets.
+    fn describe(_msg: &Self::Msg) -> String {
+        std::any::type_name::<Self::Msg>().to_owned()
+    }
+
+    /// Its state for [`crate::sys::state`], without secrets. The default shows none.
+    fn state(&self) -> Option<Value> {
+        None
+    }
+
+    /// Takes another state from [`crate::sys::replace_state`]. The default does not.
+    ///
+    /// # Errors
+    /// When it is none.
+    fn replace_state(&mut self, _state: Value) -> Result<(), SysError> {
+        Err(SysError::NotSupported)
+    }
+
     /// The last thing it does, also after a panic; not when it was killed.
     fn terminate(
         &mut self,
@@ -81,10 +108,17 @@ pub trait Server: Sized + Send + 'static {
     }
 }
 
-enum Envelope<M> {
-    Msg(M),
-    /// There are signals.
-    Wake,
+/// What its ractor mailbox gets: there is something to do. The messages are in the inbox, which has
+/// a bound.
+struct Awake;
+
+/// Rings through to ractor's mailbox.
+struct Ring(ActorRef<Awake>);
+
+impl Wake for Ring {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.cast(Awake));
+    }
 }
 
 // no `ractor::Message` by hand: without ractor's cluster feature every Send + 'static type is one
@@ -95,127 +129,159 @@ struct Live<S: Server> {
     server: Option<S>,
     cx: Cx<S::Msg>,
     /// Dropped with the state, however the actor ends.
-    guard: Guard,
-    waking: Arc<AtomicBool>,
+    guard: Guard<S::Msg>,
+    waker: Waker,
+    alarm: Option<(Instant, AbortHandle)>,
 }
 
 struct Launch<S: Server> {
     args: S::Args,
-    me: Ref<S::Msg>,
-    guard: Guard,
-    waking: Arc<AtomicBool>,
-    actor: Arc<OnceLock<ActorRef<Envelope<S::Msg>>>>,
+    guard: Guard<S::Msg>,
     failed: oneshot::Sender<StartError>,
 }
 
+/// Events handled at one waking, so that ractor has its turn.
+const BATCH: usize = 64;
+
 impl<S: Server> Actor for Engine<S> {
-    type Msg = Envelope<S::Msg>;
+    type Msg = Awake;
     type State = Live<S>;
     type Arguments = Launch<S>;
 
     async fn pre_start(
         &self,
-        actor: ActorRef<Self::Msg>,
+        actor: ActorRef<Awake>,
         launch: Launch<S>,
     ) -> Result<Live<S>, ActorProcessingErr> {
-        let Launch { args, me, guard, waking, actor: address, failed } = launch;
-        drop(address.set(actor.clone()));
-        let pid = me.pid.clone();
-        let (flag, target) = (Arc::clone(&waking), actor);
-        let waker = move || {
-            // one wake-up waits at most
-            if !flag.swap(true, Ordering::AcqRel) {
-                drop(target.cast(Envelope::Wake));
+        let Launch { args, mut guard, failed } = launch;
+        let pid = guard.me.pid.clone();
+        let mut cx = Cx::new(guard.me.clone(), S::describe);
+        let begun = begin(&pid, pin!(S::init(args, &mut cx))).await;
+        let error = match begun {
+            Ok(Ok(server)) => {
+                let waker = Waker::from(Arc::new(Ring(actor)));
+                pid.0.bell.listen(&waker);
+                // for what came while nobody listened
+                pid.wake();
+                return Ok(Live { server: Some(server), cx, guard, waker, alarm: None });
             }
+            Ok(Err(error)) => error,
+            Err(panic) => crashed(&pid, panic, &mut cx.black_box),
         };
-        drop(pid.0.waker.set(Box::new(waker)));
-        let mut cx = Cx::new(me);
-        let error = tokio::select! {
-            biased;
-            reason = pid.fatal() => StartError::Exited(reason),
-            result = caught(S::init(args, &mut cx)) => match result {
-                Ok(Ok(server)) => return Ok(Live { server: Some(server), cx, guard, waking }),
-                Ok(Err(InitError::Ignore)) => StartError::Ignore,
-                Ok(Err(InitError::Start(error))) => error,
-                Ok(Err(InitError::Failed(why))) => StartError::Failed(why.to_string().into()),
-                Err(panic) => {
-                    let report = crash::report(&pid, panic, &mut cx.black_box, 0);
-                    StartError::Exited(Exit::Crash(report))
-                }
-            },
-        };
-        if let Some(parent) = pid.parent() {
-            parent.unlink(&pid);
-        }
-        pid.finish(&error.exit());
+        not_started(&mut guard, &error);
         drop(failed.send(error));
         Err("not started".into())
     }
 
     async fn handle(
         &self,
-        actor: ActorRef<Self::Msg>,
-        envelope: Envelope<S::Msg>,
+        actor: ActorRef<Awake>,
+        _: Awake,
         live: &mut Live<S>,
     ) -> Result<(), ActorProcessingErr> {
-        let msg = match envelope {
-            Envelope::Msg(msg) => {
-                live.cx.me().inbox.depth.fetch_sub(1, Ordering::AcqRel);
-                Some(msg)
+        // before the look at what there is: a ring from now on is another message
+        live.guard.me.pid.0.bell.listen(&live.waker);
+        match live.work().await {
+            Next::Stop(exit) => {
+                live.end(exit).await;
+                actor.stop(None);
             }
-            Envelope::Wake => None,
-        };
-        live.waking.store(false, Ordering::Release);
-        if let Next::Stop(exit) = live.work(msg).await {
-            live.end(exit).await;
-            actor.stop(None);
+            Next::Continue => live.set_alarm(),
         }
         Ok(())
     }
 }
 
 impl<S: Server> Live<S> {
-    /// Signals first, then the message.
-    async fn work(&mut self, mut msg: Option<S::Msg>) -> Next {
-        let pid = self.guard.0.clone();
+    async fn work(&mut self) -> Next {
+        let pid = self.guard.me.pid.clone();
         let Some(server) = &mut self.server else { return Next::Continue };
-        loop {
-            let outcome = match (pid.next_signal(), msg.take()) {
-                (Some(signal), waiting) => {
-                    msg = waiting;
-                    callback(&pid, server.event(event(signal), &mut self.cx)).await
+        for _ in 0..BATCH {
+            if let Some(reason) = pid.fatal_now() {
+                return Next::Stop(reason);
+            }
+            let outcome = match self.cx.take() {
+                Some(Taken::Event(Event::Msg(msg))) => {
+                    callback(&pid, pin!(server.handle(msg, &mut self.cx))).await
                 }
-                (None, Some(msg)) => callback(&pid, server.handle(msg, &mut self.cx)).await,
-                (None, None) => return pid.fatal_now().map_or(Next::Continue, Next::Stop),
+                Some(Taken::Event(event)) => {
+                    callback(&pid, pin!(server.event(event, &mut self.cx))).await
+                }
+                Some(Taken::Ask(ask)) => answer(server, ask),
+                None => return Next::Continue,
             };
             match outcome {
                 Ok(Next::Continue) => {}
                 Ok(stop) => return stop,
                 Err(panic) => {
-                    let queued = self.cx.me().depth();
+                    let queued = pid.depth();
                     let report = crash::report(&pid, panic, &mut self.cx.black_box, queued);
                     return Next::Stop(Exit::Crash(report));
                 }
             }
         }
+        pid.wake();
+        Next::Continue
+    }
+
+    /// A task that wakes it when its next timer is due.
+    fn set_alarm(&mut self) {
+        let deadline = self.cx.deadline();
+        if self.alarm.as_ref().map(|(at, _)| *at) == deadline {
+            return;
+        }
+        self.stop_alarm();
+        let pid = self.guard.me.pid.clone();
+        self.alarm = deadline.map(|at| {
+            #[expect(clippy::disallowed_methods, reason = "part of the process: aborted with it")]
+            let alarm = tokio::spawn(async move {
+                sleep_until(at).await;
+                pid.wake();
+            });
+            (at, alarm.abort_handle())
+        });
+    }
+
+    fn stop_alarm(&mut self) {
+        if let Some((_, alarm)) = self.alarm.take() {
+            alarm.abort();
+        }
     }
 
     async fn end(&mut self, exit: Exit) {
-        let pid = self.guard.0.clone();
+        let pid = self.guard.me.pid.clone();
         let Some(mut server) = self.server.take() else { return };
-        let exit = wind_up(&pid, exit.clone(), server.terminate(&exit, &mut self.cx)).await;
-        drop(server);
-        pid.finish(&exit);
+        let exit = wind_up(&pid, exit.clone(), pin!(server.terminate(&exit, &mut self.cx))).await;
+        discard(&pid, server);
+        self.stop_alarm();
+        self.guard.end(&exit);
     }
 }
 
+impl<S: Server> Drop for Live<S> {
+    fn drop(&mut self) {
+        self.stop_alarm();
+    }
+}
+
+fn answer<S: Server>(server: &mut S, ask: Ask) -> Result<Next, Panic> {
+    // a panic in what only shows it is as bad as any other: its state may be broken
+    let shown = crash::catch(|| match ask {
+        Ask::State(reply) => {
+            drop(reply.send(server.state().ok_or(SysError::NotSupported)));
+        }
+        Ask::Replace(state, reply) => drop(reply.send(server.replace_state(state))),
+    });
+    shown.map(|()| Next::Continue)
+}
+
 /// One callback: a panic or a signal that is not trapped ends it.
-async fn callback(pid: &Pid, handler: impl Future<Output = Next>) -> Result<Next, crash::Panic> {
+async fn callback(pid: &Pid, handler: Pin<&mut impl Future<Output = Next>>) -> Result<Next, Panic> {
     pid.begin();
     let outcome = tokio::select! {
         biased;
-        reason = pid.fatal() => Ok(Next::Stop(reason)),
         result = caught(handler) => result,
+        reason = pid.fatal() => Ok(Next::Stop(reason)),
     };
     pid.end();
     outcome
@@ -228,28 +294,15 @@ pub(crate) async fn start<S: Server>(
     path: Arc<str>,
     args: S::Args,
 ) -> Result<Ref<S::Msg>, StartError> {
-    let pid = Pid::new(system, S::NAME, path, parent);
-    let guard = Guard(pid.clone());
-    // the address has to exist before the actor does: it is filled in when the actor is there
-    let actor: Arc<OnceLock<ActorRef<Envelope<S::Msg>>>> = Arc::default();
-    let target = Arc::clone(&actor);
-    let push = move |msg| match target.get() {
-        None => Err(msg),
-        Some(actor) => actor
-            .cast(Envelope::Msg(msg))
-            .map_err(|e| match e {
-                ractor::MessagingErr::SendErr(Envelope::Msg(msg)) => Some(msg),
-                _ => None,
-            })
-            .or_else(|msg| msg.map_or(Ok(()), Err)),
-    };
-    let inbox =
-        Inbox { lane: Lane::Ractor(Box::new(push)), depth: AtomicUsize::new(0), limit: S::INBOX };
-    let me = Ref { pid: pid.clone(), inbox: Arc::new(inbox) };
+    let pid = Pid::new(system, S::NAME, At::Path(path), parent);
+    let me = Ref::new(pid.clone(), S::INBOX, S::OVERFLOW);
     let (failed, why) = oneshot::channel();
-    let launch = Launch { args, me: me.clone(), guard, waking: Arc::default(), actor, failed };
+    let launch = Launch { args, guard: Guard::new(me.clone(), None), failed };
     match Actor::spawn(None, Engine::<S>(PhantomData), launch).await {
         Ok(_) => Ok(me),
-        Err(_) => Err(why.await.unwrap_or(StartError::Exited(pid.wait().await))),
+        Err(_) => Err(match why.await {
+            Ok(error) => error,
+            Err(_) => StartError::Exited(pid.wait().await),
+        }),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     exit::Exit,
-    pid::Pid,
+    pid::{At, Pid},
     pool::{Pool, PoolSpec},
     process::{self, Process},
     server::{self, Server},
@@ -107,6 +107,9 @@ pub enum StartError {
         /// Why.
         error: Box<StartError>,
     },
+    /// The pool has as many children as it may have.
+    #[error("the pool is full")]
+    Full,
     /// The specification makes no sense.
     #[error("invalid specification: {0}")]
     InvalidSpec(Arc<str>),
@@ -153,7 +156,8 @@ impl Place {
         self,
         args: P::Args,
     ) -> Result<crate::Ref<P::Msg>, StartError> {
-        process::start::<P>(&self.system, Some(self.parent), self.path, args).await
+        let at = At::Path(self.path);
+        process::start::<P>(&self.system, Some(self.parent), at, args, None).await
     }
 
     /// Starts a server there.

@@ -5,7 +5,8 @@ use crate::{
     crash::{self, CrashLog, CrashLogLimits},
     exit::Exit,
     inbox::Ref,
-    pid::Pid,
+    pid::{At, Pid},
+    process::{self, Process},
     spec::{StartError, SupervisorSpec},
     supervisor::{self, SupervisorRef},
 };
@@ -19,7 +20,9 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
+use tokio::time::Instant;
 
 const SHARDS: u64 = 16;
 
@@ -37,6 +40,7 @@ type Erased = Arc<dyn Any + Send + Sync>;
 
 struct Inner {
     name: Arc<str>,
+    since: Instant,
     next: AtomicU64,
     alive: AtomicUsize,
     restarts: AtomicU64,
@@ -69,6 +73,7 @@ impl System {
         crash::install_hook();
         Self(Arc::new(Inner {
             name: name.into(),
+            since: Instant::now(),
             next: AtomicU64::new(1),
             alive: AtomicUsize::new(0),
             restarts: AtomicU64::new(0),
@@ -93,12 +98,29 @@ impl System {
         &self.0.name
     }
 
+    /// How long it has been there.
+    pub fn age(&self) -> Duration {
+        self.0.since.elapsed()
+    }
+
     /// Starts a tree and waits until all of it has started.
     ///
     /// # Errors
     /// When a child does not start; what had started is stopped again.
     pub async fn start(&self, root: SupervisorSpec) -> Result<SupervisorRef, StartError> {
         supervisor::start(self, None, "/".into(), root).await
+    }
+
+    /// Starts a process without a supervisor: for tools and tests. Nobody hears of its end.
+    ///
+    /// # Errors
+    /// When its `init` says so, or it ended before.
+    pub async fn spawn<P: Process>(
+        &self,
+        path: &str,
+        args: P::Args,
+    ) -> Result<Ref<P::Msg>, StartError> {
+        process::start::<P>(self, None, At::Path(path.into()), args, None).await
     }
 
     pub(crate) fn next_id(&self) -> u64 {
@@ -159,6 +181,11 @@ impl System {
             .iter()
             .flat_map(|s| s.lock().values().cloned().collect::<Vec<_>>())
             .collect()
+    }
+
+    /// The live process at that path; the last started, should there be several.
+    pub fn find(&self, path: &str) -> Option<Pid> {
+        self.pids().into_iter().filter(|p| &**p.path() == path).max_by_key(Pid::id)
     }
 
     /// Names a process. `false` when the name is taken by a live one.

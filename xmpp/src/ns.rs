@@ -72,3 +72,27 @@ pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
 /// The `xml:` prefix.
 pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
+
+/// Those that children of stanzas are usually in.
+pub(crate) const USUAL: &[&str] = &[
+    CLIENT,
+    PING,
+    DISCO_INFO,
+    DISCO_ITEMS,
+    ROSTER,
+    CHAT_STATES,
+    CAPS,
+    VCARD_UPDATE,
+    DELAY,
+    STANZA_ID,
+    HINTS,
+    BIND,
+    SESSION,
+    VCARD,
+    PRIVATE,
+    VERSION,
+    TIME,
+    LAST,
+    BLOCKING,
+    REGISTER,
+];

@@ -1,2 +1,84 @@
-//! Developer tasks.
-fn main() {}
+//! Developer tasks: `cargo xtask test | tidy | mongod | bench`.
+//!
+//! A program of its own, so that a clone needs nothing but Rust to start: what else a task needs, the task
+//! installs (`setup`). Not part of the node; nothing depends on it.
+
+mod mongod;
+mod run;
+mod setup;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::{run, say};
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  test [ARGS]    installs what the tests need and is missing, then runs all of them:
+                 cargo test --workspace [ARGS]; with --no-run it only installs and builds
+  tidy           checks the laws of ARCHITECTURE.md that no compiler checks
+  mongod         puts a real mongod into target/mongod and prints its path
+                 (MONGOD=path: uses that one)
+  bench [ARGS]   runs bench/run [ARGS]";
+
+fn main() -> ExitCode {
+    match task() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("xtask: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn task() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let task = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let root = root()?;
+    match (task.as_str(), rest.as_slice()) {
+        ("test", _) => test(&root, &rest),
+        ("tidy", []) => tidy(&root),
+        ("mongod", []) => {
+            say(&mongod::fetch(&root)?.display().to_string());
+            Ok(())
+        }
+        ("bench", _) => run(Command::new(root.join("bench/run")).args(&rest).current_dir(&root)),
+        _ => bail!("{USAGE}"),
+    }
+}
+
+/// The workspace's folder: the parent of this package's.
+fn root() -> Result<PathBuf> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Ok(package.parent().context("the package is not inside a workspace")?.to_path_buf())
+}
+
+fn test(root: &Path, args: &[String]) -> Result<()> {
+    setup::install(root)?;
+    run(Command::new(cargo()).args(["test", "--workspace"]).args(args).current_dir(root))
+}
+
+fn tidy(root: &Path) -> Result<()> {
+    let report = tidy::check(root)?;
+    for note in &report.notes {
+        say(&format!("note: {note}"));
+    }
+    for finding in &report.findings {
+        say(&finding.to_string());
+    }
+    if !report.findings.is_empty() {
+        bail!("{} findings in {} files", report.findings.len(), report.files);
+    }
+    say(&format!("tidy: {} files, nothing to say", report.files));
+    Ok(())
+}
+
+/// The cargo that runs this task.
+fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}

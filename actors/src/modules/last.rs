@@ -1,7 +1,8 @@
 //! Last activity (XEP-0012): how long the server is up, and when an account was last available.
 //!
-//! Written when the last resource of a user goes unavailable. What a resource does while it is
-//! available it says itself: such a question is routed to it.
+//! Noted when the last resource of a user goes unavailable, and written once a second for all users
+//! together: sessions are short, and what a crash may lose is a second. What a resource does while
+//! it is available it says itself: such a question is routed to it.
 
 use crate::{
     env::Env,
@@ -11,8 +12,10 @@ use crate::{
     routing,
     session::effects::BoxFuture,
 };
-use std::sync::Arc;
+use parking_lot::Mutex;
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 use storage::Activity;
+use supervision::{ChildSpec, Cx, Event, Exit, InitError, Process};
 use xmpp::{
     error::StanzaError,
     jid::{BareJid, Jid},
@@ -29,9 +32,20 @@ config::section! {
 /// Characters of a status that are kept.
 const MAX_STATUS: usize = 1023;
 
+/// How often what was noted is written.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Users that wait to be written; beyond it those that come are not kept until the next write.
+const MAX_NOTED: usize = 100_000;
+
+/// What was noted and is not written yet.
+type Noted = Arc<Mutex<HashMap<BareJid, Activity>>>;
+
 /// The module.
 #[derive(Debug)]
-pub struct LastModule;
+pub struct LastModule {
+    noted: Noted,
+}
 
 impl Module for LastModule {
     const NAME: &'static str = "last";
@@ -39,13 +53,19 @@ impl Module for LastModule {
     type Config = LastConfig;
 
     fn new(_: LastConfig) -> Self {
-        Self
+        Self { noted: Noted::default() }
     }
 
     fn register(on: &mut Registrar<'_, Self>) {
         on.feature(ns::LAST)
             .iq_get::<LastQuery>(Self::last)
-            .unavailable(Order::Main, Self::unavailable);
+            .unavailable(Order::Main, Self::unavailable)
+            .removed(Order::Main, Self::removed);
+    }
+
+    fn children(self: &Arc<Self>, env: &Arc<Env>) -> Vec<ChildSpec> {
+        let (env, noted) = (Arc::clone(env), Arc::clone(&self.noted));
+        vec![ChildSpec::process::<Writer>("last", move || (Arc::clone(&env), Arc::clone(&noted)))]
     }
 }
 
@@ -60,7 +80,8 @@ impl LastModule {
             Target::Account(user) if user == cx.session.user() => answer(0, ""),
             Target::Account(user) => {
                 let (user, from) = (user.clone(), cx.session.jid().clone().into());
-                Answer::later(account(env, user, from))
+                let noted = self.noted.lock().get(&user).cloned();
+                Answer::later(account(env, user, from, noted))
             }
         }
     }
@@ -77,18 +98,81 @@ impl LastModule {
         let (Some(presence), false) = (presence, others) else { return Box::pin(async {}) };
         let status = presence.text_of("status").unwrap_or_default();
         let status = status.chars().take(MAX_STATUS).collect();
-        let (env, user) = (Arc::clone(env), resource.user().clone());
-        Box::pin(async move {
-            let activity = Activity { at: env.clock.millis(), status };
-            if let Err(error) = env.stores.activity.set(&user, activity).await {
-                tracing::warn!(%error, "the last activity of a user was not kept");
+        let activity = Activity { at: env.clock.millis(), status };
+        let mut noted = self.noted.lock();
+        if noted.len() < MAX_NOTED {
+            noted.insert(resource.user().clone(), activity);
+        }
+        Box::pin(async {})
+    }
+
+    fn removed(&self, _: &Arc<Env>, user: &BareJid) -> BoxFuture<()> {
+        self.noted.lock().remove(user);
+        Box::pin(async {})
+    }
+}
+
+/// Writes what was noted.
+struct Writer {
+    env: Arc<Env>,
+    noted: Noted,
+}
+
+impl Process for Writer {
+    type Args = (Arc<Env>, Noted);
+    type Msg = Infallible;
+    const NAME: &'static str = "last_activity";
+
+    async fn init((env, noted): Self::Args, cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
+        cx.trap_exit(true);
+        Ok(Self { env, noted })
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
+        loop {
+            tokio::select! {
+                biased;
+                event = cx.next() => {
+                    if let Event::Exit { from, reason } = event
+                        && Some(&from) == cx.pid().parent()
+                    {
+                        return reason;
+                    }
+                }
+                () = tokio::time::sleep(FLUSH) => self.flush().await,
             }
-        })
+        }
+    }
+
+    async fn terminate(&mut self, _: &Exit, _: &mut Cx<Infallible>) {
+        self.flush().await;
+    }
+}
+
+impl Writer {
+    async fn flush(&self) {
+        let all: Vec<_> = self.noted.lock().clone().into_iter().collect();
+        if all.is_empty() {
+            return;
+        }
+        if let Err(error) = self.env.stores.activity.set(all.clone()).await {
+            return tracing::warn!(%error, "last activity was not written; tried again");
+        }
+        // what was noted anew meanwhile stays
+        let mut noted = self.noted.lock();
+        for (user, written) in all {
+            if noted.get(&user) == Some(&written) {
+                noted.remove(&user);
+            }
+        }
+        if noted.is_empty() {
+            noted.shrink_to(64);
+        }
     }
 }
 
 /// Sections 3 and 4, for somebody else's account.
-async fn account(env: Arc<Env>, user: BareJid, from: Jid) -> Answer {
+async fn account(env: Arc<Env>, user: BareJid, from: Jid, noted: Option<Activity>) -> Answer {
     match routing::sees(&env, &user, &from).await {
         Ok(true) => {}
         // the same for an account that does not exist
@@ -98,7 +182,11 @@ async fn account(env: Arc<Env>, user: BareJid, from: Jid) -> Answer {
     if env.table.with_user(&user, |all| all.iter().any(|r| r.priority().is_some())) {
         return answer(0, "");
     }
-    match env.stores.activity.get(&user).await {
+    let known = match noted {
+        Some(noted) => Ok(Some(noted)),
+        None => env.stores.activity.get(&user).await,
+    };
+    match known {
         Ok(Some(Activity { at, status })) => {
             answer(env.clock.millis().saturating_sub(at) / 1000, &status)
         }

@@ -85,7 +85,7 @@ mod tests {
             env.stores.rosters.change(&juliet, 0, change, 10).await.unwrap();
             env.stores.vcards.set(&juliet, "<vCard xmlns='vcard-temp'/>".into()).await.unwrap();
             let activity = Activity { at: 1, status: String::new() };
-            env.stores.activity.set(&juliet, activity).await.unwrap();
+            env.stores.activity.set(vec![(juliet.clone(), activity)]).await.unwrap();
 
             let before = "account juliet@localhost pencil
                  account romeo@localhost pencil

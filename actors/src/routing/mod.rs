@@ -29,7 +29,7 @@ pub const MARKS: &[&str] = &["roster", "blocking"];
 
 /// Sends a stanza to its `to`. A future when a store has to be asked.
 pub fn route(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
-    let Some(to) = stanza.head.to.clone() else { return None };
+    let to = stanza.head.to.clone()?;
     if env.hosts.find(&to).is_none() {
         // no connections to other domains: RFC 6120 section 8.3.3.16
         return bounce(env, &stanza, &StanzaError::remote_server_not_found());

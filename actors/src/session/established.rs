@@ -15,7 +15,7 @@ use xmpp::{
 
 impl Session {
     /// One stanza of the client.
-    pub(super) fn from_client(&mut self, stanza: Stanza, scope: &mut Scope<'_>) {
+    pub(super) fn client_stanza(&mut self, stanza: &Stanza, scope: &mut Scope<'_>) {
         let Some(bound) = self.bound.as_deref() else { return };
         let (acks, resource) = (bound.acks, bound.resource.clone());
         // RFC 6120 section 4.9.3.9
@@ -42,7 +42,7 @@ impl Session {
 
     /// Sets `from` to the full JID, or to the bare JID for presence subscriptions (RFC 6120
     /// section 8.1.2.1, RFC 6121 section 3.1.2). `None`: the client claimed somebody else's.
-    fn stamp(&self, stanza: Stanza) -> Option<Stanza> {
+    fn stamp(&self, stanza: &Stanza) -> Option<Stanza> {
         let bound = self.bound.as_deref()?;
         if let Some(from) = &stanza.head.from
             && from.as_str() != bound.jid.as_str()

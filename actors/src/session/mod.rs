@@ -321,7 +321,7 @@ impl Session {
     fn stanza(&mut self, stanza: Stanza, scope: &mut Scope<'_>) {
         scope.env.metrics.stanza_in(stanza.head.kind);
         match self.phase {
-            Phase::Established => self.from_client(stanza, scope),
+            Phase::Established => self.client_stanza(&stanza, scope),
             Phase::Authenticated if self.opened => self.before_bind(&stanza, scope),
             // RFC 6120 section 4.9.3.12: stanzas before authentication
             _ => self.before_authentication(stanza, scope),

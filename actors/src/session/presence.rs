@@ -16,7 +16,7 @@ pub(super) fn from_client(cx: &mut SessionCx<'_>, presence: Stanza) {
         (Type::Available, None) => available(cx, presence),
         (Type::Unavailable, None) => unavailable(cx, presence),
         (Type::Available | Type::Unavailable, Some(to)) => directed(cx, &to, presence),
-        (ty, Some(to)) if ty.is_subscription() => subscription(cx, &to, presence),
+        (ty, Some(to)) if ty.is_subscription() => subscription(cx, &to, &presence),
         (Type::Probe | Type::Error, Some(_)) => cx.fx.push(Action::Route(presence)),
         // without an address these mean nothing (RFC 6121 section 3.1.1)
         _ => cx.refuse(&presence, &StanzaError::bad_request()),
@@ -96,7 +96,7 @@ fn directed(cx: &mut SessionCx<'_>, to: &Jid, presence: Stanza) {
 }
 
 /// RFC 6121 section 3: the roster decides; the stanza goes out with bare addresses.
-fn subscription(cx: &mut SessionCx<'_>, to: &Jid, presence: Stanza) {
+fn subscription(cx: &mut SessionCx<'_>, to: &Jid, presence: &Stanza) {
     let presence = presence.with_to(Some(to.bare_jid()));
     let hooks = cx.env.hooks();
     for row in &hooks.subscription_out {

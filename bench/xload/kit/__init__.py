@@ -1,0 +1,1 @@
+"""The side-by-side kit: servers, cases, and what is made of the results."""

@@ -1,0 +1,79 @@
+//! One suite of cases that every backend passes, so that a fake cannot drift from the real thing.
+//!
+//! For tests, also those of other crates: it panics where a backend does not keep a promise of the
+//! traits. What only one backend promises (reopening, crashes) is tested beside that backend.
+
+mod accounts;
+mod lists;
+mod offline;
+mod rosters;
+
+use crate::{BoxFuture, StoreError, Stores};
+use std::{error::Error, future::poll_fn, task::Poll};
+use xmpp::jid::BareJid;
+
+/// A case: an error that is not expected ends it.
+type Case = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// Runs each case in turn, and names the one that failed.
+macro_rules! cases {
+    ($stores:expr, $($case:ident)+) => {
+        $(
+            let result: $crate::conformance::Case = Box::pin($case($stores)).await;
+            assert!(result.is_ok(), concat!(module_path!(), "::", stringify!($case), ": {:?}"), result);
+        )+
+    };
+}
+use cases;
+
+/// Runs all cases, one after the other, each with users of its own. The stores must be empty.
+///
+/// # Panics
+/// When a case fails.
+pub async fn suite(stores: &Stores) {
+    Box::pin(accounts::suite(stores)).await;
+    Box::pin(rosters::suite(stores)).await;
+    Box::pin(offline::suite(stores)).await;
+    Box::pin(lists::suite(stores)).await;
+}
+
+fn user(text: &str) -> Result<BareJid, xmpp::jid::JidError> {
+    text.parse()
+}
+
+/// Characters that are special somewhere: in SQL, JSON, XML, patterns, or not ASCII.
+const STRANGE: &str =
+    "'\"; DROP TABLE x --\\ % _ \u{0} \t\n<&>]]> $where {a:1} é ß 中文 🦀 \u{202e}";
+
+/// The same without what XML cannot hold.
+fn strange() -> String {
+    STRANGE.replace('\u{0}', "")
+}
+
+/// Waits for all at the same time; the answers in the order of the futures.
+pub(crate) async fn all<'a, T>(futures: impl IntoIterator<Item = BoxFuture<'a, T>>) -> Vec<T> {
+    let mut futures: Vec<_> = futures.into_iter().map(|f| (f, None)).collect();
+    poll_fn(|cx| {
+        let mut ready = true;
+        for (future, value) in &mut futures {
+            if value.is_none() {
+                match future.as_mut().poll(cx) {
+                    Poll::Ready(v) => *value = Some(v),
+                    Poll::Pending => ready = false,
+                }
+            }
+        }
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    futures.into_iter().filter_map(|(_, value)| value).collect()
+}
+
+/// Lets others go first, as often as a backend that answers at once would not.
+async fn give_way() {
+    tokio::task::yield_now().await;
+}
+
+fn full<T>(limit: usize) -> Result<T, StoreError> {
+    Err(StoreError::Full { limit })
+}

@@ -1,0 +1,221 @@
+//! Offline messages.
+
+use super::{Case, all, cases, full, give_way, strange, user};
+use crate::{BoxFuture, OfflineMessage, OfflineStore, StoreError, Stores};
+use std::collections::BTreeSet;
+use xmpp::{jid::BareJid, stanza::Stanza};
+
+pub(super) async fn suite(stores: &Stores) {
+    cases!(stores,
+        messages_that_are_too_old_are_forgotten
+        a_message_comes_back_as_it_was_kept
+        messages_come_in_pages_in_the_order_of_arrival
+        messages_are_removed_by_id_and_only_from_their_user
+        no_more_than_the_limit_wait
+        an_id_is_never_used_again
+        what_many_push_at_once_is_all_there
+        many_that_push_at_once_do_not_pass_the_limit
+        purging_forgets_all_of_one_user
+    );
+}
+
+fn message(body: &str) -> Result<Stanza, StoreError> {
+    let body = body.replace('&', "&amp;").replace('<', "&lt;").replace(']', "&#93;");
+    let xml = format!("<message from='a@x/r' to='b@x' type='chat'><body>{body}</body></message>");
+    parse(&xml)
+}
+
+fn parse(xml: &str) -> Result<Stanza, StoreError> {
+    Stanza::parse(xml.as_bytes()).ok_or_else(|| StoreError::Corrupt(format!("a bad test: {xml}")))
+}
+
+async fn push(stores: &Stores, user: &BareJid, at: u64, body: &str) -> Case {
+    Ok(stores.offline.push(user, at, message(body)?, 1000).await?)
+}
+
+async fn page(stores: &Stores, user: &BareJid) -> Result<Vec<OfflineMessage>, StoreError> {
+    stores.offline.page(user, 0, 1000).await
+}
+
+fn bodies(page: &[OfflineMessage]) -> Vec<String> {
+    page.iter().filter_map(|m| m.stanza.text_of("body")).collect()
+}
+
+/// First, because what expires is of all users.
+async fn messages_that_are_too_old_are_forgotten(stores: &Stores) -> Case {
+    let (one, other) = (user("one@expire.x")?, user("other@expire.x")?);
+    for at in [30, 10, 20] {
+        push(stores, &one, at, &at.to_string()).await?;
+        push(stores, &other, at + 5, &at.to_string()).await?;
+    }
+    // so that a cache has them
+    assert_eq!((stores.offline.count(&one).await?, stores.offline.count(&other).await?), (3, 3));
+    assert_eq!(stores.offline.expire(10, 100).await?, 0);
+    assert_eq!(stores.offline.expire(20, 1).await?, 1);
+    assert_eq!(bodies(&page(stores, &one).await?), ["30", "20"]);
+    assert_eq!(stores.offline.expire(20, 0).await?, 0);
+    assert_eq!(stores.offline.expire(25, 100).await?, 2);
+    assert_eq!((stores.offline.count(&one).await?, stores.offline.count(&other).await?), (1, 2));
+    assert_eq!(bodies(&page(stores, &one).await?), ["30"]);
+    assert_eq!(bodies(&page(stores, &other).await?), ["30", "20"]);
+    assert_eq!(stores.offline.expire(100, usize::MAX).await?, 3);
+    assert_eq!(page(stores, &other).await?, []);
+    Ok(())
+}
+
+async fn a_message_comes_back_as_it_was_kept(stores: &Stores) -> Case {
+    let one = user("jürgen@kept.x")?;
+    let large = "x🦀".repeat(100_000);
+    let kept = [
+        message(&strange())?,
+        message(&large)?,
+        parse("<message id='&apos;1&quot;' xml:lang='de'><body><![CDATA[<&]]></body></message>")?,
+        parse(
+            "<message p:a='1' xmlns:p='urn:p'><p:x xmlns:p='urn:q'><y xmlns=''/></p:x></message>",
+        )?,
+        parse("<message type='normal'/>")?,
+        Stanza::new(xmpp::stanza::Kind::Message, xmpp::stanza::Type::Headline)
+            .append("<a xmlns='urn:a'/>")
+            .with_id("x"),
+    ];
+    for (at, stanza) in (1_700_000_000_000..).zip(&kept) {
+        stores.offline.push(&one, at, stanza.clone(), 100).await?;
+    }
+    let page = page(stores, &one).await?;
+    assert_eq!(page.len(), kept.len());
+    for ((at, stanza), message) in (1_700_000_000_000..).zip(&kept).zip(page) {
+        assert_eq!((message.at, message.stanza.to_xml()), (at, stanza.to_xml()));
+        assert_eq!(message.stanza.head.children, stanza.head.children);
+    }
+    Ok(())
+}
+
+async fn messages_come_in_pages_in_the_order_of_arrival(stores: &Stores) -> Case {
+    let (one, other) = (user("one@pages.x")?, user("other@pages.x")?);
+    assert_eq!((page(stores, &one).await?.len(), stores.offline.count(&one).await?), (0, 0));
+    for n in 0..10_u64 {
+        // the order is that of arrival, whatever the clock says
+        push(stores, &one, 1_000_000 - n, &n.to_string()).await?;
+        push(stores, &other, 1_000_000, "other").await?;
+    }
+    let mut found: Vec<OfflineMessage> = Vec::new();
+    loop {
+        let after = found.last().map_or(0, |m| m.id);
+        let page = stores.offline.page(&one, after, 4).await?;
+        assert!(page.len() <= 4);
+        if page.is_empty() {
+            break;
+        }
+        found.extend(page);
+    }
+    let expected: Vec<String> = (0..10).map(|n| n.to_string()).collect();
+    assert_eq!(bodies(&found), expected);
+    assert!(found.is_sorted_by(|a, b| a.id < b.id));
+    assert_eq!(stores.offline.page(&one, 0, 0).await?, []);
+    assert_eq!(stores.offline.page(&one, u64::MAX, 9).await?, []);
+    assert_eq!(stores.offline.count(&one).await?, 10);
+    Ok(())
+}
+
+async fn messages_are_removed_by_id_and_only_from_their_user(stores: &Stores) -> Case {
+    let (one, other) = (user("one@removed.x")?, user("other@removed.x")?);
+    for body in ["a", "b", "c"] {
+        push(stores, &one, 1_000_000, body).await?;
+        push(stores, &other, 1_000_000, body).await?;
+    }
+    assert_eq!(stores.offline.count(&one).await?, 3);
+    let ids: Vec<u64> = page(stores, &one).await?.iter().map(|m| m.id).collect();
+    stores.offline.remove(&other, ids.clone()).await?;
+    assert_eq!((stores.offline.count(&one).await?, stores.offline.count(&other).await?), (3, 3));
+    let mut gone: Vec<u64> = ids.into_iter().take(2).collect();
+    gone.extend([u64::MAX, 0]);
+    stores.offline.remove(&one, gone.clone()).await?;
+    assert_eq!(bodies(&page(stores, &one).await?), ["c"]);
+    assert_eq!(stores.offline.count(&one).await?, 1);
+    stores.offline.remove(&one, gone).await?;
+    stores.offline.remove(&one, Vec::new()).await?;
+    assert_eq!(stores.offline.count(&one).await?, 1);
+    Ok(())
+}
+
+async fn no_more_than_the_limit_wait(stores: &Stores) -> Case {
+    let (one, other) = (user("one@limit.x")?, user("other@limit.x")?);
+    for body in ["a", "b"] {
+        stores.offline.push(&one, 1_000_000, message(body)?, 2).await?;
+    }
+    assert_eq!(stores.offline.push(&one, 1_000_000, message("c")?, 2).await, full(2));
+    assert_eq!(stores.offline.push(&one, 1_000_000, message("c")?, 0).await, full(0));
+    stores.offline.push(&other, 1_000_000, message("a")?, 2).await?;
+    assert_eq!(bodies(&page(stores, &one).await?), ["a", "b"]);
+    let first = page(stores, &one).await?.into_iter().take(1).map(|m| m.id).collect();
+    stores.offline.remove(&one, first).await?;
+    stores.offline.push(&one, 1_000_000, message("d")?, 2).await?;
+    assert_eq!(bodies(&page(stores, &one).await?), ["b", "d"]);
+    Ok(())
+}
+
+async fn an_id_is_never_used_again(stores: &Stores) -> Case {
+    let one = user("one@ids.x")?;
+    let mut seen = BTreeSet::new();
+    for _ in 0..5 {
+        push(stores, &one, 1_000_000, "x").await?;
+        let ids: Vec<u64> = page(stores, &one).await?.iter().map(|m| m.id).collect();
+        assert!(ids.iter().all(|id| seen.last().is_none_or(|last| last < id)));
+        seen.extend(ids.clone());
+        stores.offline.remove(&one, ids).await?;
+    }
+    assert_eq!(seen.len(), 5);
+    Ok(())
+}
+
+async fn what_many_push_at_once_is_all_there(stores: &Stores) -> Case {
+    let one = user("one@many.x")?;
+    let pushing = (0..64).map(|task| {
+        let one = &one;
+        let pushing: BoxFuture<'_, Case> = Box::pin(async move {
+            for n in 0..4 {
+                give_way().await;
+                push(stores, one, 1_000_000, &format!("{task:02}-{n}")).await?;
+            }
+            Ok(())
+        });
+        pushing
+    });
+    all(pushing).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+    let page = page(stores, &one).await?;
+    assert!(page.is_sorted_by(|a, b| a.id < b.id));
+    let bodies = bodies(&page);
+    let distinct: BTreeSet<&String> = bodies.iter().collect();
+    assert_eq!((distinct.len(), stores.offline.count(&one).await?), (256, 256));
+    for task in 0..64 {
+        let prefix = format!("{task:02}-");
+        let of_task: Vec<&String> = bodies.iter().filter(|b| b.starts_with(&prefix)).collect();
+        assert!(of_task.len() == 4 && of_task.is_sorted());
+    }
+    Ok(())
+}
+
+async fn many_that_push_at_once_do_not_pass_the_limit(stores: &Stores) -> Case {
+    let one = user("one@race.x")?;
+    let message = message("x")?;
+    let pushing = (0..64).map(|_| stores.offline.push(&one, 1_000_000, message.clone(), 10));
+    let answers = all(pushing).await;
+    assert_eq!(answers.iter().filter(|a| a.is_ok()).count(), 10);
+    assert!(answers.into_iter().all(|a| a.is_ok() || a == full(10)));
+    assert_eq!((page(stores, &one).await?.len(), stores.offline.count(&one).await?), (10, 10));
+    Ok(())
+}
+
+async fn purging_forgets_all_of_one_user(stores: &Stores) -> Case {
+    let (one, other) = (user("one@purge.x")?, user("other@purge.x")?);
+    for body in ["a", "b"] {
+        push(stores, &one, 1_000_000, body).await?;
+        push(stores, &other, 1_000_000, body).await?;
+    }
+    assert_eq!(stores.offline.count(&one).await?, 2);
+    OfflineStore::purge(&*stores.offline, &one).await?;
+    assert_eq!((page(stores, &one).await?.len(), stores.offline.count(&one).await?), (0, 0));
+    assert_eq!(stores.offline.count(&other).await?, 2);
+    OfflineStore::purge(&*stores.offline, &one).await?;
+    Ok(())
+}

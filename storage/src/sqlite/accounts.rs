@@ -1,0 +1,177 @@
+//! Accounts in SQLite: one row an account, one a key.
+
+use super::{SqliteStore, cache::Caches, int, rows, uint};
+use crate::{Account, AccountStore, Answer, StoreError};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::sync::Arc;
+use xmpp::{
+    jid::BareJid,
+    sasl::{Hash, ScramKeys},
+};
+
+fn name(hash: Hash) -> &'static str {
+    match hash {
+        Hash::Sha1 => "SHA-1",
+        Hash::Sha256 => "SHA-256",
+        Hash::Sha512 => "SHA-512",
+    }
+}
+
+fn hash(text: &str) -> Result<Hash, StoreError> {
+    let found = Hash::ALL.into_iter().find(|hash| name(*hash) == text);
+    found.ok_or_else(|| StoreError::Corrupt(format!("unknown hash function {text:?}")))
+}
+
+fn load(db: &Connection, user: &BareJid) -> Result<Option<Arc<Account>>, StoreError> {
+    // one statement sees one state of both tables
+    let mut select = db.prepare_cached(
+        "SELECT created, disabled, hash, salt, iterations, stored_key, server_key
+         FROM accounts LEFT JOIN scram_keys USING (user) WHERE user = ?1 ORDER BY place",
+    )?;
+    let mut found = select.query([user.as_str()])?;
+    let mut account = None;
+    while let Some(row) = found.next()? {
+        if account.is_none() {
+            let created = uint(row.get(0)?);
+            account = Some(Account { keys: Vec::new(), created, disabled: row.get(1)? });
+        }
+        if let (Some(account), Some(function)) = (&mut account, row.get::<_, Option<String>>(2)?) {
+            account.keys.push(ScramKeys {
+                hash: hash(&function)?,
+                salt: row.get(3)?,
+                iterations: row.get(4)?,
+                stored_key: row.get(5)?,
+                server_key: row.get(6)?,
+            });
+        }
+    }
+    Ok(account.map(Arc::new))
+}
+
+fn insert_keys(db: &Connection, user: &BareJid, keys: &[ScramKeys]) -> Result<(), StoreError> {
+    let mut insert = db.prepare_cached("INSERT INTO scram_keys VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+    for (place, key) in (0_i64..).zip(keys) {
+        insert.execute(params![
+            user.as_str(),
+            place,
+            name(key.hash),
+            key.salt,
+            key.iterations,
+            key.stored_key,
+            key.server_key
+        ])?;
+    }
+    Ok(())
+}
+
+fn delete_keys(db: &Connection, user: &BareJid) -> Result<(), StoreError> {
+    db.prepare_cached("DELETE FROM scram_keys WHERE user = ?")?.execute([user.as_str()])?;
+    Ok(())
+}
+
+/// The accounts that were not there before.
+fn create(db: &Connection, accounts: Vec<(BareJid, Account)>) -> Result<Vec<BareJid>, StoreError> {
+    let mut insert =
+        db.prepare_cached("INSERT INTO accounts VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")?;
+    let mut created = Vec::with_capacity(accounts.len());
+    for (user, account) in accounts {
+        let (at, disabled) = (int(account.created), account.disabled);
+        if insert.execute(params![user.as_str(), user.domain(), at, disabled])? == 1 {
+            insert_keys(db, &user, &account.keys)?;
+            created.push(user);
+        }
+    }
+    Ok(created)
+}
+
+/// The next read finds out.
+fn forget<T>(user: BareJid) -> impl FnOnce(&Caches, Option<&T>) {
+    move |caches, _| caches.accounts.wrote(&user, None)
+}
+
+impl AccountStore for SqliteStore {
+    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Arc<Account>>> {
+        Box::pin(self.cached(&self.caches.accounts, user, load))
+    }
+
+    fn create(&self, accounts: Vec<(BareJid, Account)>) -> Answer<'_, usize> {
+        Box::pin(async move {
+            let created = self.write(
+                move |db| create(db, accounts),
+                |caches, created| {
+                    // after a commit that failed nothing is there that was not there before
+                    for user in created.into_iter().flatten() {
+                        caches.accounts.wrote(user, None);
+                    }
+                },
+            );
+            Ok(created.await?.len())
+        })
+    }
+
+    fn set_keys<'a>(&'a self, user: &'a BareJid, keys: Vec<ScramKeys>) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let key = user.clone();
+            let work = move |db: &Connection| {
+                let sql = "SELECT 1 FROM accounts WHERE user = ?";
+                let mut select = db.prepare_cached(sql)?;
+                let exists = select.query_row([key.as_str()], |_| Ok(())).optional()?.is_some();
+                if exists {
+                    delete_keys(db, &key)?;
+                    insert_keys(db, &key, &keys)?;
+                }
+                Ok(exists)
+            };
+            self.write(work, forget(user.clone())).await
+        })
+    }
+
+    fn remove<'a>(&'a self, user: &'a BareJid) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let key = user.clone();
+            let work = move |db: &Connection| {
+                delete_keys(db, &key)?;
+                let mut delete = db.prepare_cached("DELETE FROM accounts WHERE user = ?")?;
+                Ok(delete.execute([key.as_str()])? == 1)
+            };
+            self.write(work, forget(user.clone())).await
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        host: &'a str,
+        after: Option<&'a BareJid>,
+        limit: usize,
+    ) -> Answer<'a, Vec<BareJid>> {
+        Box::pin(async move {
+            let (host, after) = (host.to_owned(), after.cloned());
+            let work = move |db: &Connection| {
+                let mut select = db.prepare_cached(
+                    "SELECT user FROM accounts WHERE host = ? AND user > ? ORDER BY user LIMIT ?",
+                )?;
+                // no address is empty: everything is greater
+                let after = after.as_ref().map_or("", BareJid::as_str);
+                let mut found = select.query(params![host, after, rows(limit)])?;
+                let mut users = Vec::new();
+                while let Some(row) = found.next()? {
+                    users.push(address(row.get_ref(0)?.as_str().unwrap_or_default())?);
+                }
+                Ok(users)
+            };
+            self.read(work).await
+        })
+    }
+
+    fn is_empty(&self) -> Answer<'_, bool> {
+        Box::pin(self.read(|db| {
+            let mut select = db.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM accounts)")?;
+            Ok(select.query_row([], |row| row.get(0))?)
+        }))
+    }
+}
+
+/// A stored address.
+pub(super) fn address<J: std::str::FromStr>(text: &str) -> Result<J, StoreError> {
+    text.parse().map_err(|_| StoreError::Corrupt(format!("{text:?} is no address")))
+}

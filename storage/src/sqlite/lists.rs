@@ -1,0 +1,192 @@
+//! vCards, private XML, blocklists and last activity in SQLite.
+
+use super::{SqliteStore, accounts::address, cache::Caches, int, uint};
+use crate::{
+    Activity, ActivityStore, Answer, Blocklist, BlocklistStore, PrivateStore, StoreError,
+    VcardStore,
+};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::sync::Arc;
+use xmpp::jid::{BareJid, Jid};
+
+impl SqliteStore {
+    /// One statement that changes rows and concerns no cache.
+    async fn execute<P>(&self, sql: &'static str, params: P) -> Result<(), StoreError>
+    where
+        P: rusqlite::Params + Send + 'static,
+    {
+        let work = move |db: &Connection| {
+            db.prepare_cached(sql)?.execute(params)?;
+            Ok(())
+        };
+        self.write(work, |_, _| ()).await
+    }
+}
+
+impl VcardStore for SqliteStore {
+    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Arc<str>>> {
+        let user = user.clone();
+        Box::pin(self.read(move |db| {
+            let mut select = db.prepare_cached("SELECT xml FROM vcards WHERE user = ?")?;
+            Ok(select.query_row([user.as_str()], |row| row.get(0)).optional()?)
+        }))
+    }
+
+    fn set<'a>(&'a self, user: &'a BareJid, xml: String) -> Answer<'a, ()> {
+        let row = [user.as_str().to_owned(), xml];
+        Box::pin(self.execute("INSERT OR REPLACE INTO vcards VALUES (?, ?)", row))
+    }
+
+    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+        Box::pin(self.execute("DELETE FROM vcards WHERE user = ?", [user.as_str().to_owned()]))
+    }
+}
+
+impl PrivateStore for SqliteStore {
+    fn get<'a>(
+        &'a self,
+        user: &'a BareJid,
+        ns: &'a str,
+        name: &'a str,
+    ) -> Answer<'a, Option<String>> {
+        let key = [user.as_str().to_owned(), ns.to_owned(), name.to_owned()];
+        Box::pin(self.read(move |db| {
+            let sql = "SELECT xml FROM private WHERE user = ? AND ns = ? AND name = ?";
+            Ok(db.prepare_cached(sql)?.query_row(key, |row| row.get(0)).optional()?)
+        }))
+    }
+
+    fn set<'a>(
+        &'a self,
+        user: &'a BareJid,
+        elements: Vec<(String, String, String)>,
+        limit: usize,
+    ) -> Answer<'a, ()> {
+        let user = user.clone();
+        let work = move |db: &Connection| {
+            let sql = "SELECT count(*) FROM private WHERE user = ?";
+            let mut count = db.prepare_cached(sql)?;
+            let mut count = || count.query_row([user.as_str()], |row| row.get::<_, i64>(0));
+            let before = count()?;
+            let mut put =
+                db.prepare_cached("INSERT OR REPLACE INTO private VALUES (?, ?, ?, ?)")?;
+            for (ns, name, xml) in &elements {
+                put.execute([user.as_str(), ns, name, xml])?;
+            }
+            within(limit, before, count()?)
+        };
+        Box::pin(self.write(work, |_, _| ()))
+    }
+
+    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+        Box::pin(self.execute("DELETE FROM private WHERE user = ?", [user.as_str().to_owned()]))
+    }
+}
+
+/// Who has too many since the limit was lowered may still change them.
+fn within(limit: usize, before: i64, after: i64) -> Result<(), StoreError> {
+    let fits = after <= before || usize::try_from(after).is_ok_and(|n| n <= limit);
+    if fits { Ok(()) } else { Err(StoreError::Full { limit }) }
+}
+
+fn blocklist(db: &Connection, user: &BareJid) -> Result<Arc<Blocklist>, StoreError> {
+    let mut select = db.prepare_cached("SELECT jid FROM blocklists WHERE user = ?")?;
+    let mut found = select.query([user.as_str()])?;
+    let mut list = Blocklist::new();
+    while let Some(row) = found.next()? {
+        list.insert(address(row.get_ref(0)?.as_str().unwrap_or_default())?);
+    }
+    Ok(Arc::new(list))
+}
+
+fn blocklist_is(user: &BareJid) -> impl FnOnce(&Caches, Option<&Arc<Blocklist>>) + use<> {
+    let user = user.clone();
+    move |caches, list| caches.blocklists.wrote(&user, list.cloned())
+}
+
+fn unblock_all(db: &Connection, user: &BareJid) -> Result<(), StoreError> {
+    db.prepare_cached("DELETE FROM blocklists WHERE user = ?")?.execute([user.as_str()])?;
+    Ok(())
+}
+
+impl BlocklistStore for SqliteStore {
+    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Arc<Blocklist>> {
+        Box::pin(self.cached(&self.caches.blocklists, user, blocklist))
+    }
+
+    fn add<'a>(
+        &'a self,
+        user: &'a BareJid,
+        jids: Vec<Jid>,
+        limit: usize,
+    ) -> Answer<'a, Arc<Blocklist>> {
+        let key = user.clone();
+        let work = move |db: &Connection| {
+            let before = blocklist(db, &key)?;
+            let sql = "INSERT INTO blocklists VALUES (?, ?) ON CONFLICT DO NOTHING";
+            let mut insert = db.prepare_cached(sql)?;
+            for jid in &jids {
+                insert.execute([key.as_str(), jid.as_str()])?;
+            }
+            let mut list = before;
+            let had = list.len();
+            Arc::make_mut(&mut list).extend(jids);
+            if list.len() > limit && list.len() > had {
+                return Err(StoreError::Full { limit });
+            }
+            Ok(list)
+        };
+        Box::pin(self.write(work, blocklist_is(user)))
+    }
+
+    fn remove<'a>(&'a self, user: &'a BareJid, jids: Vec<Jid>) -> Answer<'a, Arc<Blocklist>> {
+        let key = user.clone();
+        let work = move |db: &Connection| {
+            if jids.is_empty() {
+                unblock_all(db, &key)?;
+            }
+            let sql = "DELETE FROM blocklists WHERE user = ? AND jid = ?";
+            let mut delete = db.prepare_cached(sql)?;
+            for jid in &jids {
+                delete.execute([key.as_str(), jid.as_str()])?;
+            }
+            blocklist(db, &key)
+        };
+        Box::pin(self.write(work, blocklist_is(user)))
+    }
+
+    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+        let key = user.clone();
+        let work = move |db: &Connection| unblock_all(db, &key).map(|()| Arc::default());
+        let done = self.write(work, blocklist_is(user));
+        Box::pin(async move { done.await.map(drop) })
+    }
+}
+
+impl ActivityStore for SqliteStore {
+    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Activity>> {
+        let user = user.clone();
+        Box::pin(self.read(move |db| {
+            let mut select = db.prepare_cached("SELECT at, status FROM activity WHERE user = ?")?;
+            let activity = select.query_row([user.as_str()], |row| {
+                Ok(Activity { at: uint(row.get(0)?), status: row.get(1)? })
+            });
+            Ok(activity.optional()?)
+        }))
+    }
+
+    fn set(&self, all: Vec<(BareJid, Activity)>) -> Answer<'_, ()> {
+        let work = move |db: &Connection| {
+            let mut put = db.prepare_cached("INSERT OR REPLACE INTO activity VALUES (?, ?, ?)")?;
+            for (user, activity) in &all {
+                put.execute(params![user.as_str(), int(activity.at), activity.status])?;
+            }
+            Ok(())
+        };
+        Box::pin(self.write(work, |_, _| ()))
+    }
+
+    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+        Box::pin(self.execute("DELETE FROM activity WHERE user = ?", [user.as_str().to_owned()]))
+    }
+}

@@ -1,0 +1,278 @@
+//! The embedded store: one SQLite file, `core.sqlite`, in the data directory.
+//!
+//! In reading order: `file` (opening, locking, schema) · `queue` · `job` · `worker` (the processes
+//! that own the threads) · `cache` · then one file an aggregate.
+//!
+//! Promises: a write that was acknowledged is on the disk (`fsync` before the answer; many writes
+//! share one). An operation is atomic. A full queue refuses at once; a call that is not answered
+//! within [`Options::deadline`] ends with [`StoreError::Timeout`]. One process at a time uses a
+//! directory. Who changes the file with other tools does so while the node is stopped.
+//!
+//! The store works while its [child](SqliteStore::child) runs, in a node's tree or in a small
+//! system of its own:
+//!
+//! ```
+//! use storage::{Account, AccountStore, SqliteStore, sqlite::Options};
+//! use supervision::{SupervisorSpec, System};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! # let temp = tempfile::tempdir().unwrap();
+//! # let dir = temp.path();
+//! let store = SqliteStore::open(dir, Options::default()).unwrap();
+//! let tree = SupervisorSpec::one_for_one().child(SqliteStore::child(&store));
+//! let root = System::new("tool").start(tree).await.unwrap();
+//! let new = vec![("romeo@example.org".parse().unwrap(), Account::default())];
+//! assert_eq!(store.create(new).await, Ok(1));
+//! root.stop().await; // finishes what is queued and closes the file
+//! # });
+//! ```
+
+mod accounts;
+mod cache;
+mod file;
+mod job;
+mod lists;
+mod offline;
+mod queue;
+mod rosters;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use crate::StoreError;
+use cache::{Cache, Caches};
+use job::{BoxedJob, LATER, Task};
+use parking_lot::Mutex;
+use queue::Queue;
+use rusqlite::Connection;
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use supervision::ChildSpec;
+use thiserror::Error;
+use tokio::sync::oneshot;
+use worker::Role;
+use xmpp::jid::BareJid;
+
+/// What can be set.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Threads that read.
+    pub readers: usize,
+    /// Jobs that wait for the writer, and as many for the readers; more are refused.
+    pub queue: usize,
+    /// How long a call waits for its answer.
+    pub deadline: Duration,
+    /// Users whose accounts are cached.
+    pub cached_users: usize,
+    /// Contacts in cached rosters, and as many addresses in cached blocklists.
+    pub cached_contacts: usize,
+    /// The most bytes the file may have; writes beyond it fail with [`StoreError::NoRoom`].
+    pub max_bytes: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            readers: 2,
+            queue: 4096,
+            deadline: Duration::from_secs(10),
+            cached_users: 50_000,
+            cached_contacts: 200_000,
+            max_bytes: None,
+        }
+    }
+}
+
+/// Why the file cannot be used, and what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A file or directory cannot be made or opened.
+    #[error("cannot use {}: {error}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Another process has it.
+    #[error(
+        "the data directory {} is in use by a running process: stop it first, or ask it instead",
+        dir.display()
+    )]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A newer version of the program wrote it.
+    #[error(
+        "{} has schema version {found}, this program knows versions up to {known}: run the version \
+         that wrote it, or restore a backup made before the upgrade",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest version this program knows.
+        known: usize,
+    },
+    /// It is no SQLite file, or not whole.
+    #[error(
+        "{} is damaged ({why}): restore it from a backup, or rescue what is readable with \
+         `sqlite3 {0} .recover | sqlite3 rescued.sqlite` and put rescued.sqlite in its place, or \
+         move it away to start with an empty store",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        why: String,
+    },
+    /// Anything else.
+    #[error("cannot open {}: {why}", path.display())]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// All aggregates of one node, in one file.
+pub struct SqliteStore {
+    dir: PathBuf,
+    path: PathBuf,
+    options: Options,
+    /// The lock on the directory; given back when the writer was stopped in good order.
+    claim: Mutex<Option<File>>,
+    /// Held by the thread that writes.
+    writing: Mutex<()>,
+    caches: Arc<Caches>,
+    writes: Arc<Queue<BoxedJob>>,
+    reads: Arc<Queue<BoxedJob>>,
+}
+
+impl SqliteStore {
+    /// Takes the directory for this process, makes the file if it is not there (mode 0600, the
+    /// directory 0700), checks it and brings its schema up to date. Blocks for it.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; each names the file.
+    pub fn open(dir: &Path, options: Options) -> Result<Arc<Self>, OpenError> {
+        let claim = file::claim(dir)?;
+        let path = dir.join("core.sqlite");
+        file::make(&path)?;
+        let db = file::writer(&path, &options)?;
+        file::check(&db, &path)?;
+        drop(db);
+        Ok(Arc::new(Self {
+            dir: dir.to_owned(),
+            path,
+            claim: Mutex::new(Some(claim)),
+            writing: Mutex::new(()),
+            caches: Arc::new(Caches::new(options.cached_users, options.cached_contacts)),
+            writes: Arc::new(Queue::new(options.queue)),
+            reads: Arc::new(Queue::new(options.queue)),
+            options,
+        }))
+    }
+
+    /// The supervisor of its writer and readers. While it does not run, every call is answered
+    /// with [`StoreError::Unavailable`]. Stopped, it finishes what is queued, folds the log into
+    /// the file, closes it, and gives the directory back.
+    pub fn child(store: &Arc<Self>) -> ChildSpec {
+        worker::tree(store)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How long the oldest job has waited for the writer, and for the readers.
+    pub fn queue_ages(&self) -> [Duration; 2] {
+        [self.writes.age(), self.reads.age()]
+    }
+
+    fn queue(&self, role: Role) -> &Arc<Queue<BoxedJob>> {
+        match role {
+            Role::Writer => &self.writes,
+            Role::Reader => &self.reads,
+        }
+    }
+
+    /// Has `work` done in a transaction; `after` tells the caches in the order of the commits.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        after: impl FnOnce(&Caches, Option<&T>) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(Role::Writer, work, after).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(Role::Reader, work, |_, _| ()).await
+    }
+
+    /// Reads through a cache.
+    async fn cached<V: Clone + Send + 'static>(
+        &self,
+        cache: &Cache<V>,
+        user: &BareJid,
+        load: fn(&Connection, &BareJid) -> Result<V, StoreError>,
+    ) -> Result<V, StoreError> {
+        if let Some(value) = cache.get(user) {
+            return Ok(value);
+        }
+        let mark = cache.mark(user);
+        let key = user.clone();
+        let value = self.read(move |db| load(db, &key)).await?;
+        cache.fill(user, mark, value.clone());
+        Ok(value)
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        role: Role,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        after: impl FnOnce(&Caches, Option<&T>) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let caches = Arc::clone(&self.caches);
+        let task = Task { work: Some(work), after, caches, result: None, reply };
+        if self.queue(role).push(Box::new(task)).is_err() {
+            return Err(LATER);
+        }
+        match tokio::time::timeout(self.options.deadline, answer).await {
+            Ok(Ok(result)) => result,
+            // dropped: it was not done
+            Ok(Err(_)) => Err(LATER),
+            Err(_) => Err(StoreError::Timeout),
+        }
+    }
+}
+
+/// SQLite's integers have a sign; nothing here comes near the end of them.
+fn int(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn uint(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}
+
+/// A limit on rows.
+fn rows(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}

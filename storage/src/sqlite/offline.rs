@@ -1,0 +1,127 @@
+//! Offline messages in SQLite: one row a message, the stanza as XML that stands for itself.
+
+use super::{SqliteStore, accounts::address, cache::Caches, int, rows, uint};
+use crate::{Answer, OfflineMessage, OfflineStore, StoreError};
+use rusqlite::{Connection, params};
+use xmpp::{jid::BareJid, stanza::Stanza};
+
+fn count(db: &Connection, user: &BareJid) -> Result<usize, StoreError> {
+    let mut select = db.prepare_cached("SELECT count(*) FROM offline WHERE user = ?")?;
+    let waiting: i64 = select.query_row([user.as_str()], |row| row.get(0))?;
+    Ok(usize::try_from(waiting).unwrap_or_default())
+}
+
+fn page(
+    db: &Connection,
+    user: &BareJid,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<OfflineMessage>, StoreError> {
+    let mut select = db.prepare_cached(
+        "SELECT id, at, stanza FROM offline WHERE user = ? AND id > ? ORDER BY id",
+    )?;
+    let mut found = select.query(params![user.as_str(), int(after)])?;
+    let mut page = Vec::new();
+    while page.len() < limit {
+        let Some(row) = found.next()? else { break };
+        let id = uint(row.get(0)?);
+        match row.get_ref(2)?.as_bytes().ok().and_then(Stanza::parse) {
+            Some(stanza) => page.push(OfflineMessage { id, at: uint(row.get(1)?), stanza }),
+            // it must not keep back those behind it; it stays in the file
+            None => tracing::error!(%user, id, "an offline message is damaged and passed over"),
+        }
+    }
+    Ok(page)
+}
+
+/// Passes on how many wait now.
+fn count_is(user: &BareJid) -> impl FnOnce(&Caches, Option<&usize>) + use<> {
+    let user = user.clone();
+    move |caches, waiting| caches.waiting.wrote(&user, waiting.copied())
+}
+
+impl OfflineStore for SqliteStore {
+    fn push<'a>(
+        &'a self,
+        user: &'a BareJid,
+        at: u64,
+        stanza: Stanza,
+        limit: usize,
+    ) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let (key, xml) = (user.clone(), stanza.to_xml());
+            let work = move |db: &Connection| {
+                let waiting = count(db, &key)?;
+                if waiting >= limit {
+                    return Err(StoreError::Full { limit });
+                }
+                db.prepare_cached("INSERT INTO offline (user, at, stanza) VALUES (?, ?, ?)")?
+                    .execute(params![key.as_str(), int(at), xml])?;
+                Ok(waiting + 1)
+            };
+            self.write(work, count_is(user)).await.map(drop)
+        })
+    }
+
+    fn page<'a>(
+        &'a self,
+        user: &'a BareJid,
+        after: u64,
+        limit: usize,
+    ) -> Answer<'a, Vec<OfflineMessage>> {
+        let key = user.clone();
+        Box::pin(self.read(move |db| page(db, &key, after, limit)))
+    }
+
+    fn remove<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let key = user.clone();
+            let work = move |db: &Connection| {
+                let sql = "DELETE FROM offline WHERE id = ? AND user = ?";
+                let mut delete = db.prepare_cached(sql)?;
+                for id in ids {
+                    delete.execute(params![int(id), key.as_str()])?;
+                }
+                count(db, &key)
+            };
+            self.write(work, count_is(user)).await.map(drop)
+        })
+    }
+
+    fn count<'a>(&'a self, user: &'a BareJid) -> Answer<'a, usize> {
+        Box::pin(self.cached(&self.caches.waiting, user, count))
+    }
+
+    fn expire(&self, at: u64, limit: usize) -> Answer<'_, usize> {
+        Box::pin(async move {
+            let work = move |db: &Connection| {
+                let mut delete = db.prepare_cached(
+                    "DELETE FROM offline WHERE id IN
+                     (SELECT id FROM offline WHERE at < ? ORDER BY at LIMIT ?) RETURNING user",
+                )?;
+                let mut gone = delete.query(params![int(at), rows(limit)])?;
+                let mut users: Vec<BareJid> = Vec::new();
+                while let Some(row) = gone.next()? {
+                    users.push(address(row.get_ref(0)?.as_str().unwrap_or_default())?);
+                }
+                Ok(users)
+            };
+            let after = |caches: &Caches, users: Option<&Vec<BareJid>>| {
+                // after a commit that failed the messages are still there
+                users.into_iter().flatten().for_each(|user| caches.waiting.wrote(user, None));
+            };
+            Ok(self.write(work, after).await?.len())
+        })
+    }
+
+    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let key = user.clone();
+            let work = move |db: &Connection| {
+                db.prepare_cached("DELETE FROM offline WHERE user = ?")?.execute([key.as_str()])?;
+                Ok(0)
+            };
+            self.write(work, count_is(user)).await.map(drop)
+        })
+    }
+}

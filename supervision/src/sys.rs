@@ -1,0 +1,260 @@
+//! Looking into a process and holding it, while it runs: OTP's `sys`.
+//!
+//! What is known from outside ([`status`], [`last_events`]) is answered whatever the process does. A
+//! question to the process itself ([`state`], [`replace_state`]) is taken before its messages, also
+//! when it is suspended; while it is in a handler the answer is how long already.
+
+use crate::pid::{Pid, Signal};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SysError {
+    /// The process has ended.
+    #[error("the process has ended")]
+    Gone,
+    /// It is in a handler, since then.
+    #[error("busy in handler for {:.1} s", .0.as_secs_f64())]
+    Busy(Duration),
+    /// It waits for something of its own and does not look at its inbox.
+    #[error("no answer in time")]
+    Timeout,
+    /// Its behaviour does not show its state, or does not let it be replaced.
+    #[error("not supported by this behaviour")]
+    NotSupported,
+    /// It did not take the new state.
+    #[error("refused: {0}")]
+    Refused(String),
+}
+
+/// What the process itself must answer.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    State(oneshot::Sender<Result<Value, SysError>>),
+    Replace(Value, oneshot::Sender<Result<(), SysError>>),
+}
+
+impl Ask {
+    pub(crate) fn refuse(self) {
+        match self {
+            Self::State(reply) => drop(reply.send(Err(SysError::NotSupported))),
+            Self::Replace(_, reply) => drop(reply.send(Err(SysError::NotSupported))),
+        }
+    }
+}
+
+/// One thing that happened to a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SysEvent {
+    /// When, as uptime of the process.
+    pub at: Duration,
+    /// What.
+    pub what: String,
+}
+
+impl fmt::Display for SysEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.6} {}", self.at.as_secs_f64(), self.what)
+    }
+}
+
+type Sink = Arc<dyn Fn(&SysEvent) + Send + Sync>;
+
+/// Who watches the events of a process.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// The last events, at most as many.
+    log: Option<(usize, VecDeque<SysEvent>)>,
+    /// How many are still to be told, and to whom.
+    trace: Option<(usize, Sink)>,
+}
+
+impl Watch {
+    fn is_idle(&self) -> bool {
+        self.log.is_none() && self.trace.is_none()
+    }
+}
+
+/// The most events [`log`] keeps of a process.
+pub const LOG_LIMIT: usize = 1000;
+
+/// Notes an event; `what` is only made when somebody watches.
+pub(crate) fn note(pid: &Pid, what: impl FnOnce() -> String) {
+    if !pid.is_watched() {
+        return;
+    }
+    let event = SysEvent { at: pid.uptime(), what: what() };
+    let mut sink = None;
+    pid.watch(|slot| {
+        let Some(watch) = slot else { return };
+        if let Some((left, to)) = &mut watch.trace {
+            sink = Some(Arc::clone(to));
+            *left -= 1;
+            if *left == 0 {
+                watch.trace = None;
+            }
+        }
+        if let Some((limit, events)) = &mut watch.log {
+            while events.len() >= *limit {
+                events.pop_front();
+            }
+            events.push_back(event.clone());
+        }
+        if watch.is_idle() {
+            *slot = None;
+        }
+    });
+    // not under the lock: the sink may look at the process
+    if let Some(sink) = sink {
+        sink(&event);
+    }
+}
+
+/// What is known of a process without asking it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its number.
+    pub id: u64,
+    /// Its path.
+    pub path: String,
+    /// Its behaviour.
+    pub kind: String,
+    /// Whether it has not ended.
+    pub alive: bool,
+    /// How long it has been in its present handler.
+    pub busy: Option<Duration>,
+    /// Whether it is held by [`suspend`].
+    pub suspended: bool,
+    /// Whether it gets exit signals as events.
+    pub traps_exits: bool,
+    /// What it last said of itself.
+    pub status: Option<String>,
+    /// Paths of those above it, the nearest first.
+    pub ancestors: Vec<String>,
+    /// Paths of what it is linked to, its children included; at most 100.
+    pub links: Vec<String>,
+    /// How many watch it.
+    pub watchers: usize,
+    /// Figures.
+    pub statistics: Statistics,
+}
+
+/// Figures of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// How long it has been alive.
+    pub uptime: Duration,
+    /// Messages and signals it has handled.
+    pub handled: u64,
+    /// Messages that wait.
+    pub queued: usize,
+}
+
+/// What is known of a process (`sys:get_status/1`); it is not disturbed.
+pub fn status(pid: &Pid) -> Status {
+    Status {
+        id: pid.id(),
+        path: pid.path().to_string(),
+        kind: pid.kind().to_owned(),
+        alive: pid.is_alive(),
+        busy: pid.busy(),
+        suspended: pid.is_suspended(),
+        traps_exits: pid.traps_exits(),
+        status: pid.status().map(|s| s.to_string()),
+        ancestors: pid.ancestors(),
+        links: pid.links().iter().take(100).map(|p| p.path().to_string()).collect(),
+        watchers: pid.watchers(),
+        statistics: statistics(pid),
+    }
+}
+
+/// The figures of a process (`sys:statistics/2`); they are always counted.
+pub fn statistics(pid: &Pid) -> Statistics {
+    Statistics { uptime: pid.uptime(), handled: pid.handled(), queued: pid.depth() }
+}
+
+/// Holds a process (`sys:suspend/1`): after its present message it takes no other, nor timers, until
+/// [`resume`]. It still ends when its parent says so, or when it is killed.
+pub fn suspend(pid: &Pid) {
+    pid.set_suspended(true);
+}
+
+/// Lets a suspended process go on (`sys:resume/1`).
+pub fn resume(pid: &Pid) {
+    pid.set_suspended(false);
+}
+
+/// Tells `sink` the next `count` events of a process (`sys:trace/2`), then ends by itself. The sink
+/// is called in the process and must be short. A second trace replaces the first; 0 ends it.
+pub fn trace(pid: &Pid, count: usize, sink: impl Fn(&SysEvent) + Send + Sync + 'static) {
+    pid.watch(|watch| {
+        let set = watch.get_or_insert_default();
+        set.trace = (count > 0).then(|| (count, Arc::new(sink) as Sink));
+        if set.is_idle() {
+            *watch = None;
+        }
+    });
+}
+
+/// Keeps the last `count` events of a process from now on, at most [`LOG_LIMIT`] (`sys:log/2`);
+/// 0 stops it and forgets them.
+pub fn log(pid: &Pid, count: usize) {
+    pid.watch(|watch| {
+        let set = watch.get_or_insert_default();
+        set.log = (count > 0).then(|| (count.min(LOG_LIMIT), VecDeque::new()));
+        if set.is_idle() {
+            *watch = None;
+        }
+    });
+}
+
+/// The events kept by [`log`], the oldest first.
+pub fn last_events(pid: &Pid) -> Vec<SysEvent> {
+    let mut events = Vec::new();
+    pid.watch(|watch| {
+        if let Some((_, kept)) = watch.as_ref().and_then(|w| w.log.as_ref()) {
+            events.extend(kept.iter().cloned());
+        }
+    });
+    events
+}
+
+/// The state of a process as its behaviour shows it (`sys:get_state/1`); secrets are left out by
+/// the behaviour.
+///
+/// # Errors
+/// When it has ended, is busy for all of `deadline`, or shows no state.
+pub async fn state(pid: &Pid, deadline: Duration) -> Result<Value, SysError> {
+    let (reply, answer) = oneshot::channel();
+    ask(pid, Ask::State(reply), answer, deadline).await
+}
+
+/// Puts another state into a process (`sys:replace_state/2`), where its behaviour allows it.
+///
+/// # Errors
+/// As [`state`]; or when it does not take this one.
+pub async fn replace_state(pid: &Pid, state: Value, deadline: Duration) -> Result<(), SysError> {
+    let (reply, answer) = oneshot::channel();
+    ask(pid, Ask::Replace(state, reply), answer, deadline).await
+}
+
+async fn ask<T>(
+    pid: &Pid,
+    ask: Ask,
+    answer: oneshot::Receiver<Result<T, SysError>>,
+    deadline: Duration,
+) -> Result<T, SysError> {
+    if !pid.signal(Signal::Sys(ask)) {
+        return Err(SysError::Gone);
+    }
+    match tokio::time::timeout(deadline, answer).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(SysError::Gone),
+        Err(_) => Err(pid.busy().map_or(SysError::Timeout, SysError::Busy)),
+    }
+}

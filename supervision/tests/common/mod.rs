@@ -1,0 +1,199 @@
+//! A process that does what it is told, in both engines.
+#![allow(dead_code, reason = "each test file uses some of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use std::{sync::Arc, time::Duration};
+use supervision::{
+    ChildSpec, Cx, Event, Exit, InitError, Next, Pid, Process, Ref, Reply, Restart, Server,
+    Shutdown, SupervisorRef, SupervisorSpec, System,
+};
+
+/// What a puppet is told.
+pub enum Do {
+    Panic(&'static str),
+    Exit(Exit),
+    Link(Pid),
+    Unlink(Pid),
+    Trap(bool),
+    Echo(u32, Reply<u32>),
+    /// Never answers.
+    Ignore(Reply<u32>),
+    /// Waits for ever in the handler.
+    Hang,
+    Record(&'static str),
+}
+
+#[derive(Clone, Default)]
+pub struct Plan {
+    pub trap: bool,
+    pub init: Option<&'static str>,
+    pub terminate: Option<&'static str>,
+    /// Panics when it is dropped.
+    pub dropped: Option<&'static str>,
+    /// Told when `terminate` runs.
+    pub ended: Option<tokio::sync::mpsc::Sender<Exit>>,
+}
+
+pub struct Puppet(Plan);
+
+impl Drop for Puppet {
+    fn drop(&mut self) {
+        if let Some(text) = self.0.dropped {
+            panic!("{text}");
+        }
+    }
+}
+
+fn init(plan: Plan, cx: &mut Cx<Do>) -> Result<Puppet, InitError> {
+    cx.trap_exit(plan.trap);
+    match plan.init {
+        Some("ignore") => Err(InitError::Ignore),
+        Some("refuse") => Err(InitError::failed("refused")),
+        Some(text) => panic!("{text}"),
+        None => Ok(Puppet(plan)),
+    }
+}
+
+impl Puppet {
+    async fn act(&mut self, what: Do, cx: &mut Cx<Do>) -> Option<Exit> {
+        match what {
+            Do::Panic(text) => panic!("{text}"),
+            Do::Exit(exit) => return Some(exit),
+            Do::Link(pid) => cx.pid().link(&pid),
+            Do::Unlink(pid) => cx.pid().unlink(&pid),
+            Do::Trap(trap) => cx.trap_exit(trap),
+            Do::Echo(n, reply) => reply.send(n),
+            Do::Ignore(reply) => {
+                let _kept = reply;
+                std::future::pending::<()>().await;
+            }
+            Do::Hang => std::future::pending::<()>().await,
+            Do::Record(text) => cx.record(text),
+        }
+        None
+    }
+
+    async fn last(&mut self, why: &Exit) {
+        if let Some(ended) = &self.0.ended {
+            let _ = ended.send(why.clone()).await;
+        }
+        if let Some(text) = self.0.terminate {
+            panic!("{text}");
+        }
+    }
+}
+
+impl Process for Puppet {
+    type Args = Plan;
+    type Msg = Do;
+    const NAME: &'static str = "puppet";
+    const INBOX: usize = 4;
+
+    async fn init(plan: Plan, cx: &mut Cx<Do>) -> Result<Self, InitError> {
+        init(plan, cx)
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Do>) -> Exit {
+        loop {
+            match cx.next().await {
+                Event::Msg(what) => {
+                    if let Some(exit) = self.act(what, cx).await {
+                        return exit;
+                    }
+                }
+                Event::Exit { from, reason } if Some(&from) == cx.pid().parent() => return reason,
+                Event::Exit { .. } | Event::Down { .. } => {}
+            }
+        }
+    }
+
+    async fn terminate(&mut self, why: &Exit, _: &mut Cx<Do>) {
+        self.last(why).await;
+    }
+}
+
+/// The same as a server.
+pub struct Serving(Puppet);
+
+impl Server for Serving {
+    type Args = Plan;
+    type Msg = Do;
+    const NAME: &'static str = "serving";
+    const INBOX: usize = 4;
+
+    async fn init(plan: Plan, cx: &mut Cx<Do>) -> Result<Self, InitError> {
+        init(plan, cx).map(Self)
+    }
+
+    async fn handle(&mut self, what: Do, cx: &mut Cx<Do>) -> Next {
+        self.0.act(what, cx).await.map_or(Next::Continue, Next::Stop)
+    }
+
+    async fn terminate(&mut self, why: &Exit, _: &mut Cx<Do>) {
+        self.0.last(why).await;
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Engine {
+    Lean,
+    Ractor,
+}
+
+pub const BOTH: [Engine; 2] = [Engine::Lean, Engine::Ractor];
+
+/// A tree with a supervisor to start puppets under.
+pub struct World {
+    pub system: System,
+    pub root: SupervisorRef,
+}
+
+pub async fn world() -> World {
+    let system = System::new("test");
+    let root = system.start(SupervisorSpec::one_for_one().intensity(100, SECOND)).await.unwrap();
+    World { system, root }
+}
+
+pub const SECOND: Duration = Duration::from_secs(1);
+
+impl World {
+    /// Starts a temporary puppet named `id`.
+    pub async fn puppet(&self, engine: Engine, id: &str, plan: Plan) -> Ref<Do> {
+        self.start(engine, id, plan).await.unwrap()
+    }
+
+    pub async fn start(
+        &self,
+        engine: Engine,
+        id: &str,
+        plan: Plan,
+    ) -> Result<Ref<Do>, supervision::ChildError> {
+        let slot: Arc<parking_lot::Mutex<Option<Ref<Do>>>> = Arc::default();
+        let keep = Arc::clone(&slot);
+        let child = ChildSpec::new(id, move |place| {
+            let (plan, keep) = (plan.clone(), Arc::clone(&keep));
+            async move {
+                let started = match engine {
+                    Engine::Lean => place.process::<Puppet>(plan).await?,
+                    Engine::Ractor => place.server::<Serving>(plan).await?,
+                };
+                let pid = started.pid().clone();
+                *keep.lock() = Some(started);
+                Ok(supervision::Started::Up(pid))
+            }
+        });
+        let child = child.restart(Restart::Temporary).shutdown(Shutdown::Timeout(SECOND));
+        self.root.start_child(child).await?;
+        Ok(slot.lock().take().unwrap())
+    }
+
+    /// Stops everything; nothing may be left.
+    pub async fn stop(self) {
+        self.root.stop().await;
+        assert_eq!(self.system.alive(), self.system.pids().len());
+        assert_eq!(
+            self.system.tree().iter().map(supervision::TreeNode::count).sum::<usize>(),
+            self.system.alive()
+        );
+    }
+}

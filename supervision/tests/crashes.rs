@@ -1,0 +1,189 @@
+//! Crashes and their reports: whatever panics, wherever, is reported and concerns nobody else.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod common;
+
+use common::{BOTH, Do, Engine, Plan, Puppet, SECOND, world};
+use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+use supervision::{
+    ChildSpec, CrashLog, CrashReport, Exit, SupervisorSpec, System,
+    crash::CrashLogLimits,
+    testkit::{ended, restarted},
+};
+
+async fn crash_of(engine: Engine, plan: Plan, orders: Vec<Do>) -> (Exit, Vec<Arc<CrashReport>>) {
+    let world = world().await;
+    let a = world.puppet(engine, "a", plan).await;
+    for order in orders {
+        a.cast(order).unwrap();
+    }
+    let exit = ended(a.pid()).await;
+    let reports = world.system.crashes().list();
+    world.stop().await;
+    (exit, reports)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_names_path_place_inputs_and_stack() {
+    for engine in BOTH {
+        let orders =
+            vec![Do::Record("one"), Do::Record("two"), Do::Panic("boom"), Do::Record("waits")];
+        let (exit, reports) = crash_of(engine, Plan::default(), orders).await;
+        let Exit::Crash(report) = exit else { panic!("{exit}") };
+        assert_eq!(reports.len(), 1);
+        assert_eq!(report.id, reports[0].id);
+        assert_eq!((&*report.path, &*report.reason), ("/a", "boom"));
+        assert_eq!(report.ancestors, ["/"]);
+        assert!(report.location.contains("tests/common/mod.rs:"), "{}", report.location);
+        assert_eq!(report.inputs, ["one", "two"]);
+        assert_eq!(report.queued, 1);
+        assert!(!report.in_terminate);
+        assert!(report.stack().contains("common/mod.rs"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_init_terminate_or_drop_is_reported() {
+    for engine in BOTH {
+        let plan = Plan { terminate: Some("last words"), ..Plan::default() };
+        let (exit, reports) = crash_of(engine, plan, vec![Do::Exit(Exit::Normal)]).await;
+        assert_eq!(exit.to_string(), "last words");
+        assert!(reports[0].in_terminate);
+
+        // one after the other: the first is why it ended, both are reported
+        let plan = Plan { terminate: Some("last words"), ..Plan::default() };
+        let (exit, reports) = crash_of(engine, plan, vec![Do::Panic("boom")]).await;
+        assert_eq!(exit.to_string(), "boom");
+        let said: Vec<_> = reports.iter().map(|r| (&*r.reason, r.in_terminate)).collect();
+        assert_eq!(said, [("last words", true), ("boom", false)]);
+
+        let plan = Plan { dropped: Some("dropped"), ..Plan::default() };
+        let (exit, reports) = crash_of(engine, plan, vec![Do::Exit(Exit::shutdown("x"))]).await;
+        assert_eq!(exit.to_string(), "{shutdown, x}");
+        assert_eq!(&*reports[0].reason, "dropped");
+
+        let world = world().await;
+        let plan = Plan { init: Some("not today"), ..Plan::default() };
+        assert!(world.start(engine, "a", plan).await.is_err());
+        assert_eq!(world.system.crashes().list()[0].reason, "not today");
+        world.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_concerns_nobody_else_and_its_child_is_back() {
+    for engine in BOTH {
+        let system = System::new("test");
+        let child = |id: &str| match engine {
+            Engine::Lean => ChildSpec::process::<Puppet>(id, Plan::default),
+            Engine::Ractor => ChildSpec::server::<common::Serving>(id, Plan::default),
+        };
+        let root = SupervisorSpec::one_for_one().child(child("a")).child(child("b"));
+        let root = system.start(root.intensity(5, SECOND)).await.unwrap();
+        let (a, b) = (system.find("/a").unwrap(), system.find("/b").unwrap());
+        a.exit(Exit::error("gone"));
+        let again = restarted(&a).await;
+        assert_ne!(again, a);
+        assert!(b.is_alive());
+        assert_eq!((system.restarts(), system.alive()), (1, 3));
+        root.stop().await;
+        assert_eq!(system.alive(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_is_counted_not_kept() {
+    let limits = CrashLogLimits { keep: 6, per_place: 3, ..CrashLogLimits::default() };
+    let window = limits.window;
+    let system = System::with_crash_log("test", limits, None);
+    let root = system.start(SupervisorSpec::one_for_one()).await.unwrap();
+    let world = common::World { system: system.clone(), root };
+    let crash = async || {
+        let a = world.puppet(Engine::Lean, "a", Plan::default()).await;
+        a.cast(Do::Panic("boom")).unwrap();
+        ended(a.pid()).await;
+    };
+    for _ in 0..50 {
+        crash().await;
+    }
+    let log = system.crashes();
+    assert_eq!((log.list().len(), log.count()), (3, 50));
+    tokio::time::advance(window).await;
+    crash().await;
+    assert_eq!(log.list()[0].suppressed, 47, "how many there were in between");
+    for _ in 0..10 {
+        tokio::time::advance(window).await;
+        crash().await;
+    }
+    let ids: Vec<u64> = log.list().iter().map(|r| r.id).collect();
+    assert_eq!(ids, [61, 60, 59, 58, 57, 56], "the newest first, not more than the limit");
+    assert!(log.get(61).is_some() && log.get(1).is_none());
+    world.stop().await;
+}
+
+fn files(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+async fn crashing_run(dir: &Path, keep: usize, crashes: usize) -> System {
+    let limits = CrashLogLimits { keep, per_place: 100, ..CrashLogLimits::default() };
+    let system = System::with_crash_log("test", limits, Some(dir.to_owned()));
+    let root = system.start(SupervisorSpec::one_for_one()).await.unwrap();
+    let world = common::World { system: system.clone(), root };
+    for _ in 0..crashes {
+        let a = world.puppet(Engine::Lean, "a", Plan::default()).await;
+        a.cast(Do::Record("secret")).unwrap();
+        a.cast(Do::Panic("boom")).unwrap();
+        ended(a.pid()).await;
+    }
+    world.stop().await;
+    system.crashes().flush();
+    system
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_are_files_for_their_owner_only_and_outlive_the_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("crashes");
+    let first = crashing_run(&dir, 4, 3).await;
+    assert_eq!(files(&dir).len(), 3);
+    for file in files(&dir) {
+        let mode = std::fs::metadata(dir.join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    assert_eq!(std::fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+    let known = first.crashes().get(3).unwrap().resolved();
+    drop(first);
+
+    // what is no report is left alone
+    std::fs::write(dir.join("crash-notes.txt"), "mine").unwrap();
+    std::fs::write(dir.join("crash-0-000000.json"), "{").unwrap();
+    let second = crashing_run(&dir, 4, 2).await;
+    let ids: Vec<u64> = second.crashes().list().iter().map(|r| r.id).collect();
+    assert_eq!(ids, [5, 4, 3, 2], "numbers go on, the oldest beyond the limit is gone");
+    assert_eq!(second.crashes().count(), 2, "of this run");
+    let kept = second.crashes().get(3).unwrap();
+    assert_eq!(serde_json::to_value(&*kept).unwrap(), serde_json::to_value(&known).unwrap());
+    assert!(kept.stack().contains("common/mod.rs"), "the stack was resolved before it was written");
+    assert_eq!(kept.inputs, ["secret"]);
+    assert_eq!(files(&dir).len(), 4 + 2);
+    drop(second);
+
+    // opened with a smaller limit
+    let limits = CrashLogLimits { keep: 1, ..CrashLogLimits::default() };
+    let third = CrashLog::new(limits, Some(dir.clone()));
+    assert_eq!(third.list().iter().map(|r| r.id).collect::<Vec<_>>(), [5]);
+    assert_eq!(files(&dir).len(), 1 + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_cannot_be_used_leaves_the_log_in_memory() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let system = crashing_run(file.path(), 4, 1).await;
+    assert_eq!(system.crashes().list().len(), 1);
+}

@@ -1,0 +1,116 @@
+//! What has to hold for any bytes at all: used by the fuzz targets and by `tests/fuzz.rs`.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a failed check is a panic")]
+
+use quick_xml::{events::Event as Quick, reader::NsReader};
+use xmpp::{
+    error::StreamErrorCondition,
+    framer::{Event, Framer, Limits},
+    sasl::{Bindings, First, Hash, ScramKeys, plain::Plain},
+    stanza::Stanza,
+};
+
+const LIMITS: Limits = Limits { max_stanza: 4096, max_depth: 16, max_attrs: 16 };
+
+fn events(chunks: &[&[u8]]) -> Result<Vec<Event>, StreamErrorCondition> {
+    let mut framer = Framer::new(LIMITS);
+    let mut found: Vec<Event> = Vec::new();
+    for chunk in chunks {
+        framer.feed(chunk);
+        while let Some(event) = framer.next().map_err(|e| e.condition)? {
+            // how whitespace falls into chunks is no difference
+            if !matches!(event, Event::Whitespace) {
+                found.push(event);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// However a client's bytes fall into pieces, the same is found in them; and every stanza that is
+/// found can be put into another client's stream.
+pub fn framer(data: &[u8]) {
+    let whole = events(&[data]);
+    // single bytes keep the framer's short cut for whole stanzas out: rxml sees everything
+    let cut = usize::from(data.last().copied().unwrap_or_default()) + 1;
+    for size in [1, cut] {
+        let pieces: Vec<&[u8]> = data.chunks(size).collect();
+        let parts = events(&pieces);
+        // in what is not XML at all it depends on the pieces which fault is noticed first
+        if whole.is_err() && parts.is_err() {
+            continue;
+        }
+        // an oversized element may be noticed before or after another fault in it
+        let policy = Err(StreamErrorCondition::PolicyViolation);
+        if whole != policy && parts != policy {
+            assert_eq!(whole, parts, "in pieces of {size}");
+        }
+    }
+    for event in whole.unwrap_or_default() {
+        if let Event::Stanza(stanza) = event {
+            forwarded(&stanza);
+        }
+    }
+}
+
+/// A stanza as it is forwarded: our parser finds exactly it, another parser exactly one element,
+/// and nothing in it belongs to the stream.
+fn forwarded(stanza: &Stanza) {
+    let xml = stanza.to_xml();
+    let again = Stanza::parse(xml.as_bytes()).expect("a forwarded stanza is one stanza");
+    assert_eq!(again.body, stanza.body);
+    assert_eq!(again.to_xml(), xml, "rendering is stable");
+    let stream = format!(
+        "<stream:stream xmlns='jabber:client' \
+         xmlns:stream='http://etherx.jabber.org/streams'>{xml}</stream:stream>"
+    );
+    let mut reader = NsReader::from_str(&stream);
+    let (mut depth, mut first_level) = (0_usize, 0_usize);
+    loop {
+        let (ns, event) = reader.read_resolved_event().expect("another parser reads it too");
+        let in_stream = matches!(ns, quick_xml::name::ResolveResult::Bound(n)
+            if n.as_ref() == xmpp::ns::STREAM.as_bytes());
+        match event {
+            Quick::Start(_) => {
+                assert!(!in_stream || depth == 0, "an element of the stream inside a stanza");
+                first_level += usize::from(depth == 1);
+                depth += 1;
+            }
+            Quick::Empty(_) => {
+                assert!(!in_stream);
+                first_level += usize::from(depth == 1);
+            }
+            Quick::End(_) => depth -= 1,
+            Quick::Eof => break,
+            Quick::Text(_) | Quick::CData(_) | Quick::GeneralRef(_) => assert!(depth > 1),
+            other => panic!("{other:?} has no place in a stream"),
+        }
+    }
+    assert_eq!((depth, first_level), (0, 1), "{xml}");
+}
+
+/// One stanza of any content keeps what it says through rendering.
+pub fn head(data: &[u8]) {
+    if let Some(stanza) = Stanza::parse(data) {
+        forwarded(&stanza);
+        let again = Stanza::parse(stanza.to_xml().as_bytes()).expect("it parses");
+        assert_eq!(again.head, stanza.head);
+    }
+}
+
+/// Messages of SASL: no bytes make the server panic, and none but the right proof is accepted.
+pub fn scram(data: &[u8]) {
+    drop(Plain::parse(data));
+    let keys = ScramKeys::fake(Hash::Sha256, b"secret", "user");
+    let cut = data.iter().position(|b| *b == b'\n').unwrap_or(data.len());
+    let (first, last) = data.split_at(cut);
+    for plus in [false, true] {
+        let Ok(first) = First::parse(first, plus, true) else { continue };
+        let bindings = Bindings { exporter: Some(b"exporter"), end_point: None };
+        if let Ok((exchange, challenge)) = first.challenge(keys.clone(), "nonce", &bindings) {
+            assert!(challenge.starts_with("r="));
+            let last = last.strip_prefix(b"\n").unwrap_or(last);
+            assert!(exchange.finish(last).is_err(), "nobody knows the proof of fake keys");
+        }
+    }
+}
