@@ -2,6 +2,8 @@
 //! configuration does not say otherwise.
 
 pub mod ping;
+pub mod roster;
+mod serial;
 
 use crate::registrar::Modules;
 use config::Sections;
@@ -10,5 +12,6 @@ use config::Sections;
 pub fn all(sections: &mut Sections) -> Modules {
     let mut modules = Modules::default();
     modules.add::<ping::PingModule>(sections);
+    modules.add::<roster::RosterModule>(sections);
     modules
 }

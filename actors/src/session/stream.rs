@@ -155,7 +155,9 @@ impl Session {
             let reply = match answer {
                 Answer::Result(xml) => stanza.reply_result(&xml),
                 Answer::Error(error) => stanza.reply_error(&error),
-                Answer::Later(_) => stanza.reply_error(&StanzaError::internal_server_error()),
+                Answer::Later(_) | Answer::Sent => {
+                    stanza.reply_error(&StanzaError::internal_server_error())
+                }
             };
             reply.render(&mut scope.fx.out);
         });

@@ -245,6 +245,7 @@ impl Client {
             turn.end(conflict, env);
             busy = true;
         }
+        busy |= turn.pending();
         let out = std::mem::take(turn.out());
         if !out.is_empty() {
             busy = true;
