@@ -488,7 +488,8 @@ impl Pid {
     }
 
     pub(crate) fn begin(&self) {
-        let since = u64::try_from(self.uptime().as_micros()).unwrap_or(u64::MAX).max(1);
+        // 0 means that it waits
+        let since = nanos(self.uptime()).saturating_add(1);
         self.0.busy_since.store(since, Ordering::Relaxed);
     }
 
@@ -506,8 +507,8 @@ impl Pid {
 
     /// How long it has been in the handler of its present message; `None` when it waits.
     pub fn busy(&self) -> Option<Duration> {
-        let since = Duration::from_micros(self.0.busy_since.load(Ordering::Relaxed));
-        (!since.is_zero()).then(|| self.uptime().saturating_sub(since))
+        let since = self.0.busy_since.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.uptime().saturating_sub(Duration::from_nanos(since)))
     }
 
     /// How many messages it has handled.

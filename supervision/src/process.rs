@@ -221,6 +221,13 @@ impl<M: Send + 'static> Cx<M> {
         self.own().continued.push_back(msg);
     }
 
+    /// [`Cx::continue_with`], before what is continued already.
+    pub(crate) fn continue_first(&mut self, messages: VecDeque<M>) {
+        for msg in messages.into_iter().rev() {
+            self.own().continued.push_front(msg);
+        }
+    }
+
     /// What is to be done now, without waiting: what is continued, signals, timers, messages.
     pub(crate) fn take(&mut self) -> Option<Taken<M>> {
         let pid = &self.me.pid;
