@@ -54,6 +54,7 @@ pub mod inbox;
 pub mod pid;
 pub mod pool;
 pub mod process;
+pub mod replay;
 pub mod server;
 pub mod spec;
 pub mod state_machine;

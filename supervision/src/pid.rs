@@ -95,7 +95,37 @@ pub(crate) struct Cell {
     ended: Notify,
 }
 
-/// The address of a process, whatever its messages are.
+/// The address of a process, whatever its messages are: for links, monitors and exit signals.
+///
+/// ```
+/// use supervision::{Event, Exit, System, testkit::Probe};
+/// # struct Echo;
+/// # impl Process for Echo {
+/// #     type Args = ();
+/// #     type Msg = Reply<u8>;
+/// #     const NAME: &'static str = "echo";
+/// #     async fn init((): (), _: &mut Cx<Reply<u8>>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+/// #         loop {
+/// #             match cx.next().await {
+/// #                 Event::Msg(reply) => reply.send(7),
+/// #                 Event::Exit { reason, .. } => return reason,
+/// #                 Event::Down { .. } => {}
+/// #             }
+/// #         }
+/// #     }
+/// # }
+/// # use supervision::{Cx, InitError, Process, Reply};
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::new("demo");
+/// let echo = system.spawn::<Echo>("/echo", ()).await.unwrap();
+/// let mut watcher: Probe<()> = Probe::start(&system).await;
+/// let monitor = echo.pid().monitor(watcher.pid());
+/// echo.pid().exit(Exit::error("told to"));
+/// let Event::Down { monitor: of, reason, .. } = watcher.event().await else { panic!() };
+/// assert_eq!((of, reason.to_string()), (monitor, "told to".to_owned()));
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct Pid(pub(crate) Arc<Cell>);
 

@@ -77,6 +77,37 @@ pub enum Event<M> {
 }
 
 /// A process that owns its loop.
+///
+/// ```
+/// use supervision::{Cx, Event, Exit, InitError, Process, Reply, System};
+///
+/// struct Echo;
+/// impl Process for Echo {
+///     type Args = ();
+///     type Msg = Reply<u8>;
+///     const NAME: &'static str = "echo";
+///     async fn init((): (), cx: &mut Cx<Reply<u8>>) -> Result<Self, InitError> {
+///         cx.trap_exit(true);
+///         Ok(Self)
+///     }
+///     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+///         loop {
+///             // among what else it waits for: a socket, say, in a `select!`
+///             match cx.next().await {
+///                 Event::Msg(reply) => reply.send(7),
+///                 Event::Exit { reason, .. } => return reason,
+///                 Event::Down { .. } => {}
+///             }
+///         }
+///     }
+/// }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::new("demo");
+/// let echo = system.spawn::<Echo>("/echo", ()).await.unwrap();
+/// let deadline = std::time::Duration::from_secs(1);
+/// assert_eq!(echo.call(|reply| reply, deadline).await, Ok(7));
+/// # });
+/// ```
 pub trait Process: Sized + Send + 'static {
     /// What it is started with.
     type Args: Send + 'static;
@@ -192,6 +223,23 @@ impl<M: Send + 'static> Cx<M> {
     }
 
     /// Sends itself a message later. The timer ends with the process.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use supervision::{Cx, Timer};
+    /// # enum Msg { Ping, Late }
+    /// async fn handle(waiting: &mut Option<Timer>, msg: Msg, cx: &mut Cx<Msg>) {
+    ///     match msg {
+    ///         Msg::Ping => {
+    ///             if let Some(timer) = waiting.take() {
+    ///                 cx.cancel(timer);
+    ///             }
+    ///             *waiting = Some(cx.send_after(Duration::from_secs(30), Msg::Late));
+    ///         }
+    ///         Msg::Late => println!("nothing for 30 s"),
+    ///     }
+    /// }
+    /// ```
     pub fn send_after(&mut self, after: Duration, msg: M) -> Timer {
         self.own().timers.once(after, msg)
     }

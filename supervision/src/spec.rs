@@ -351,6 +351,45 @@ impl ChildSpec {
 }
 
 /// A supervisor: how it restarts, and its children in start order.
+///
+/// ```
+/// use std::time::Duration;
+/// use supervision::{AutoShutdown, ChildSpec, Restart, Shutdown, SupervisorSpec};
+/// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
+/// # struct Echo;
+/// # impl Process for Echo {
+/// #     type Args = ();
+/// #     type Msg = Reply<u8>;
+/// #     const NAME: &'static str = "echo";
+/// #     async fn init((): (), _: &mut Cx<Reply<u8>>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+/// #         loop {
+/// #             match cx.next().await {
+/// #                 Event::Msg(reply) => reply.send(7),
+/// #                 Event::Exit { reason, .. } => return reason,
+/// #                 Event::Down { .. } => {}
+/// #             }
+/// #         }
+/// #     }
+/// # }
+/// let storage = SupervisorSpec::rest_for_one()
+///     .child(
+///         ChildSpec::process::<Echo>("database", || ())
+///             .backoff(Duration::from_secs(1), Duration::from_secs(60)),
+///     )
+///     .child(ChildSpec::process::<Echo>("cache", || ()));
+/// let root = SupervisorSpec::one_for_one()
+///     .intensity(3, Duration::from_secs(10))
+///     .auto_shutdown(AutoShutdown::AnySignificant)
+///     .child(ChildSpec::supervisor("storage", storage))
+///     .child(
+///         ChildSpec::process::<Echo>("main", || ())
+///             .restart(Restart::Transient)
+///             .shutdown(Shutdown::Timeout(Duration::from_secs(30)))
+///             .significant(true),
+///     );
+/// assert_eq!(root.children.len(), 2);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct SupervisorSpec {
     /// Which children a restart affects.

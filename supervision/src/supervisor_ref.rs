@@ -111,6 +111,39 @@ pub(crate) enum Request {
 }
 
 /// A running supervisor.
+///
+/// ```
+/// use supervision::{ChildError, ChildSpec, SupervisorSpec, System};
+/// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
+/// # struct Echo;
+/// # impl Process for Echo {
+/// #     type Args = ();
+/// #     type Msg = Reply<u8>;
+/// #     const NAME: &'static str = "echo";
+/// #     async fn init((): (), _: &mut Cx<Reply<u8>>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+/// #         loop {
+/// #             match cx.next().await {
+/// #                 Event::Msg(reply) => reply.send(7),
+/// #                 Event::Exit { reason, .. } => return reason,
+/// #                 Event::Down { .. } => {}
+/// #             }
+/// #         }
+/// #     }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::new("demo");
+/// let root = system.start(SupervisorSpec::one_for_one()).await.unwrap();
+/// let echo = || ChildSpec::process::<Echo>("echo", || ());
+/// root.start_child(echo()).await.unwrap();
+/// assert!(matches!(root.start_child(echo()).await, Err(ChildError::AlreadyStarted(_))));
+/// root.terminate_child("echo").await.unwrap();
+/// let counts = root.count_children().await.unwrap();
+/// assert_eq!((counts.specs, counts.active), (1, 0));
+/// root.delete_child("echo").await.unwrap();
+/// # root.stop().await;
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 pub struct SupervisorRef(pub(crate) Ref<Msg>);
 

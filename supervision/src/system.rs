@@ -53,6 +53,40 @@ struct Inner {
 }
 
 /// The processes of one node: names, groups, tree, crashes.
+///
+/// ```
+/// use supervision::{SupervisorSpec, System};
+/// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
+/// # struct Echo;
+/// # impl Process for Echo {
+/// #     type Args = ();
+/// #     type Msg = Reply<u8>;
+/// #     const NAME: &'static str = "echo";
+/// #     async fn init((): (), _: &mut Cx<Reply<u8>>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+/// #         loop {
+/// #             match cx.next().await {
+/// #                 Event::Msg(reply) => reply.send(7),
+/// #                 Event::Exit { reason, .. } => return reason,
+/// #                 Event::Down { .. } => {}
+/// #             }
+/// #         }
+/// #     }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let (one, two) = (System::new("one"), System::new("two"));
+/// let echo = one.spawn::<Echo>("/echo", ()).await.unwrap();
+/// assert!(one.register("echo", &echo) && !one.register("echo", &echo));
+/// one.join("all", echo.pid());
+/// assert_eq!(one.members("all").len(), 1);
+/// assert!(two.whereis("echo").is_none());
+/// assert_eq!(one.tree()[0].process.kind, "echo");
+/// echo.pid().kill();
+/// echo.pid().wait().await;
+/// assert!(one.whereis("echo").is_none() && one.members("all").is_empty());
+/// assert_eq!(one.alive(), 0);
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct System(Arc<Inner>);
 
