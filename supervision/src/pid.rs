@@ -7,7 +7,7 @@ use crate::{
     bell::Bell,
     exit::Exit,
     sys::{Ask, Watch},
-    system::System,
+    system::{Owned, System},
 };
 use parking_lot::Mutex;
 use std::{
@@ -43,6 +43,7 @@ struct Extra {
     monitors: Vec<(u64, Pid)>,
     status: Option<Arc<str>>,
     watch: Option<Watch>,
+    owned: Vec<Owned>,
 }
 
 #[derive(Default)]
@@ -62,15 +63,13 @@ impl State {
 const TRAP: u16 = 1;
 const DOOMED: u16 = 2;
 const KILLED: u16 = 4;
-/// It has a name, a group or a pool: something to clean up in the system.
-const NAMED: u16 = 8;
-const SUSPENDED: u16 = 16;
-const WATCHED: u16 = 32;
-const ENDED: u16 = 64;
+const SUSPENDED: u16 = 8;
+const WATCHED: u16 = 16;
+const ENDED: u16 = 32;
 /// It has ended, and everybody has been told.
-const GONE: u16 = 128;
+const GONE: u16 = 64;
 /// There are signals.
-const SIGNALLED: u16 = 256;
+const SIGNALLED: u16 = 128;
 
 pub(crate) struct Cell {
     id: u64,
@@ -335,12 +334,14 @@ impl Pid {
         self.has(TRAP)
     }
 
-    pub(crate) fn set_named(&self) {
-        self.set(NAMED, true);
-    }
-
-    pub(crate) fn is_named(&self) -> bool {
-        self.has(NAMED)
+    /// Notes what is to be cleared up with its end; `false`: it has ended.
+    pub(crate) fn own(&self, what: Owned) -> bool {
+        let mut state = self.0.state.lock();
+        let alive = !self.has(ENDED);
+        if alive {
+            state.extra().owned.push(what);
+        }
+        alive
     }
 
     pub(crate) fn set_suspended(&self, suspended: bool) {
@@ -490,7 +491,7 @@ impl Pid {
         let extra = state.extra.take().map(|e| *e).unwrap_or_default();
         self.set(ENDED, true);
         drop(state);
-        self.0.system.leave(self, exit);
+        self.0.system.leave(self, exit, extra.owned);
         for other in extra.links.into_values() {
             other.drop_link(self);
             other.exit_from(self, exit.clone());
