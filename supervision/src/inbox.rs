@@ -81,6 +81,37 @@ pub(crate) struct Inbox<M> {
 }
 
 /// A typed address.
+///
+/// ```
+/// use std::time::Duration;
+/// use supervision::{CallError, CastError, System};
+/// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
+/// # struct Echo;
+/// # impl Process for Echo {
+/// #     type Args = ();
+/// #     type Msg = Reply<u8>;
+/// #     const NAME: &'static str = "echo";
+/// #     async fn init((): (), _: &mut Cx<Reply<u8>>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+/// #         loop {
+/// #             match cx.next().await {
+/// #                 Event::Msg(reply) => reply.send(7),
+/// #                 Event::Exit { reason, .. } => return reason,
+/// #                 Event::Down { .. } => {}
+/// #             }
+/// #         }
+/// #     }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::new("demo");
+/// let echo = system.spawn::<Echo>("/echo", ()).await.unwrap();
+/// assert_eq!(echo.call(|reply| reply, Duration::from_secs(1)).await, Ok(7));
+/// echo.pid().kill();
+/// echo.pid().wait().await;
+/// // no waiting for the deadline
+/// assert_eq!(echo.call(|reply| reply, Duration::from_secs(60)).await, Err(CallError::Gone));
+/// # });
+/// ```
 pub struct Ref<M> {
     pub(crate) pid: Pid,
     pub(crate) inbox: Arc<Inbox<M>>,

@@ -7,7 +7,7 @@ use crate::{
     bell::Bell,
     exit::Exit,
     sys::{Ask, Watch},
-    system::System,
+    system::{Owned, System},
 };
 use parking_lot::Mutex;
 use std::{
@@ -43,6 +43,7 @@ struct Extra {
     monitors: Vec<(u64, Pid)>,
     status: Option<Arc<str>>,
     watch: Option<Watch>,
+    owned: Vec<Owned>,
 }
 
 #[derive(Default)]
@@ -62,15 +63,13 @@ impl State {
 const TRAP: u16 = 1;
 const DOOMED: u16 = 2;
 const KILLED: u16 = 4;
-/// It has a name, a group or a pool: something to clean up in the system.
-const NAMED: u16 = 8;
-const SUSPENDED: u16 = 16;
-const WATCHED: u16 = 32;
-const ENDED: u16 = 64;
+const SUSPENDED: u16 = 8;
+const WATCHED: u16 = 16;
+const ENDED: u16 = 32;
 /// It has ended, and everybody has been told.
-const GONE: u16 = 128;
+const GONE: u16 = 64;
 /// There are signals.
-const SIGNALLED: u16 = 256;
+const SIGNALLED: u16 = 128;
 
 pub(crate) struct Cell {
     id: u64,
@@ -95,7 +94,37 @@ pub(crate) struct Cell {
     ended: Notify,
 }
 
-/// The address of a process, whatever its messages are.
+/// The address of a process, whatever its messages are: for links, monitors and exit signals.
+///
+/// ```
+/// use supervision::{Event, Exit, System, testkit::Probe};
+/// # struct Echo;
+/// # impl Process for Echo {
+/// #     type Args = ();
+/// #     type Msg = Reply<u8>;
+/// #     const NAME: &'static str = "echo";
+/// #     async fn init((): (), _: &mut Cx<Reply<u8>>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+/// #         loop {
+/// #             match cx.next().await {
+/// #                 Event::Msg(reply) => reply.send(7),
+/// #                 Event::Exit { reason, .. } => return reason,
+/// #                 Event::Down { .. } => {}
+/// #             }
+/// #         }
+/// #     }
+/// # }
+/// # use supervision::{Cx, InitError, Process, Reply};
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::new("demo");
+/// let echo = system.spawn::<Echo>("/echo", ()).await.unwrap();
+/// let mut watcher: Probe<()> = Probe::start(&system).await;
+/// let monitor = echo.pid().monitor(watcher.pid());
+/// echo.pid().exit(Exit::error("told to"));
+/// let Event::Down { monitor: of, reason, .. } = watcher.event().await else { panic!() };
+/// assert_eq!((of, reason.to_string()), (monitor, "told to".to_owned()));
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct Pid(pub(crate) Arc<Cell>);
 
@@ -305,12 +334,14 @@ impl Pid {
         self.has(TRAP)
     }
 
-    pub(crate) fn set_named(&self) {
-        self.set(NAMED, true);
-    }
-
-    pub(crate) fn is_named(&self) -> bool {
-        self.has(NAMED)
+    /// Notes what is to be cleared up with its end; `false`: it has ended.
+    pub(crate) fn own(&self, what: Owned) -> bool {
+        let mut state = self.0.state.lock();
+        let alive = !self.has(ENDED);
+        if alive {
+            state.extra().owned.push(what);
+        }
+        alive
     }
 
     pub(crate) fn set_suspended(&self, suspended: bool) {
@@ -460,7 +491,7 @@ impl Pid {
         let extra = state.extra.take().map(|e| *e).unwrap_or_default();
         self.set(ENDED, true);
         drop(state);
-        self.0.system.leave(self, exit);
+        self.0.system.leave(self, exit, extra.owned);
         for other in extra.links.into_values() {
             other.drop_link(self);
             other.exit_from(self, exit.clone());
@@ -488,7 +519,8 @@ impl Pid {
     }
 
     pub(crate) fn begin(&self) {
-        let since = u64::try_from(self.uptime().as_micros()).unwrap_or(u64::MAX).max(1);
+        // 0 means that it waits
+        let since = nanos(self.uptime()).saturating_add(1);
         self.0.busy_since.store(since, Ordering::Relaxed);
     }
 
@@ -506,8 +538,8 @@ impl Pid {
 
     /// How long it has been in the handler of its present message; `None` when it waits.
     pub fn busy(&self) -> Option<Duration> {
-        let since = Duration::from_micros(self.0.busy_since.load(Ordering::Relaxed));
-        (!since.is_zero()).then(|| self.uptime().saturating_sub(since))
+        let since = self.0.busy_since.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.uptime().saturating_sub(Duration::from_nanos(since)))
     }
 
     /// How many messages it has handled.

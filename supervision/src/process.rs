@@ -78,6 +78,37 @@ pub enum Event<M> {
 }
 
 /// A process that owns its loop.
+///
+/// ```
+/// use supervision::{Cx, Event, Exit, InitError, Process, Reply, System};
+///
+/// struct Echo;
+/// impl Process for Echo {
+///     type Args = ();
+///     type Msg = Reply<u8>;
+///     const NAME: &'static str = "echo";
+///     async fn init((): (), cx: &mut Cx<Reply<u8>>) -> Result<Self, InitError> {
+///         cx.trap_exit(true);
+///         Ok(Self)
+///     }
+///     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+///         loop {
+///             // among what else it waits for: a socket, say, in a `select!`
+///             match cx.next().await {
+///                 Event::Msg(reply) => reply.send(7),
+///                 Event::Exit { reason, .. } => return reason,
+///                 Event::Down { .. } => {}
+///             }
+///         }
+///     }
+/// }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::new("demo");
+/// let echo = system.spawn::<Echo>("/echo", ()).await.unwrap();
+/// let deadline = std::time::Duration::from_secs(1);
+/// assert_eq!(echo.call(|reply| reply, deadline).await, Ok(7));
+/// # });
+/// ```
 pub trait Process: Sized + Send + 'static {
     /// What it is started with.
     type Args: Send + 'static;
@@ -199,6 +230,23 @@ impl<M: Send + 'static> Cx<M> {
     }
 
     /// Sends itself a message later. The timer ends with the process.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use supervision::{Cx, Timer};
+    /// # enum Msg { Ping, Late }
+    /// async fn handle(waiting: &mut Option<Timer>, msg: Msg, cx: &mut Cx<Msg>) {
+    ///     match msg {
+    ///         Msg::Ping => {
+    ///             if let Some(timer) = waiting.take() {
+    ///                 cx.cancel(timer);
+    ///             }
+    ///             *waiting = Some(cx.send_after(Duration::from_secs(30), Msg::Late));
+    ///         }
+    ///         Msg::Late => println!("nothing for 30 s"),
+    ///     }
+    /// }
+    /// ```
     pub fn send_after(&mut self, after: Duration, msg: M) -> Timer {
         self.own().timers.once(after, msg)
     }
@@ -226,6 +274,13 @@ impl<M: Send + 'static> Cx<M> {
     /// that the parent need not wait for. Several are handled in order.
     pub fn continue_with(&mut self, msg: M) {
         self.own().continued.push_back(msg);
+    }
+
+    /// [`Cx::continue_with`], before what is continued already.
+    pub(crate) fn continue_first(&mut self, messages: VecDeque<M>) {
+        for msg in messages.into_iter().rev() {
+            self.own().continued.push_front(msg);
+        }
     }
 
     /// What is to be done now, without waiting: what is continued, signals, timers, messages.
