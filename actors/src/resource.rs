@@ -486,6 +486,11 @@ impl Resource {
         s.directed.len() < before
     }
 
+    /// Who got directed presence.
+    pub fn directed(&self) -> Vec<Jid> {
+        self.state.lock().directed.iter().cloned().collect()
+    }
+
     /// Takes the list of directed presences.
     pub fn directed_take(&self) -> Vec<Jid> {
         std::mem::take(&mut self.state.lock().directed).into()
