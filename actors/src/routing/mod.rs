@@ -8,6 +8,8 @@ pub mod end;
 pub mod manager;
 pub mod presence;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     env::Env,

@@ -64,7 +64,7 @@ fn dispatch(cx: &mut SessionCx<'_>, stanza: Stanza) {
         Some(Problem::To) => return cx.refuse(&stanza, &StanzaError::jid_malformed()),
         Some(Problem::Type) => {
             let error = StanzaError::bad_request().with_text("the type is unknown");
-            return cx.refuse(&stanza, &error);
+            return cx.send(&stanza.reply_error(&error));
         }
         Some(Problem::From) | None => {}
     }

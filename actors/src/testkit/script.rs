@@ -5,6 +5,7 @@
 //! account juliet@localhost pencil      an account, and its password
 //! J = juliet@localhost/balcony         J connects, logs on and binds; sends no presence
 //! X =                                  X connects and says nothing
+//! J ~ juliet@localhost                 J connects and logs on; binds nothing
 //! J C: <presence/>                     J sends; lines that begin with < go on
 //! J S: <presence from='{*}'/>          the next thing J gets fits this pattern (see `matcher`)
 //! J S: nothing                         nothing waits for J
@@ -58,6 +59,7 @@ pub trait Wire {
 enum Step {
     Account(String, String),
     Login(String, String),
+    Authenticate(String, String),
     Connect(String),
     Client(String, String),
     Server(String, String),
@@ -141,6 +143,9 @@ fn step(line: &str) -> Option<Step> {
     match rest.trim() {
         "cut" => Some(Step::Cut(name)),
         "=" => Some(Step::Connect(name)),
+        other if other.starts_with("~ ") => {
+            Some(Step::Authenticate(name, other.strip_prefix("~ ")?.trim().to_owned()))
+        }
         other => Some(Step::Login(name, other.strip_prefix("= ")?.trim().to_owned())),
     }
 }
@@ -156,6 +161,7 @@ async fn run_step(step: &Step, wire: &mut impl Wire, vars: &mut Vars) -> Result<
             wire.connect(name).await;
             Ok(())
         }
+        Step::Authenticate(name, bare) => authenticate(wire, name, bare, vars).await,
         Step::Login(name, jid) => login(wire, name, jid, vars).await,
         Step::Client(name, xml) => {
             let restart = xml.contains("<stream:stream");
@@ -204,6 +210,26 @@ async fn expect(
 /// Logs on with SCRAM-SHA-1 and binds the resource.
 async fn login(wire: &mut impl Wire, name: &str, jid: &str, vars: &mut Vars) -> Result<(), String> {
     let (bare, resource) = jid.split_once('/').unwrap_or((jid, ""));
+    authenticate(wire, name, bare, vars).await?;
+    let resource = if resource.is_empty() {
+        String::new()
+    } else {
+        format!("<resource>{resource}</resource>")
+    };
+    let bind = format!(
+        "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>{resource}</bind></iq>"
+    );
+    wire.send(name, &bind, false).await;
+    expect(wire, name, "<iq type='result' id='bind'/>", vars).await
+}
+
+/// Logs on with SCRAM-SHA-1, up to the features after it.
+async fn authenticate(
+    wire: &mut impl Wire,
+    name: &str,
+    bare: &str,
+    vars: &mut Vars,
+) -> Result<(), String> {
     let (local, host) = bare.split_once('@').ok_or("a login needs user@host")?;
     let password = vars.get(&format!("password of {bare}")).ok_or("no such account")?.clone();
     wire.connect(name).await;
@@ -226,15 +252,5 @@ async fn login(wire: &mut impl Wire, name: &str, jid: &str, vars: &mut Vars) -> 
     expect(wire, name, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>", vars).await?;
     wire.send(name, &header(host), true).await;
     expect(wire, name, "<stream:stream>", vars).await?;
-    expect(wire, name, "<stream:features/>", vars).await?;
-    let resource = if resource.is_empty() {
-        String::new()
-    } else {
-        format!("<resource>{resource}</resource>")
-    };
-    let bind = format!(
-        "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>{resource}</bind></iq>"
-    );
-    wire.send(name, &bind, false).await;
-    expect(wire, name, "<iq type='result' id='bind'/>", vars).await
+    expect(wire, name, "<stream:features/>", vars).await
 }
