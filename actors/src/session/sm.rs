@@ -171,31 +171,3 @@ fn acknowledge(resource: &Resource, h: u32) -> Result<(), u32> {
 fn failed(scope: &mut Scope<'_>, h: Option<u32>, condition: StanzaErrorCondition) {
     scope.fx.write(sm::failed(h, condition));
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use xmpp::stanza::Stanza;
-
-    fn state(acked: u32, n: usize) -> StreamManagement {
-        let stanza = Stanza::parse(b"<message xmlns='jabber:client'/>").unwrap();
-        let unacked = std::iter::repeat_n(stanza, n).collect();
-        StreamManagement { acked, unacked, ..StreamManagement::default() }
-    }
-
-    #[test]
-    fn counters_wrap_at_two_to_the_thirty_two() {
-        let mut sm = state(u32::MAX, 3);
-        sm.kept = [0, 1, 2].into();
-        assert_eq!(sm.acknowledge(1), Ok(2));
-        assert_eq!((sm.unacked.len(), sm.kept.len()), (1, 1));
-        assert_eq!(sm.acknowledge(2), Ok(1));
-        assert!(sm.unacked.is_empty());
-    }
-
-    #[test]
-    fn a_count_higher_than_what_was_sent_is_refused_and_so_is_one_that_goes_back() {
-        assert_eq!(state(5, 2).acknowledge(8), Err(7));
-        assert_eq!(state(5, 2).acknowledge(4), Err(7));
-    }
-}

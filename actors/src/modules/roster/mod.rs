@@ -100,7 +100,7 @@ impl RosterModule {
     }
 
     /// Sections 2.3 to 2.5. The answer comes before the push.
-    #[expect(clippy::needless_pass_by_value, reason = "what an IQ handler gets")]
+    #[expect(clippy::needless_pass_by_value, reason = "the registrar hands payloads over")]
     fn set(&self, cx: &mut IqCx<'_, '_>, query: RosterSetQuery) -> Answer {
         let user = match cx.own_account() {
             Ok(user) => user,

@@ -5,10 +5,17 @@
 //! lost with the process (law 11). The code here is small on purpose and does not panic.
 //! It holds no protocol: what to do with a queue whose window ended is decided in `routing::end`.
 
+mod acks;
+mod frozen;
+#[cfg(test)]
+mod tests;
+
+pub use acks::StreamManagement;
+pub use frozen::FrozenResource;
+
 use crate::session::Bound;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 use storage::Blocklist;
 use tokio::sync::{Notify, futures::Notified};
 use xmpp::{
@@ -34,74 +41,6 @@ pub struct QueueLimits {
 impl Default for QueueLimits {
     fn default() -> Self {
         Self { queued: 1_000, queued_bytes: 2 << 20, unacked: 1_000, directed: 500 }
-    }
-}
-
-/// XEP-0198 counters and the stanzas the client has not acknowledged.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct StreamManagement {
-    /// The `previd` of a resume; `None`: acknowledgements only.
-    pub token: Option<String>,
-    /// How long after a lost connection the session can be resumed.
-    pub window: Duration,
-    /// Stanzas handled from the client, modulo 2^32.
-    pub handled: u32,
-    /// What the client has acknowledged, modulo 2^32.
-    pub acked: u32,
-    /// Sent after `acked`, oldest first.
-    pub unacked: VecDeque<Stanza>,
-    /// Which of them offline storage keeps until they are acknowledged: what had been sent with
-    /// each, modulo 2^32.
-    pub kept: VecDeque<u32>,
-    /// An `<r/>` of ours is not answered yet.
-    pub requested: bool,
-    /// What had been sent, modulo 2^32, when we last asked: nothing newer, no reason to ask again.
-    pub asked: u32,
-}
-
-impl StreamManagement {
-    /// What has been sent, modulo 2^32.
-    pub fn sent(&self) -> u32 {
-        // the limit of the queue is far below 2^32
-        self.acked.wrapping_add(u32::try_from(self.unacked.len()).unwrap_or(u32::MAX))
-    }
-
-    /// Drops what the client has acknowledged; how many of those offline storage keeps.
-    ///
-    /// # Errors
-    /// When it acknowledged more than was sent (XEP-0198 section 4): what was sent.
-    pub fn acknowledge(&mut self, h: u32) -> Result<usize, u32> {
-        let count = h.wrapping_sub(self.acked) as usize;
-        if count > self.unacked.len() {
-            return Err(self.sent());
-        }
-        self.unacked.drain(..count);
-        if self.unacked.is_empty() {
-            self.unacked.shrink_to(8);
-        }
-        let before = self.kept.len();
-        let acked = self.acked;
-        self.kept.retain(|n| n.wrapping_sub(acked) as usize > count);
-        self.acked = h;
-        self.requested = false;
-        Ok(before - self.kept.len())
-    }
-
-    /// What is lost when the session ends now: without what offline storage keeps.
-    fn remains(self) -> impl Iterator<Item = Stanza> {
-        let Self { acked, kept, unacked, .. } = self;
-        let numbered = unacked.into_iter().zip(1_u32..);
-        numbered.filter(move |(_, n)| !kept.contains(&acked.wrapping_add(*n))).map(|(s, _)| s)
-    }
-
-    /// Whether to send an `<r/>` now; if so, it counts as sent.
-    pub fn ask(&mut self) -> bool {
-        let ask = !self.requested && !self.unacked.is_empty() && self.asked != self.sent();
-        if ask {
-            self.requested = true;
-            self.asked = self.sent();
-        }
-        ask
     }
 }
 
@@ -205,19 +144,6 @@ pub struct Remains {
     pub presence: Option<Stanza>,
     /// Who got directed presence.
     pub directed: Vec<Jid>,
-}
-
-/// The serialised form of a resource: what moves with a frozen session.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct FrozenResource {
-    jid: FullJid,
-    queue: Vec<Stanza>,
-    presence: Option<Stanza>,
-    priority: Option<i8>,
-    directed: VecDeque<Jid>,
-    marks: Vec<String>,
-    blocked: Option<Arc<Blocklist>>,
-    sm: Option<StreamManagement>,
 }
 
 fn weight(stanza: &Stanza) -> usize {
@@ -635,45 +561,5 @@ impl Resource {
         drop(s);
         self.wake.notify_one();
         Some(remains)
-    }
-
-    /// Copies what a frozen session needs of its resource.
-    pub fn freeze(&self) -> FrozenResource {
-        let s = self.state.lock();
-        let stanzas = s.queue.iter().filter_map(|i| match i {
-            Item::Stanza(stanza) => Some(stanza.clone()),
-            Item::Notice(_) => None,
-        });
-        FrozenResource {
-            jid: self.jid.clone(),
-            queue: stanzas.collect(),
-            presence: s.presence.clone(),
-            priority: s.priority,
-            directed: s.directed.clone(),
-            marks: s.marks.iter().map(|m| (*m).to_owned()).collect(),
-            blocked: s.blocked.clone(),
-            sm: s.sm.clone(),
-        }
-    }
-
-    /// A resource like the frozen one. `marks` are the names this build knows.
-    pub fn thaw(
-        frozen: FrozenResource,
-        id: u64,
-        limits: QueueLimits,
-        marks: &[&'static str],
-    ) -> Arc<Self> {
-        let resource = Self::new(frozen.jid, id, limits);
-        let mut s = resource.state.lock();
-        s.queued_bytes = frozen.queue.iter().map(weight).sum();
-        s.queue = frozen.queue.into_iter().map(Item::Stanza).collect();
-        s.presence = frozen.presence;
-        s.priority = frozen.priority;
-        s.directed = frozen.directed;
-        s.marks = marks.iter().copied().filter(|m| frozen.marks.iter().any(|f| f == m)).collect();
-        s.blocked = frozen.blocked;
-        s.sm = frozen.sm;
-        drop(s);
-        resource
     }
 }

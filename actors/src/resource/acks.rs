@@ -1,0 +1,100 @@
+//! XEP-0198 as a resource keeps it: counters, and what the client has not acknowledged. Pure.
+
+use serde::{Deserialize, Serialize};
+use std::{collections::VecDeque, time::Duration};
+use xmpp::stanza::Stanza;
+
+/// XEP-0198 counters and the stanzas the client has not acknowledged.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StreamManagement {
+    /// The `previd` of a resume; `None`: acknowledgements only.
+    pub token: Option<String>,
+    /// How long after a lost connection the session can be resumed.
+    pub window: Duration,
+    /// Stanzas handled from the client, modulo 2^32.
+    pub handled: u32,
+    /// What the client has acknowledged, modulo 2^32.
+    pub acked: u32,
+    /// Sent after `acked`, oldest first.
+    pub unacked: VecDeque<Stanza>,
+    /// Which of them offline storage keeps until they are acknowledged: what had been sent with
+    /// each, modulo 2^32.
+    pub kept: VecDeque<u32>,
+    /// An `<r/>` of ours is not answered yet.
+    pub requested: bool,
+    /// What had been sent, modulo 2^32, when we last asked: nothing newer, no reason to ask again.
+    pub asked: u32,
+}
+
+impl StreamManagement {
+    /// What has been sent, modulo 2^32.
+    pub fn sent(&self) -> u32 {
+        // the limit of the queue is far below 2^32
+        self.acked.wrapping_add(u32::try_from(self.unacked.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Drops what the client has acknowledged; how many of those offline storage keeps.
+    ///
+    /// # Errors
+    /// When it acknowledged more than was sent (XEP-0198 section 4): what was sent.
+    pub fn acknowledge(&mut self, h: u32) -> Result<usize, u32> {
+        let count = h.wrapping_sub(self.acked) as usize;
+        if count > self.unacked.len() {
+            return Err(self.sent());
+        }
+        self.unacked.drain(..count);
+        if self.unacked.is_empty() {
+            self.unacked.shrink_to(8);
+        }
+        let before = self.kept.len();
+        let acked = self.acked;
+        self.kept.retain(|n| n.wrapping_sub(acked) as usize > count);
+        self.acked = h;
+        self.requested = false;
+        Ok(before - self.kept.len())
+    }
+
+    /// What is lost when the session ends now: without what offline storage keeps.
+    pub(super) fn remains(self) -> impl Iterator<Item = Stanza> {
+        let Self { acked, kept, unacked, .. } = self;
+        let numbered = unacked.into_iter().zip(1_u32..);
+        numbered.filter(move |(_, n)| !kept.contains(&acked.wrapping_add(*n))).map(|(s, _)| s)
+    }
+
+    /// Whether to send an `<r/>` now; if so, it counts as sent.
+    pub fn ask(&mut self) -> bool {
+        let ask = !self.requested && !self.unacked.is_empty() && self.asked != self.sent();
+        if ask {
+            self.requested = true;
+            self.asked = self.sent();
+        }
+        ask
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(acked: u32, n: usize) -> StreamManagement {
+        let stanza = Stanza::parse(b"<message xmlns='jabber:client'/>").unwrap();
+        let unacked = std::iter::repeat_n(stanza, n).collect();
+        StreamManagement { acked, unacked, ..StreamManagement::default() }
+    }
+
+    #[test]
+    fn counters_wrap_at_two_to_the_thirty_two() {
+        let mut sm = state(u32::MAX, 3);
+        sm.kept = [0, 1, 2].into();
+        assert_eq!(sm.acknowledge(1), Ok(2));
+        assert_eq!((sm.unacked.len(), sm.kept.len()), (1, 1));
+        assert_eq!(sm.acknowledge(2), Ok(1));
+        assert!(sm.unacked.is_empty());
+    }
+
+    #[test]
+    fn a_count_higher_than_what_was_sent_is_refused_and_so_is_one_that_goes_back() {
+        assert_eq!(state(5, 2).acknowledge(8), Err(7));
+        assert_eq!(state(5, 2).acknowledge(4), Err(7));
+    }
+}

@@ -1,0 +1,65 @@
+//! A resource as data: what moves with a frozen session into another process.
+
+use super::{Item, QueueLimits, Resource, StreamManagement, weight};
+use serde::{Deserialize, Serialize};
+use std::{collections::VecDeque, sync::Arc};
+use storage::Blocklist;
+use xmpp::{
+    jid::{FullJid, Jid},
+    stanza::Stanza,
+};
+
+/// The serialised form of a resource: what moves with a frozen session.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FrozenResource {
+    jid: FullJid,
+    queue: Vec<Stanza>,
+    presence: Option<Stanza>,
+    priority: Option<i8>,
+    directed: VecDeque<Jid>,
+    marks: Vec<String>,
+    blocked: Option<Arc<Blocklist>>,
+    sm: Option<StreamManagement>,
+}
+
+impl Resource {
+    /// Copies what a frozen session needs of its resource.
+    pub fn freeze(&self) -> FrozenResource {
+        let s = self.state.lock();
+        let stanzas = s.queue.iter().filter_map(|i| match i {
+            Item::Stanza(stanza) => Some(stanza.clone()),
+            Item::Notice(_) => None,
+        });
+        FrozenResource {
+            jid: self.jid.clone(),
+            queue: stanzas.collect(),
+            presence: s.presence.clone(),
+            priority: s.priority,
+            directed: s.directed.clone(),
+            marks: s.marks.iter().map(|m| (*m).to_owned()).collect(),
+            blocked: s.blocked.clone(),
+            sm: s.sm.clone(),
+        }
+    }
+
+    /// A resource like the frozen one. `marks` are the names this build knows.
+    pub fn thaw(
+        frozen: FrozenResource,
+        id: u64,
+        limits: QueueLimits,
+        marks: &[&'static str],
+    ) -> Arc<Self> {
+        let resource = Self::new(frozen.jid, id, limits);
+        let mut s = resource.state.lock();
+        s.queued_bytes = frozen.queue.iter().map(weight).sum();
+        s.queue = frozen.queue.into_iter().map(Item::Stanza).collect();
+        s.presence = frozen.presence;
+        s.priority = frozen.priority;
+        s.directed = frozen.directed;
+        s.marks = marks.iter().copied().filter(|m| frozen.marks.iter().any(|f| f == m)).collect();
+        s.blocked = frozen.blocked;
+        s.sm = frozen.sm;
+        drop(s);
+        resource
+    }
+}

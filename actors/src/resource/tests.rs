@@ -1,0 +1,84 @@
+//! What a resource keeps, refuses and counts.
+
+use super::*;
+
+fn resource() -> Arc<Resource> {
+    let limits = QueueLimits { queued: 2, ..QueueLimits::default() };
+    let jid = "juliet@localhost/balcony".parse().unwrap();
+    let resource = Resource::new(jid, 1, limits);
+    resource.with_sm(|sm| *sm = Some(StreamManagement::default()));
+    resource
+}
+
+fn from(jid: &str) -> Stanza {
+    Stanza::parse(format!("<message from='{jid}'><body/></message>").as_bytes()).unwrap()
+}
+
+fn list(jids: &[&str]) -> Arc<Blocklist> {
+    Arc::new(jids.iter().map(|j| j.parse().unwrap()).collect())
+}
+
+#[test]
+fn an_address_is_blocked_as_resource_account_or_domain_but_never_oneself() {
+    let user = "juliet@localhost".parse().unwrap();
+    for (entry, jid, blocked) in [
+        ("a@x/r", "a@x/r", true),
+        ("a@x/r", "a@x/s", false),
+        ("a@x/r", "a@x", false),
+        ("a@x", "a@x/r", true),
+        ("a@x", "b@x", false),
+        ("x/r", "x/r", true),
+        ("x/r", "x", false),
+        ("x/r", "a@x/r", false),
+        ("x", "x", true),
+        ("x", "x/r", true),
+        ("x", "a@x/r", true),
+        ("x", "a@y", false),
+        ("localhost", "juliet@localhost/chamber", false),
+        ("juliet@localhost", "juliet@localhost", false),
+    ] {
+        let found = blocks(&list(&[entry]), &user, &jid.parse().unwrap());
+        assert_eq!(found, blocked, "{entry} and {jid}");
+    }
+}
+
+#[test]
+fn a_list_holds_for_what_waits_already_except_what_is_in_hand() {
+    let resource = resource();
+    resource.deliver(from("a@x/1")).unwrap();
+    resource.deliver(from("a@x/2")).unwrap();
+    assert!(matches!(resource.deliver(from("b@x/1")), Err(Refused::Full(_))));
+    let more = resource.drain(1, 1, |_| {
+        let refused = resource.set_blocked(&list(&["a@x"]));
+        assert_eq!(refused, [from("a@x/2")]);
+        Verdict::Sent
+    });
+    assert_eq!((more, resource.queued(), resource.unacked()), (Some(false), 0, 1));
+    assert!(matches!(resource.deliver(from("a@x/1")), Err(Refused::Blocked(_))));
+    resource.deliver(from("b@x/1")).unwrap();
+}
+
+#[test]
+fn what_the_old_connection_had_begun_counts_for_the_new_one_once() {
+    let resource = resource();
+    resource.begin(&from("juliet@localhost/balcony"));
+    let (epoch, _) = resource.attach().unwrap();
+    let handled = || resource.with_sm(|sm| sm.as_ref().map(|s| s.handled));
+    assert_eq!(handled(), Some(1), "the client must not send it again");
+    resource.finish(1);
+    assert_eq!(handled(), Some(1));
+    assert!(!resource.sent(1, &from("a@x")), "the answer is for the new connection to send");
+    assert!(resource.sent(epoch, &from("a@x")));
+}
+
+#[test]
+fn what_offline_storage_keeps_is_not_sent_on_its_way_again() {
+    let resource = resource();
+    assert!(resource.sent_kept(1, &from("a@x/1")));
+    assert!(resource.sent(1, &from("a@x/2")));
+    assert!(resource.sent_kept(1, &from("a@x/3")));
+    let acked = resource.with_sm(|sm| sm.as_mut().map(|s| s.acknowledge(1)));
+    assert_eq!((acked, resource.kept()), (Some(Ok(1)), 1));
+    let remains = resource.end(Ended::Closed).unwrap();
+    assert_eq!(remains.undelivered, [from("a@x/2")]);
+}
