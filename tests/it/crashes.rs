@@ -42,8 +42,8 @@ impl Trap {
 fn a_panic_ends_one_client_s_stream_and_is_shown() {
     block_on(async {
         let options = "storage.backend = 'memory'";
-        let node = TestNode::with(options, |modules| {
-            modules.add_with::<Trap>(NoConfig {});
+        let node = TestNode::with(options, |setup| {
+            setup.modules.add_with::<Trap>(NoConfig {});
         })
         .await;
         let script = "\

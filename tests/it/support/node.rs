@@ -1,7 +1,7 @@
 //! A node in this process.
 
 use super::CONFIG;
-use actors::{registrar::Modules, testkit::keys};
+use actors::testkit::keys;
 use mangrove::{Node, Setup};
 use std::{net::SocketAddr, path::PathBuf};
 use storage::Account;
@@ -19,13 +19,13 @@ impl TestNode {
         Self::with(&format!("storage.backend = 'memory'\n{options}"), |_| ()).await
     }
 
-    /// A node with modules of the test's own.
-    pub async fn with(options: &str, add: impl FnOnce(&mut Modules)) -> Self {
+    /// A node with these options; `change` has the last word on them, and on the modules.
+    pub async fn with(options: &str, change: impl FnOnce(&mut Setup)) -> Self {
         let data = TempDir::new().unwrap();
         let at = format!("server.data = {:?}\n", data.path().display().to_string());
         let loaded = config::load(&format!("{at}{CONFIG}{options}"), "test.toml", [], &[]);
         let mut setup = Setup::of(loaded).unwrap_or_else(|e| panic!("{e}"));
-        add(&mut setup.modules);
+        change(&mut setup);
         let node = Node::start(setup).await.unwrap_or_else(|e| panic!("{e}"));
         Self { node, data }
     }

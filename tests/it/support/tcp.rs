@@ -53,7 +53,7 @@ impl Client {
 
     /// Reads once.
     async fn read(&mut self) {
-        let mut bytes = [0; 16 << 10];
+        let mut bytes = vec![0; 16 << 10];
         let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut bytes)).await;
         match read.expect("the server says something") {
             Ok(0) | Err(_) => {
