@@ -144,11 +144,16 @@ points! {
     subscription_in: dyn Fn(&Arc<Env>, &BareJid, &Stanza) -> BoxFuture<Flow> + Send + Sync,
     /// May `from` learn the presence of this local user? Asked for probes (RFC 6121 section 4.3).
     may_see: dyn Fn(&Arc<Env>, &BareJid, &Jid) -> BoxFuture<Flow> + Send + Sync,
+    /// May this stanza reach this local account? Asked of what the server handles in its name: an IQ
+    /// or a probe of somebody else, a subscription. In a job of the sender; who stops it does so
+    /// without a word, an IQ is answered as if there were no such account.
+    reaching: dyn Fn(&Arc<Env>, &BareJid, &Stanza) -> BoxFuture<Flow> + Send + Sync,
     /// A message for a local user of whom no resource takes it (XEP-0160).
     offline: dyn Fn(&Arc<Env>, &BareJid, Stanza) -> BoxFuture<Offline> + Send + Sync,
     /// A stanza on its way to this client.
     outbound: dyn Fn(&mut SessionCx<'_>, &Stanza) -> Flow + Send + Sync,
-    /// Another session of the user changed this module's data.
+    /// Another session of the user changed this module's data; or the module holds the client's
+    /// queue back, and the client can take more.
     notice: dyn Fn(&mut SessionCx<'_>) + Send + Sync,
     /// A timer of the module went off.
     timer: dyn Fn(&mut SessionCx<'_>) + Send + Sync,

@@ -63,6 +63,8 @@ pub enum Answer {
     Last(StreamError),
     /// Known later: a store is asked.
     Later(BoxFuture<Answer>),
+    /// The handler answers by itself, with what it did to the session at the same moment.
+    Sent,
 }
 
 impl Answer {
@@ -130,9 +132,10 @@ pub struct Iqs {
 }
 
 impl Iqs {
-    /// The handler for a payload.
-    pub fn find(&self, ty: Type, ns: &str, name: &str) -> Option<Arc<IqFn>> {
-        self.rows.get(&(ty, ns, name) as &(Type, &str, &str)).map(|r| Arc::clone(&r.run))
+    /// The handler for a payload, and its module.
+    pub fn find(&self, ty: Type, ns: &str, name: &str) -> Option<(&'static str, Arc<IqFn>)> {
+        let row = self.rows.get(&(ty, ns, name) as &(Type, &str, &str))?;
+        Some((row.module, Arc::clone(&row.run)))
     }
 
     /// Whether the payload is known with either type: decides between `feature-not-implemented`
@@ -260,6 +263,8 @@ impl<M: Module> Registrar<'_, M> {
     subscription_in, (env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow> }
     point! { /// See [`HookTable::may_see`].
     may_see, (env: &Arc<Env>, user: &BareJid, from: &Jid) -> BoxFuture<Flow> }
+    point! { /// See [`HookTable::reaching`].
+    reaching, (env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow> }
     point! { /// See [`HookTable::offline`].
     offline, (env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline> }
     point! { /// See [`HookTable::outbound`].

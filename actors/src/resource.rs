@@ -9,6 +9,7 @@ use crate::session::Bound;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
+use storage::Blocklist;
 use tokio::sync::{Notify, futures::Notified};
 use xmpp::{
     jid::{BareJid, FullJid, Jid},
@@ -51,6 +52,26 @@ pub struct StreamManagement {
     pub unacked: VecDeque<Stanza>,
     /// An `<r/>` of ours is not answered yet.
     pub requested: bool,
+    /// What had been sent, modulo 2^32, when we last asked: nothing newer, no reason to ask again.
+    pub asked: u32,
+}
+
+impl StreamManagement {
+    /// What has been sent, modulo 2^32.
+    pub fn sent(&self) -> u32 {
+        // the limit of the queue is far below 2^32
+        self.acked.wrapping_add(u32::try_from(self.unacked.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Whether to send an `<r/>` now; if so, it counts as sent.
+    pub fn ask(&mut self) -> bool {
+        let ask = !self.requested && !self.unacked.is_empty() && self.asked != self.sent();
+        if ask {
+            self.requested = true;
+            self.asked = self.sent();
+        }
+        ask
+    }
 }
 
 /// Why a delivery was refused; the stanza comes back to whoever routes it.
@@ -60,6 +81,8 @@ pub enum Refused {
     Full(Stanza),
     /// The session has ended in the meantime.
     Ended(Stanza),
+    /// The user blocks the sender (XEP-0191).
+    Blocked(Stanza),
 }
 
 /// What waits for the connection.
@@ -96,6 +119,9 @@ struct State {
     priority: Option<i8>,
     directed: VecDeque<Jid>,
     marks: Vec<&'static str>,
+    /// Whom the user blocks; `None` for nobody. Each resource has it, so that a block is in force for
+    /// all of them at once.
+    blocked: Option<Arc<Blocklist>>,
     sm: Option<StreamManagement>,
     parked: Option<Box<Bound>>,
     /// Why it ended, for the connection that served it.
@@ -135,6 +161,8 @@ pub enum Verdict {
     Sent,
     /// It is not for the client: forget it.
     Dropped,
+    /// The same, and nothing more is written for now.
+    Held,
 }
 
 /// What is left of a session that ended.
@@ -157,11 +185,27 @@ pub struct FrozenResource {
     priority: Option<i8>,
     directed: VecDeque<Jid>,
     marks: Vec<String>,
+    blocked: Option<Arc<Blocklist>>,
     sm: Option<StreamManagement>,
 }
 
 fn weight(stanza: &Stanza) -> usize {
     stanza.body.len() + 128
+}
+
+fn blocked(list: Option<&Blocklist>, user: &BareJid, from: Option<&Jid>) -> bool {
+    list.zip(from).is_some_and(|(list, from)| blocks(list, user, from))
+}
+
+/// Whether a list of `user` names `jid` (XEP-0191 section 5): the resource, the account, the domain's
+/// resource or the domain. The user's own resources are never blocked (section 6).
+pub fn blocks(list: &Blocklist, user: &BareJid, jid: &Jid) -> bool {
+    let bare = jid.bare_jid();
+    if bare.as_str() == user.as_str() {
+        return false;
+    }
+    // for domain/resource the bare form is the domain
+    list.contains(jid) || list.contains(&bare) || list.contains(jid.domain())
 }
 
 impl Resource {
@@ -178,6 +222,7 @@ impl Resource {
             priority: None,
             directed: VecDeque::new(),
             marks: Vec::new(),
+            blocked: None,
             sm: None,
             parked: None,
             ended: None,
@@ -209,11 +254,14 @@ impl Resource {
     /// Puts a stanza into the queue.
     ///
     /// # Errors
-    /// The stanza comes back when the queue is full or the session has ended.
+    /// The stanza comes back when the queue is full, the session has ended, or its sender is blocked.
     pub fn deliver(&self, stanza: Stanza) -> Result<(), Refused> {
         let mut s = self.state.lock();
         if s.owner == Owner::Ended {
             return Err(Refused::Ended(stanza));
+        }
+        if blocked(s.blocked.as_deref(), &self.user, stanza.head.from.as_ref()) {
+            return Err(Refused::Blocked(stanza));
         }
         let bytes = weight(&stanza);
         if s.queue.len() >= self.limits.queued || s.queued_bytes + bytes > self.limits.queued_bytes
@@ -242,9 +290,14 @@ impl Resource {
         }
     }
 
+    /// Wakes the connection: something but the queue has changed.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
     /// Works through up to `max` queued items. `work` runs without a lock while the item is still
-    /// in the queue, so a crash in it loses nothing. Returns whether more waits, or `None` when
-    /// `epoch` no longer owns the resource.
+    /// in the queue, so a crash in it loses nothing. Returns whether more waits that may be written,
+    /// or `None` when `epoch` no longer owns the resource.
     pub fn drain(
         &self,
         epoch: u64,
@@ -273,6 +326,9 @@ impl Resource {
                     sm.unacked.push_back(stanza);
                 }
             }
+            if verdict == Verdict::Held {
+                return Some(false);
+            }
         }
         let mut s = self.state.lock();
         if s.queue.is_empty() && s.queue.capacity() > 64 {
@@ -281,12 +337,28 @@ impl Resource {
         (s.owner == Owner::Attached(epoch)).then_some(!s.queue.is_empty())
     }
 
-    /// A stanza that goes to the client without having waited in the queue (an answer of the
-    /// server): kept until acknowledged.
-    pub fn sent(&self, stanza: &Stanza) {
-        if let Some(sm) = &mut self.state.lock().sm {
+    /// A stanza goes to the client without having waited in the queue (an answer of the server):
+    /// kept until acknowledged. `false` when `epoch` no longer owns the resource: whoever does will
+    /// have to send it.
+    pub fn sent(&self, epoch: u64, stanza: &Stanza) -> bool {
+        let mut s = self.state.lock();
+        if s.owner != Owner::Attached(epoch) {
+            return false;
+        }
+        if let Some(sm) = &mut s.sm {
             sm.unacked.push_back(stanza.clone());
         }
+        true
+    }
+
+    /// How many stanzas the client has not acknowledged.
+    pub fn unacked(&self) -> usize {
+        self.state.lock().sm.as_ref().map_or(0, |sm| sm.unacked.len())
+    }
+
+    /// The limits of its queues.
+    pub fn limits(&self) -> QueueLimits {
+        self.limits
     }
 
     /// A stanza of the client is being worked on: if that crashes, it is the poison.
@@ -294,9 +366,13 @@ impl Resource {
         self.state.lock().working = Some(stanza.clone());
     }
 
-    /// It was handled: counted for XEP-0198.
-    pub fn finish(&self) {
+    /// It was handled: counted for XEP-0198, unless another connection has taken over, which counted
+    /// it then.
+    pub fn finish(&self, epoch: u64) {
         let mut s = self.state.lock();
+        if s.owner != Owner::Attached(epoch) {
+            return;
+        }
         s.working = None;
         if let Some(sm) = &mut s.sm {
             sm.handled = sm.handled.wrapping_add(1);
@@ -390,6 +466,38 @@ impl Resource {
         self.state.lock().marks.contains(&mark)
     }
 
+    /// Whether the user blocks this address (XEP-0191).
+    pub fn blocks(&self, jid: &Jid) -> bool {
+        blocked(self.state.lock().blocked.as_deref(), &self.user, Some(jid))
+    }
+
+    /// Replaces the list of those the user blocks. Returns what waited from them: it is not delivered
+    /// any more.
+    pub fn set_blocked(&self, list: &Arc<Blocklist>) -> Vec<Stanza> {
+        let mut s = self.state.lock();
+        let s = &mut *s;
+        s.blocked = (!list.is_empty()).then(|| Arc::clone(list));
+        let mut refused = Vec::new();
+        // the first may be in the connection's hands
+        let mut first = s.in_hand;
+        s.queue.retain(|item| {
+            let kept = std::mem::take(&mut first);
+            match item {
+                Item::Stanza(stanza) if !kept => {
+                    let from = stanza.head.from.as_ref();
+                    let keep = !blocked(s.blocked.as_deref(), &self.user, from);
+                    if !keep {
+                        s.queued_bytes = s.queued_bytes.saturating_sub(weight(stanza));
+                        refused.push(stanza.clone());
+                    }
+                    keep
+                }
+                _ => true,
+            }
+        });
+        refused
+    }
+
     /// How many items wait.
     pub fn queued(&self) -> usize {
         self.state.lock().queue.len()
@@ -433,6 +541,11 @@ impl Resource {
         let mut s = self.state.lock();
         if s.owner == Owner::Ended {
             return None;
+        }
+        let working = s.working.take();
+        // the old connection goes on with what it had begun: the client must not send it again
+        if let (Owner::Attached(_), Some(_), Some(sm)) = (s.owner, working, &mut s.sm) {
+            sm.handled = sm.handled.wrapping_add(1);
         }
         s.epoch += 1;
         s.owner = Owner::Attached(s.epoch);
@@ -485,6 +598,7 @@ impl Resource {
             priority: s.priority,
             directed: s.directed.clone(),
             marks: s.marks.iter().map(|m| (*m).to_owned()).collect(),
+            blocked: s.blocked.clone(),
             sm: s.sm.clone(),
         }
     }
@@ -504,6 +618,7 @@ impl Resource {
         s.priority = frozen.priority;
         s.directed = frozen.directed;
         s.marks = marks.iter().copied().filter(|m| frozen.marks.iter().any(|f| f == m)).collect();
+        s.blocked = frozen.blocked;
         s.sm = frozen.sm;
         drop(s);
         resource

@@ -8,6 +8,7 @@ use actors::{
     session::Tls,
     testkit::{World, WorldOptions},
 };
+use config::Sections;
 use std::time::Duration;
 
 const OPEN: &str = "X =
@@ -43,6 +44,20 @@ fn secure() -> WorldOptions {
 const PLAIN: &str = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>";
 const FAILURE: &str = "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>";
 const SUCCESS: &str = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
+
+/// The files of `tests/scripts` must hold for a server with every module as it comes.
+#[test]
+fn scripts_hold_with_all_modules() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/scripts");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let mut count = 0;
+    for path in files.filter(|path| path.extension().is_some_and(|e| e == "xmpp")) {
+        count += 1;
+        let script = std::fs::read_to_string(&path).unwrap();
+        World::check(&script, |modules| *modules = actors::modules::all(&mut Sections::default()));
+    }
+    assert!(count > 0);
+}
 
 #[test]
 fn headers() {

@@ -170,6 +170,15 @@ impl Element {
         }
     }
 
+    /// Sets `xml:lang`.
+    #[must_use]
+    pub fn with_lang(mut self, lang: &str) -> Self {
+        self.attrs.retain(|a| !(a.ns == crate::ns::XML && a.name == "lang"));
+        let (ns, name) = (crate::ns::XML.into(), "lang".into());
+        self.attrs.push(Attr { ns, name, value: lang.into() });
+        self
+    }
+
     /// Appends a child.
     #[must_use]
     pub fn with_child(mut self, child: Self) -> Self {

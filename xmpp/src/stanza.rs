@@ -375,6 +375,11 @@ impl Stanza {
         Self { head: self.edit(|h| h.children = children).head, body: plain.body }
     }
 
+    /// A child of this stanza, as it stands in the content.
+    pub fn raw(&self, child: &Child) -> &[u8] {
+        self.body.get(child.range()).unwrap_or_default()
+    }
+
     /// The first child of that name, as it stands in the content.
     pub fn child(&self, ns: &str, name: &str) -> Option<Bytes> {
         let child = self.head.children.iter().find(|c| c.ns() == ns && c.name() == name)?;

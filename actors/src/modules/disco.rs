@@ -81,15 +81,15 @@ impl DiscoModule {
     }
 
     fn info(&self, cx: &mut IqCx<'_, '_>, query: InfoQuery) -> Answer {
-        let node = query.node.as_deref().filter(|n| !n.is_empty());
+        let node = query.node.filter(|n| !n.is_empty());
         let env = cx.session.env;
         match cx.target {
             Target::Server(_) => {
-                let known = node.is_none_or(|node| {
+                let known = node.as_deref().is_none_or(|node| {
                     let ver = node.strip_prefix(NODE).and_then(|rest| rest.strip_prefix('#'));
                     ver.is_some_and(|ver| ver == caps::ver(&self.server(env, None)))
                 });
-                if known { result(&self.server(env, node)) } else { not_found() }
+                if known { result(&self.server(env, node.as_deref())) } else { not_found() }
             }
             Target::Account(user) => {
                 let none = node.is_none();

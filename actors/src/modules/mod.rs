@@ -6,6 +6,8 @@ pub mod last;
 pub mod ping;
 pub mod private;
 pub mod register;
+pub mod roster;
+mod serial;
 pub mod session;
 pub mod stanza_id;
 #[cfg(test)]
@@ -30,5 +32,6 @@ pub fn all(sections: &mut Sections) -> Modules {
     modules.add::<time::TimeModule>(sections);
     modules.add::<vcard::VcardModule>(sections);
     modules.add::<version::VersionModule>(sections);
+    modules.add::<roster::RosterModule>(sections);
     modules
 }

@@ -181,6 +181,10 @@ impl RegisterModule {
         if BareJid::new(&name, user.domain()).ok().as_ref() != Some(&user) {
             return StanzaError::forbidden().into();
         }
+        if !cx.session.is_secure() {
+            // section 3.3: the channel is not safe enough
+            return StanzaError::not_authorized().into();
+        }
         if password.is_empty() {
             // section 3.3
             return StanzaError::bad_request().with_text("a password must not be empty").into();
@@ -291,16 +295,16 @@ mod tests {
 
     #[test]
     fn not_without_tls_and_not_when_only_users_may_change_theirs() {
-        let refused = "OPEN
+        let asked = "OPEN
              X S: <stream:features><register absent='' xmlns='http://jabber.org/features/iq-register'/>
                </stream:features>
              X C: <iq type='get' id='1'><query xmlns='jabber:iq:register'/></iq>\n";
         let clear = "X S: <stream:error>
              <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
-        check(&format!("{refused}{clear}"), &RegisterConfig::default(), false);
+        check(&format!("{asked}{clear}"), &RegisterConfig::default(), false);
         let closed = RegisterConfig { create: false, ..RegisterConfig::default() };
-        let unavailable = super::tests::refused("1", "cancel", "service-unavailable");
-        check(&format!("{refused}{unavailable}"), &closed, true);
+        let unavailable = refused("1", "cancel", "service-unavailable");
+        check(&format!("{asked}{unavailable}"), &closed, true);
     }
 
     #[test]
@@ -340,6 +344,15 @@ mod tests {
                K = juliet@localhost/chamber
                R = romeo@localhost/orchard";
         check(&script, &RegisterConfig::default(), true);
+    }
+
+    #[test]
+    fn a_password_is_not_changed_in_the_clear() {
+        let script = "account juliet@localhost pencil\nX = juliet@localhost/balcony\n".to_owned()
+            + &register("1", "juliet", "ballpoint")
+            + &refused("1", "auth", "not-authorized")
+            + "X cut\nX = juliet@localhost/balcony";
+        check(&script, &RegisterConfig::default(), false);
     }
 
     #[test]

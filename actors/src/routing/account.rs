@@ -66,3 +66,55 @@ async fn cancel_subscriptions(env: &Arc<Env>, user: &BareJid) -> Result<(), Stor
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{World, script::Script};
+    use storage::{Activity, RosterChange, RosterItem, Subscription};
+
+    #[test]
+    fn contacts_see_an_account_go_and_nothing_is_left_of_it() {
+        World::block_on(async {
+            let mut world = World::new(Default::default(), Default::default()).await;
+            let env = Arc::clone(&world.env);
+            let juliet: BareJid = "juliet@localhost".parse().unwrap();
+            let mut item = RosterItem::new("romeo@localhost".parse().unwrap());
+            item.subscription = Subscription::Both;
+            let change = RosterChange::Put(item);
+            env.stores.rosters.change(&juliet, 0, change, 10).await.unwrap();
+            env.stores.vcards.set(&juliet, "<vCard xmlns='vcard-temp'/>".into()).await.unwrap();
+            let activity = Activity { at: 1, status: String::new() };
+            env.stores.activity.set(vec![(juliet.clone(), activity)]).await.unwrap();
+
+            let before = "account juliet@localhost pencil
+                 account romeo@localhost pencil
+                 R = romeo@localhost/orchard
+                 R C: <presence/>
+                 R S: <presence from='romeo@localhost/orchard'/>
+                 J = juliet@localhost/balcony
+                 J C: <presence/>
+                 J S: <presence from='romeo@localhost/orchard'/>
+                 J S: <presence from='juliet@localhost/balcony'/>
+                 R S: <presence from='juliet@localhost/balcony'/>";
+            Script::parse(before).unwrap().run(&mut world).await.unwrap();
+            assert_eq!(remove(&env, &juliet, None).await, Ok(true));
+            let after = "J S: <stream:error>
+                   <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>
+                 J S: </stream:stream>
+                 J S: eof
+                 R S: <presence type='unavailable' from='juliet@localhost/balcony'/>
+                 R S: <presence type='unsubscribe' from='juliet@localhost' to='romeo@localhost'/>
+                 R S: <presence type='unsubscribed' from='juliet@localhost' to='romeo@localhost'/>
+                 R S: nothing";
+            Script::parse(after).unwrap().run(&mut world).await.unwrap();
+
+            assert_eq!(env.stores.accounts.get(&juliet).await, Ok(None));
+            assert!(env.stores.rosters.get(&juliet).await.unwrap().items.is_empty());
+            assert_eq!(env.stores.vcards.get(&juliet).await, Ok(None));
+            assert_eq!(env.stores.activity.get(&juliet).await, Ok(None));
+            assert_eq!(remove(&env, &juliet, None).await, Ok(false));
+            world.stop().await;
+        });
+    }
+}

@@ -35,6 +35,7 @@ pub fn route(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
         return bounce(env, &stanza, &StanzaError::remote_server_not_found());
     }
     match (to.node(), to.resource()) {
+        (Some(_), Some(_)) if stanza.head.ty == Type::Probe => presence::probed(env, to, stanza),
         (Some(_), Some(resource)) if !stanza.head.ty.is_subscription() => {
             match env.table.find(&to.bare(), resource) {
                 Some(found) => hand(env, &found, stanza),
@@ -42,7 +43,7 @@ pub fn route(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
             }
         }
         (Some(_), _) => to_account(env, to.bare(), stanza),
-        (None, _) => to_server(env, &stanza),
+        (None, _) => to_server(env, stanza),
     }
 }
 
@@ -58,8 +59,7 @@ fn no_such_resource(env: &Arc<Env>, to: &Jid, stanza: Stanza) -> Option<BoxFutur
     match (stanza.head.kind, stanza.head.ty) {
         // 8.5.3.2.1: a chat goes on as if addressed to the account
         (Kind::Message, Type::Chat) => to_account(env, to.bare(), stanza),
-        (Kind::Message, Type::Error) | (Kind::Presence, _) => None,
-        (Kind::Message, Type::Headline) => None,
+        (Kind::Message, Type::Error | Type::Headline) | (Kind::Presence, _) => None,
         (Kind::Message, _) | (Kind::Iq, _) => {
             bounce(env, &stanza, &StanzaError::service_unavailable())
         }
@@ -116,19 +116,35 @@ fn hand(env: &Arc<Env>, resource: &Resource, stanza: Stanza) -> Option<BoxFuture
         Ok(()) => return None,
         Err(refused) => refused,
     };
-    let full = matches!(refused, Refused::Full(_));
-    let (Refused::Full(stanza) | Refused::Ended(stanza)) = refused;
-    if full {
-        env.metrics.queue_full();
-    }
-    match (stanza.head.kind, stanza.head.ty) {
-        (Kind::Message, Type::Normal | Type::Chat) => {
-            let user = resource.user().clone();
-            Some(Box::pin(offline(Arc::clone(env), user, stanza)))
+    match refused {
+        Refused::Blocked(stanza) => blocked(env, &stanza),
+        // it is no longer in the table: as if it had not been found
+        Refused::Ended(stanza) => match (stanza.head.kind, stanza.head.ty) {
+            (Kind::Message, Type::Normal | Type::Chat) => {
+                message(env, resource.user().clone(), stanza)
+            }
+            (Kind::Presence, _) => None,
+            _ => bounce(env, &stanza, &StanzaError::service_unavailable()),
+        },
+        Refused::Full(stanza) => {
+            env.metrics.queue_full();
+            match (stanza.head.kind, stanza.head.ty) {
+                (Kind::Message, Type::Normal | Type::Chat) => {
+                    let user = resource.user().clone();
+                    Some(Box::pin(offline(Arc::clone(env), user, stanza)))
+                }
+                (Kind::Presence, _) => None,
+                _ => bounce(env, &stanza, &StanzaError::resource_constraint()),
+            }
         }
-        (Kind::Presence, _) => None,
-        _ if full => bounce(env, &stanza, &StanzaError::resource_constraint()),
-        _ => bounce(env, &stanza, &StanzaError::service_unavailable()),
+    }
+}
+
+/// What the sender of a blocked stanza is told: as if there were nobody (XEP-0191 section 3.3).
+pub fn blocked(env: &Arc<Env>, stanza: &Stanza) -> Option<BoxFuture<()>> {
+    match stanza.head.kind {
+        Kind::Presence => None,
+        _ => bounce(env, stanza, &StanzaError::service_unavailable()),
     }
 }
 
@@ -160,10 +176,15 @@ async fn keep(env: &Arc<Env>, user: &BareJid, mut stanza: Stanza) -> Result<(), 
 }
 
 /// Addressed to the server itself.
-fn to_server(env: &Arc<Env>, stanza: &Stanza) -> Option<BoxFuture<()>> {
-    match stanza.head.kind {
-        Kind::Message | Kind::Iq => bounce(env, stanza, &StanzaError::service_unavailable()),
-        Kind::Presence => None,
+fn to_server(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
+    match (stanza.head.kind, stanza.head.ty) {
+        // it has no presence that one could see
+        (Kind::Presence, Type::Subscribe) => {
+            let (from, to) = (stanza.head.to.clone(), stanza.head.from.clone());
+            route(env, Stanza::presence(Type::Unsubscribed).with_from(from).with_to(to))
+        }
+        (Kind::Presence, _) => None,
+        _ => bounce(env, &stanza, &StanzaError::service_unavailable()),
     }
 }
 
@@ -206,6 +227,16 @@ pub async fn sees(env: &Arc<Env>, user: &BareJid, from: &Jid) -> Result<bool, St
     }
     let exists = env.stores.accounts.get(user).await?.is_some();
     Ok(exists && may(env, user, from).await == Flow::Continue)
+}
+
+/// Whether a stanza may reach an account in whose name the server answers.
+pub(crate) async fn reaches(env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> bool {
+    for row in &env.hooks().reaching {
+        if (row.run)(env, user, stanza).await == Flow::Stop {
+            return false;
+        }
+    }
+    true
 }
 
 /// Asks a chain of modules; the first `Stop` decides.

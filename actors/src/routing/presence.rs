@@ -1,6 +1,6 @@
 //! Presence on its way: to contacts, from contacts, probes (RFC 6121 section 4).
 
-use super::{may, route, send};
+use super::{may, reaches, send};
 use crate::{env::Env, hooks::Flow, resource::Resource, session::effects::BoxFuture};
 use std::sync::Arc;
 use xmpp::{
@@ -20,11 +20,7 @@ pub(super) fn to_account(env: &Arc<Env>, user: BareJid, stanza: Stanza) -> Optio
             }
             None
         }
-        Type::Probe => {
-            let from = stanza.head.from.clone()?;
-            let env = Arc::clone(env);
-            Some(Box::pin(async move { probe(&env, &from, &user).await }))
-        }
+        Type::Probe => probed(env, user.into(), stanza),
         ty if ty.is_subscription() => {
             let env = Arc::clone(env);
             Some(Box::pin(async move { subscription(&env, &user, stanza).await }))
@@ -35,6 +31,9 @@ pub(super) fn to_account(env: &Arc<Env>, user: BareJid, stanza: Stanza) -> Optio
 
 /// Section 3: the modules keep the state; if none stops it, it is for the available resources.
 async fn subscription(env: &Arc<Env>, user: &BareJid, stanza: Stanza) {
+    if !reaches(env, user, &stanza).await {
+        return;
+    }
     for row in &env.hooks().subscription_in {
         if (row.run)(env, user, &stanza).await == Flow::Stop {
             return;
@@ -47,29 +46,50 @@ async fn subscription(env: &Arc<Env>, user: &BareJid, stanza: Stanza) {
     }
 }
 
-/// Section 4.3.2: answers a probe of `from` for `user`.
-pub async fn probe(env: &Arc<Env>, from: &Jid, user: &BareJid) {
-    if may(env, user, from).await == Flow::Stop {
-        // a resource that `from` already sees by directed presence stays visible
-        let seen = env.table.resources(user);
-        let seen = seen.iter().filter(|r| r.directed_has(from));
-        for (presence, _) in seen.filter_map(|r| r.presence()) {
-            send(env, presence.with_to(Some(from.clone()))).await;
+/// Section 4.3.2: a probe for an account or one of its resources.
+pub(super) fn probed(env: &Arc<Env>, to: Jid, stanza: Stanza) -> Option<BoxFuture<()>> {
+    let from = stanza.head.from.clone()?;
+    let env = Arc::clone(env);
+    Some(Box::pin(async move {
+        if reaches(&env, &to.bare(), &stanza).await {
+            answer_probe(&env, &from, &to).await;
         }
-        return;
+    }))
+}
+
+async fn answer_probe(env: &Arc<Env>, from: &Jid, to: &Jid) {
+    let user = to.bare();
+    let asked = |r: &Arc<Resource>| to.resource().is_none_or(|name| name == r.jid().resource());
+    let resources = env.table.resources(&user).into_iter().filter(asked);
+    let allowed = may(env, &user, from).await == Flow::Continue;
+    // a resource that `from` already sees by directed presence stays visible (section 4.6.3)
+    let sees = |r: &Resource| r.directed_has(from) || r.directed_has(&from.bare_jid());
+    let seen = resources.filter(|r| allowed || sees(r));
+    let answers: Vec<_> = seen.filter_map(|r| r.presence()).map(|(p, _)| p).collect();
+    if answers.is_empty() {
+        let (ty, of, to) = if allowed {
+            (Type::Unavailable, to.clone(), from.clone())
+        } else {
+            // their server believes in a subscription that is none: this ends it
+            (Type::Unsubscribed, to.bare_jid(), from.bare_jid())
+        };
+        return send(env, Stanza::presence(ty).with_from(Some(of)).with_to(Some(to))).await;
     }
-    let mut none = true;
+    for presence in answers {
+        send(env, presence.with_to(Some(from.clone()))).await;
+    }
+}
+
+/// Tells `to` the presence of all available resources of a user, or that they are gone.
+pub async fn show(env: &Arc<Env>, user: &BareJid, to: &Jid, available: bool) {
     for resource in env.table.resources(user) {
-        if let Some((presence, _)) = resource.presence() {
-            none = false;
-            send(env, presence.with_to(Some(from.clone()))).await;
-        }
-    }
-    if none {
-        let gone = Stanza::presence(Type::Unavailable)
-            .with_from(Some(user.clone().into()))
-            .with_to(Some(from.clone()));
-        send(env, gone).await;
+        let Some((presence, _)) = resource.presence() else { continue };
+        let presence = if available {
+            presence
+        } else {
+            Stanza::presence(Type::Unavailable).with_from(Some(resource.jid().clone().into()))
+        };
+        send(env, presence.with_to(Some(to.clone()))).await;
     }
 }
 
@@ -77,29 +97,28 @@ pub async fn probe(env: &Arc<Env>, from: &Jid, user: &BareJid) {
 /// other resources; with the initial one also probes and what the others' presence is.
 pub async fn broadcast(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stanza, initial: bool) {
     let me: Jid = resource.jid().clone().into();
+    drop(resource.deliver(presence.with_to(Some(me.clone()))));
+    for other in env.table.resources(resource.user()) {
+        let Some((theirs, _)) = other.presence().filter(|_| other.id() != resource.id()) else {
+            continue;
+        };
+        drop(other.deliver(presence.with_to(Some(other.jid().clone().into()))));
+        if initial {
+            drop(resource.deliver(theirs.with_to(Some(me.clone()))));
+        }
+    }
     if let Ok(roster) = env.stores.rosters.get(resource.user()).await {
-        for item in roster.items.iter().filter(|i| i.subscription.has_from()) {
+        let contacts = || roster.items.iter().filter(|i| !resource.blocks(&i.jid));
+        for item in contacts().filter(|i| i.subscription.has_from()) {
             send(env, presence.with_to(Some(item.jid.clone()))).await;
         }
         if initial {
-            for item in roster.items.iter().filter(|i| i.subscription.has_to()) {
+            for item in contacts().filter(|i| i.subscription.has_to()) {
                 let probe = Stanza::presence(Type::Probe)
                     .with_from(Some(me.clone()))
                     .with_to(Some(item.jid.clone()));
                 send(env, probe).await;
             }
-        }
-    }
-    for other in env.table.resources(resource.user()) {
-        if other.priority().is_none() {
-            continue;
-        }
-        drop(other.deliver(presence.with_to(Some(other.jid().clone().into()))));
-        if initial
-            && other.id() != resource.id()
-            && let Some((theirs, _)) = other.presence()
-        {
-            drop(resource.deliver(theirs.with_to(Some(me.clone()))));
         }
     }
 }
@@ -113,10 +132,13 @@ pub async fn gone(
     was: bool,
     directed: &[Jid],
 ) {
+    let mut told = Vec::new();
     if was {
         if let Ok(roster) = env.stores.rosters.get(resource.user()).await {
-            for item in roster.items.iter().filter(|i| i.subscription.has_from()) {
+            let contacts = roster.items.iter().filter(|i| i.subscription.has_from());
+            for item in contacts.filter(|i| !resource.blocks(&i.jid)) {
                 send(env, presence.with_to(Some(item.jid.clone()))).await;
+                told.push(item.jid.bare_jid());
             }
         }
         for other in env.table.resources(resource.user()) {
@@ -124,10 +146,12 @@ pub async fn gone(
                 drop(other.deliver(presence.with_to(Some(other.jid().clone().into()))));
             }
         }
+        told.push(resource.user().clone().into());
     }
-    for to in directed {
-        if let Some(later) = route(env, presence.with_to(Some(to.clone()))) {
-            later.await;
+    // section 4.6.3: not twice
+    for to in directed.iter().filter(|to| !told.contains(&to.bare_jid())) {
+        if !resource.blocks(to) {
+            send(env, presence.with_to(Some(to.clone()))).await;
         }
     }
     for row in &env.hooks().unavailable {

@@ -36,7 +36,7 @@ impl Session {
         if let Some(bound) = self.bound.as_deref()
             && let (true, Some(resource)) = (bound.acks, &bound.resource)
         {
-            resource.finish();
+            resource.finish(bound.epoch);
         }
     }
 

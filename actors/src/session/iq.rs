@@ -2,8 +2,13 @@
 //! (RFC 6120 section 8.2.3, RFC 6121 section 8.5).
 
 use super::{SessionCx, effects::Action, is_request};
-use crate::registrar::{Answer, IqCx};
-use xmpp::{error::StanzaError, stanza::Stanza};
+use crate::{
+    registrar::{Answer, IqCx, Target},
+    routing,
+};
+use std::sync::Arc;
+use storage::StoreError;
+use xmpp::{error::StanzaError, jid::BareJid, stanza::Stanza};
 
 pub(super) fn from_client(cx: &mut SessionCx<'_>, iq: Stanza) {
     if iq.head.id.is_none() {
@@ -18,9 +23,27 @@ pub(super) fn from_client(cx: &mut SessionCx<'_>, iq: Stanza) {
         return cx.refuse(&iq, &error);
     }
     match cx.target(iq.head.to.as_ref()) {
+        Some(Target::Account(user)) if &user != cx.user() => of_account(cx, user, iq),
         Some(target) => answer(cx, &target, iq),
         None => cx.fx.push(Action::Route(iq)),
     }
+}
+
+/// Asked of somebody else's account: if there is one, and it may be reached (RFC 6121
+/// section 8.5.1).
+fn of_account(cx: &mut SessionCx<'_>, user: BareJid, iq: Stanza) {
+    let (env, asked, request) = (Arc::clone(cx.env), user.clone(), iq.clone());
+    let reached = async move {
+        match env.stores.accounts.get(&user).await? {
+            Some(_) => Ok(routing::reaches(&env, &user, &request).await),
+            None => Ok(false),
+        }
+    };
+    cx.job(reached, move |cx, reached: Result<bool, StoreError>| match reached {
+        Ok(true) => answer(cx, &Target::Account(asked), iq),
+        Ok(false) => cx.refuse(&iq, &StanzaError::service_unavailable()),
+        Err(error) => cx.refuse(&iq, &error.into()),
+    });
 }
 
 /// A result or error: an answer to something we asked, or to another entity.
@@ -40,10 +63,10 @@ fn response(cx: &mut SessionCx<'_>, iq: Stanza) {
 }
 
 /// A request that the server answers.
-fn answer(cx: &mut SessionCx<'_>, target: &crate::registrar::Target, iq: Stanza) {
+fn answer(cx: &mut SessionCx<'_>, target: &Target, iq: Stanza) {
     let hooks = cx.env.hooks();
     let Some(child) = iq.head.children.first() else { return };
-    let Some(handler) = hooks.iqs.find(iq.head.ty, child.ns(), child.name()) else {
+    let Some((module, handler)) = hooks.iqs.find(iq.head.ty, child.ns(), child.name()) else {
         // known with the other type: the request makes no sense (RFC 6120 section 8.3.3.1)
         let known = hooks.iqs.knows(child.ns(), child.name());
         let error =
@@ -54,6 +77,7 @@ fn answer(cx: &mut SessionCx<'_>, target: &crate::registrar::Target, iq: Stanza)
         Some(element) => element,
         None => return cx.refuse(&iq, &StanzaError::bad_request()),
     };
+    cx.module = module;
     let answer = handler(&mut IqCx { session: cx, target, iq: &iq }, &element);
     reply(cx, iq, answer);
 }
@@ -73,6 +97,7 @@ fn reply(cx: &mut SessionCx<'_>, iq: Stanza, answer: Answer) {
             cx.resource.with_sm(|sm| *sm = None);
             cx.fx.stream_error(&error);
         }
+        Answer::Sent => {}
         Answer::Later(future) => cx.job(future, move |cx, answer| reply(cx, iq, answer)),
     }
 }

@@ -18,12 +18,12 @@ pub mod turn;
 
 use crate::{
     env::Env,
-    resource::{Item, Resource, Verdict},
+    resource::{Item, Owner, Resource, Verdict},
 };
 use effects::{Action, Effects, Scope, Then, TimerKey};
 use serde::{Deserialize, Serialize};
 use slots::{Slot, Slots};
-use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, future::Future, net::IpAddr, sync::Arc, time::Duration};
 use xmpp::{
     error::{StreamError, StreamErrorCondition},
     framer::Event,
@@ -118,6 +118,10 @@ pub struct Bound {
     pub(crate) asked: Vec<(String, String)>,
     /// The client wants acknowledgements (XEP-0198 is enabled).
     pub(crate) acks: bool,
+    /// The connection that serves it is under TLS.
+    pub(crate) secure: bool,
+    /// Modules that want nothing of the queue to be written yet: see [`SessionCx::hold`].
+    pub(crate) held: Vec<Cow<'static, str>>,
 }
 
 /// Unanswered IQs of the server to one client; beyond it the oldest is forgotten.
@@ -133,6 +137,8 @@ impl Bound {
             slots: Slots::default(),
             asked: Vec::new(),
             acks: false,
+            secure: false,
+            held: Vec::new(),
         })
     }
 }
@@ -168,16 +174,45 @@ impl SessionCx<'_> {
         self.bound.user.domain()
     }
 
+    /// Whether the connection is under TLS.
+    pub fn is_secure(&self) -> bool {
+        self.bound.secure
+    }
+
     /// What outlives the connection: presence, marks, queue.
     pub fn resource(&self) -> &Arc<Resource> {
         &self.resource
     }
 
-    /// Sends a stanza to this client (it counts for XEP-0198).
+    /// Sends a stanza to this client (it counts for XEP-0198). If another connection has taken the
+    /// session over in the meantime, that one sends it.
     pub fn send(&mut self, stanza: &Stanza) {
-        self.resource.sent(stanza);
+        if !self.resource.sent(self.bound.epoch, stanza) {
+            drop(self.resource.deliver(stanza.clone()));
+            return;
+        }
         stanza.render(&mut self.fx.out);
         self.env.metrics.stanza_out(stanza.head.kind);
+    }
+
+    /// Holds back what waits in the client's queue, until the module releases it: for what the
+    /// client has to get before that. While a module holds, its `notice` point is called whenever
+    /// the client can take more.
+    pub fn hold(&mut self) {
+        self.bound.held.push(Cow::Borrowed(self.module));
+    }
+
+    /// Whether this connection still serves the resource.
+    pub fn attached(&self) -> bool {
+        self.resource.owner() == Owner::Attached(self.bound.epoch)
+    }
+
+    /// Undoes one [`SessionCx::hold`] of the module.
+    pub fn release(&mut self) {
+        if let Some(at) = self.bound.held.iter().position(|m| m == self.module) {
+            self.bound.held.remove(at);
+            self.resource.wake();
+        }
     }
 
     /// Sends a stanza on its way.
@@ -265,6 +300,7 @@ impl Session {
             Input::Timer(key) => self.timer(key, scope),
             Input::Done(then) => then(self, scope),
         }
+        self.request_ack(scope);
     }
 
     /// Writes up to `max` queued stanzas. `None` when the resource was taken over or ended,
@@ -273,15 +309,11 @@ impl Session {
         let Some(bound) = self.bound.as_deref_mut() else { return Some(false) };
         let Some(resource) = bound.resource.clone() else { return Some(false) };
         let epoch = bound.epoch;
-        let mut written = false;
-        let more = resource.drain(epoch, max, |item| {
-            let verdict = deliver(bound, &resource, item, scope);
-            written |= verdict == Verdict::Sent;
-            verdict
-        });
-        if written {
-            self.request_ack(scope);
+        if !bound.held.is_empty() {
+            return held(bound, &resource, scope);
         }
+        let more = resource.drain(epoch, max, |item| deliver(bound, &resource, item, scope));
+        self.request_ack(scope);
         more
     }
 
@@ -396,16 +428,34 @@ impl Session {
     }
 
     /// Hands the session's state over to its resource when the connection is gone; returns the
-    /// resource if this connection still owned it.
-    pub fn detach(&mut self) -> Option<(Arc<Resource>, bool)> {
+    /// resource if this connection still owned it. `whole`: no job is out; otherwise the modules
+    /// load their part anew when it is resumed.
+    pub fn detach(&mut self, whole: bool) -> Option<(Arc<Resource>, bool)> {
         let mut bound = self.bound.take()?;
         let resource = bound.resource.take()?;
         let resumable = resource.with_sm(|sm| sm.as_ref().is_some_and(|s| s.token.is_some()));
         let closed = matches!(self.phase, Phase::Closed);
         let epoch = bound.epoch;
-        let parked = (resumable && !closed).then_some(bound);
+        let parked = (resumable && !closed && whole).then_some(bound);
         resource.detach(epoch, parked).then_some((resource, resumable && !closed))
     }
+}
+
+/// The queue is held back: those who hold it may go on. `None` when the resource is not ours.
+fn held(bound: &mut Bound, resource: &Arc<Resource>, scope: &mut Scope<'_>) -> Option<bool> {
+    if resource.owner() != Owner::Attached(bound.epoch) {
+        return None;
+    }
+    let holders = bound.held.clone();
+    let hooks = scope.env.hooks();
+    let resource = Arc::clone(resource);
+    let mut cx =
+        SessionCx { env: scope.env, fx: scope.fx, bound, resource, module: "", replaced: None };
+    for row in hooks.notice.iter().filter(|r| holders.iter().any(|h| h == r.module)) {
+        cx.module = row.module;
+        (row.run)(&mut cx);
+    }
+    Some(false)
 }
 
 /// One queued item on its way to the client: the outbound hooks decide, then it is written.
@@ -430,7 +480,7 @@ fn deliver(
                 cx.module = row.module;
                 (row.run)(&mut cx);
             }
-            Verdict::Dropped
+            if cx.bound.held.is_empty() { Verdict::Dropped } else { Verdict::Held }
         }
         Item::Stanza(stanza) => {
             for row in &hooks.outbound {

@@ -68,7 +68,11 @@ impl Session {
         };
         if let Err(sent) = cx.resource.with_sm(|sm| acknowledge(sm, h)) {
             let error = StreamError::handled_count_too_high(h, sent);
-            self.fail(&error, scope);
+            return self.fail(&error, scope);
+        }
+        // who holds the queue back may wait for acknowledgements
+        if !cx.bound.held.is_empty() {
+            cx.resource.wake();
         }
     }
 
@@ -76,11 +80,10 @@ impl Session {
     pub(super) fn request_ack(&mut self, scope: &mut Scope<'_>) {
         let Some(bound) = self.bound.as_deref() else { return };
         let (true, Some(resource)) = (bound.acks, &bound.resource) else { return };
-        let ask = resource.with_sm(|sm| {
-            sm.as_mut().is_some_and(|s| {
-                !s.unacked.is_empty() && !std::mem::replace(&mut s.requested, true)
-            })
-        });
+        if !matches!(self.phase, Phase::Established) {
+            return;
+        }
+        let ask = resource.with_sm(|sm| sm.as_mut().is_some_and(StreamManagement::ask));
         if ask {
             scope.fx.write(sm::REQUEST);
         }
@@ -133,6 +136,7 @@ impl Session {
             let sent = acknowledge(sm, h);
             let Some(state) = sm else { return sent.map(|()| (0, Vec::new())) };
             state.requested = false;
+            state.asked = state.acked;
             sent.map(|()| (state.handled, state.unacked.iter().cloned().collect::<Vec<_>>()))
         });
         self.enter(bound, scope);
@@ -149,7 +153,6 @@ impl Session {
             // the process that knew crashed: the modules load their part again
             self.loaded(scope);
         }
-        self.request_ack(scope);
     }
 }
 
@@ -158,7 +161,7 @@ fn acknowledge(sm: &mut Option<StreamManagement>, h: u32) -> Result<(), u32> {
     let Some(sm) = sm else { return Ok(()) };
     let count = h.wrapping_sub(sm.acked) as usize;
     if count > sm.unacked.len() {
-        return Err(sm.acked.wrapping_add(sm.unacked.len() as u32));
+        return Err(sm.sent());
     }
     sm.unacked.drain(..count);
     if sm.unacked.is_empty() {

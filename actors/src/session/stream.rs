@@ -176,7 +176,7 @@ impl Session {
             let reply = match answer {
                 Answer::Result(xml) => stanza.reply_result(&xml),
                 Answer::Error(error) => stanza.reply_error(&error),
-                Answer::Last(_) | Answer::Later(_) => {
+                Answer::Last(_) | Answer::Later(_) | Answer::Sent => {
                     stanza.reply_error(&StanzaError::internal_server_error())
                 }
             };

@@ -168,7 +168,7 @@ impl Turn {
 
     /// The connection is gone: see [`Session::detach`].
     pub fn detach(&mut self) -> Option<(Arc<Resource>, bool)> {
-        self.session.detach()
+        self.session.detach(!self.pending())
     }
 
     /// The connection is gone: what the client sent and was not looked at yet is not executed.

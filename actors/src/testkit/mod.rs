@@ -247,6 +247,7 @@ impl Client {
             turn.end(why, env);
             busy = true;
         }
+        busy |= turn.pending();
         let out = std::mem::take(turn.out());
         if !out.is_empty() {
             busy = true;

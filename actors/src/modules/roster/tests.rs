@@ -1,0 +1,93 @@
+//! Conversations about rosters and subscriptions.
+
+use super::*;
+use crate::testkit::World;
+
+fn check(script: &str) {
+    World::check(script, |modules| {
+        modules.add_with::<RosterModule>(RosterConfig::default());
+    });
+}
+
+#[test]
+fn the_roster_of_section_2() {
+    check(include_str!("../../../../tests/scripts/roster.xmpp"));
+}
+
+#[test]
+fn the_subscriptions_of_section_3() {
+    check(include_str!("../../../../tests/scripts/subscription.xmpp"));
+}
+
+#[test]
+fn a_full_roster_takes_no_more_and_requests_have_a_limit_of_their_own() {
+    World::check(
+        "account juliet@localhost pencil
+         account romeo@localhost rose
+         account paris@localhost ring
+         J = juliet@localhost/balcony
+         R = romeo@localhost/orchard
+         P = paris@localhost/hall
+         J C: <iq type='set' id='1'><query xmlns='jabber:iq:roster'><item jid='a@x'/></query></iq>
+         J S: <iq type='result' id='1'/>
+         J C: <iq type='set' id='2'><query xmlns='jabber:iq:roster'><item jid='b@x'/></query></iq>
+         J S: <iq type='error' id='2'><error type='wait'>
+              <resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+         J C: <iq type='set' id='3'><query xmlns='jabber:iq:roster'><item jid='a@x' name='A'/></query></iq>
+         J S: <iq type='result' id='3'/>
+         J C: <presence type='subscribe' to='romeo@localhost' id='4'/>
+         J S: <presence type='error' id='4' from='romeo@localhost' to='juliet@localhost/balcony'>
+              <error type='wait'><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>
+              </error></presence>
+         R C: <iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>
+         R S: <iq type='result' id='r'/>
+         P C: <iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>
+         P S: <iq type='result' id='r'/>
+         R C: <presence type='subscribe' to='juliet@localhost'/>
+         R S: <iq type='set'><query xmlns='jabber:iq:roster'><item ask='subscribe'/></query></iq>
+         P C: <presence type='subscribe' to='juliet@localhost'/>
+         P S: <iq type='set'><query xmlns='jabber:iq:roster'><item ask='subscribe'/></query></iq>
+         P S: <presence type='unsubscribed' from='juliet@localhost'/>
+         P S: <iq type='set'><query xmlns='jabber:iq:roster'><item absent-ask=''/></query></iq>",
+        |modules| {
+            modules.add_with::<RosterModule>(RosterConfig { items: 1, requests: 1 });
+        },
+    );
+}
+
+#[test]
+fn who_is_overtaken_by_another_change_decides_again() {
+    use std::{
+        cell::Cell,
+        task::{Context, Waker},
+    };
+    World::block_on(async {
+        let mut modules = crate::registrar::Modules::default();
+        modules.add_with::<RosterModule>(RosterConfig::default());
+        let world = World::new(modules, crate::testkit::WorldOptions::default()).await;
+        let (env, user) = (&world.env, "juliet@localhost".parse::<BareJid>().unwrap());
+        let item = |jid: &str| RosterItem::new(jid.parse().unwrap());
+        let asked = Cell::new(0);
+        let decide = |roster: &Roster| {
+            asked.set(asked.get() + 1);
+            if asked.get() == 1 {
+                // another node is faster; the store in memory answers at once
+                let change = RosterChange::Put(item("first@x"));
+                let mut other = env.stores.rosters.change(&user, roster.ver, change, 9);
+                assert!(other.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+            }
+            let change = Some(RosterChange::Put(item("second@x")));
+            Ok(Decision { change, always: true, first: None, value: roster.items.len() })
+        };
+        let rosters = Rosters::new(RosterConfig::default());
+        assert_eq!(rosters.change(env, &user, decide).await, Ok(1), "it saw the other's change");
+        let roster = env.stores.rosters.get(&user).await.unwrap();
+        assert_eq!((asked.get(), roster.ver, roster.items.len()), (2, 2, 2));
+        world.stop().await;
+    });
+}
+
+#[test]
+fn presence_of_section_4() {
+    check(include_str!("../../../../tests/scripts/presence.xmpp"));
+}
