@@ -50,6 +50,9 @@ pub struct StreamManagement {
     pub acked: u32,
     /// Sent after `acked`, oldest first.
     pub unacked: VecDeque<Stanza>,
+    /// Which of them offline storage keeps until they are acknowledged: what had been sent with
+    /// each, modulo 2^32.
+    pub kept: VecDeque<u32>,
     /// An `<r/>` of ours is not answered yet.
     pub requested: bool,
     /// What had been sent, modulo 2^32, when we last asked: nothing newer, no reason to ask again.
@@ -61,6 +64,34 @@ impl StreamManagement {
     pub fn sent(&self) -> u32 {
         // the limit of the queue is far below 2^32
         self.acked.wrapping_add(u32::try_from(self.unacked.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Drops what the client has acknowledged; how many of those offline storage keeps.
+    ///
+    /// # Errors
+    /// When it acknowledged more than was sent (XEP-0198 section 4): what was sent.
+    pub fn acknowledge(&mut self, h: u32) -> Result<usize, u32> {
+        let count = h.wrapping_sub(self.acked) as usize;
+        if count > self.unacked.len() {
+            return Err(self.sent());
+        }
+        self.unacked.drain(..count);
+        if self.unacked.is_empty() {
+            self.unacked.shrink_to(8);
+        }
+        let before = self.kept.len();
+        let acked = self.acked;
+        self.kept.retain(|n| n.wrapping_sub(acked) as usize > count);
+        self.acked = h;
+        self.requested = false;
+        Ok(before - self.kept.len())
+    }
+
+    /// What is lost when the session ends now: without what offline storage keeps.
+    fn remains(self) -> impl Iterator<Item = Stanza> {
+        let Self { acked, kept, unacked, .. } = self;
+        let numbered = unacked.into_iter().zip(1_u32..);
+        numbered.filter(move |(_, n)| !kept.contains(&acked.wrapping_add(*n))).map(|(s, _)| s)
     }
 
     /// Whether to send an `<r/>` now; if so, it counts as sent.
@@ -351,6 +382,23 @@ impl Resource {
         true
     }
 
+    /// The same, for a stanza that offline storage keeps until it is acknowledged.
+    pub fn sent_kept(&self, epoch: u64, stanza: &Stanza) -> bool {
+        if !self.sent(epoch, stanza) {
+            return false;
+        }
+        if let Some(sm) = &mut self.state.lock().sm {
+            let sent = sm.sent();
+            sm.kept.push_back(sent);
+        }
+        true
+    }
+
+    /// How many unacknowledged stanzas offline storage keeps.
+    pub fn kept(&self) -> usize {
+        self.state.lock().sm.as_ref().map_or(0, |sm| sm.kept.len())
+    }
+
     /// How many stanzas the client has not acknowledged.
     pub fn unacked(&self) -> usize {
         self.state.lock().sm.as_ref().map_or(0, |sm| sm.unacked.len())
@@ -436,6 +484,11 @@ impl Resource {
         let before = s.directed.len();
         s.directed.retain(|j| j != to);
         s.directed.len() < before
+    }
+
+    /// Who got directed presence.
+    pub fn directed(&self) -> Vec<Jid> {
+        self.state.lock().directed.iter().cloned().collect()
     }
 
     /// Takes the list of directed presences.
@@ -572,7 +625,7 @@ impl Resource {
         };
         s.priority = None;
         if let Some(sm) = s.sm.take() {
-            remains.undelivered.extend(sm.unacked);
+            remains.undelivered.extend(sm.remains());
         }
         for item in std::mem::take(&mut s.queue) {
             if let Item::Stanza(stanza) = item {

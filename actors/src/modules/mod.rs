@@ -1,8 +1,10 @@
 //! The behaviours that come with the server, one a file. A module is on when its section of the
 //! configuration does not say otherwise.
 
+pub mod blocking;
 pub mod disco;
 pub mod last;
+pub mod offline;
 pub mod ping;
 pub mod private;
 pub mod register;
@@ -22,8 +24,10 @@ use config::Sections;
 /// Every module of this crate: the one list.
 pub fn all(sections: &mut Sections) -> Modules {
     let mut modules = Modules::default();
+    modules.add::<blocking::BlockingModule>(sections);
     modules.add::<disco::DiscoModule>(sections);
     modules.add::<last::LastModule>(sections);
+    modules.add::<offline::OfflineModule>(sections);
     modules.add::<ping::PingModule>(sections);
     modules.add::<private::PrivateModule>(sections);
     modules.add::<register::RegisterModule>(sections);

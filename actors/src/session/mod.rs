@@ -202,6 +202,20 @@ impl SessionCx<'_> {
         self.bound.held.push(Cow::Borrowed(self.module));
     }
 
+    /// Sends a stanza that offline storage keeps until the client has acknowledged it (with
+    /// XEP-0198: the module [`KEEPER`] gets a notice then). `false`: the connection is no longer the
+    /// session's, nothing was sent.
+    ///
+    /// [`KEEPER`]: crate::routing::KEEPER
+    pub fn send_kept(&mut self, stanza: &Stanza) -> bool {
+        let ours = self.resource.sent_kept(self.bound.epoch, stanza);
+        if ours {
+            stanza.render(&mut self.fx.out);
+            self.env.metrics.stanza_out(stanza.head.kind);
+        }
+        ours
+    }
+
     /// Whether this connection still serves the resource.
     pub fn attached(&self) -> bool {
         self.resource.owner() == Owner::Attached(self.bound.epoch)

@@ -2,8 +2,11 @@
 
 use super::{Bound, Phase, Session, effects::Scope};
 use crate::{
-    resource::StreamManagement,
-    routing::manager::{self, ResumeError, Resumed},
+    resource::{Resource, StreamManagement},
+    routing::{
+        KEEPER,
+        manager::{self, ResumeError, Resumed},
+    },
 };
 use std::{sync::Arc, time::Duration};
 use xmpp::{
@@ -66,7 +69,7 @@ impl Session {
             let error = StreamError::new(Condition::InvalidXml).with_text("<a/> needs h");
             return self.fail(&error, scope);
         };
-        if let Err(sent) = cx.resource.with_sm(|sm| acknowledge(sm, h)) {
+        if let Err(sent) = acknowledge(&cx.resource, h) {
             let error = StreamError::handled_count_too_high(h, sent);
             return self.fail(&error, scope);
         }
@@ -132,18 +135,18 @@ impl Session {
         bound.acks = true;
         bound.epoch = epoch;
         bound.resource = Some(Arc::clone(&resource));
-        let checked = resource.with_sm(|sm| {
-            let sent = acknowledge(sm, h);
-            let Some(state) = sm else { return sent.map(|()| (0, Vec::new())) };
-            state.requested = false;
-            state.asked = state.acked;
-            sent.map(|()| (state.handled, state.unacked.iter().cloned().collect::<Vec<_>>()))
-        });
+        let checked = acknowledge(&resource, h);
         self.enter(bound, scope);
-        let (handled, unacked) = match checked {
-            Ok(state) => state,
-            Err(sent) => return self.fail(&StreamError::handled_count_too_high(h, sent), scope),
-        };
+        if let Err(sent) = checked {
+            return self.fail(&StreamError::handled_count_too_high(h, sent), scope);
+        }
+        let (handled, unacked) = resource.with_sm(|sm| {
+            sm.as_mut().map_or_else(Default::default, |sm| {
+                sm.requested = false;
+                sm.asked = sm.acked;
+                (sm.handled, sm.unacked.iter().cloned().collect::<Vec<_>>())
+            })
+        });
         scope.fx.write(sm::resumed(previd, handled));
         for stanza in &unacked {
             stanza.render(&mut scope.fx.out);
@@ -156,19 +159,12 @@ impl Session {
     }
 }
 
-/// Drops what the client has acknowledged. `Err`: it acknowledged more than was sent (section 4).
-fn acknowledge(sm: &mut Option<StreamManagement>, h: u32) -> Result<(), u32> {
-    let Some(sm) = sm else { return Ok(()) };
-    let count = h.wrapping_sub(sm.acked) as usize;
-    if count > sm.unacked.len() {
-        return Err(sm.sent());
+/// Takes an acknowledgement; `Err`: what had been sent, if that is less.
+fn acknowledge(resource: &Resource, h: u32) -> Result<(), u32> {
+    let kept = resource.with_sm(|sm| sm.as_mut().map_or(Ok(0), |sm| sm.acknowledge(h)))?;
+    if kept > 0 {
+        resource.notice(KEEPER);
     }
-    sm.unacked.drain(..count);
-    if sm.unacked.is_empty() {
-        sm.unacked.shrink_to(8);
-    }
-    sm.acked = h;
-    sm.requested = false;
     Ok(())
 }
 
@@ -181,24 +177,25 @@ mod tests {
     use super::*;
     use xmpp::stanza::Stanza;
 
-    fn state(acked: u32, n: usize) -> Option<StreamManagement> {
+    fn state(acked: u32, n: usize) -> StreamManagement {
         let stanza = Stanza::parse(b"<message xmlns='jabber:client'/>").unwrap();
         let unacked = std::iter::repeat_n(stanza, n).collect();
-        Some(StreamManagement { acked, unacked, ..StreamManagement::default() })
+        StreamManagement { acked, unacked, ..StreamManagement::default() }
     }
 
     #[test]
     fn counters_wrap_at_two_to_the_thirty_two() {
         let mut sm = state(u32::MAX, 3);
-        assert_eq!(acknowledge(&mut sm, 1), Ok(()));
-        assert_eq!(sm.as_ref().unwrap().unacked.len(), 1);
-        assert_eq!(acknowledge(&mut sm, 2), Ok(()));
-        assert!(sm.unwrap().unacked.is_empty());
+        sm.kept = [0, 1, 2].into();
+        assert_eq!(sm.acknowledge(1), Ok(2));
+        assert_eq!((sm.unacked.len(), sm.kept.len()), (1, 1));
+        assert_eq!(sm.acknowledge(2), Ok(1));
+        assert!(sm.unacked.is_empty());
     }
 
     #[test]
     fn a_count_higher_than_what_was_sent_is_refused_and_so_is_one_that_goes_back() {
-        assert_eq!(acknowledge(&mut state(5, 2), 8), Err(7));
-        assert_eq!(acknowledge(&mut state(5, 2), 4), Err(7));
+        assert_eq!(state(5, 2).acknowledge(8), Err(7));
+        assert_eq!(state(5, 2).acknowledge(4), Err(7));
     }
 }

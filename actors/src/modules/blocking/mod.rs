@@ -1,0 +1,294 @@
+//! Blocking command (XEP-0191). The list is kept with each resource of the user, where every
+//! delivery looks at it; here is how it gets there, what is refused, and who is told.
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    env::Env,
+    hooks::{Flow, Offline, Order},
+    modules::serial::Serial,
+    registrar::{Answer, IqCx, Module, Registrar, Xep},
+    resource::{Resource, blocks},
+    routing,
+    session::{SessionCx, effects::BoxFuture},
+};
+use config::secs;
+use std::{sync::Arc, time::Duration};
+use storage::{Blocklist, Roster, StoreError};
+use xmpp::{
+    error::{ErrorType, StanzaError, StanzaErrorCondition},
+    jid::{BareJid, Jid},
+    ns,
+    payload::blocking::{Block, ListQuery, Unblock, items},
+    stanza::{Kind, Stanza, Type},
+};
+
+config::section! {
+    /// Lets users block others (XEP-0191).
+    pub struct BlockingConfig {
+        /// Addresses a user may block. Beyond it a new one is refused.
+        pub items: usize = 1_000, in 1..=100_000,
+    }
+}
+
+/// The mark of resources that have asked for the list: who gets pushes (section 3.2).
+const INTERESTED: &str = "blocking";
+/// When to try again to read a list.
+const RETRY: Duration = secs(5);
+
+/// The module.
+#[derive(Debug)]
+pub struct BlockingModule {
+    config: BlockingConfig,
+    serial: Arc<Serial>,
+}
+
+impl Module for BlockingModule {
+    const NAME: &'static str = "blocking";
+    const XEPS: &'static [Xep] = &[Xep(191, "1.3")];
+    type Config = BlockingConfig;
+
+    fn new(config: BlockingConfig) -> Self {
+        Self { config, serial: Arc::default() }
+    }
+
+    fn register(on: &mut Registrar<'_, Self>) {
+        on.feature(ns::BLOCKING)
+            .iq_get::<ListQuery>(Self::list)
+            .iq_set::<Block>(Self::block)
+            .iq_set::<Unblock>(Self::unblock)
+            .bound(Order::First, Self::bound)
+            .timer(Order::First, Self::load)
+            .inbound(Order::Privacy, Self::outgoing)
+            .reaching(Order::Privacy, Self::reaching)
+            .offline(Order::Privacy, Self::offline);
+    }
+}
+
+impl BlockingModule {
+    /// Nothing is delivered before it is known who is blocked.
+    fn bound(&self, cx: &mut SessionCx<'_>) {
+        cx.hold();
+        self.load(cx);
+    }
+
+    fn load(&self, cx: &mut SessionCx<'_>) {
+        let (env, user) = (Arc::clone(cx.env), cx.user().clone());
+        cx.job(async move { env.stores.blocklists.get(&user).await }, |cx, list| match list {
+            Ok(list) => {
+                let refused = cx.resource().set_blocked(&list);
+                if !refused.is_empty() {
+                    let env = Arc::clone(cx.env);
+                    cx.job(async move { refuse(&env, &refused).await }, |_, ()| {});
+                }
+                cx.release();
+            }
+            Err(error) => {
+                tracing::warn!(user = %cx.user(), %error, "a blocklist is not known yet");
+                cx.timer(RETRY);
+            }
+        });
+    }
+
+    /// Section 3.3: what the user sends to a blocked address comes back.
+    fn outgoing(&self, cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow {
+        if !stanza.head.to.as_ref().is_some_and(|to| cx.resource().blocks(to)) {
+            return Flow::Continue;
+        }
+        let blocked = format!("<blocked xmlns='{}'/>", ns::BLOCKING_ERRORS);
+        let error = StanzaError::new(ErrorType::Cancel, StanzaErrorCondition::NotAcceptable);
+        cx.refuse(stanza, &error.with_app(&blocked));
+        Flow::Stop
+    }
+
+    /// What the server would answer or do in the user's name.
+    fn reaching(&self, env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow> {
+        let blocked = is_blocked(env, user, stanza);
+        Box::pin(async move {
+            match blocked.await {
+                Ok(false) => Flow::Continue,
+                Ok(true) | Err(_) => Flow::Stop,
+            }
+        })
+    }
+
+    /// What would be kept for the user.
+    fn offline(&self, env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline> {
+        let blocked = is_blocked(env, user, &message);
+        Box::pin(async move {
+            match blocked.await {
+                Ok(false) => Offline::Pass(message),
+                Ok(true) => Offline::Bounce(message, StanzaError::service_unavailable()),
+                Err(error) => Offline::Bounce(message, error.into()),
+            }
+        })
+    }
+
+    /// Section 3.1. Pushes wait until the answer is sent: none is missed and none comes first.
+    fn list(&self, cx: &mut IqCx<'_, '_>, _: ListQuery) -> Answer {
+        let user = match cx.own_account() {
+            Ok(user) => user,
+            Err(error) => return error.into(),
+        };
+        let env = Arc::clone(cx.session.env);
+        cx.session.resource().mark(INTERESTED);
+        answer(cx, async move {
+            let list = env.stores.blocklists.get(&user).await?;
+            Ok(items("blocklist", list.iter()).to_xml().into_bytes())
+        })
+    }
+
+    /// Section 3.2.
+    fn block(&self, cx: &mut IqCx<'_, '_>, Block(jids): Block) -> Answer {
+        let user = match cx.own_account() {
+            Ok(user) => user,
+            Err(error) => return error.into(),
+        };
+        let (env, serial) = (Arc::clone(cx.session.env), Arc::clone(&self.serial));
+        let limit = self.config.items;
+        answer(cx, async move {
+            let _turn = serial.turn(&user).await;
+            let store = &env.stores.blocklists;
+            let before = store.get(&user).await?;
+            let after = store.add(&user, jids.clone(), limit).await?;
+            let new = Blocklist::clone(&after).into_iter().filter(|j| !before.contains(j));
+            let new: Blocklist = new.collect();
+            // before it is in force for what the user's server sends
+            hide(&env, &user, &new, &before).await;
+            enforce(&env, &user, &after).await;
+            push(&env, &user, "block", &jids);
+            Ok(Vec::new())
+        })
+    }
+
+    /// Sections 3.4 and 3.5.
+    fn unblock(&self, cx: &mut IqCx<'_, '_>, Unblock(jids): Unblock) -> Answer {
+        let user = match cx.own_account() {
+            Ok(user) => user,
+            Err(error) => return error.into(),
+        };
+        let (env, serial) = (Arc::clone(cx.session.env), Arc::clone(&self.serial));
+        answer(cx, async move {
+            let (before, after) = {
+                let _turn = serial.turn(&user).await;
+                let store = &env.stores.blocklists;
+                let before = store.get(&user).await?;
+                let after = store.remove(&user, jids.clone()).await?;
+                enforce(&env, &user, &after).await;
+                push(&env, &user, "unblock", &jids);
+                (before, after)
+            };
+            reveal(&env, &user, &before, &after).await;
+            Ok(Vec::new())
+        })
+    }
+}
+
+/// Answers when `future` is done, before what waits in the queue.
+fn answer(
+    cx: &mut IqCx<'_, '_>,
+    future: impl Future<Output = Result<Vec<u8>, StoreError>> + Send + 'static,
+) -> Answer {
+    let iq = cx.iq.clone();
+    cx.session.hold();
+    cx.session.job(future, move |cx, answer| {
+        match answer {
+            Ok(xml) => cx.send(&iq.reply_result(&xml)),
+            Err(error) => cx.refuse(&iq, &error.into()),
+        }
+        cx.release();
+    });
+    Answer::Sent
+}
+
+/// Whether the sender of a stanza is blocked, by the store.
+fn is_blocked(
+    env: &Arc<Env>,
+    user: &BareJid,
+    stanza: &Stanza,
+) -> impl Future<Output = Result<bool, StoreError>> + use<> {
+    let (env, user, from) = (Arc::clone(env), user.clone(), stanza.head.from.clone());
+    async move {
+        let Some(from) = from else { return Ok(false) };
+        let list = env.stores.blocklists.get(&user).await?;
+        Ok(!list.is_empty() && blocks(&list, &user, &from))
+    }
+}
+
+/// From here on the list is in force for all resources of the user.
+async fn enforce(env: &Arc<Env>, user: &BareJid, list: &Arc<Blocklist>) {
+    for resource in env.table.resources(user) {
+        refuse(env, &resource.set_blocked(list)).await;
+    }
+}
+
+/// What had waited for the client of somebody who is blocked now.
+async fn refuse(env: &Arc<Env>, stanzas: &[Stanza]) {
+    for stanza in stanzas {
+        if let Some(later) = routing::blocked(env, stanza) {
+            later.await;
+        }
+    }
+}
+
+fn push(env: &Env, user: &BareJid, what: &str, jids: &[Jid]) {
+    let push = Stanza::iq(Type::Set, &env.token(), &items(what, jids).to_xml());
+    routing::push(env, user, INTERESTED, |r| push.with_to(Some(r.jid().clone().into())));
+}
+
+/// The contacts who may see the user, the available resources, and those who saw one directly.
+async fn seen_by(env: &Env, user: &BareJid) -> (Arc<Roster>, Vec<Arc<Resource>>) {
+    let roster = env.stores.rosters.get(user).await.unwrap_or_default();
+    (roster, env.table.resources(user))
+}
+
+/// Those whom the addresses of a list mean, of a contact: a resource, if the list names only that.
+fn meant<'a>(list: &'a Blocklist, contact: &'a Jid) -> impl Iterator<Item = Jid> + 'a {
+    let whole = list.contains(contact) || list.contains(contact.domain());
+    let parts = list.iter().filter(move |j| !whole && !j.is_bare() && j.bare_jid() == *contact);
+    whole.then(|| contact.clone()).into_iter().chain(parts.cloned())
+}
+
+/// Section 3.2: who is blocked now sees the user go, if they saw the user at all.
+async fn hide(env: &Arc<Env>, user: &BareJid, new: &Blocklist, before: &Blocklist) {
+    let (roster, resources) = seen_by(env, user).await;
+    for resource in resources {
+        let gone = Stanza::presence(Type::Unavailable);
+        let gone = gone.with_from(Some(resource.jid().clone().into()));
+        let available = resource.priority().is_some();
+        let contacts = roster.items.iter().filter(|i| available && i.subscription.has_from());
+        let contacts = contacts.flat_map(|i| meant(new, &i.jid));
+        let direct = resource.directed().into_iter().filter(|to| blocks(new, user, to));
+        let mut told = Blocklist::new();
+        for to in contacts.chain(direct).filter(|to| !blocks(before, user, to)) {
+            resource.directed_remove(&to);
+            if !told.contains(&to.bare_jid()) && told.insert(to.clone()) {
+                routing::send(env, gone.with_to(Some(to))).await;
+            }
+        }
+    }
+}
+
+/// Section 3.4: who is not blocked any more sees the user again, and the user sees them.
+async fn reveal(env: &Arc<Env>, user: &BareJid, before: &Blocklist, after: &Blocklist) {
+    let (roster, resources) = seen_by(env, user).await;
+    for item in &roster.items {
+        let again = meant(before, &item.jid).filter(|to| !blocks(after, user, to));
+        for to in again.collect::<Vec<_>>() {
+            for (resource, (presence, _)) in
+                resources.iter().filter_map(|r| Some((r, r.presence()?)))
+            {
+                if item.subscription.has_from() {
+                    routing::send(env, presence.with_to(Some(to.clone()))).await;
+                }
+                if item.subscription.has_to() {
+                    let probe = Stanza::new(Kind::Presence, Type::Probe)
+                        .with_from(Some(resource.jid().clone().into()))
+                        .with_to(Some(to.clone()));
+                    routing::send(env, probe).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Conversations of those who block and are blocked.
+
+use super::*;
+use crate::{
+    modules::{
+        offline::{OfflineConfig, OfflineModule},
+        ping::{PingConfig, PingModule},
+        roster::{RosterConfig, RosterModule},
+    },
+    registrar::Modules,
+    testkit::World,
+};
+
+fn blocking(items: usize) -> impl Fn(&mut Modules) {
+    move |modules| {
+        modules.add_with::<BlockingModule>(BlockingConfig { items });
+        modules.add_with::<OfflineModule>(OfflineConfig::default());
+        modules.add_with::<PingModule>(PingConfig::default());
+        modules.add_with::<RosterModule>(RosterConfig::default());
+    }
+}
+
+#[test]
+fn a_blocked_address_finds_nobody_until_it_is_unblocked() {
+    World::check(include_str!("../../../../tests/scripts/blocking.xmpp"), blocking(10));
+}
+
+#[test]
+fn a_list_that_is_full_takes_no_more() {
+    World::check(
+        "account juliet@localhost pencil
+         J = juliet@localhost/balcony
+         J C: <iq type='set' id='1'><block xmlns='urn:xmpp:blocking'><item jid='a@x'/><item jid='b@x'/></block></iq>
+         J S: <iq type='error' id='1'><error type='wait'>
+              <resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+         J C: <iq type='get' id='2'><blocklist xmlns='urn:xmpp:blocking'/></iq>
+         J S: <iq type='result' id='2'><blocklist xmlns='urn:xmpp:blocking'/></iq>
+         J C: <iq type='set' id='3'><block xmlns='urn:xmpp:blocking'><item jid='a@x'/></block></iq>
+         J S: <iq type='result' id='3'/>",
+        blocking(1),
+    );
+}
+
+#[test]
+fn what_waits_for_a_lost_session_is_refused_when_its_sender_is_blocked() {
+    World::check(
+        "account juliet@localhost pencil
+         account romeo@localhost rose
+         J = juliet@localhost/balcony
+         K = juliet@localhost/chamber
+         R = romeo@localhost/orchard
+         J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+         J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
+         J cut
+         R C: <message to='juliet@localhost/balcony' id='1'><body>b</body></message>
+         R S: nothing
+         K C: <iq type='set' id='2'><block xmlns='urn:xmpp:blocking'><item jid='romeo@localhost'/></block></iq>
+         K S: <iq type='result' id='2'/>
+         R S: <message type='error' id='1' from='juliet@localhost/balcony'><error type='cancel'>
+              <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
+        blocking(10),
+    );
+}

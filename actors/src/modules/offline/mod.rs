@@ -1,0 +1,293 @@
+//! Offline messages (XEP-0160): kept while no resource takes them, delivered to the next one that
+//! does, before anything newer.
+//!
+//! Delivery goes page by page, as fast as the client takes it, while the queue is held back. The
+//! store forgets a message when the client has acknowledged it (XEP-0198), or without
+//! acknowledgements when the connection could take more after it. A session that ends in between
+//! leaves the rest where it was.
+
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    env::Env,
+    hooks::{Offline, Order},
+    registrar::{Module, Registrar, Xep},
+    session::{SessionCx, effects::BoxFuture, slots::Slot},
+};
+use config::secs;
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
+use storage::{OfflineMessage, StoreError};
+use supervision::ChildSpec;
+use sweep::Sweep;
+use xmpp::{
+    error::StanzaError,
+    jid::BareJid,
+    ns,
+    payload::delay::delay,
+    stanza::{Stanza, Type},
+};
+
+config::section! {
+    /// Messages for users who are away (XEP-0160).
+    pub struct OfflineConfig {
+        /// Messages kept for a user. Beyond it their senders get an error.
+        pub messages: usize = 1_000, in 1..=1_000_000,
+        /// How long a message is kept; `0s`: until it is delivered.
+        pub keep: Duration = secs(0),
+    }
+}
+
+/// Messages that are read and sent at once.
+const PAGE: usize = 20;
+
+/// The module.
+#[derive(Debug)]
+pub struct OfflineModule {
+    config: OfflineConfig,
+}
+
+/// A delivery, as far as it is.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Delivery {
+    step: Step,
+    /// The last message that was read, ever: none is sent twice in a session.
+    after: u64,
+    /// Sent, and not removed from the store yet, oldest first.
+    sent: Vec<u64>,
+}
+
+/// What a delivery waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Step {
+    /// There is none.
+    #[default]
+    Idle,
+    /// The store.
+    Store,
+    /// The client.
+    Client,
+}
+
+impl Slot for Delivery {
+    const NAME: &'static str = "offline";
+}
+
+impl Module for OfflineModule {
+    const NAME: &'static str = "offline";
+    const XEPS: &'static [Xep] = &[Xep(160, "1.0.1"), Xep(203, "2.0"), Xep(334, "0.4.0")];
+    type Config = OfflineConfig;
+
+    fn new(config: OfflineConfig) -> Self {
+        Self { config }
+    }
+
+    fn register(on: &mut Registrar<'_, Self>) {
+        on.feature(ns::OFFLINE)
+            .bound(Order::Main, Self::bound)
+            .available(Order::Main, Self::available)
+            .visible(Order::Main, Self::visible)
+            .notice(Order::Main, Self::more)
+            .offline(Order::Main, Self::keep);
+    }
+
+    fn children(self: &Arc<Self>, env: &Arc<Env>) -> Vec<ChildSpec> {
+        let (keep, env) = (self.config.keep, Arc::clone(env));
+        if keep.is_zero() {
+            return Vec::new();
+        }
+        vec![ChildSpec::process::<Sweep>("offline_sweep", move || (Arc::clone(&env), keep))]
+    }
+}
+
+impl OfflineModule {
+    /// The process that served the resource before may have ended in the middle of a delivery.
+    fn bound(&self, cx: &mut SessionCx<'_>) {
+        let kept = cx.resource().kept();
+        if !takes(cx) && kept == 0 {
+            return;
+        }
+        begin(cx);
+        let (env, user) = (Arc::clone(cx.env), cx.user().clone());
+        // what the client has not acknowledged it gets by resuming
+        let sent = async move {
+            if kept == 0 { Ok(Vec::new()) } else { env.stores.offline.page(&user, 0, kept).await }
+        };
+        cx.job(sent, |cx, sent| {
+            let sent = sent.unwrap_or_default();
+            let delivery = cx.slot::<Delivery>();
+            delivery.after = sent.last().map_or(0, |m| m.id);
+            delivery.sent = sent.into_iter().map(|m| m.id).collect();
+            proceed(cx);
+        });
+    }
+
+    /// From here on nothing newer is written before what is kept.
+    fn available(&self, cx: &mut SessionCx<'_>, priority: i8) {
+        if priority >= 0 && cx.slot::<Delivery>().step == Step::Idle {
+            begin(cx);
+        }
+    }
+
+    /// From here on nothing is kept any more.
+    fn visible(&self, cx: &mut SessionCx<'_>, priority: i8) {
+        if priority >= 0 && cx.slot::<Delivery>().step == Step::Store {
+            proceed(cx);
+        }
+    }
+
+    /// A message was kept although there is a resource; or the client can take the next page; or it
+    /// has acknowledged something.
+    fn more(&self, cx: &mut SessionCx<'_>) {
+        let step = cx.slot::<Delivery>().step;
+        match step {
+            Step::Store => {}
+            Step::Idle => {
+                begin(cx);
+                proceed(cx);
+            }
+            // half of what may be unacknowledged (XEP-0198) is left for others
+            Step::Client if cx.resource().unacked() > cx.resource().limits().unacked / 2 => {}
+            Step::Client => proceed(cx),
+        }
+    }
+
+    fn keep(&self, env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline> {
+        let (env, user, limit) = (Arc::clone(env), user.clone(), self.config.messages);
+        Box::pin(async move {
+            match worth(&message) {
+                Worth::Kept => {}
+                Worth::Nothing => return Offline::Taken,
+                Worth::NotStored => {
+                    return Offline::Bounce(message, StanzaError::service_unavailable());
+                }
+                Worth::Other => return Offline::Pass(message),
+            }
+            let at = env.clock.millis();
+            match env.stores.offline.push(&user, at, message.clone(), limit).await {
+                Ok(()) => {
+                    notice(&env, &user);
+                    Offline::Taken
+                }
+                // XEP-0160 section 2
+                Err(StoreError::Full { .. }) => {
+                    let error = StanzaError::service_unavailable();
+                    Offline::Bounce(message, error.with_text("too many messages wait already"))
+                }
+                Err(error) => Offline::Bounce(message, error.into()),
+            }
+        })
+    }
+}
+
+/// Whether a message is kept (XEP-0160 section 3, XEP-0334).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Worth {
+    /// Kept.
+    Kept,
+    /// It says nothing that matters later: chat states and the like.
+    Nothing,
+    /// The sender does not want it to be stored.
+    NotStored,
+    /// Of a type that is not kept.
+    Other,
+}
+
+fn worth(message: &Stanza) -> Worth {
+    if !matches!(message.head.ty, Type::Normal | Type::Chat) {
+        return Worth::Other;
+    }
+    let says_something = message.head.children.iter().any(|child| match child.ns() {
+        ns::CHAT_STATES | ns::HINTS | ns::STANZA_ID => false,
+        ns::CLIENT => child.name() != "thread",
+        _ => true,
+    });
+    if message.has(ns::HINTS, "no-store") {
+        if says_something { Worth::NotStored } else { Worth::Nothing }
+    } else if says_something || message.has(ns::HINTS, "store") {
+        Worth::Kept
+    } else {
+        Worth::Nothing
+    }
+}
+
+/// A resource may have become available while the message was on its way into the store, or its
+/// queue was full: the best one looks again.
+fn notice(env: &Env, user: &BareJid) {
+    let resources = env.table.resources(user);
+    let best = resources.iter().filter_map(|r| Some((r.priority().filter(|p| *p >= 0)?, r)));
+    if let Some((_, best)) = best.max_by_key(|(priority, _)| *priority) {
+        best.notice(OfflineModule::NAME);
+    }
+}
+
+/// Whether the resource takes messages for the account (RFC 6121 section 8.5.2.1.1).
+fn takes(cx: &SessionCx<'_>) -> bool {
+    cx.resource().priority().is_some_and(|p| p >= 0)
+}
+
+fn begin(cx: &mut SessionCx<'_>) {
+    cx.slot::<Delivery>().step = Step::Store;
+    cx.hold();
+}
+
+fn end(cx: &mut SessionCx<'_>) {
+    cx.slot::<Delivery>().step = Step::Idle;
+    cx.release();
+}
+
+/// Forgets what the client has, and reads the next page.
+fn proceed(cx: &mut SessionCx<'_>) {
+    let kept = cx.resource().kept();
+    let takes = takes(cx);
+    let delivery = cx.slot::<Delivery>();
+    delivery.step = Step::Store;
+    let after = delivery.after;
+    let taken = delivery.sent.len().saturating_sub(kept);
+    let sent: Vec<_> = delivery.sent.drain(..taken).collect();
+    let (env, user) = (Arc::clone(cx.env), cx.user().clone());
+    cx.job(
+        async move {
+            let store = &env.stores.offline;
+            if !sent.is_empty() {
+                store.remove(&user, sent).await?;
+            }
+            if takes { store.page(&user, after, PAGE).await } else { Ok(Vec::new()) }
+        },
+        |cx, page: Result<Vec<OfflineMessage>, StoreError>| match page {
+            Ok(page) => deliver(cx, page),
+            Err(error) => {
+                tracing::warn!(user = %cx.user(), %error, "offline messages have to wait");
+                end(cx);
+            }
+        },
+    );
+}
+
+fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
+    if page.is_empty() || !takes(cx) {
+        return end(cx);
+    }
+    for message in page {
+        let stanza = delayed(&message, cx.host());
+        if !cx.send_kept(&stanza) {
+            return end(cx);
+        }
+        let delivery = cx.slot::<Delivery>();
+        delivery.after = message.id;
+        delivery.sent.push(message.id);
+    }
+    cx.slot::<Delivery>().step = Step::Client;
+    cx.resource().wake();
+}
+
+/// XEP-0203: since when the message waits; it may say so already.
+fn delayed(message: &OfflineMessage, host: &str) -> Stanza {
+    let said = message.stanza.element(ns::DELAY, "delay");
+    if said.is_some_and(|d| d.attr("from") == Some(host)) {
+        return message.stanza.clone();
+    }
+    message.stanza.append(&delay(host, message.at, "Offline Storage").to_xml())
+}

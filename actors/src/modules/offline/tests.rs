@@ -1,0 +1,129 @@
+//! Conversations about messages for users who are away.
+
+use super::*;
+use crate::{
+    registrar::Modules,
+    resource::QueueLimits,
+    testkit::{World, WorldOptions},
+};
+use std::fmt::Write as _;
+
+fn offline(messages: usize, keep: Duration) -> impl Fn(&mut Modules) {
+    move |modules| {
+        modules.add_with::<OfflineModule>(OfflineConfig { messages, keep });
+    }
+}
+
+/// Accounts, and `n` messages of Romeo to Juliet, numbered.
+fn backlog(n: usize) -> String {
+    let mut script = "account juliet@localhost pencil
+         account romeo@localhost rose
+         R = romeo@localhost/orchard
+         "
+    .to_owned();
+    for i in 0..n {
+        let _ = writeln!(
+            script,
+            "R C: <message to='juliet@localhost' id='{i}'><body>b</body></message>"
+        );
+    }
+    script
+}
+
+#[test]
+fn messages_are_kept_and_delivered_in_their_order() {
+    let script = include_str!("../../../../tests/scripts/offline.xmpp");
+    World::check(script, offline(10, secs(0)));
+}
+
+#[test]
+fn beyond_the_limit_the_sender_is_told() {
+    let script = backlog(2)
+        + "R S: nothing
+           R C: <message to='juliet@localhost' id='x'><body>b</body></message>
+           R S: <message type='error' id='x' from='juliet@localhost'><error type='cancel'>
+                <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>
+           R C: <message to='nobody@localhost' id='y'><body>b</body></message>
+           R S: <message type='error' id='y' from='nobody@localhost'><error type='cancel'>
+                <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>";
+    World::check(&script, offline(2, secs(0)));
+}
+
+#[test]
+fn a_message_that_nobody_fetches_is_forgotten_in_time() {
+    let script = backlog(1)
+        + "T: 7000s
+           R C: <message to='juliet@localhost' id='young'><body>b</body></message>
+           T: 300s
+           J = juliet@localhost/balcony
+           J C: <presence/>
+           J S: <message id='young'><delay xmlns='urn:xmpp:delay' stamp='2026-01-01T01:56:40.000Z'/></message>
+           J S: <presence/>
+           J S: nothing";
+    World::check(&script, offline(2, secs(6000)));
+}
+
+#[test]
+fn a_backlog_larger_than_the_queues_comes_whole_and_in_order() {
+    let mut script = backlog(70);
+    // XEP-0198: no more is sent than may be unacknowledged, and newer messages wait
+    script += "J = juliet@localhost/balcony
+         J C: <enable xmlns='urn:xmpp:sm:3'/>
+         J S: <enabled xmlns='urn:xmpp:sm:3'/>
+         J C: <presence/>
+         ";
+    let expect = |script: &mut String, ids: std::ops::Range<u32>| {
+        for i in ids {
+            let _ = writeln!(
+                script,
+                "J S: <message id='{i}'><delay xmlns='urn:xmpp:delay'/></message>"
+            );
+        }
+    };
+    expect(&mut script, 0..20);
+    script += "J S: <r xmlns='urn:xmpp:sm:3'/>\n";
+    expect(&mut script, 20..40);
+    script += "J S: nothing
+         R C: <message to='juliet@localhost' id='new'><body>b</body></message>
+         J S: nothing
+         J C: <a xmlns='urn:xmpp:sm:3' h='40'/>
+         ";
+    expect(&mut script, 40..60);
+    script += "J S: <r xmlns='urn:xmpp:sm:3'/>\n";
+    expect(&mut script, 60..70);
+    script += "J S: nothing
+         J C: <a xmlns='urn:xmpp:sm:3' h='70'/>
+         J S: <presence/>
+         J S: <message id='new'/>
+         J S: <r xmlns='urn:xmpp:sm:3'/>
+         J S: nothing";
+    let queues = QueueLimits { queued: 30, unacked: 50, ..QueueLimits::default() };
+    let settings = crate::env::Settings { queues, ..Default::default() };
+    let options = WorldOptions { settings, ..WorldOptions::default() };
+    World::check_with(&script, &options, offline(100, secs(0)));
+}
+
+#[test]
+fn what_was_not_taken_by_a_session_that_ends_comes_to_the_next() {
+    World::block_on(async {
+        let mut modules = Modules::default();
+        offline(100, secs(0))(&mut modules);
+        let mut world = World::new(modules, WorldOptions::default()).await;
+        let script = backlog(30)
+            + "J = juliet@localhost/balcony
+               J C: <enable xmlns='urn:xmpp:sm:3'/>
+               J S: <enabled xmlns='urn:xmpp:sm:3'/>
+               J C: <presence/>
+               J S: <message id='0'/>
+               J cut
+               J = juliet@localhost/balcony
+               J C: <presence/>
+               ";
+        let script = (0..30).fold(script, |s, i| format!("{s}J S: <message id='{i}'/>\n"));
+        let script = crate::testkit::script::Script::parse(&script).unwrap();
+        script.run(&mut world).await.unwrap();
+        let user = "juliet@localhost".parse().unwrap();
+        assert_eq!(world.env.stores.offline.count(&user).await, Ok(0));
+        world.stop().await;
+    });
+}
