@@ -19,6 +19,7 @@ fn sigterm_tells_clients_and_what_they_were_promised_is_kept() {
     let program = Program::new("");
     let mut running = program.run();
     program.say(&["account", "add", "a@localhost", "pw"]).good();
+    program.say(&["account", "add", "b@localhost", "pw"]).good();
     block_on(async {
         let mut tcp = Tcp::to(running.addresses.starttls[0]);
         say(
@@ -28,6 +29,7 @@ password a@localhost pw
 A = a@localhost/x
 A C: <iq type='set' id='v'><vCard xmlns='vcard-temp'><FN>A</FN></vCard></iq>
 A S: <iq type='result' id='v'/>
+A C: <message to='b@localhost' type='chat'><body>kept for you</body></message>
 ",
         )
         .await;
@@ -47,6 +49,12 @@ password a@localhost pw
 A = a@localhost/x
 A C: <iq type='get' id='v'><vCard xmlns='vcard-temp'/></iq>
 A S: <iq type='result' id='v'><vCard xmlns='vcard-temp'><FN>A</FN></vCard></iq>
+password b@localhost pw
+B = b@localhost/y
+B C: <presence/>
+B S: <message from='a@localhost/x' type='chat'><body>kept for you</body><delay xmlns='urn:xmpp:delay' stamp='{*}'/></message>
+B S: <presence from='b@localhost/y'/>
+B S: nothing
 ",
         )
         .await;
