@@ -75,6 +75,12 @@ impl Listener {
         // small stanzas must not wait for one another
         drop(socket.set_nodelay(true));
         let admission = if port.proxy {
+            let from = &port.proxy_from;
+            if !from.is_empty() && !from.iter().any(|network| network.contains(peer)) {
+                env.metrics.refused_connections();
+                tracing::warn!(%peer, "no PROXY header is believed from this address");
+                return;
+            }
             None
         } else {
             let settings = env.settings();

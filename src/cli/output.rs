@@ -75,7 +75,7 @@ impl Table {
 
     /// Adds a row.
     pub fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells.iter().map(|c| shown(c)).collect());
+        self.rows.push(cells.into_iter().map(|c| shown(&c)).collect());
     }
 
     /// The table; nothing when it has no rows.

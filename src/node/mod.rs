@@ -281,6 +281,7 @@ impl Sockets {
                 direct_tls,
                 tls_required: config.c2s.require_tls,
                 proxy: config.c2s.proxy_protocol,
+                proxy_from: config.c2s.proxy_from.clone(),
             })
         };
         let with = |sockets: &[Arc<TcpListener>], port: Arc<Port>| -> Vec<_> {

@@ -77,6 +77,8 @@ pub struct Port {
     pub tls_required: bool,
     /// A PROXY header has to come first.
     pub proxy: bool,
+    /// The networks a PROXY header is believed from; none: anywhere.
+    pub proxy_from: Vec<config::Network>,
 }
 
 /// Why the loop ends.

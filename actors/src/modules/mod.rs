@@ -24,18 +24,18 @@ use config::Sections;
 /// Every module of this crate: the one list.
 pub fn all(sections: &mut Sections) -> Modules {
     let mut modules = Modules::default();
+    modules.add::<blocking::BlockingModule>(sections);
     modules.add::<disco::DiscoModule>(sections);
     modules.add::<last::LastModule>(sections);
-    modules.add::<blocking::BlockingModule>(sections);
     modules.add::<offline::OfflineModule>(sections);
     modules.add::<ping::PingModule>(sections);
     modules.add::<private::PrivateModule>(sections);
     modules.add::<register::RegisterModule>(sections);
+    modules.add::<roster::RosterModule>(sections);
     modules.add::<session::SessionModule>(sections);
     modules.add::<stanza_id::StanzaIdModule>(sections);
     modules.add::<time::TimeModule>(sections);
     modules.add::<vcard::VcardModule>(sections);
     modules.add::<version::VersionModule>(sections);
-    modules.add::<roster::RosterModule>(sections);
     modules
 }

@@ -5,7 +5,7 @@ use crate::{
     admin::protocol::{AccountRow, Done, NewAccount, Outcome, Refusal, Row},
     node::Shared,
 };
-use actors::{resource::Ended, routing::manager};
+use actors::routing::account;
 use std::{collections::HashSet, sync::Arc};
 use storage::Account;
 use xmpp::jid::BareJid;
@@ -72,13 +72,7 @@ pub(super) async fn remove(
     if env.stores.accounts.get(jid).await.map_err(Refusal::new)?.is_none() {
         return Err(unknown(jid));
     }
-    for resource in env.table.resources(jid) {
-        manager::kick(env, &resource, Ended::Removed).await;
-    }
-    env.stores.remove(jid).await.map_err(Refusal::new)?;
-    for row in &env.hooks().removed {
-        (row.run)(env, jid).await;
-    }
+    account::remove(env, jid, None).await.map_err(Refusal::new)?;
     say(rows, jid, Outcome::Removed).await?;
     Ok(Done::default())
 }

@@ -1,0 +1,105 @@
+//! The tree of a node: the order of its start, and that of its stop.
+
+use crate::support::{TestNode, block_on};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use supervision::system::Change;
+
+/// Numbers at the ends of names depend on the machine's cores; one of them stands for all.
+fn known(path: &str) -> Option<String> {
+    let parent_and_number = path.rsplit_once('/').filter(|(_, n)| n.parse::<u32>().is_ok());
+    match parent_and_number {
+        Some((parent, "0")) => Some(format!("{parent}/N")),
+        Some(_) => None,
+        None => Some(path.to_owned()),
+    }
+}
+
+const ORDER: &str = "\
+/
+/storage
+/storage/sqlite
+/storage/sqlite/writer
+/storage/sqlite/reader-1
+/storage/sqlite/reader-2
+/modules
+/session_managers
+/session_managers/N
+/c2s
+/c2s/connections
+/c2s/listeners
+/c2s/listeners/starttls-1
+/c2s/listeners/tls-2
+/certificates
+/http
+/http/connections
+/http/door-1
+/admin
+/admin/connections
+/admin/door-1";
+
+#[test]
+fn the_stop_is_the_start_in_reverse() {
+    block_on(async {
+        let node = TestNode::with("modules.last.enabled = false", |_| ()).await;
+        let mut pids = node.node.system().pids();
+        // numbers are given in the order of the start
+        pids.sort_by_key(supervision::Pid::id);
+        let started: Vec<String> = pids.iter().filter_map(|p| known(p.path())).collect();
+        assert_eq!(started.join("\n"), ORDER);
+        let ended: Arc<Mutex<Vec<String>>> = Arc::default();
+        let log = Arc::clone(&ended);
+        assert!(node.node.system().observe(move |change| {
+            if let Change::Ended(pid, _) = change {
+                log.lock().extend(known(pid.path()));
+            }
+        }));
+        node.stop().await;
+        // a supervisor ends after its children and starts before them: what counts is whoever has none
+        let parent = |path: &String| {
+            ORDER.lines().any(|l| l.starts_with(&format!("{}/", path.trim_end_matches('/'))))
+        };
+        let leaves = |paths: &[String]| -> Vec<String> {
+            paths.iter().filter(|p| !parent(p)).cloned().collect()
+        };
+        let mut expected = leaves(&started);
+        expected.reverse();
+        assert_eq!(leaves(&ended.lock()), expected);
+        assert_eq!(ended.lock().last().map(String::as_str), Some("/"));
+    });
+}
+
+#[test]
+fn several_nodes_live_side_by_side() {
+    block_on(async {
+        let (one, two) = (TestNode::start("").await, TestNode::start("").await);
+        assert_ne!(one.c2s(), two.c2s());
+        one.account("a@localhost", "pw").await;
+        assert_eq!(two.node.env().stores.accounts.is_empty().await, Ok(true));
+        one.stop().await;
+        assert_eq!(two.node.ready().await, Ok(()));
+        two.stop().await;
+    });
+}
+
+#[test]
+fn a_listener_that_ends_is_started_again_on_the_same_address() {
+    block_on(async {
+        let node = TestNode::start("").await;
+        let listener = || {
+            let pids = node.node.system().pids();
+            pids.into_iter().find(|p| p.path().ends_with("/starttls-1"))
+        };
+        let (before, address) = (listener().unwrap(), node.c2s());
+        before.kill();
+        before.wait().await;
+        crate::support::until("there is a new one", || listener().is_some()).await;
+        assert_ne!(listener().unwrap().id(), before.id());
+        crate::support::until("it is up", || {
+            listener().is_some_and(|p| p.status().is_some_and(|s| *s == *address.to_string()))
+        })
+        .await;
+        tokio::net::TcpStream::connect(address).await.unwrap();
+        node.stop().await;
+    });
+}

@@ -1,0 +1,111 @@
+//! TLS on the wire: both kinds of ports, the node's own certificate, and one that is replaced.
+
+use crate::support::{CONFIG, TestNode, block_on};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    crypto::ring::default_provider,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    sync::Arc,
+};
+
+const HEADER: &[u8] = b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
+                        xmlns:stream='http://etherx.jabber.org/streams'>";
+
+/// Reads until a text has come.
+fn until(stream: &mut impl Read, text: &str) -> String {
+    let mut all = String::new();
+    let mut bytes = [0; 4096];
+    while !all.contains(text) {
+        let n = stream.read(&mut bytes).unwrap();
+        assert_ne!(n, 0, "the end came before {text}: {all}");
+        all.push_str(std::str::from_utf8(&bytes[..n]).unwrap());
+    }
+    all
+}
+
+/// A client that trusts that certificate only.
+fn secure(
+    stream: TcpStream,
+    trusted: &CertificateDer<'static>,
+) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"xmpp-client".to_vec()];
+    let name = ServerName::try_from("localhost").unwrap();
+    StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
+}
+
+fn own(data: &Path) -> CertificateDer<'static> {
+    CertificateDer::from_pem_file(data.join("certificates/localhost.crt")).unwrap()
+}
+
+fn direct(to: SocketAddr, trusted: &CertificateDer<'static>) {
+    let mut tls = secure(TcpStream::connect(to).unwrap(), trusted);
+    tls.write_all(HEADER).unwrap();
+    let features = until(&mut tls, "</stream:features>");
+    assert!(features.contains("SCRAM-SHA-256-PLUS") && features.contains(">PLAIN<"), "{features}");
+    assert!(!features.contains("<starttls"), "{features}");
+    assert_eq!(tls.conn.alpn_protocol(), Some(&b"xmpp-client"[..]));
+    assert_eq!(tls.conn.peer_certificates().unwrap()[0], *trusted);
+}
+
+#[test]
+fn clients_find_tls_on_both_kinds_of_ports() {
+    block_on(async {
+        let options = "storage.backend = 'memory'";
+        let node = TestNode::with(options, |setup| setup.config.c2s.require_tls = true).await;
+        let (data, at) = (node.data.path().to_owned(), node.node.addresses().clone());
+        let talk = tokio::task::spawn_blocking(move || {
+            direct(at.direct_tls[0], &own(&data));
+            let mut tcp = TcpStream::connect(at.starttls[0]).unwrap();
+            tcp.write_all(HEADER).unwrap();
+            let features = until(&mut tcp, "</stream:features>");
+            assert!(features.contains("<required/>") && !features.contains("SCRAM"), "{features}");
+            tcp.write_all(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").unwrap();
+            until(&mut tcp, "<proceed");
+            let mut tls = secure(tcp, &own(&data));
+            tls.write_all(HEADER).unwrap();
+            assert!(until(&mut tls, "</stream:features>").contains("SCRAM-SHA-1-PLUS"));
+        });
+        talk.await.unwrap();
+        node.stop().await;
+    });
+}
+
+#[test]
+fn a_certificate_is_replaced_while_the_node_runs() {
+    block_on(async {
+        let files = tempfile::tempdir().unwrap();
+        let (file, key) = (files.path().join("c.pem"), files.path().join("k.pem"));
+        let make = || {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            fs::write(&file, made.cert.pem()).unwrap();
+            fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+            made.cert.der().clone()
+        };
+        let first = make();
+        let options = format!(
+            "storage.backend = 'memory'\n[[certificate]]\nfile = {:?}\nkey = {:?}\n",
+            file.display().to_string(),
+            key.display().to_string()
+        );
+        let node = TestNode::with(&options, |_| ()).await;
+        let at = node.node.addresses().direct_tls[0];
+        tokio::task::spawn_blocking(move || direct(at, &first)).await.unwrap();
+        let second = make();
+        let config = config::load(&format!("{CONFIG}{options}"), "test.toml", [], &[]);
+        let reloaded = node.node.reload(mangrove::Setup::of(config).unwrap().config).await;
+        assert_eq!(reloaded.certificates, Ok(1));
+        tokio::task::spawn_blocking(move || direct(at, &second)).await.unwrap();
+        node.stop().await;
+    });
+}
