@@ -43,13 +43,4 @@ impl Bell {
         }
         Poll::Pending
     }
-
-    /// Wakes `waker` at the next ring, whether there was one or not.
-    pub(crate) fn listen(&self, waker: &Waker) {
-        let mut slot = self.0.lock();
-        slot.rung = false;
-        if !slot.waker.as_ref().is_some_and(|w| w.will_wake(waker)) {
-            slot.waker = Some(waker.clone());
-        }
-    }
 }

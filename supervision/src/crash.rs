@@ -10,6 +10,7 @@ pub use crate::crash_log::{CrashLog, CrashLogLimits};
 use crate::{exit::Exit, pid::Pid};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::{
     any::Any,
     backtrace::Backtrace,
@@ -198,6 +199,9 @@ pub struct CrashReport {
     pub inputs: Vec<String>,
     /// What the process last said of itself.
     pub status: Option<String>,
+    /// Its state as it shows it (see [`crate::Server::state`]), after the panic.
+    #[serde(default)]
+    pub state: Option<Value>,
     /// Messages that waited.
     pub queued: usize,
     /// How long it had lived.
@@ -234,6 +238,7 @@ pub(crate) fn report(
     panic: Panic,
     black_box: &mut BlackBox,
     queued: usize,
+    state: Option<Value>,
 ) -> Arc<CrashReport> {
     let report = CrashReport {
         id: 0,
@@ -245,6 +250,7 @@ pub(crate) fn report(
         in_terminate: panic.in_terminate,
         inputs: black_box.take(),
         status: pid.status().map(|s| s.to_string()),
+        state,
         queued,
         uptime: pid.uptime(),
         at: now(),

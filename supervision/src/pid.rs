@@ -377,13 +377,15 @@ impl Pid {
 
     /// The live processes it started and is linked to, in start order.
     pub(crate) fn linked_children(&self) -> Vec<Pid> {
-        self.links().into_iter().filter(|p| p.parent() == Some(self)).collect()
+        self.links(usize::MAX).into_iter().filter(|p| p.parent() == Some(self)).collect()
     }
 
-    /// What it is linked to: its children, and what [`Pid::link`] has added; not its parent.
-    pub fn links(&self) -> Vec<Pid> {
+    /// What it is linked to, at most `limit`: its children, and what [`Pid::link`] has added; not
+    /// its parent.
+    pub fn links(&self, limit: usize) -> Vec<Pid> {
         let state = self.0.state.lock();
-        state.extra.as_ref().map(|e| e.links.values().cloned().collect()).unwrap_or_default()
+        let links = state.extra.as_ref().map(|e| e.links.values());
+        links.into_iter().flatten().take(limit).cloned().collect()
     }
 
     /// How many processes watch it.

@@ -14,6 +14,7 @@ use crate::{
     system::System,
 };
 use std::{
+    any::TypeId,
     collections::BTreeMap,
     fmt,
     marker::PhantomData,
@@ -48,6 +49,8 @@ pub enum Msg {
 }
 
 struct Shared {
+    /// The kind of its children.
+    process: TypeId,
     max: usize,
     /// Children take themselves off it: also one that nobody waits for any more.
     alive: Arc<AtomicUsize>,
@@ -105,11 +108,14 @@ impl<P: Process> fmt::Debug for PoolRef<P> {
 }
 
 impl<P: Process> PoolRef<P> {
-    /// The pool of that name.
+    /// The pool of that name, if its children are `P`.
     pub fn find(system: &System, name: &str) -> Option<Self> {
         let me: Ref<Msg> = system.lookup(name)?;
         let shared = system.pool(me.pid())?;
         let shared = shared.downcast::<Shared>().ok()?;
+        if shared.process != TypeId::of::<P>() {
+            return None;
+        }
         Some(Self { me, shared, process: PhantomData })
     }
 
@@ -193,8 +199,12 @@ impl<P: Process> Process for Pool<P> {
 
     async fn init((name, spec): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.trap_exit(true);
-        let shared =
-            Arc::new(Shared { max: spec.max, alive: Arc::default(), next: AtomicU64::new(1) });
+        let shared = Arc::new(Shared {
+            process: TypeId::of::<P>(),
+            max: spec.max,
+            alive: Arc::default(),
+            next: AtomicU64::new(1),
+        });
         cx.system().enter_pool(cx.pid(), shared);
         if !cx.register(&name) {
             return Err(InitError::failed(format!("the name {name} is taken")));

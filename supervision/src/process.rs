@@ -322,8 +322,19 @@ impl<M: Send + 'static> Cx<M> {
         Some(Taken::Event(Event::Msg(msg)))
     }
 
+    /// Waits until there may be something to take.
+    pub(crate) async fn idle(&mut self) {
+        let deadline = self.deadline();
+        let heard = self.me.pid.0.bell.heard();
+        match deadline {
+            None => heard.await,
+            // boxed: most processes have no timer, and pay no memory for one
+            Some(at) => drop(Box::pin(timeout_at(at, heard)).await),
+        }
+    }
+
     /// When the next timer fires, if it may.
-    pub(crate) fn deadline(&mut self) -> Option<Instant> {
+    fn deadline(&mut self) -> Option<Instant> {
         let own = self.own.as_mut().filter(|_| !self.me.pid.is_suspended())?;
         own.get_mut().timers.deadline()
     }
@@ -344,13 +355,7 @@ impl<M: Send + 'static> Cx<M> {
                 }
                 None => {}
             }
-            let deadline = self.deadline();
-            let heard = self.me.pid.0.bell.heard();
-            match deadline {
-                None => heard.await,
-                // boxed: most processes have no timer, and pay no memory for one
-                Some(at) => drop(Box::pin(timeout_at(at, heard)).await),
-            }
+            self.idle().await;
         }
     }
 }
@@ -411,7 +416,7 @@ pub(crate) async fn wind_up(
         result = caught(terminate) => {
             if let Err(panic) = result {
                 // what terminate did wrong does not hide why the process ended
-                let report = crash::report(pid, panic.in_terminate(), &mut BlackBox::default(), 0);
+                let report = crash::report(pid, panic.in_terminate(), &mut BlackBox::default(), 0, None);
                 if !matches!(exit, Exit::Crash(_)) {
                     exit = Exit::Crash(report);
                 }
@@ -425,7 +430,7 @@ pub(crate) async fn wind_up(
 /// Drops what a process was; a panic in it is reported as one in `terminate`.
 pub(crate) fn discard<T>(pid: &Pid, value: T) {
     if let Err(panic) = crash::catch(|| drop(value)) {
-        crash::report(pid, panic.in_terminate(), &mut BlackBox::default(), 0);
+        crash::report(pid, panic.in_terminate(), &mut BlackBox::default(), 0, None);
     }
 }
 
@@ -495,7 +500,7 @@ async fn live<P: Process>(
             cx.black_box.record(input);
         }
         let queued = pid.depth();
-        Exit::Crash(crash::report(&pid, panic, &mut cx.black_box, queued))
+        Exit::Crash(crash::report(&pid, panic, &mut cx.black_box, queued, None))
     });
     let exit = wind_up(&pid, exit.clone(), pin!(process.terminate(&exit, &mut cx))).await;
     drop(cx);
@@ -528,7 +533,7 @@ pub(crate) async fn begin<T>(
 }
 
 pub(crate) fn crashed(pid: &Pid, panic: crash::Panic, black_box: &mut BlackBox) -> StartError {
-    StartError::Exited(Exit::Crash(crash::report(pid, panic, black_box, 0)))
+    StartError::Exited(Exit::Crash(crash::report(pid, panic, black_box, 0, None)))
 }
 
 /// The end of one whose `init` did not succeed: the parent is told by the answer, not by a signal

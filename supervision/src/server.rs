@@ -20,13 +20,8 @@ use std::{
     marker::PhantomData,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Wake, Waker},
 };
-use tokio::{
-    sync::oneshot,
-    task::AbortHandle,
-    time::{Instant, sleep_until},
-};
+use tokio::sync::oneshot;
 
 /// What a server does after a message.
 #[derive(Clone, Debug)]
@@ -108,18 +103,9 @@ pub trait Server: Sized + Send + 'static {
     }
 }
 
-/// What its ractor mailbox gets: there is something to do. The messages are in the inbox, which has
-/// a bound.
-struct Awake;
-
-/// Rings through to ractor's mailbox.
-struct Ring(ActorRef<Awake>);
-
-impl Wake for Ring {
-    fn wake(self: Arc<Self>) {
-        drop(self.0.cast(Awake));
-    }
-}
+/// The one message its ractor mailbox ever gets: begin. From then on the loop below runs in the
+/// actor's handler, on the inbox that has a bound; ractor starts the actor and can kill it.
+struct Begin;
 
 // no `ractor::Message` by hand: without ractor's cluster feature every Send + 'static type is one
 
@@ -130,8 +116,6 @@ struct Live<S: Server> {
     cx: Cx<S::Msg>,
     /// Dropped with the state, however the actor ends.
     guard: Guard<S::Msg>,
-    waker: Waker,
-    alarm: Option<(Instant, AbortHandle)>,
 }
 
 struct Launch<S: Server> {
@@ -140,17 +124,14 @@ struct Launch<S: Server> {
     failed: oneshot::Sender<StartError>,
 }
 
-/// Events handled at one waking, so that ractor has its turn.
-const BATCH: usize = 64;
-
 impl<S: Server> Actor for Engine<S> {
-    type Msg = Awake;
+    type Msg = Begin;
     type State = Live<S>;
     type Arguments = Launch<S>;
 
     async fn pre_start(
         &self,
-        actor: ActorRef<Awake>,
+        actor: ActorRef<Begin>,
         launch: Launch<S>,
     ) -> Result<Live<S>, ActorProcessingErr> {
         let Launch { args, mut guard, failed } = launch;
@@ -159,11 +140,8 @@ impl<S: Server> Actor for Engine<S> {
         let begun = begin(&pid, pin!(S::init(args, &mut cx))).await;
         let error = match begun {
             Ok(Ok(server)) => {
-                let waker = Waker::from(Arc::new(Ring(actor)));
-                pid.0.bell.listen(&waker);
-                // for what came while nobody listened
-                pid.wake();
-                return Ok(Live { server: Some(server), cx, guard, waker, alarm: None });
+                actor.cast(Begin)?;
+                return Ok(Live { server: Some(server), cx, guard });
             }
             Ok(Err(error)) => error,
             Err(panic) => crashed(&pid, panic, &mut cx.black_box),
@@ -175,30 +153,26 @@ impl<S: Server> Actor for Engine<S> {
 
     async fn handle(
         &self,
-        actor: ActorRef<Awake>,
-        _: Awake,
+        actor: ActorRef<Begin>,
+        _: Begin,
         live: &mut Live<S>,
     ) -> Result<(), ActorProcessingErr> {
-        // before the look at what there is: a ring from now on is another message
-        live.guard.me.pid.0.bell.listen(&live.waker);
-        match live.work().await {
-            Next::Stop(exit) => {
-                live.end(exit).await;
-                actor.stop(None);
-            }
-            Next::Continue => live.set_alarm(),
+        if let Some(mut server) = live.server.take() {
+            let exit = live.run(&mut server).await;
+            live.end(server, exit).await;
         }
+        actor.stop(None);
         Ok(())
     }
 }
 
 impl<S: Server> Live<S> {
-    async fn work(&mut self) -> Next {
+    async fn run(&mut self, server: &mut S) -> Exit {
         let pid = self.guard.me.pid.clone();
-        let Some(server) = &mut self.server else { return Next::Continue };
-        for _ in 0..BATCH {
+        loop {
+            tokio::task::coop::consume_budget().await;
             if let Some(reason) = pid.fatal_now() {
-                return Next::Stop(reason);
+                return reason;
             }
             let outcome = match self.cx.take() {
                 Some(Taken::Event(Event::Msg(msg))) => {
@@ -208,59 +182,28 @@ impl<S: Server> Live<S> {
                     callback(&pid, pin!(server.event(event, &mut self.cx))).await
                 }
                 Some(Taken::Ask(ask)) => answer(server, ask),
-                None => return Next::Continue,
+                None => {
+                    self.cx.idle().await;
+                    continue;
+                }
             };
             match outcome {
                 Ok(Next::Continue) => {}
-                Ok(stop) => return stop,
+                Ok(Next::Stop(exit)) => return exit,
                 Err(panic) => {
-                    let queued = pid.depth();
-                    let report = crash::report(&pid, panic, &mut self.cx.black_box, queued);
-                    return Next::Stop(Exit::Crash(report));
+                    let state = crash::catch(|| server.state()).ok().flatten();
+                    let (queued, inputs) = (pid.depth(), &mut self.cx.black_box);
+                    return Exit::Crash(crash::report(&pid, panic, inputs, queued, state));
                 }
             }
         }
-        pid.wake();
-        Next::Continue
     }
 
-    /// A task that wakes it when its next timer is due.
-    fn set_alarm(&mut self) {
-        let deadline = self.cx.deadline();
-        if self.alarm.as_ref().map(|(at, _)| *at) == deadline {
-            return;
-        }
-        self.stop_alarm();
+    async fn end(&mut self, mut server: S, exit: Exit) {
         let pid = self.guard.me.pid.clone();
-        self.alarm = deadline.map(|at| {
-            #[expect(clippy::disallowed_methods, reason = "part of the process: aborted with it")]
-            let alarm = tokio::spawn(async move {
-                sleep_until(at).await;
-                pid.wake();
-            });
-            (at, alarm.abort_handle())
-        });
-    }
-
-    fn stop_alarm(&mut self) {
-        if let Some((_, alarm)) = self.alarm.take() {
-            alarm.abort();
-        }
-    }
-
-    async fn end(&mut self, exit: Exit) {
-        let pid = self.guard.me.pid.clone();
-        let Some(mut server) = self.server.take() else { return };
         let exit = wind_up(&pid, exit.clone(), pin!(server.terminate(&exit, &mut self.cx))).await;
         discard(&pid, server);
-        self.stop_alarm();
         self.guard.end(&exit);
-    }
-}
-
-impl<S: Server> Drop for Live<S> {
-    fn drop(&mut self) {
-        self.stop_alarm();
     }
 }
 

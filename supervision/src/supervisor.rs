@@ -485,7 +485,7 @@ async fn launch(spec: &ChildSpec, path: Arc<str>, cx: &Cx<Msg>) -> Result<Starte
         Ok(started) => started,
         Err(_) => {
             // it is linked, but nobody's child yet
-            let late = cx.pid().links().into_iter().filter(|pid| *pid.path() == path);
+            let late = cx.pid().links(usize::MAX).into_iter().filter(|pid| *pid.path() == path);
             for pid in late {
                 cx.pid().unlink(&pid);
                 pid.kill();

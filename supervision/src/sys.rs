@@ -182,7 +182,7 @@ pub fn status(pid: &Pid) -> Status {
         traps_exits: pid.traps_exits(),
         status: pid.status().map(|s| s.to_string()),
         ancestors: pid.ancestors(),
-        links: pid.links().iter().take(100).map(|p| p.path().to_string()).collect(),
+        links: pid.links(100).iter().map(|p| p.path().to_string()).collect(),
         watchers: pid.watchers(),
         statistics: statistics(pid),
     }

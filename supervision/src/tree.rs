@@ -56,7 +56,7 @@ impl TreeNode {
 }
 
 impl System {
-    /// Every live process, by path; at most `limit`.
+    /// Every live process, in the order of their starts; at most `limit`.
     pub fn processes(&self, limit: usize) -> Vec<ProcessInfo> {
         let mut pids = self.pids();
         pids.sort_by_key(Pid::id);

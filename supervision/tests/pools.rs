@@ -50,6 +50,7 @@ async fn a_hundred_thousand_come_and_go() {
 async fn a_crash_is_the_childs_alone() {
     let (system, root, pool) = pool(PoolSpec::default()).await;
     let pid = pool.pid().clone();
+    assert!(PoolRef::<supervision::task::Job>::find(&system, "pool").is_none(), "of another kind");
     let stays = pool.start(Plan::default()).await.unwrap();
     for n in 0..20 {
         let child = pool.start(Plan::default()).await.unwrap();

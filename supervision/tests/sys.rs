@@ -23,6 +23,7 @@ enum Order {
     Add(i64),
     Read(Reply<i64>),
     Hang,
+    Overdraw,
 }
 
 impl Server for Account {
@@ -38,6 +39,7 @@ impl Server for Account {
         match order {
             Order::Add(n) => self.balance += n,
             Order::Read(reply) => reply.send(self.balance),
+            Order::Overdraw => panic!("overdrawn"),
             Order::Hang => {
                 cx.publish("waiting for the bank");
                 std::future::pending::<()>().await;
@@ -51,6 +53,7 @@ impl Server for Account {
             Order::Add(n) => format!("add {n}"),
             Order::Read(_) => "read".to_owned(),
             Order::Hang => "hang".to_owned(),
+            Order::Overdraw => "overdraw".to_owned(),
         }
     }
 
@@ -78,6 +81,10 @@ async fn the_state_is_shown_and_replaced_where_a_behaviour_says_so() {
     assert_eq!(kit.me.call(Order::Read, SECOND).await, Ok(40));
     let refused = sys::replace_state(pid, json!({}), SECOND).await;
     assert_eq!(refused, Err(SysError::Refused("no balance".to_owned())));
+    kit.me.cast(Order::Overdraw).unwrap();
+    ended(pid).await;
+    let report = kit.system.crashes().list().remove(0);
+    assert_eq!(report.state, Some(json!({ "balance": 40, "password": "******" })));
     kit.root.stop().await;
     assert_eq!(sys::state(pid, SECOND).await, Err(SysError::Gone));
 
