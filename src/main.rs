@@ -1,2 +1,9 @@
-//! The node.
-fn main() {}
+//! The program `mangrove`: parses the command line and does what it says.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -55,9 +55,9 @@ pub enum Offline {
 /// The stage of negotiation that features are offered for (RFC 6120 section 4.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Not authenticated yet. `secure`: under TLS, or TLS is not required.
+    /// Not authenticated yet.
     Unauthenticated {
-        /// Whether credentials may be sent on this stream.
+        /// Whether the stream is under TLS: a password may be sent in it.
         secure: bool,
     },
     /// Authenticated, before resource binding.

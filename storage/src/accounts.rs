@@ -20,6 +20,12 @@ pub struct Account {
 }
 
 impl Account {
+    /// A new account, created at `created` (milliseconds of the epoch). `None` when the password
+    /// cannot be used; see [`ScramKeys::fresh`].
+    pub fn with_password(password: &str, created: u64) -> Option<Self> {
+        Some(Self { keys: ScramKeys::fresh(password)?, created, disabled: false })
+    }
+
     /// The keys for a hash function.
     pub fn keys_for(&self, hash: Hash) -> Option<&ScramKeys> {
         self.keys.iter().find(|k| k.hash == hash)

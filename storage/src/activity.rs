@@ -17,8 +17,8 @@ pub trait ActivityStore: Send + Sync + 'static {
     /// The last activity, if any is known.
     fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Activity>>;
 
-    /// Replaces it.
-    fn set<'a>(&'a self, user: &'a BareJid, activity: Activity) -> Answer<'a, ()>;
+    /// Replaces that of several users at once.
+    fn set(&self, all: Vec<(BareJid, Activity)>) -> Answer<'_, ()>;
 
     /// Forgets it.
     fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()>;

@@ -82,18 +82,20 @@ impl fmt::Debug for Recorded {
 
 /// The last inputs of a process. Allocates at the first.
 #[derive(Debug, Default)]
-pub(crate) struct BlackBox(VecDeque<Recorded>);
+#[expect(clippy::box_collection, reason = "most have none: 8 bytes, not 32")]
+pub(crate) struct BlackBox(Option<Box<VecDeque<Recorded>>>);
 
 impl BlackBox {
     pub(crate) fn record(&mut self, input: Recorded) {
-        if self.0.len() == INPUTS {
-            self.0.pop_front();
+        let inputs = self.0.get_or_insert_default();
+        if inputs.len() == INPUTS {
+            inputs.pop_front();
         }
-        self.0.push_back(input);
+        inputs.push_back(input);
     }
 
     fn take(&mut self) -> Vec<String> {
-        self.0.drain(..).map(|r| r.to_text()).collect()
+        self.0.take().iter().flat_map(|inputs| inputs.iter()).map(Recorded::to_text).collect()
     }
 }
 

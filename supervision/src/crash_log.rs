@@ -54,7 +54,18 @@ struct Kept {
     count: u64,
 }
 
-/// The last crash reports of a system.
+/// The last crash reports of a system: see [`crate::System::crashes`].
+///
+/// ```
+/// use supervision::{CrashLog, crash::CrashLogLimits};
+///
+/// let dir = std::env::temp_dir().join("supervision-doc");
+/// let limits = CrashLogLimits { keep: 100, ..CrashLogLimits::default() };
+/// let log = CrashLog::new(limits, Some(dir));
+/// for report in log.list() {
+///     println!("{} {} {}: {}", report.id, report.path, report.location, report.reason);
+/// }
+/// ```
 #[derive(Debug)]
 pub struct CrashLog {
     kept: Mutex<Kept>,

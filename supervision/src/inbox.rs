@@ -3,12 +3,7 @@
 
 use crate::pid::Pid;
 use parking_lot::Mutex;
-use std::{
-    collections::VecDeque,
-    fmt,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -74,18 +69,49 @@ pub enum Overflow {
 struct Queue<M> {
     items: VecDeque<M>,
     /// How many at the front are urgent.
-    urgent: usize,
+    urgent: u32,
     closed: bool,
 }
 
 /// What waits for a process; the same for both engines.
 pub(crate) struct Inbox<M> {
     queue: Mutex<Queue<M>>,
-    limit: usize,
+    limit: u32,
     overflow: Overflow,
 }
 
 /// A typed address.
+///
+/// ```
+/// use std::time::Duration;
+/// use supervision::{CallError, CastError, System};
+/// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
+/// # struct Echo;
+/// # impl Process for Echo {
+/// #     type Args = ();
+/// #     type Msg = Reply<u8>;
+/// #     const NAME: &'static str = "echo";
+/// #     async fn init((): (), _: &mut Cx<Reply<u8>>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+/// #         loop {
+/// #             match cx.next().await {
+/// #                 Event::Msg(reply) => reply.send(7),
+/// #                 Event::Exit { reason, .. } => return reason,
+/// #                 Event::Down { .. } => {}
+/// #             }
+/// #         }
+/// #     }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::new("demo");
+/// let echo = system.spawn::<Echo>("/echo", ()).await.unwrap();
+/// assert_eq!(echo.call(|reply| reply, Duration::from_secs(1)).await, Ok(7));
+/// echo.pid().kill();
+/// echo.pid().wait().await;
+/// // no waiting for the deadline
+/// assert_eq!(echo.call(|reply| reply, Duration::from_secs(60)).await, Err(CallError::Gone));
+/// # });
+/// ```
 pub struct Ref<M> {
     pub(crate) pid: Pid,
     pub(crate) inbox: Arc<Inbox<M>>,
@@ -105,6 +131,7 @@ impl<M> fmt::Debug for Ref<M> {
 
 impl<M: Send + 'static> Ref<M> {
     pub(crate) fn new(pid: Pid, limit: usize, overflow: Overflow) -> Self {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let queue = Mutex::new(Queue { items: VecDeque::new(), urgent: 0, closed: false });
         Self { pid, inbox: Arc::new(Inbox { queue, limit, overflow }) }
     }
@@ -142,7 +169,7 @@ impl<M: Send + 'static> Ref<M> {
             return Err(CastError::Gone(msg));
         }
         let mut dropped = None;
-        if queue.items.len() >= self.inbox.limit {
+        if queue.items.len() >= self.inbox.limit as usize {
             match self.inbox.overflow {
                 Overflow::Reject => return Err(CastError::Full(msg)),
                 Overflow::Close => {
@@ -155,13 +182,13 @@ impl<M: Send + 'static> Ref<M> {
         }
         let first = queue.items.is_empty();
         if urgent {
-            let at = queue.urgent;
+            let at = queue.urgent as usize;
             queue.items.insert(at, msg);
             queue.urgent += 1;
         } else {
             queue.items.push_back(msg);
         }
-        self.pid.0.depth.store(queue.items.len(), Ordering::Relaxed);
+        self.pid.set_depth(queue.items.len());
         drop(queue);
         drop(dropped);
         if first {
@@ -195,7 +222,7 @@ impl<M: Send + 'static> Ref<M> {
     pub(crate) fn pop(&self) -> Option<M> {
         let mut queue = self.inbox.queue.lock();
         let msg = queue.take();
-        self.pid.0.depth.store(queue.items.len(), Ordering::Relaxed);
+        self.pid.set_depth(queue.items.len());
         if queue.items.is_empty() && queue.items.capacity() > KEPT {
             queue.items = VecDeque::new();
         }
@@ -207,7 +234,7 @@ impl<M: Send + 'static> Ref<M> {
         let mut queue = self.inbox.queue.lock();
         queue.closed = true;
         let waiting = std::mem::take(&mut queue.items);
-        self.pid.0.depth.store(0, Ordering::Relaxed);
+        self.pid.set_depth(0);
         // not under the lock: what is dropped may send
         drop(queue);
         drop(waiting);

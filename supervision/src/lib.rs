@@ -45,6 +45,7 @@
 //! # });
 //! ```
 
+mod bell;
 pub mod crash;
 mod crash_log;
 pub mod decide;
@@ -53,13 +54,18 @@ pub mod inbox;
 pub mod pid;
 pub mod pool;
 pub mod process;
+pub mod replay;
 pub mod server;
 pub mod spec;
+pub mod state_machine;
 pub mod supervisor;
+mod supervisor_ref;
 pub mod sys;
 pub mod system;
+pub mod task;
 pub mod testkit;
 pub mod timer;
+pub mod topic;
 pub mod tree;
 
 pub use crash::{CrashLog, CrashReport, Recorded};
@@ -70,10 +76,13 @@ pub use pool::{Pool, PoolRef, PoolSpec};
 pub use process::{Cx, Event, InitError, Process};
 pub use server::{Next, Server};
 pub use spec::{
-    AutoShutdown, ChildSpec, Intensity, Kind, Place, Restart, Shutdown, StartError, Started,
-    Strategy, SupervisorSpec,
+    AutoShutdown, Backoff, ChildSpec, Intensity, Kind, Place, Restart, Shutdown, StartError,
+    Started, Strategy, SupervisorSpec,
 };
+pub use state_machine::{Actions, StateMachine, Step};
 pub use supervisor::{ChildError, ChildInfo, ChildState, Counts, SupervisorRef};
 pub use system::System;
+pub use task::{Task, TaskError, Tasks};
 pub use timer::Timer;
+pub use topic::Topic;
 pub use tree::{ProcessInfo, TreeNode};

@@ -4,9 +4,10 @@
 //! of others, and a process takes them before its messages.
 
 use crate::{
+    bell::Bell,
     exit::Exit,
     sys::{Ask, Watch},
-    system::System,
+    system::{Owned, System},
 };
 use parking_lot::Mutex;
 use std::{
@@ -15,11 +16,11 @@ use std::{
     hash::{Hash, Hasher},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
 /// A signal on its way to a process.
 #[derive(Debug)]
@@ -32,15 +33,6 @@ pub(crate) enum Signal {
     Sys(Ask),
 }
 
-#[derive(Default)]
-enum Life {
-    #[default]
-    Alive,
-    /// An exit signal that is not trapped is on its way.
-    Doomed(Exit),
-    Ended(Exit),
-}
-
 /// What most processes do without, for most of their lives.
 #[derive(Default)]
 struct Extra {
@@ -51,11 +43,13 @@ struct Extra {
     monitors: Vec<(u64, Pid)>,
     status: Option<Arc<str>>,
     watch: Option<Watch>,
+    owned: Vec<Owned>,
 }
 
 #[derive(Default)]
 struct State {
-    life: Life,
+    /// Why it has ended ([`ENDED`]), or must ([`DOOMED`]).
+    reason: Option<Exit>,
     extra: Option<Box<Extra>>,
 }
 
@@ -63,56 +57,74 @@ impl State {
     fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
     }
-
-    fn has_ended(&self) -> bool {
-        matches!(self.life, Life::Ended(_))
-    }
-}
-
-/// How a process is woken.
-pub(crate) enum Wake {
-    /// A lean one waits on it.
-    Lean(Notify),
-    /// A ractor actor gets a message.
-    Ractor(OnceLock<Box<dyn Fn() + Send + Sync>>),
 }
 
 // flags
 const TRAP: u16 = 1;
 const DOOMED: u16 = 2;
 const KILLED: u16 = 4;
-/// It has a name, a group or a pool: something to clean up in the system.
-const NAMED: u16 = 8;
-const SUSPENDED: u16 = 16;
-const WATCHED: u16 = 32;
-const ENDED: u16 = 64;
+const SUSPENDED: u16 = 8;
+const WATCHED: u16 = 16;
+const ENDED: u16 = 32;
 /// It has ended, and everybody has been told.
-const GONE: u16 = 128;
+const GONE: u16 = 64;
 /// There are signals.
-const SIGNALLED: u16 = 256;
+const SIGNALLED: u16 = 128;
 
 pub(crate) struct Cell {
     id: u64,
     kind: &'static str,
     /// Of a pool's child made from its number when somebody asks.
-    path: OnceLock<Arc<str>>,
+    path: OnceLock<Box<Arc<str>>>,
     number: u64,
     parent: Option<Pid>,
     system: System,
-    started: Instant,
+    /// In ns since the system's start.
+    started: u64,
     state: Mutex<State>,
     flags: AtomicU16,
     /// Messages that wait.
-    pub(crate) depth: AtomicUsize,
+    depth: AtomicU32,
     busy_since: AtomicU64,
     handled: AtomicU64,
-    pub(crate) wake: Wake,
-    /// Notified with [`Life::Doomed`].
-    fatal: Notify,
+    /// For what it waits for in its loop: messages and signals.
+    pub(crate) bell: Bell,
+    /// For what ends it, whatever it waits for: [`DOOMED`].
+    fatal: Bell,
     ended: Notify,
 }
 
-/// The address of a process, whatever its messages are.
+/// The address of a process, whatever its messages are: for links, monitors and exit signals.
+///
+/// ```
+/// use supervision::{Event, Exit, System, testkit::Probe};
+/// # struct Echo;
+/// # impl Process for Echo {
+/// #     type Args = ();
+/// #     type Msg = Reply<u8>;
+/// #     const NAME: &'static str = "echo";
+/// #     async fn init((): (), _: &mut Cx<Reply<u8>>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+/// #         loop {
+/// #             match cx.next().await {
+/// #                 Event::Msg(reply) => reply.send(7),
+/// #                 Event::Exit { reason, .. } => return reason,
+/// #                 Event::Down { .. } => {}
+/// #             }
+/// #         }
+/// #     }
+/// # }
+/// # use supervision::{Cx, InitError, Process, Reply};
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::new("demo");
+/// let echo = system.spawn::<Echo>("/echo", ()).await.unwrap();
+/// let mut watcher: Probe<()> = Probe::start(&system).await;
+/// let monitor = echo.pid().monitor(watcher.pid());
+/// echo.pid().exit(Exit::error("told to"));
+/// let Event::Down { monitor: of, reason, .. } = watcher.event().await else { panic!() };
+/// assert_eq!((of, reason.to_string()), (monitor, "told to".to_owned()));
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct Pid(pub(crate) Arc<Cell>);
 
@@ -128,15 +140,9 @@ pub(crate) enum At {
 }
 
 impl Pid {
-    pub(crate) fn new(
-        system: &System,
-        kind: &'static str,
-        at: At,
-        parent: Option<Pid>,
-        wake: Wake,
-    ) -> Self {
+    pub(crate) fn new(system: &System, kind: &'static str, at: At, parent: Option<Pid>) -> Self {
         let (path, number) = match at {
-            At::Path(path) => (OnceLock::from(path), 0),
+            At::Path(path) => (OnceLock::from(Box::new(path)), 0),
             At::Number(number) => (OnceLock::new(), number),
         };
         let pid = Self(Arc::new(Cell {
@@ -146,14 +152,14 @@ impl Pid {
             number,
             parent: parent.clone(),
             system: system.clone(),
-            started: Instant::now(),
+            started: nanos(system.age()),
             state: Mutex::default(),
             flags: AtomicU16::new(0),
-            depth: AtomicUsize::new(0),
+            depth: AtomicU32::new(0),
             busy_since: AtomicU64::new(0),
             handled: AtomicU64::new(0),
-            wake,
-            fatal: Notify::new(),
+            bell: Bell::default(),
+            fatal: Bell::default(),
             ended: Notify::new(),
         }));
         system.enter(&pid);
@@ -191,7 +197,7 @@ impl Pid {
     pub fn path(&self) -> &Arc<str> {
         self.0.path.get_or_init(|| {
             let above = self.parent().map_or("", |p| p.path());
-            format!("{}/#{}", above.trim_end_matches('/'), self.0.number).into()
+            Box::new(format!("{}/#{}", above.trim_end_matches('/'), self.0.number).into())
         })
     }
 
@@ -207,7 +213,7 @@ impl Pid {
 
     /// How long it has been alive.
     pub fn uptime(&self) -> Duration {
-        self.0.started.elapsed()
+        self.system().age().saturating_sub(Duration::from_nanos(self.0.started))
     }
 
     /// Whether it has not ended.
@@ -217,10 +223,8 @@ impl Pid {
 
     /// Why it ended, if it has.
     pub fn exit_reason(&self) -> Option<Exit> {
-        match &self.0.state.lock().life {
-            Life::Ended(exit) => Some(exit.clone()),
-            Life::Alive | Life::Doomed(_) => None,
-        }
+        let state = self.0.state.lock();
+        if self.has(ENDED) { state.reason.clone() } else { None }
     }
 
     /// Resolves when it has ended.
@@ -273,21 +277,20 @@ impl Pid {
     /// The first reason stays, unless it is killed.
     fn doom(&self, reason: Exit, kill: bool) {
         let mut state = self.0.state.lock();
-        match state.life {
-            Life::Ended(_) => return,
-            Life::Doomed(_) if !kill => return,
-            Life::Alive | Life::Doomed(_) => state.life = Life::Doomed(reason),
+        if self.has(ENDED) || (self.has(DOOMED) && !kill) {
+            return;
         }
-        drop(state);
+        state.reason = Some(reason);
         self.set(DOOMED, true);
-        self.0.fatal.notify_one();
+        drop(state);
+        self.0.fatal.ring();
         self.wake();
     }
 
     /// `false`: it has ended, nobody will take it.
     pub(crate) fn signal(&self, signal: Signal) -> bool {
         let mut state = self.0.state.lock();
-        if state.has_ended() {
+        if self.has(ENDED) {
             return false;
         }
         state.extra().signals.push_back(signal);
@@ -298,14 +301,7 @@ impl Pid {
     }
 
     pub(crate) fn wake(&self) {
-        match &self.0.wake {
-            Wake::Lean(notify) => notify.notify_one(),
-            Wake::Ractor(waker) => {
-                if let Some(waker) = waker.get() {
-                    waker();
-                }
-            }
-        }
+        self.0.bell.ring();
     }
 
     /// The next signal. One that is suspended takes only what it must: questions of
@@ -338,12 +334,14 @@ impl Pid {
         self.has(TRAP)
     }
 
-    pub(crate) fn set_named(&self) {
-        self.set(NAMED, true);
-    }
-
-    pub(crate) fn is_named(&self) -> bool {
-        self.has(NAMED)
+    /// Notes what is to be cleared up with its end; `false`: it has ended.
+    pub(crate) fn own(&self, what: Owned) -> bool {
+        let mut state = self.0.state.lock();
+        let alive = !self.has(ENDED);
+        if alive {
+            state.extra().owned.push(what);
+        }
+        alive
     }
 
     pub(crate) fn set_suspended(&self, suspended: bool) {
@@ -368,9 +366,13 @@ impl Pid {
         self.has(WATCHED)
     }
 
+    pub(crate) fn set_depth(&self, depth: usize) {
+        self.0.depth.store(u32::try_from(depth).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
     /// How many messages wait in its inbox.
     pub fn depth(&self) -> usize {
-        self.0.depth.load(Ordering::Relaxed)
+        self.0.depth.load(Ordering::Relaxed) as usize
     }
 
     /// The live processes it started and is linked to, in start order.
@@ -397,22 +399,17 @@ impl Pid {
     /// waits for it, in one place at a time.
     pub(crate) async fn fatal(&self) -> Exit {
         loop {
-            let fatal = self.0.fatal.notified();
             if let Some(reason) = self.fatal_now() {
                 return reason;
             }
-            fatal.await;
+            self.0.fatal.heard().await;
         }
     }
 
     /// Resolves when it is killed.
     pub(crate) async fn killed(&self) {
-        loop {
-            let fatal = self.0.fatal.notified();
-            if self.is_killed() {
-                return;
-            }
-            fatal.await;
+        while !self.is_killed() {
+            self.0.fatal.heard().await;
         }
     }
 
@@ -420,15 +417,12 @@ impl Pid {
         if !self.has(DOOMED) {
             return None;
         }
-        match &self.0.state.lock().life {
-            Life::Doomed(exit) => Some(exit.clone()),
-            Life::Alive | Life::Ended(_) => None,
-        }
+        self.0.state.lock().reason.clone()
     }
 
     fn add_link(&self, other: &Pid) -> bool {
         let mut state = self.0.state.lock();
-        let alive = !state.has_ended();
+        let alive = !self.has(ENDED);
         if alive {
             state.extra().links.insert(other.id(), other.clone());
         }
@@ -470,7 +464,7 @@ impl Pid {
     pub fn monitor(&self, watcher: &Pid) -> Monitor {
         let monitor = self.0.system.next_id();
         let mut state = self.0.state.lock();
-        if !state.has_ended() {
+        if !self.has(ENDED) {
             state.extra().monitors.push((monitor, watcher.clone()));
         } else {
             drop(state);
@@ -490,14 +484,14 @@ impl Pid {
     /// Ends the process: whoever is linked or watches is told, once.
     pub(crate) fn finish(&self, exit: &Exit) {
         let mut state = self.0.state.lock();
-        if state.has_ended() {
+        if self.has(ENDED) {
             return;
         }
-        state.life = Life::Ended(exit.clone());
+        state.reason = Some(exit.clone());
         let extra = state.extra.take().map(|e| *e).unwrap_or_default();
         self.set(ENDED, true);
         drop(state);
-        self.0.system.leave(self, exit);
+        self.0.system.leave(self, exit, extra.owned);
         for other in extra.links.into_values() {
             other.drop_link(self);
             other.exit_from(self, exit.clone());
@@ -525,7 +519,8 @@ impl Pid {
     }
 
     pub(crate) fn begin(&self) {
-        let since = u64::try_from(self.uptime().as_micros()).unwrap_or(u64::MAX).max(1);
+        // 0 means that it waits
+        let since = nanos(self.uptime()).saturating_add(1);
         self.0.busy_since.store(since, Ordering::Relaxed);
     }
 
@@ -543,14 +538,18 @@ impl Pid {
 
     /// How long it has been in the handler of its present message; `None` when it waits.
     pub fn busy(&self) -> Option<Duration> {
-        let since = Duration::from_micros(self.0.busy_since.load(Ordering::Relaxed));
-        (!since.is_zero()).then(|| self.uptime().saturating_sub(since))
+        let since = self.0.busy_since.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.uptime().saturating_sub(Duration::from_nanos(since)))
     }
 
     /// How many messages it has handled.
     pub fn handled(&self) -> u64 {
         self.0.handled.load(Ordering::Relaxed)
     }
+}
+
+fn nanos(age: Duration) -> u64 {
+    u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl PartialEq for Pid {

@@ -55,6 +55,37 @@ struct Shared {
 }
 
 /// A running pool of `P`.
+///
+/// ```
+/// use supervision::{ChildSpec, PoolRef, PoolSpec, SupervisorSpec, System};
+/// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
+/// # struct Echo;
+/// # impl Process for Echo {
+/// #     type Args = ();
+/// #     type Msg = Reply<u8>;
+/// #     const NAME: &'static str = "echo";
+/// #     async fn init((): (), _: &mut Cx<Reply<u8>>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+/// #         loop {
+/// #             match cx.next().await {
+/// #                 Event::Msg(reply) => reply.send(7),
+/// #                 Event::Exit { reason, .. } => return reason,
+/// #                 Event::Down { .. } => {}
+/// #             }
+/// #         }
+/// #     }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::new("demo");
+/// let pool = ChildSpec::pool::<Echo>("echoes", "echoes", PoolSpec::default());
+/// let root = system.start(SupervisorSpec::one_for_one().child(pool)).await.unwrap();
+/// let pool = PoolRef::<Echo>::find(&system, "echoes").unwrap();
+/// let child = pool.start(()).await.unwrap();
+/// assert_eq!((pool.len(), &**child.pid().path()), (1, "/echoes/#1"));
+/// assert_eq!(pool.drain(std::time::Duration::from_secs(1)).await, Ok(1));
+/// # root.stop().await;
+/// # });
+/// ```
 pub struct PoolRef<P: Process> {
     me: Ref<Msg>,
     shared: Arc<Shared>,

@@ -7,7 +7,7 @@ use crate::{
     crash::{self, BlackBox, Recorded},
     exit::Exit,
     inbox::{Overflow, Ref},
-    pid::{At, Monitor, Pid, Signal, Wake},
+    pid::{At, Monitor, Pid, Signal},
     spec::StartError,
     sys::{self, Ask},
     system::System,
@@ -19,7 +19,7 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -29,7 +29,7 @@ use std::{
 };
 use thiserror::Error;
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::oneshot,
     time::{Instant, timeout_at},
 };
 
@@ -78,6 +78,37 @@ pub enum Event<M> {
 }
 
 /// A process that owns its loop.
+///
+/// ```
+/// use supervision::{Cx, Event, Exit, InitError, Process, Reply, System};
+///
+/// struct Echo;
+/// impl Process for Echo {
+///     type Args = ();
+///     type Msg = Reply<u8>;
+///     const NAME: &'static str = "echo";
+///     async fn init((): (), cx: &mut Cx<Reply<u8>>) -> Result<Self, InitError> {
+///         cx.trap_exit(true);
+///         Ok(Self)
+///     }
+///     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+///         loop {
+///             // among what else it waits for: a socket, say, in a `select!`
+///             match cx.next().await {
+///                 Event::Msg(reply) => reply.send(7),
+///                 Event::Exit { reason, .. } => return reason,
+///                 Event::Down { .. } => {}
+///             }
+///         }
+///     }
+/// }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::new("demo");
+/// let echo = system.spawn::<Echo>("/echo", ()).await.unwrap();
+/// let deadline = std::time::Duration::from_secs(1);
+/// assert_eq!(echo.call(|reply| reply, deadline).await, Ok(7));
+/// # });
+/// ```
 pub trait Process: Sized + Send + 'static {
     /// What it is started with.
     type Args: Send + 'static;
@@ -199,6 +230,23 @@ impl<M: Send + 'static> Cx<M> {
     }
 
     /// Sends itself a message later. The timer ends with the process.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use supervision::{Cx, Timer};
+    /// # enum Msg { Ping, Late }
+    /// async fn handle(waiting: &mut Option<Timer>, msg: Msg, cx: &mut Cx<Msg>) {
+    ///     match msg {
+    ///         Msg::Ping => {
+    ///             if let Some(timer) = waiting.take() {
+    ///                 cx.cancel(timer);
+    ///             }
+    ///             *waiting = Some(cx.send_after(Duration::from_secs(30), Msg::Late));
+    ///         }
+    ///         Msg::Late => println!("nothing for 30 s"),
+    ///     }
+    /// }
+    /// ```
     pub fn send_after(&mut self, after: Duration, msg: M) -> Timer {
         self.own().timers.once(after, msg)
     }
@@ -226,6 +274,13 @@ impl<M: Send + 'static> Cx<M> {
     /// that the parent need not wait for. Several are handled in order.
     pub fn continue_with(&mut self, msg: M) {
         self.own().continued.push_back(msg);
+    }
+
+    /// [`Cx::continue_with`], before what is continued already.
+    pub(crate) fn continue_first(&mut self, messages: VecDeque<M>) {
+        for msg in messages.into_iter().rev() {
+            self.own().continued.push_front(msg);
+        }
     }
 
     /// What is to be done now, without waiting: what is continued, signals, timers, messages.
@@ -290,15 +345,11 @@ impl<M: Send + 'static> Cx<M> {
                 None => {}
             }
             let deadline = self.deadline();
-            let Wake::Lean(wake) = &self.me.pid.0.wake else {
-                // a server's loop is the actor's: nobody calls this there
-                std::future::pending::<()>().await;
-                continue;
-            };
+            let heard = self.me.pid.0.bell.heard();
             match deadline {
-                None => wake.notified().await,
+                None => heard.await,
                 // boxed: most processes have no timer, and pay no memory for one
-                Some(at) => drop(Box::pin(timeout_at(at, wake.notified())).await),
+                Some(at) => drop(Box::pin(timeout_at(at, heard)).await),
             }
         }
     }
@@ -333,9 +384,11 @@ impl<M: Send + 'static> Drop for Guard<M> {
     }
 }
 
-/// Awaits a future; a panic in it becomes an error with what the hook noted.
-pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, crash::Panic> {
-    let mut future = pin!(future);
+/// Awaits a future; a panic in it becomes an error with what the hook noted. Takes it pinned: a
+/// future that is moved into another is stored twice.
+pub(crate) async fn caught<T>(
+    mut future: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, crash::Panic> {
     poll_fn(move |cx| match crash::catch(|| future.as_mut().poll(cx)) {
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
         Ok(Poll::Pending) => Poll::Pending,
@@ -348,7 +401,7 @@ pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, cras
 pub(crate) async fn wind_up(
     pid: &Pid,
     mut exit: Exit,
-    terminate: impl Future<Output = ()>,
+    terminate: Pin<&mut impl Future<Output = ()>>,
 ) -> Exit {
     if pid.is_killed() {
         return Exit::Killed;
@@ -370,8 +423,8 @@ pub(crate) async fn wind_up(
 }
 
 /// Drops what a process was; a panic in it is reported as one in `terminate`.
-pub(crate) async fn discard<T>(pid: &Pid, value: T) {
-    if let Err(panic) = caught(async move { drop(value) }).await {
+pub(crate) fn discard<T>(pid: &Pid, value: T) {
+    if let Err(panic) = crash::catch(|| drop(value)) {
         crash::report(pid, panic.in_terminate(), &mut BlackBox::default(), 0);
     }
 }
@@ -402,7 +455,7 @@ pub(crate) fn spawn<P: Process>(
     args: P::Args,
     counted: Option<Arc<AtomicUsize>>,
 ) -> (Ref<P::Msg>, oneshot::Receiver<Result<(), StartError>>) {
-    let pid = Pid::new(system, P::NAME, at, parent, Wake::Lean(Notify::new()));
+    let pid = Pid::new(system, P::NAME, at, parent);
     let me = Ref::new(pid, P::INBOX, P::OVERFLOW);
     let (ack, acked) = oneshot::channel();
     let guard = Guard::new(me.clone(), counted);
@@ -418,7 +471,8 @@ async fn live<P: Process>(
 ) {
     let pid = guard.me.pid.clone();
     let mut cx = Cx::new(guard.me.clone(), P::describe);
-    let mut process = match begin(&pid, P::init(args, &mut cx)).await {
+    let begun = begin(&pid, pin!(P::init(args, &mut cx))).await;
+    let mut process = match begun {
         Ok(Ok(process)) => process,
         Ok(Err(error)) => {
             not_started(&mut guard, &error);
@@ -433,32 +487,34 @@ async fn live<P: Process>(
         }
     };
     drop(ack.send(Ok(())));
-    let exit = tokio::select! {
-        biased;
-        reason = pid.fatal() => reason,
-        result = caught(process.run(&mut cx)) => match result {
-            Ok(exit) => exit,
-            Err(panic) => {
-                // the state may be torn: asking it must not hide the first panic
-                let recent = catch_unwind(AssertUnwindSafe(|| process.recent()));
-                for input in recent.unwrap_or_default() {
-                    cx.black_box.record(input);
-                }
-                let queued = pid.depth();
-                Exit::Crash(crash::report(&pid, panic, &mut cx.black_box, queued))
-            }
-        },
-    };
-    let exit = wind_up(&pid, exit.clone(), process.terminate(&exit, &mut cx)).await;
+    let outcome = ran(&pid, pin!(process.run(&mut cx))).await;
+    let exit = outcome.unwrap_or_else(|panic| {
+        // the state may be torn: asking it must not hide the first panic
+        let recent = catch_unwind(AssertUnwindSafe(|| process.recent()));
+        for input in recent.unwrap_or_default() {
+            cx.black_box.record(input);
+        }
+        let queued = pid.depth();
+        Exit::Crash(crash::report(&pid, panic, &mut cx.black_box, queued))
+    });
+    let exit = wind_up(&pid, exit.clone(), pin!(process.terminate(&exit, &mut cx))).await;
     drop(cx);
-    discard(&pid, process).await;
+    discard(&pid, process);
     guard.end(&exit);
+}
+
+async fn ran(pid: &Pid, run: Pin<&mut impl Future<Output = Exit>>) -> Result<Exit, crash::Panic> {
+    tokio::select! {
+        biased;
+        reason = pid.fatal() => Ok(reason),
+        result = caught(run) => result,
+    }
 }
 
 /// `init` in both engines.
 pub(crate) async fn begin<T>(
     pid: &Pid,
-    init: impl Future<Output = Result<T, InitError>>,
+    init: Pin<&mut impl Future<Output = Result<T, InitError>>>,
 ) -> Result<Result<T, StartError>, crash::Panic> {
     tokio::select! {
         biased;

@@ -5,7 +5,7 @@ use crate::{
     crash::{self, Panic},
     exit::Exit,
     inbox::{Overflow, Ref},
-    pid::{At, Pid, Wake},
+    pid::{At, Pid},
     process::{
         Cx, Event, Guard, InitError, Taken, begin, caught, crashed, discard, not_started, wind_up,
     },
@@ -18,10 +18,9 @@ use serde_json::Value;
 use std::{
     future::Future,
     marker::PhantomData,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Wake, Waker},
 };
 use tokio::{
     sync::oneshot,
@@ -113,6 +112,15 @@ pub trait Server: Sized + Send + 'static {
 /// a bound.
 struct Awake;
 
+/// Rings through to ractor's mailbox.
+struct Ring(ActorRef<Awake>);
+
+impl Wake for Ring {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.cast(Awake));
+    }
+}
+
 // no `ractor::Message` by hand: without ractor's cluster feature every Send + 'static type is one
 
 struct Engine<S>(PhantomData<fn() -> S>);
@@ -122,7 +130,7 @@ struct Live<S: Server> {
     cx: Cx<S::Msg>,
     /// Dropped with the state, however the actor ends.
     guard: Guard<S::Msg>,
-    waking: Arc<AtomicBool>,
+    waker: Waker,
     alarm: Option<(Instant, AbortHandle)>,
 }
 
@@ -147,23 +155,15 @@ impl<S: Server> Actor for Engine<S> {
     ) -> Result<Live<S>, ActorProcessingErr> {
         let Launch { args, mut guard, failed } = launch;
         let pid = guard.me.pid.clone();
-        let waking = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&waking);
-        let waker = move || {
-            // one waking waits at most
-            if !flag.swap(true, Ordering::AcqRel) {
-                drop(actor.cast(Awake));
-            }
-        };
-        if let Wake::Ractor(slot) = &pid.0.wake {
-            drop(slot.set(Box::new(waker)));
-        }
         let mut cx = Cx::new(guard.me.clone(), S::describe);
-        let error = match begin(&pid, S::init(args, &mut cx)).await {
+        let begun = begin(&pid, pin!(S::init(args, &mut cx))).await;
+        let error = match begun {
             Ok(Ok(server)) => {
-                // for what came while there was no waker
+                let waker = Waker::from(Arc::new(Ring(actor)));
+                pid.0.bell.listen(&waker);
+                // for what came while nobody listened
                 pid.wake();
-                return Ok(Live { server: Some(server), cx, guard, waking, alarm: None });
+                return Ok(Live { server: Some(server), cx, guard, waker, alarm: None });
             }
             Ok(Err(error)) => error,
             Err(panic) => crashed(&pid, panic, &mut cx.black_box),
@@ -179,7 +179,8 @@ impl<S: Server> Actor for Engine<S> {
         _: Awake,
         live: &mut Live<S>,
     ) -> Result<(), ActorProcessingErr> {
-        live.waking.store(false, Ordering::Release);
+        // before the look at what there is: a ring from now on is another message
+        live.guard.me.pid.0.bell.listen(&live.waker);
         match live.work().await {
             Next::Stop(exit) => {
                 live.end(exit).await;
@@ -201,10 +202,10 @@ impl<S: Server> Live<S> {
             }
             let outcome = match self.cx.take() {
                 Some(Taken::Event(Event::Msg(msg))) => {
-                    callback(&pid, server.handle(msg, &mut self.cx)).await
+                    callback(&pid, pin!(server.handle(msg, &mut self.cx))).await
                 }
                 Some(Taken::Event(event)) => {
-                    callback(&pid, server.event(event, &mut self.cx)).await
+                    callback(&pid, pin!(server.event(event, &mut self.cx))).await
                 }
                 Some(Taken::Ask(ask)) => answer(server, ask),
                 None => return Next::Continue,
@@ -250,8 +251,8 @@ impl<S: Server> Live<S> {
     async fn end(&mut self, exit: Exit) {
         let pid = self.guard.me.pid.clone();
         let Some(mut server) = self.server.take() else { return };
-        let exit = wind_up(&pid, exit.clone(), server.terminate(&exit, &mut self.cx)).await;
-        discard(&pid, server).await;
+        let exit = wind_up(&pid, exit.clone(), pin!(server.terminate(&exit, &mut self.cx))).await;
+        discard(&pid, server);
         self.stop_alarm();
         self.guard.end(&exit);
     }
@@ -275,7 +276,7 @@ fn answer<S: Server>(server: &mut S, ask: Ask) -> Result<Next, Panic> {
 }
 
 /// One callback: a panic or a signal that is not trapped ends it.
-async fn callback(pid: &Pid, handler: impl Future<Output = Next>) -> Result<Next, Panic> {
+async fn callback(pid: &Pid, handler: Pin<&mut impl Future<Output = Next>>) -> Result<Next, Panic> {
     pid.begin();
     let outcome = tokio::select! {
         biased;
@@ -293,7 +294,7 @@ pub(crate) async fn start<S: Server>(
     path: Arc<str>,
     args: S::Args,
 ) -> Result<Ref<S::Msg>, StartError> {
-    let pid = Pid::new(system, S::NAME, At::Path(path), parent, Wake::Ractor(OnceLock::new()));
+    let pid = Pid::new(system, S::NAME, At::Path(path), parent);
     let me = Ref::new(pid.clone(), S::INBOX, S::OVERFLOW);
     let (failed, why) = oneshot::channel();
     let launch = Launch { args, guard: Guard::new(me.clone(), None), failed };

@@ -6,6 +6,7 @@ use crate::{
     pool::{Pool, PoolSpec},
     process::{self, Process},
     server::{self, Server},
+    state_machine::{Machine, StateMachine},
     supervisor::{self, SupervisorRef},
     system::System,
 };
@@ -58,6 +59,13 @@ pub enum Strategy {
     SimpleOneForOne,
 }
 
+impl Strategy {
+    /// Whether a restart concerns other children too.
+    pub(crate) fn is_shared(self) -> bool {
+        matches!(self, Self::OneForAll | Self::RestForOne)
+    }
+}
+
 /// Whether a supervisor ends when its significant children do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AutoShutdown {
@@ -86,6 +94,24 @@ impl Default for Intensity {
     }
 }
 
+/// A restart that waits, for a child that needs something outside (a database): the wait doubles
+/// with each failure, and starts anew when the child has lived for `max`. These restarts do not
+/// count against the supervisor's [`Intensity`], and a failed start does not fail the supervisor's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first wait.
+    pub first: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+impl Backoff {
+    /// The wait after that many failures before.
+    pub fn delay(&self, failures: u32) -> Duration {
+        self.first.saturating_mul(1 << failures.min(20)).min(self.max)
+    }
+}
+
 /// Why something did not start.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
@@ -110,6 +136,9 @@ pub enum StartError {
     /// The pool has as many children as it may have.
     #[error("the pool is full")]
     Full,
+    /// It was not ready in time, and was killed.
+    #[error("not ready within {0:?}")]
+    Timeout(Duration),
     /// The specification makes no sense.
     #[error("invalid specification: {0}")]
     InvalidSpec(Arc<str>),
@@ -192,6 +221,8 @@ pub struct ChildSpec {
     pub(crate) shutdown: Shutdown,
     pub(crate) kind: Kind,
     pub(crate) significant: bool,
+    pub(crate) backoff: Option<Backoff>,
+    pub(crate) ready_within: Option<Duration>,
 }
 
 impl fmt::Debug for ChildSpec {
@@ -221,6 +252,8 @@ impl ChildSpec {
             shutdown: Shutdown::Timeout(Duration::from_secs(5)),
             kind: Kind::Worker,
             significant: false,
+            backoff: None,
+            ready_within: None,
         }
     }
 
@@ -241,6 +274,14 @@ impl ChildSpec {
             let args = args();
             async move { started(at.server::<S>(args).await) }
         })
+    }
+
+    /// A state machine.
+    pub fn state_machine<M: StateMachine>(
+        id: &str,
+        args: impl Fn() -> M::Args + Send + Sync + 'static,
+    ) -> Self {
+        Self::server::<Machine<M>>(id, args)
     }
 
     /// A supervisor with its children.
@@ -289,6 +330,20 @@ impl ChildSpec {
         Self { significant, ..self }
     }
 
+    /// Restarts it after a wait: see [`Backoff`]. Under rest_for_one and one_for_all those that are
+    /// started with it wait too: they start when it is up.
+    #[must_use]
+    pub fn backoff(self, first: Duration, max: Duration) -> Self {
+        Self { backoff: Some(Backoff { first, max }), ..self }
+    }
+
+    /// Sets how long its start may take (default: for ever, as in OTP). A child is ready when its
+    /// `init` has returned; those after it are started then.
+    #[must_use]
+    pub fn ready_within(self, limit: Duration) -> Self {
+        Self { ready_within: Some(limit), ..self }
+    }
+
     /// Its name under its supervisor.
     pub fn id(&self) -> &str {
         &self.id
@@ -296,6 +351,45 @@ impl ChildSpec {
 }
 
 /// A supervisor: how it restarts, and its children in start order.
+///
+/// ```
+/// use std::time::Duration;
+/// use supervision::{AutoShutdown, ChildSpec, Restart, Shutdown, SupervisorSpec};
+/// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
+/// # struct Echo;
+/// # impl Process for Echo {
+/// #     type Args = ();
+/// #     type Msg = Reply<u8>;
+/// #     const NAME: &'static str = "echo";
+/// #     async fn init((): (), _: &mut Cx<Reply<u8>>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+/// #         loop {
+/// #             match cx.next().await {
+/// #                 Event::Msg(reply) => reply.send(7),
+/// #                 Event::Exit { reason, .. } => return reason,
+/// #                 Event::Down { .. } => {}
+/// #             }
+/// #         }
+/// #     }
+/// # }
+/// let storage = SupervisorSpec::rest_for_one()
+///     .child(
+///         ChildSpec::process::<Echo>("database", || ())
+///             .backoff(Duration::from_secs(1), Duration::from_secs(60)),
+///     )
+///     .child(ChildSpec::process::<Echo>("cache", || ()));
+/// let root = SupervisorSpec::one_for_one()
+///     .intensity(3, Duration::from_secs(10))
+///     .auto_shutdown(AutoShutdown::AnySignificant)
+///     .child(ChildSpec::supervisor("storage", storage))
+///     .child(
+///         ChildSpec::process::<Echo>("main", || ())
+///             .restart(Restart::Transient)
+///             .shutdown(Shutdown::Timeout(Duration::from_secs(30)))
+///             .significant(true),
+///     );
+/// assert_eq!(root.children.len(), 2);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct SupervisorSpec {
     /// Which children a restart affects.

@@ -3,219 +3,42 @@
 //! A server like any other: between two retries of a failed start it goes back to its inbox, so that
 //! a stop can come in between (as OTP's does). What is to be done is decided in [`crate::decide`].
 
+pub use crate::supervisor_ref::{ChildError, ChildInfo, ChildState, Counts, Msg, SupervisorRef};
 use crate::{
     decide::{self, Verdict, Window},
     exit::Exit,
-    inbox::{CallError, Ref, Reply},
+    inbox::CastError,
     pid::Pid,
-    process::{Cx, Event, InitError, SUPERVISOR_CALL},
+    process::{Cx, Event, InitError},
     server::{self, Next, Server},
     spec::{
         AutoShutdown, ChildSpec, Intensity, Kind, Place, Restart, Shutdown, StartError, Started,
         Strategy, SupervisorSpec,
     },
+    supervisor_ref::{Request, Target},
     system::System,
+    timer::Timer,
 };
-use std::{collections::BTreeMap, sync::Arc};
-use thiserror::Error;
-use tokio::time::{Instant, timeout_at};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// Where a child is.
-#[derive(Clone, Debug)]
-pub enum ChildState {
-    /// Alive.
-    Up(Pid),
-    /// Not running: stopped, ignored or ended.
-    Undefined,
-    /// Its restart failed and is tried again.
-    Restarting,
-}
+/// When an inbox full of requests is looked at again.
+const FULL: Duration = Duration::from_millis(1);
 
-impl ChildState {
-    fn pid(&self) -> Option<&Pid> {
-        match self {
-            Self::Up(pid) => Some(pid),
-            _ => None,
-        }
-    }
-}
-
-/// One row of `which_children`.
-#[derive(Clone, Debug)]
-pub struct ChildInfo {
-    /// The id; `None` for an instance of a template.
-    pub id: Option<Arc<str>>,
-    /// Where it is.
-    pub state: ChildState,
-    /// Worker or supervisor.
-    pub kind: Kind,
-}
-
-/// `count_children`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Child specifications.
-    pub specs: usize,
-    /// Live children.
-    pub active: usize,
-    /// Children that are supervisors, alive or not.
-    pub supervisors: usize,
-    /// Children that are workers, alive or not.
-    pub workers: usize,
-}
-
-/// Why a supervisor did not do what it was asked.
-#[derive(Clone, Debug, Error)]
-#[non_exhaustive]
-pub enum ChildError {
-    /// There is a child of that id, and it is alive.
-    #[error("already started")]
-    AlreadyStarted(Pid),
-    /// There is a child of that id, and it is not running.
-    #[error("already present")]
-    AlreadyPresent,
-    /// It is alive.
-    #[error("running")]
-    Running,
-    /// It is being restarted.
-    #[error("restarting")]
-    Restarting,
-    /// There is no such child.
-    #[error("not found")]
-    NotFound,
-    /// Not for instances of a template.
-    #[error("not for a simple_one_for_one supervisor")]
-    SimpleOneForOne,
-    /// The specification makes no sense.
-    #[error("invalid specification: {0}")]
-    InvalidSpec(Arc<str>),
-    /// The child's start failed.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// The supervisor is gone.
-    #[error("the supervisor does not answer: {0}")]
-    Call(CallError),
-}
-
-/// Which child is meant.
-#[derive(Clone, Debug)]
-enum Target {
-    Id(Arc<str>),
-    Instance(Pid),
-}
-
-type Answer<T> = Reply<Result<T, ChildError>>;
-
-/// The messages of a supervisor.
-pub struct Msg(Request);
-
-enum Request {
-    Start(Option<ChildSpec>, Answer<Started>),
-    Restart(Target, Answer<Started>),
-    Terminate(Target, Answer<()>),
-    Delete(Target, Answer<()>),
-    Which(Reply<Vec<ChildInfo>>),
-    Count(Reply<Counts>),
-    /// A restart failed: try it again.
-    TryAgain(Key),
-}
-
-/// A running supervisor.
-#[derive(Clone, Debug)]
-pub struct SupervisorRef(Ref<Msg>);
-
-impl SupervisorRef {
-    /// Its process.
-    pub fn pid(&self) -> &Pid {
-        self.0.pid()
-    }
-
-    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, ChildError> {
-        let answer = self.0.call(|reply| Msg(request(reply)), SUPERVISOR_CALL).await;
-        answer.map_err(ChildError::Call)?
-    }
-
-    /// Adds and starts a child (`supervisor:start_child/2`).
-    ///
-    /// # Errors
-    /// When there is one of that id, or it does not start.
-    pub async fn start_child(&self, child: ChildSpec) -> Result<Started, ChildError> {
-        self.ask(|r| Request::Start(Some(child), r)).await
-    }
-
-    /// Starts another instance of the template of a simple_one_for_one supervisor.
-    ///
-    /// # Errors
-    /// When it does not start.
-    pub async fn start_instance(&self) -> Result<Started, ChildError> {
-        self.ask(|r| Request::Start(None, r)).await
-    }
-
-    /// Starts a child that was stopped (`supervisor:restart_child/2`).
-    ///
-    /// # Errors
-    /// When there is none, or it runs, or it does not start.
-    pub async fn restart_child(&self, id: &str) -> Result<Started, ChildError> {
-        self.ask(|r| Request::Restart(Target::Id(id.into()), r)).await
-    }
-
-    /// Stops a child; its specification stays unless it is temporary.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub async fn terminate_child(&self, id: &str) -> Result<(), ChildError> {
-        self.ask(|r| Request::Terminate(Target::Id(id.into()), r)).await
-    }
-
-    /// Stops an instance of a template.
-    ///
-    /// # Errors
-    /// When it is no instance of this supervisor.
-    pub async fn terminate_instance(&self, pid: &Pid) -> Result<(), ChildError> {
-        self.ask(|r| Request::Terminate(Target::Instance(pid.clone()), r)).await
-    }
-
-    /// Removes the specification of a child that does not run.
-    ///
-    /// # Errors
-    /// When there is none, or it runs.
-    pub async fn delete_child(&self, id: &str) -> Result<(), ChildError> {
-        self.ask(|r| Request::Delete(Target::Id(id.into()), r)).await
-    }
-
-    /// The children, the last started first.
-    ///
-    /// # Errors
-    /// When the supervisor is gone.
-    pub async fn which_children(&self) -> Result<Vec<ChildInfo>, CallError> {
-        self.0.call(|r| Msg(Request::Which(r)), SUPERVISOR_CALL).await
-    }
-
-    /// How many children there are.
-    ///
-    /// # Errors
-    /// When the supervisor is gone.
-    pub async fn count_children(&self) -> Result<Counts, CallError> {
-        self.0.call(|r| Msg(Request::Count(r)), SUPERVISOR_CALL).await
-    }
-
-    /// Stops the whole tree below and waits for it.
-    pub async fn stop(&self) -> Exit {
-        let pid = self.pid();
-        match pid.parent() {
-            Some(parent) => pid.exit_from(parent, Exit::Shutdown),
-            None => pid.exit(Exit::Shutdown),
-        }
-        pid.wait().await
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key(u64);
+/// Grows with each child.
+type Key = u64;
 
 struct Child {
     spec: ChildSpec,
     state: ChildState,
+    /// In a row, for the back-off.
+    failures: u32,
+    /// Of the back-off.
+    wait: Option<Timer>,
 }
 
 /// The process.
@@ -231,6 +54,8 @@ pub struct Supervisor {
     ghost: bool,
     /// In start order: keys grow.
     children: BTreeMap<Key, Child>,
+    /// Whose process it is.
+    by_pid: HashMap<Pid, Key>,
     next: u64,
 }
 
@@ -261,6 +86,7 @@ impl Server for Supervisor {
             template: None,
             ghost: false,
             children: BTreeMap::new(),
+            by_pid: HashMap::new(),
             next: 0,
         };
         if strategy == Strategy::SimpleOneForOne {
@@ -271,9 +97,8 @@ impl Server for Supervisor {
             sup.add(spec, ChildState::Undefined);
         }
         let keys: Vec<Key> = sup.children.keys().copied().collect();
-        if let Err((failed, error)) = sup.start_all(&keys, cx).await {
+        if let Err(((_, child), error)) = sup.start_all(&keys, cx).await {
             sup.stop_all(&keys).await;
-            let child = failed.1;
             return Err(StartError::Child { child, error: Box::new(error) }.into());
         }
         Ok(sup)
@@ -303,11 +128,15 @@ impl Server for Supervisor {
         if Some(&from) == cx.pid().parent() || from == *cx.pid() {
             return self.stop(reason);
         }
-        let ended = self.children.iter().find(|(_, c)| c.state.pid() == Some(&from));
-        let Some((&key, child)) = ended else { return Next::Continue };
+        let Some(key) = self.by_pid.remove(&from) else { return Next::Continue };
+        let Some(child) = self.children.get(&key) else { return Next::Continue };
         match decide::on_exit(child.spec.restart, &reason) {
             Verdict::Restart => {
                 tracing::warn!(child = %from.path(), %reason, "child terminated, restarting");
+                if self.backs_off(key, from.uptime()) {
+                    self.try_again(key, cx);
+                    return Next::Continue;
+                }
                 self.restart(key, cx).await
             }
             Verdict::Forget => {
@@ -337,8 +166,9 @@ impl Server for Supervisor {
 impl Supervisor {
     fn add(&mut self, spec: ChildSpec, state: ChildState) -> Key {
         self.next += 1;
-        let key = Key(self.next);
-        self.children.insert(key, Child { spec, state });
+        let (key, none) = (self.next, ChildState::Undefined);
+        self.children.insert(key, Child { spec, state: none, failures: 0, wait: None });
+        self.set(key, state);
         key
     }
 
@@ -357,48 +187,75 @@ impl Supervisor {
 
     /// A child is not to run any more: a temporary one, and an instance, has no specification left.
     fn forget(&mut self, key: Key) {
-        let Some(child) = self.children.get_mut(&key) else { return };
+        let Some(child) = self.children.get(&key) else { return };
         if child.spec.restart == Restart::Temporary || self.template.is_some() {
-            self.children.remove(&key);
+            self.remove(key);
         } else {
-            child.state = ChildState::Undefined;
+            self.set(key, ChildState::Undefined);
+        }
+    }
+
+    /// Whether a child is restarted after a wait. One that lived for long begins anew.
+    fn backs_off(&mut self, key: Key, lived: Duration) -> bool {
+        let Some(child) = self.children.get_mut(&key) else { return false };
+        let Some(backoff) = child.spec.backoff else { return false };
+        if lived >= backoff.max {
+            child.failures = 0;
+        }
+        true
+    }
+
+    /// A child is to be restarted later: after its wait, or else after what waits in the inbox (a
+    /// stop, or another exit, may come first).
+    fn try_again(&mut self, key: Key, cx: &mut Cx<Msg>) {
+        self.set(key, ChildState::Restarting);
+        let Some(child) = self.children.get_mut(&key) else { return };
+        let again = Msg(Request::TryAgain(key));
+        match child.spec.backoff {
+            Some(backoff) => {
+                let wait = cx.send_after(backoff.delay(child.failures), again);
+                child.failures = child.failures.saturating_add(1);
+                // one from before somebody stopped it
+                if let Some(old) = child.wait.replace(wait) {
+                    cx.cancel(old);
+                }
+            }
+            None => {
+                if let Err(CastError::Full(again)) = cx.me().cast(again) {
+                    cx.send_after(FULL, again);
+                }
+            }
         }
     }
 
     /// Restarts what the strategy says; ends the supervisor when it is one restart too many.
     async fn restart(&mut self, key: Key, cx: &mut Cx<Msg>) -> Next {
-        if !self.window.add(self.intensity, Instant::now()) {
+        let waited = self.children.get(&key).is_some_and(|c| c.spec.backoff.is_some());
+        if !waited && !self.window.add(self.intensity, Instant::now()) {
             tracing::error!(supervisor = %cx.pid().path(), "reached maximum restart intensity");
             self.forget(key);
             return self.stop(Exit::Shutdown);
         }
         cx.system().count_restart();
-        let keys: Vec<Key> = self.children.keys().copied().collect();
-        let Ok(index) = keys.binary_search(&key) else { return Next::Continue };
-        let affected = decide::affected(self.strategy, index, keys.len());
-        let affected = keys.get(affected).unwrap_or_default();
-        if let Some(child) = self.children.get_mut(&key) {
-            child.state = ChildState::Undefined;
+        self.set(key, ChildState::Undefined);
+        let mut left = vec![key];
+        if self.strategy.is_shared() {
+            let keys: Vec<Key> = self.children.keys().copied().collect();
+            let Ok(index) = keys.binary_search(&key) else { return Next::Continue };
+            let affected = decide::affected(self.strategy, index, keys.len());
+            left = keys.get(affected).unwrap_or_default().to_vec();
+            self.stop_all(&left).await;
+            left.retain(|key| self.children.contains_key(key));
         }
-        if affected.len() > 1 || self.strategy == Strategy::OneForAll {
-            self.stop_all(affected).await;
-        }
-        let left: Vec<Key> =
-            affected.iter().copied().filter(|k| self.children.contains_key(k)).collect();
         if let Err((failed, error)) = self.start_all(&left, cx).await {
             tracing::warn!(child = %failed.1, %error, "restart failed, trying again");
-            if let Some(child) = self.children.get_mut(&failed.0) {
-                child.state = ChildState::Restarting;
-            }
-            // through the inbox: a stop, or another exit, may come first
-            if cx.me().cast(Msg(Request::TryAgain(failed.0))).is_err() {
-                return Next::Stop(Exit::error("the inbox is full of requests"));
-            }
+            self.try_again(failed.0, cx);
         }
         Next::Continue
     }
 
-    /// Starts children in order until one fails.
+    /// Starts children in order until one fails. One that backs off has not failed: it is tried
+    /// again, and those that depend on it wait.
     async fn start_all(
         &mut self,
         keys: &[Key],
@@ -410,13 +267,20 @@ impl Supervisor {
             match launch(&spec, self.path_of(&spec, *key, cx), cx).await {
                 Ok(Started::Up(pid)) => self.set(*key, ChildState::Up(pid)),
                 Ok(Started::Ignored) if self.template.is_some() => {
-                    self.children.remove(key);
+                    self.remove(*key);
                     self.ghost = true;
                 }
                 Ok(Started::Ignored) if spec.restart == Restart::Temporary => {
-                    self.children.remove(key);
+                    self.remove(*key);
                 }
                 Ok(Started::Ignored) => self.set(*key, ChildState::Undefined),
+                Err(error) if spec.backoff.is_some() => {
+                    tracing::warn!(child = %spec.id, %error, "start failed, trying again later");
+                    self.try_again(*key, cx);
+                    if self.strategy.is_shared() {
+                        return Ok(());
+                    }
+                }
                 Err(error) => return Err(((*key, spec.id), error)),
             }
         }
@@ -427,15 +291,26 @@ impl Supervisor {
         let above = cx.pid().path();
         let above = above.trim_end_matches('/');
         match &self.template {
-            Some(_) => format!("{above}/{}#{}", spec.id, key.0).into(),
+            Some(_) => format!("{above}/{}#{}", spec.id, key).into(),
             None => format!("{above}/{}", spec.id).into(),
         }
     }
 
+    /// Every change of a child goes through here, or through [`Self::remove`].
     fn set(&mut self, key: Key, state: ChildState) {
-        if let Some(child) = self.children.get_mut(&key) {
-            child.state = state;
+        let Some(child) = self.children.get_mut(&key) else { return };
+        if let Some(pid) = child.state.pid() {
+            self.by_pid.remove(pid);
         }
+        if let Some(pid) = state.pid() {
+            self.by_pid.insert(pid.clone(), key);
+        }
+        child.state = state;
+    }
+
+    fn remove(&mut self, key: Key) {
+        self.set(key, ChildState::Undefined);
+        self.children.remove(&key);
     }
 
     /// Stops children in reverse order, one after the other; temporary ones are forgotten.
@@ -446,7 +321,7 @@ impl Supervisor {
                 stop(pid, child.spec.shutdown).await;
             }
             if child.spec.restart == Restart::Temporary {
-                self.children.remove(key);
+                self.remove(*key);
             } else {
                 self.set(*key, ChildState::Undefined);
             }
@@ -460,6 +335,7 @@ impl Supervisor {
             self.children.values().filter_map(|c| c.state.pid().cloned()).collect();
         stop_many(&pids, template.shutdown).await;
         self.children.clear();
+        self.by_pid.clear();
     }
 
     async fn start_child(
@@ -484,7 +360,7 @@ impl Supervisor {
                 None => {}
             }
         }
-        let path = self.path_of(&spec, Key(self.next + 1), cx);
+        let path = self.path_of(&spec, self.next + 1, cx);
         let started = launch(&spec, path, cx).await?;
         match &started {
             Started::Up(pid) => {
@@ -530,18 +406,18 @@ impl Supervisor {
             Target::Instance(pid) if self.template.is_some() && !pid.is_alive() => {
                 // whosever it was, as in OTP
                 self.ghost = false;
-                let found = self.children.iter().find(|(_, c)| c.state.pid() == Some(pid));
-                if let Some((&key, _)) = found {
+                if let Some(key) = self.by_pid.get(pid).copied() {
                     self.forget(key);
                 }
                 return Ok(());
             }
             Target::Id(_) if self.template.is_some() => return Err(ChildError::SimpleOneForOne),
             Target::Id(id) => self.find(id),
-            Target::Instance(pid) => {
-                let mut all = self.children.iter();
-                all.find(|(_, c)| c.state.pid() == Some(pid)).map(|(k, c)| (*k, c))
+            // as OTP: by its pid only an instance is known
+            Target::Instance(pid) if self.template.is_some() => {
+                self.by_pid.get(pid).and_then(|key| self.children.get(key).map(|c| (*key, c)))
             }
+            Target::Instance(_) => None,
         };
         let (key, child) = found.ok_or(ChildError::NotFound)?;
         if let ChildState::Up(pid) = &child.state {
@@ -602,8 +478,22 @@ impl Supervisor {
 }
 
 async fn launch(spec: &ChildSpec, path: Arc<str>, cx: &Cx<Msg>) -> Result<Started, StartError> {
-    let place = Place { system: cx.system().clone(), parent: cx.pid().clone(), path };
-    (spec.start)(place).await
+    let (system, parent) = (cx.system().clone(), cx.pid().clone());
+    let starting = (spec.start)(Place { system, parent, path: Arc::clone(&path) });
+    let Some(limit) = spec.ready_within else { return starting.await };
+    match timeout(limit, starting).await {
+        Ok(started) => started,
+        Err(_) => {
+            // it is linked, but nobody's child yet
+            let late = cx.pid().links().into_iter().filter(|pid| *pid.path() == path);
+            for pid in late {
+                cx.pid().unlink(&pid);
+                pid.kill();
+                pid.wait().await;
+            }
+            Err(StartError::Timeout(limit))
+        }
+    }
 }
 
 /// Stops one child as its specification says (`shutdown/1`).

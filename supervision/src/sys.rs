@@ -3,6 +3,21 @@
 //! What is known from outside ([`status`], [`last_events`]) is answered whatever the process does. A
 //! question to the process itself ([`state`], [`replace_state`]) is taken before its messages, also
 //! when it is suspended; while it is in a handler the answer is how long already.
+//!
+//! ```
+//! use supervision::{System, sys, testkit::Probe};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let system = System::new("demo");
+//! let mut probe: Probe<u8> = Probe::start(&system).await;
+//! sys::log(probe.pid(), 10);
+//! probe.me().cast(1).unwrap();
+//! probe.message().await;
+//! assert_eq!(sys::last_events(probe.pid())[0].what, "message: u8");
+//! sys::suspend(probe.pid());
+//! assert!(sys::status(probe.pid()).suspended);
+//! # });
+//! ```
 
 use crate::pid::{Pid, Signal};
 use serde::{Deserialize, Serialize};

@@ -20,7 +20,9 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
+use tokio::time::Instant;
 
 const SHARDS: u64 = 16;
 
@@ -33,11 +35,19 @@ pub enum Change<'a> {
     Ended(&'a Pid, &'a Exit),
 }
 
+/// What a process has in its system, to be cleared up when it ends.
+pub(crate) enum Owned {
+    Name(Arc<str>),
+    Group(Arc<str>),
+    Pool,
+}
+
 type Observer = Box<dyn Fn(&Change<'_>) + Send + Sync>;
 type Erased = Arc<dyn Any + Send + Sync>;
 
 struct Inner {
     name: Arc<str>,
+    since: Instant,
     next: AtomicU64,
     alive: AtomicUsize,
     restarts: AtomicU64,
@@ -50,6 +60,40 @@ struct Inner {
 }
 
 /// The processes of one node: names, groups, tree, crashes.
+///
+/// ```
+/// use supervision::{SupervisorSpec, System};
+/// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
+/// # struct Echo;
+/// # impl Process for Echo {
+/// #     type Args = ();
+/// #     type Msg = Reply<u8>;
+/// #     const NAME: &'static str = "echo";
+/// #     async fn init((): (), _: &mut Cx<Reply<u8>>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+/// #         loop {
+/// #             match cx.next().await {
+/// #                 Event::Msg(reply) => reply.send(7),
+/// #                 Event::Exit { reason, .. } => return reason,
+/// #                 Event::Down { .. } => {}
+/// #             }
+/// #         }
+/// #     }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let (one, two) = (System::new("one"), System::new("two"));
+/// let echo = one.spawn::<Echo>("/echo", ()).await.unwrap();
+/// assert!(one.register("echo", &echo) && !one.register("echo", &echo));
+/// one.join("all", echo.pid());
+/// assert_eq!(one.members("all").len(), 1);
+/// assert!(two.whereis("echo").is_none());
+/// assert_eq!(one.tree()[0].process.kind, "echo");
+/// echo.pid().kill();
+/// echo.pid().wait().await;
+/// assert!(one.whereis("echo").is_none() && one.members("all").is_empty());
+/// assert_eq!(one.alive(), 0);
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct System(Arc<Inner>);
 
@@ -70,6 +114,7 @@ impl System {
         crash::install_hook();
         Self(Arc::new(Inner {
             name: name.into(),
+            since: Instant::now(),
             next: AtomicU64::new(1),
             alive: AtomicUsize::new(0),
             restarts: AtomicU64::new(0),
@@ -92,6 +137,11 @@ impl System {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// How long it has been there.
+    pub fn age(&self) -> Duration {
+        self.0.since.elapsed()
     }
 
     /// Starts a tree and waits until all of it has started.
@@ -132,18 +182,22 @@ impl System {
         }
     }
 
-    pub(crate) fn leave(&self, pid: &Pid, exit: &Exit) {
+    pub(crate) fn leave(&self, pid: &Pid, exit: &Exit, owned: Vec<Owned>) {
         crash::log_exit(pid, exit);
         if let Some(shard) = self.shard(pid.id()) {
             shard.lock().remove(&pid.id());
         }
-        if pid.is_named() {
-            self.0.names.lock().retain(|_, (p, _)| p != pid);
-            self.0.groups.lock().retain(|_, g| {
-                g.remove(pid);
-                !g.is_empty()
-            });
-            self.0.pools.lock().remove(pid);
+        for owned in owned {
+            match owned {
+                Owned::Name(name) => {
+                    let mut names = self.0.names.lock();
+                    if names.get(&name).is_some_and(|(p, _)| p == pid) {
+                        names.remove(&name);
+                    }
+                }
+                Owned::Group(group) => self.leave_group(&group, pid),
+                Owned::Pool => drop(self.0.pools.lock().remove(pid)),
+            }
         }
         self.0.alive.fetch_sub(1, Ordering::AcqRel);
         if let Some(observer) = self.0.observer.get() {
@@ -152,8 +206,10 @@ impl System {
     }
 
     pub(crate) fn enter_pool(&self, pid: &Pid, shared: Erased) {
-        pid.set_named();
-        self.0.pools.lock().insert(pid.clone(), shared);
+        let mut pools = self.0.pools.lock();
+        if pid.own(Owned::Pool) {
+            pools.insert(pid.clone(), shared);
+        }
     }
 
     pub(crate) fn pool(&self, pid: &Pid) -> Option<Erased> {
@@ -179,21 +235,30 @@ impl System {
         self.pids().into_iter().filter(|p| &**p.path() == path).max_by_key(Pid::id)
     }
 
-    /// Names a process. `false` when the name is taken by a live one.
+    /// Names a process. `false` when the name is taken by a live one, or the process has ended.
     pub fn register<M: Send + 'static>(&self, name: &str, process: &Ref<M>) -> bool {
         let mut names = self.0.names.lock();
         if names.get(name).is_some_and(|(p, _)| p.is_alive()) {
             return false;
         }
-        process.pid.set_named();
+        let name: Arc<str> = name.into();
+        // with the lock held: its end cannot pass in between
+        if !process.pid.own(Owned::Name(Arc::clone(&name))) {
+            return false;
+        }
         let erased: Erased = Arc::new(Erasable(process.clone()));
-        names.insert(name.into(), (process.pid.clone(), erased));
+        names.insert(name, (process.pid.clone(), erased));
         true
+    }
+
+    /// Frees a name before its process has ended.
+    pub fn unregister(&self, name: &str) -> bool {
+        self.0.names.lock().remove(name).is_some()
     }
 
     /// The process of that name.
     pub fn whereis(&self, name: &str) -> Option<Pid> {
-        self.0.names.lock().get(name).map(|(p, _)| p.clone())
+        self.0.names.lock().get(name).map(|(p, _)| p.clone()).filter(Pid::is_alive)
     }
 
     /// The process of that name, if its messages are `M`.
@@ -204,8 +269,25 @@ impl System {
 
     /// Adds a process to a group (`pg`); it leaves with its end.
     pub fn join(&self, group: &str, pid: &Pid) {
-        pid.set_named();
-        self.0.groups.lock().entry(group.into()).or_default().insert(pid.clone());
+        let group: Arc<str> = group.into();
+        let mut groups = self.0.groups.lock();
+        if groups.get(&group).is_some_and(|members| members.contains(pid)) {
+            return;
+        }
+        if pid.own(Owned::Group(Arc::clone(&group))) {
+            groups.entry(group).or_default().insert(pid.clone());
+        }
+    }
+
+    /// Takes a process out of a group before its end.
+    pub fn leave_group(&self, group: &str, pid: &Pid) {
+        let mut groups = self.0.groups.lock();
+        if let Some(members) = groups.get_mut(group) {
+            members.remove(pid);
+            if members.is_empty() {
+                groups.remove(group);
+            }
+        }
     }
 
     /// The members of a group.

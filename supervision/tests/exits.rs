@@ -306,6 +306,9 @@ async fn names_and_groups_end_with_their_process() {
     assert!(world.system.whereis("name").is_none());
     assert_eq!(world.system.members("group"), [b.pid().clone()]);
     assert!(world.system.register("name", &b));
+    assert!(world.system.unregister("name") && world.system.whereis("name").is_none());
+    world.system.leave_group("group", b.pid());
+    assert!(world.system.members("group").is_empty());
     // another system knows nothing of them
     assert!(System::new("other").whereis("name").is_none());
     world.stop().await;

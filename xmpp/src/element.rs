@@ -1,6 +1,6 @@
 //! A small element tree, for the payloads somebody looks into. Stanzas stay bytes.
 
-use crate::stream::escape;
+use crate::{framer::Limits, scan, stream::escape};
 use rxml::{Event, Options, Parse, Parser, parser::WithOptions};
 use std::fmt::Write as _;
 
@@ -41,6 +41,11 @@ impl Element {
     /// Parses one element with everything in it. Names without a prefix are in `default_ns` where
     /// nothing else is declared. `None` when it is not exactly one well-formed element.
     pub fn parse(xml: &[u8], default_ns: &str) -> Option<Self> {
+        if let Some((element, len)) = scan::element(xml, default_ns, &Limits::default())
+            && len == xml.len()
+        {
+            return Some(element);
+        }
         let root = format!("<r xmlns='{}'>", escape(default_ns));
         Self::parse_in(root.as_bytes(), xml)
     }
@@ -102,7 +107,15 @@ impl Element {
         done.filter(|_| depth == 1)
     }
 
-    fn push_text(&mut self, text: &str) {
+    pub(crate) fn push_attr(&mut self, ns: &str, name: &str, value: &str) {
+        self.attrs.push(Attr { ns: ns.into(), name: name.into(), value: value.into() });
+    }
+
+    pub(crate) fn push_child(&mut self, child: Self) {
+        self.nodes.push(Node::Element(child));
+    }
+
+    pub(crate) fn push_text(&mut self, text: &str) {
         match self.nodes.last_mut() {
             Some(Node::Text(t)) => t.push_str(text),
             _ => self.nodes.push(Node::Text(text.into())),
@@ -155,6 +168,15 @@ impl Element {
             Some(value) => self.with_attr(name, value),
             None => self,
         }
+    }
+
+    /// Sets `xml:lang`.
+    #[must_use]
+    pub fn with_lang(mut self, lang: &str) -> Self {
+        self.attrs.retain(|a| !(a.ns == crate::ns::XML && a.name == "lang"));
+        let (ns, name) = (crate::ns::XML.into(), "lang".into());
+        self.attrs.push(Attr { ns, name, value: lang.into() });
+        self
     }
 
     /// Appends a child.

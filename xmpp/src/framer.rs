@@ -10,8 +10,8 @@ use crate::{
     error::{StreamError, StreamErrorCondition as Condition},
     jid::Jid,
     nonza::Nonza,
-    ns,
-    stanza::{Child, Head, Kind, Stanza},
+    ns, scan,
+    stanza::{Child, Head, Kind, Name, Stanza},
 };
 use bytes::{Buf, Bytes, BytesMut};
 use rxml::{
@@ -45,6 +45,8 @@ pub struct StreamHeader {
     pub to: Option<Jid>,
     /// Who it says it is.
     pub from: Option<Jid>,
+    /// The stream's id, of a server's header.
+    pub id: Option<String>,
     /// Major and minor version; 0.9 when not given (section 4.7.5).
     pub version: Option<(u32, u32)>,
     /// The default language of what it sends.
@@ -54,6 +56,27 @@ pub struct StreamHeader {
 }
 
 impl StreamHeader {
+    /// Takes one attribute over.
+    fn set(&mut self, ns: &str, name: &str, value: &str) {
+        match (ns, name) {
+            ("", "to") => match value.parse() {
+                Ok(jid) => self.to = Some(jid),
+                Err(_) => self.malformed_address = true,
+            },
+            ("", "from") => match value.parse() {
+                Ok(jid) => self.from = Some(jid),
+                Err(_) => self.malformed_address = true,
+            },
+            ("", "id") => self.id = Some(value.to_owned()),
+            ("", "version") => {
+                let version = value.split_once('.');
+                self.version = version.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+            }
+            (ns::XML, "lang") => self.lang = Some(value.into()),
+            _ => {}
+        }
+    }
+
     /// Whether the client speaks version 1.0 or later.
     pub fn version_1(&self) -> bool {
         self.version.is_some_and(|(major, _)| major >= 1)
@@ -125,7 +148,7 @@ struct Partial {
     head_end: usize,
     children: Vec<Child>,
     child_start: usize,
-    child_name: Option<(Namespace<'static>, NcName)>,
+    child_name: Option<(Name, Name)>,
 }
 
 /// Cuts a client's bytes into events.
@@ -232,6 +255,9 @@ impl Framer {
                     }
                     Some(_) => return Err(refuse(Condition::BadFormat, "text between stanzas")),
                 }
+                if let Some(event) = self.usual() {
+                    return Ok(Some(event));
+                }
             }
             let parser = self.parser.get_or_insert_with(|| {
                 Box::new(match &self.opened {
@@ -263,6 +289,60 @@ impl Framer {
                 Err(EndOrError::Error(error)) => return Err(self.xml_error(error)),
             }
         }
+    }
+
+    /// What begins at the boundary, if it is complete and usual: the short cut of [`scan`].
+    fn usual(&mut self) -> Option<Event> {
+        let Some(opened) = &self.opened else { return self.usual_header() };
+        if opened.raw.is_some() {
+            return None;
+        }
+        self.usual_stanza().map(Event::Stanza).or_else(|| self.usual_nonza())
+    }
+
+    fn usual_header(&mut self) -> Option<Event> {
+        let (attrs, len) = scan::header(&self.buf)?;
+        if len > self.limits.max_stanza || attrs.len() + 2 > self.limits.max_attrs {
+            return None;
+        }
+        let mut header = StreamHeader::default();
+        for (name, value) in attrs {
+            match name {
+                "xml:lang" => header.set(ns::XML, "lang", value),
+                name => header.set("", name, value),
+            }
+        }
+        self.opened = Some(Opened { raw: None, lang: header.lang.clone() });
+        self.buf.advance(len);
+        self.depth = 1;
+        Some(Event::Open(header))
+    }
+
+    fn usual_nonza(&mut self) -> Option<Event> {
+        // a stanza that is not usual, and elements of the stream, are rxml's
+        let (element, len) = scan::element(&self.buf, ns::CLIENT, &self.limits)?;
+        if len > self.limits.max_stanza || element.ns() == ns::CLIENT {
+            return None;
+        }
+        self.buf.advance(len);
+        Some(Event::Nonza(Nonza::new(element)))
+    }
+
+    fn usual_stanza(&mut self) -> Option<Stanza> {
+        let opened = self.opened.as_ref()?;
+        let scanned = scan::stanza(&self.buf, &self.limits)?;
+        let attrs = scanned.attrs.iter().map(|(name, value)| match *name {
+            "xml:lang" => (ns::XML, "lang", *value),
+            name => ("", name, *value),
+        });
+        let mut head = Stanza::read_head(scanned.kind, attrs, opened.lang.as_ref());
+        if !scanned.children.is_empty() {
+            head.children = scanned.children.into();
+        }
+        let body = Bytes::copy_from_slice(self.buf.get(scanned.head_end..scanned.end)?);
+        let len = scanned.len;
+        self.buf.advance(len);
+        Some(Stanza { head: Arc::new(head), body })
     }
 
     /// The stream error for what rxml refuses.
@@ -351,7 +431,12 @@ impl Framer {
                     if ns.as_str() == ns::CLIENT { Kind::parse(name.as_str()) } else { None };
                 let lang = self.opened.as_ref().and_then(|o| o.lang.as_ref());
                 self.partial = Some(Box::new(Partial {
-                    head: kind.map(|kind| Stanza::read_head(kind, attrs, lang)),
+                    head: kind.map(|kind| {
+                        let attrs = attrs.iter().map(|((ns, name), value)| {
+                            (ns.as_str(), name.as_str(), value.as_str())
+                        });
+                        Stanza::read_head(kind, attrs, lang)
+                    }),
                     head_end: self.done,
                     children: Vec::new(),
                     child_start: 0,
@@ -370,7 +455,8 @@ impl Framer {
                     && let Some(partial) = &mut self.partial
                 {
                     partial.child_start = start;
-                    partial.child_name = Some((ns, name));
+                    partial.child_name =
+                        Some((Name::of_namespace(ns.as_str()), Name::of_element(name.as_str())));
                 }
             }
         }
@@ -414,26 +500,14 @@ impl Framer {
         }
         let mut header = StreamHeader::default();
         for ((ns, name), value) in attrs {
-            match (ns.as_str(), name.as_str()) {
-                ("", "to") => match value.parse() {
-                    Ok(jid) => header.to = Some(jid),
-                    Err(_) => header.malformed_address = true,
-                },
-                ("", "from") => match value.parse() {
-                    Ok(jid) => header.from = Some(jid),
-                    Err(_) => header.malformed_address = true,
-                },
-                ("", "version") => {
-                    header.version = value
-                        .split_once('.')
-                        .and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-                }
-                (ns::XML, "lang") => header.lang = Some(value.into()),
-                _ => {}
-            }
+            header.set(ns.as_str(), name.as_str(), &value);
         }
         let raw = self.cut();
         let declared = Declared::read(&raw);
+        // section 4.8.5: an implementation may accept only this one
+        if !declared.prefix {
+            return Err(refuse(Condition::BadNamespacePrefix, "the prefix of streams is stream"));
+        }
         if !declared.client {
             return Err(refuse(
                 Condition::InvalidNamespace,
@@ -467,7 +541,9 @@ impl Framer {
         }
         // a copy of its own, so that a stanza that waits somewhere does not hold the whole buffer
         let body = Bytes::copy_from_slice(raw.get(partial.head_end..end).unwrap_or_default());
-        head.children = partial.children.into();
+        if !partial.children.is_empty() {
+            head.children = partial.children.into();
+        }
         Ok(Event::Stanza(Stanza { head: Arc::new(head), body }))
     }
 }
@@ -506,6 +582,8 @@ pub(crate) fn parse_stanza(xml: &[u8]) -> Option<Stanza> {
 struct Declared {
     /// The default or some prefix is `jabber:client`.
     client: bool,
+    /// The stream's element has the prefix `stream`, or none.
+    prefix: bool,
     /// Exactly what [`USUAL`] declares.
     usual: bool,
 }
@@ -515,12 +593,13 @@ impl Declared {
         let options = Options { max_token_length: MAX_TOKEN, ..Options::default() };
         let mut parser: RawParser = WithOptions::with_options(options);
         let (mut client, mut default, mut stream, mut others) = (false, false, false, false);
-        let mut name = false;
+        let (mut name, mut prefix) = (false, false);
         let mut bytes = header;
         while let Ok(Some(event)) = parser.parse(&mut bytes, false) {
             match event {
-                RawEvent::ElementHeadOpen(_, (prefix, _)) => {
-                    name = prefix.is_some_and(|p| p.as_str() == "stream");
+                RawEvent::ElementHeadOpen(_, (p, _)) => {
+                    name = p.as_ref().is_some_and(|p| p.as_str() == "stream");
+                    prefix = name || p.is_none();
                 }
                 RawEvent::Attribute(_, (prefix, local), value) => {
                     match (prefix.as_ref().map(|p| p.as_str()), local.as_str()) {
@@ -536,6 +615,6 @@ impl Declared {
                 _ => {}
             }
         }
-        Self { client: client || default, usual: name && default && stream && !others }
+        Self { client: client || default, prefix, usual: name && default && stream && !others }
     }
 }

@@ -12,6 +12,7 @@ pub mod nonza;
 pub mod ns;
 pub mod payload;
 pub mod sasl;
+mod scan;
 pub mod stanza;
 pub mod stream;
 

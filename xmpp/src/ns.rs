@@ -30,6 +30,10 @@ pub const LAST: &str = "jabber:iq:last";
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// XEP-0030.
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// XEP-0004.
+pub const DATA_FORM: &str = "jabber:x:data";
+/// XEP-0157: the type of the form with contact addresses.
+pub const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
 /// XEP-0049.
 pub const PRIVATE: &str = "jabber:iq:private";
 /// XEP-0054.
@@ -68,3 +72,27 @@ pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
 /// The `xml:` prefix.
 pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
+
+/// Those that children of stanzas are usually in.
+pub(crate) const USUAL: &[&str] = &[
+    CLIENT,
+    PING,
+    DISCO_INFO,
+    DISCO_ITEMS,
+    ROSTER,
+    CHAT_STATES,
+    CAPS,
+    VCARD_UPDATE,
+    DELAY,
+    STANZA_ID,
+    HINTS,
+    BIND,
+    SESSION,
+    VCARD,
+    PRIVATE,
+    VERSION,
+    TIME,
+    LAST,
+    BLOCKING,
+    REGISTER,
+];

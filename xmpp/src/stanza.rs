@@ -12,9 +12,12 @@ use crate::{
     stream::{attr, escape},
 };
 use bytes::Bytes;
-use rxml::{Namespace, NcName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::{fmt, ops::Range, sync::Arc};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 /// The three stanzas of RFC 6120 section 8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,9 +139,71 @@ impl Type {
 /// A direct child of a stanza: its name and where it stands in the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Child {
-    pub(crate) ns: Namespace<'static>,
-    pub(crate) name: NcName,
+    pub(crate) ns: Name,
+    pub(crate) name: Name,
     pub(crate) span: Range<u32>,
+}
+
+/// A name that costs nothing to keep when it is one of the usual ones.
+#[derive(Clone, Debug, Eq)]
+pub(crate) enum Name {
+    Known(&'static str),
+    Other(Arc<str>),
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Name {
+    fn of(text: &str, known: &[&'static str]) -> Self {
+        let found = known.iter().find(|k| **k == text);
+        found.map_or_else(|| Self::Other(text.into()), |k| Self::Known(k))
+    }
+
+    pub(crate) fn of_namespace(text: &str) -> Self {
+        Self::of(text, ns::USUAL)
+    }
+
+    pub(crate) fn of_element(text: &str) -> Self {
+        const USUAL: &[&str] = &[
+            "body",
+            "query",
+            "ping",
+            "active",
+            "composing",
+            "paused",
+            "request",
+            "received",
+            "origin-id",
+            "markable",
+            "displayed",
+            "error",
+            "show",
+            "status",
+            "priority",
+            "c",
+            "x",
+            "bind",
+            "pubsub",
+            "vCard",
+            "delay",
+            "stanza-id",
+            "store",
+            "thread",
+            "subject",
+        ];
+        Self::of(text, USUAL)
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Known(text) => text,
+            Self::Other(text) => text,
+        }
+    }
 }
 
 impl Child {
@@ -191,6 +256,18 @@ pub enum Problem {
     Type,
 }
 
+/// The empty text, without an allocation of its own.
+fn no_text() -> Arc<str> {
+    static EMPTY: OnceLock<Arc<str>> = OnceLock::new();
+    Arc::clone(EMPTY.get_or_init(|| "".into()))
+}
+
+/// The same for children.
+fn no_children() -> Arc<[Child]> {
+    static EMPTY: OnceLock<Arc<[Child]>> = OnceLock::new();
+    Arc::clone(EMPTY.get_or_init(Arc::default))
+}
+
 impl Head {
     fn new(kind: Kind, ty: Type) -> Self {
         Self {
@@ -200,8 +277,8 @@ impl Head {
             to: None,
             from: None,
             lang: None,
-            extra: "".into(),
-            children: Arc::default(),
+            extra: no_text(),
+            children: no_children(),
             problem: None,
         }
     }
@@ -298,6 +375,11 @@ impl Stanza {
         Self { head: self.edit(|h| h.children = children).head, body: plain.body }
     }
 
+    /// A child of this stanza, as it stands in the content.
+    pub fn raw(&self, child: &Child) -> &[u8] {
+        self.body.get(child.range()).unwrap_or_default()
+    }
+
     /// The first child of that name, as it stands in the content.
     pub fn child(&self, ns: &str, name: &str) -> Option<Bytes> {
         let child = self.head.children.iter().find(|c| c.ns() == ns && c.name() == name)?;
@@ -387,14 +469,18 @@ impl Stanza {
         Self { head: Arc::new(head), body: Bytes::new() }
     }
 
-    /// What the start tag's attributes say.
-    pub(crate) fn read_head(kind: Kind, attrs: rxml::AttrMap, lang: Option<&Arc<str>>) -> Head {
+    /// What the start tag's attributes (namespace, name, value) say.
+    pub(crate) fn read_head<'a>(
+        kind: Kind,
+        attrs: impl Iterator<Item = (&'a str, &'a str, &'a str)>,
+        lang: Option<&Arc<str>>,
+    ) -> Head {
         let mut head = Head::new(kind, Type::Normal);
         let mut ty = None;
         let mut extra = String::new();
         let mut prefixes = 0;
-        for ((ns, name), value) in attrs {
-            match (ns.as_str(), name.as_str()) {
+        for (ns, name, value) in attrs {
+            match (ns, name) {
                 ("", "id") => head.id = Some(value.into()),
                 ("", "type") => ty = Some(value),
                 ("", "to") => match value.parse() {
@@ -406,23 +492,25 @@ impl Stanza {
                     Err(_) => head.problem = Some(Problem::From),
                 },
                 (ns::XML, "lang") => head.lang = Some(value.into()),
-                (ns::XML, name) => extra.push_str(&format!(" xml:{name}='{}'", escape(&value))),
-                ("", name) => extra.push_str(&format!(" {name}='{}'", escape(&value))),
+                (ns::XML, name) => extra.push_str(&format!(" xml:{name}='{}'", escape(value))),
+                ("", name) => extra.push_str(&format!(" {name}='{}'", escape(value))),
                 (ns, name) => {
                     prefixes += 1;
                     extra.push_str(&format!(
                         " xmlns:x{prefixes}='{}' x{prefixes}:{name}='{}'",
                         escape(ns),
-                        escape(&value)
+                        escape(value)
                     ));
                 }
             }
         }
-        head.extra = extra.into();
+        if !extra.is_empty() {
+            head.extra = extra.into();
+        }
         if head.lang.is_none() {
             head.lang = lang.cloned();
         }
-        match Type::parse(kind, ty.as_deref()) {
+        match Type::parse(kind, ty) {
             Some(ty) => head.ty = ty,
             None => head.problem = head.problem.or(Some(Problem::Type)),
         }

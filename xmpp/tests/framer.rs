@@ -100,6 +100,10 @@ fn headers_that_are_not_of_a_client_stream_are_refused() {
             format!("<stream:foo xmlns='jabber:client' xmlns:stream='{streams}'>"),
             Condition::BadFormat,
         ),
+        (
+            format!("<foobar:stream xmlns='jabber:client' xmlns:foobar='{streams}'>"),
+            Condition::BadNamespacePrefix,
+        ),
         ("GET / HTTP/1.1\r\n\r\n".to_owned(), Condition::NotWellFormed),
         ("<?xml version='1.0' encoding='latin-1'?>".to_owned(), Condition::UnsupportedEncoding),
     ] {
@@ -126,12 +130,18 @@ fn content_that_depends_on_outer_prefixes_is_made_to_stand_for_itself() {
 
 #[test]
 fn a_prefixed_content_namespace_is_understood() {
-    let header = "<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns:c='jabber:client' version='1.0'>";
-    let events = run(&[header.as_bytes(), b"<c:message><c:body>x</c:body></c:message></s:stream>"]);
-    let events = events.unwrap();
-    let Event::Stanza(s) = &events[1] else { panic!("{events:?}") };
-    assert_eq!(s.text_of("body").as_deref(), Some("x"));
-    assert_eq!(events[2], Event::Close);
+    for (header, end) in
+        [("<stream:stream xmlns:stream=", "</stream:stream>"), ("<stream xmlns=", "</stream>")]
+    {
+        let header = format!(
+            "{header}'http://etherx.jabber.org/streams' xmlns:c='jabber:client' version='1.0'>"
+        );
+        let xml = format!("<c:message><c:body>x</c:body></c:message>{end}");
+        let events = run(&[header.as_bytes(), xml.as_bytes()]).unwrap();
+        let Event::Stanza(s) = &events[1] else { panic!("{events:?}") };
+        assert_eq!(s.text_of("body").as_deref(), Some("x"));
+        assert_eq!(events[2], Event::Close);
+    }
 }
 
 #[test]

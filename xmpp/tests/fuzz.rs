@@ -12,6 +12,9 @@ const PIECES: &[&str] = &[
     "<message to='a@b/c' type='chat' id='1'>",
     "<message xmlns='jabber:client' xmlns:q='urn:q' q:a='1' from='a@b'>",
     "<presence>",
+    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='X'>",
+    "</auth>",
+    "<r xmlns='urn:xmpp:sm:3'/>",
     "<presence/>",
     "<iq type='get' id='&quot;&apos;'>",
     "<body>",
@@ -74,7 +77,7 @@ fn scram() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_bytes_are_framed_the_same_in_any_pieces(data in prop_oneof![bytes(), in_stream()]) {

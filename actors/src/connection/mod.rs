@@ -499,7 +499,7 @@ async fn queued(resource: Option<&Resource>, more: bool) {
 }
 
 /// What the client is told when its session went elsewhere.
-fn evicted(resource: &Resource) -> StreamError {
+pub(crate) fn evicted(resource: &Resource) -> StreamError {
     let (condition, text) = match (resource.owner(), resource.ended()) {
         (Owner::Attached(_), _) => (Condition::Conflict, "resumed on another connection"),
         (_, Some(Ended::Conflict)) => (Condition::Conflict, "replaced by a new connection"),

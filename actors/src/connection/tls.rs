@@ -108,13 +108,21 @@ impl TlsAcceptor {
     }
 }
 
+/// The library's cipher suites, those with SHA-256 first: processors have instructions for it, and
+/// hashing is a good part of a short session's handshake.
+fn suites() -> rustls::crypto::CryptoProvider {
+    let mut all = provider::default_provider();
+    all.cipher_suites.sort_by_key(|s| s.suite().as_str().is_none_or(|n| n.ends_with("SHA384")));
+    all
+}
+
 type Built = (Arc<ServerConfig>, Arc<Certificates>);
 
 fn build(identities: Vec<Identity>, tickets: &Arc<Tickets>) -> Result<Built, TlsError> {
     if identities.is_empty() {
         return Err(TlsError::NoCertificate);
     }
-    let provider = Arc::new(provider::default_provider());
+    let provider = Arc::new(suites());
     let certified = identities.into_iter().map(|identity| {
         let key = provider.key_provider.load_private_key(identity.key).map_err(TlsError::Key)?;
         let key = CertifiedKey::new(identity.chain, key);
@@ -134,6 +142,7 @@ fn build(identities: Vec<Identity>, tickets: &Arc<Tickets>) -> Result<Built, Tls
     // XEP-0368 section 3
     config.alpn_protocols = vec![b"xmpp-client".to_vec()];
     config.ticketer = Arc::clone(tickets) as _;
+    config.ignore_client_order = true;
     // a client that comes back has one ticket to use
     config.send_tls13_tickets = 1;
     Ok((Arc::new(config), certificates))

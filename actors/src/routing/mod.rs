@@ -4,6 +4,7 @@
 //! table and one push into a queue. What needs a store comes back as a future, which the sender's
 //! connection runs before it reads on, so that the order per sender and receiver is kept.
 
+pub mod account;
 pub mod end;
 pub mod manager;
 pub mod presence;
@@ -18,6 +19,7 @@ use crate::{
     session::effects::BoxFuture,
 };
 use std::sync::Arc;
+use storage::StoreError;
 use xmpp::{
     error::StanzaError,
     jid::{BareJid, Jid},
@@ -217,6 +219,19 @@ pub fn push(env: &Env, user: &BareJid, mark: &str, stanza: impl Fn(&Resource) ->
             drop(resource.deliver(stanza(&resource)));
         }
     }
+}
+
+/// Whether `from` may learn something of a local user that goes with presence: the user may, and
+/// whom the modules let see it. Nobody sees an account that does not exist.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn sees(env: &Arc<Env>, user: &BareJid, from: &Jid) -> Result<bool, StoreError> {
+    if from.bare() == *user {
+        return Ok(true);
+    }
+    let exists = env.stores.accounts.get(user).await?.is_some();
+    Ok(exists && may(env, user, from).await == Flow::Continue)
 }
 
 /// Whether a stanza may reach an account in whose name the server answers.

@@ -66,11 +66,12 @@ impl Session {
     }
 
     /// From now on the session is bound.
-    pub(super) fn enter(&mut self, bound: Box<Bound>, scope: &mut Scope<'_>) {
+    pub(super) fn enter(&mut self, mut bound: Box<Bound>, scope: &mut Scope<'_>) {
         if let Some(resource) = &bound.resource {
             scope.fx.push(Action::Attach(Arc::clone(resource), bound.epoch));
         }
         scope.fx.push(Action::Cancel(super::TimerKey::Negotiation));
+        bound.secure = self.conn.tls.is_some();
         self.bound = Some(bound);
         self.phase = Phase::Established;
     }

@@ -59,12 +59,14 @@ impl Session {
     }
 }
 
-fn dispatch(cx: &mut SessionCx<'_>, stanza: Stanza) {
+fn dispatch(cx: &mut SessionCx<'_>, mut stanza: Stanza) {
     match stanza.head.problem {
         Some(Problem::To) => return cx.refuse(&stanza, &StanzaError::jid_malformed()),
         Some(Problem::Type) => {
+            // also for an IQ, which is no request then (RFC 6120 section 8.2.3, rule 2)
             let error = StanzaError::bad_request().with_text("the type is unknown");
-            return cx.send(&stanza.reply_error(&error));
+            let reply = stanza.reply_error(&error);
+            return cx.send(&reply);
         }
         Some(Problem::From) | None => {}
     }
@@ -73,6 +75,9 @@ fn dispatch(cx: &mut SessionCx<'_>, stanza: Stanza) {
         cx.module = row.module;
         if (row.run)(cx, &stanza) == Flow::Stop {
             return;
+        }
+        if let Some(other) = cx.replaced.take() {
+            stanza = other;
         }
     }
     cx.module = "";

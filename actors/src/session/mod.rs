@@ -118,6 +118,8 @@ pub struct Bound {
     pub(crate) asked: Vec<(String, String)>,
     /// The client wants acknowledgements (XEP-0198 is enabled).
     pub(crate) acks: bool,
+    /// The connection that serves it is under TLS.
+    pub(crate) secure: bool,
     /// Modules that want nothing of the queue to be written yet: see [`SessionCx::hold`].
     pub(crate) held: Vec<Cow<'static, str>>,
 }
@@ -135,6 +137,7 @@ impl Bound {
             slots: Slots::default(),
             asked: Vec::new(),
             acks: false,
+            secure: false,
             held: Vec::new(),
         })
     }
@@ -151,6 +154,8 @@ pub struct SessionCx<'a> {
     pub(crate) resource: Arc<Resource>,
     /// The module that is being called.
     pub(crate) module: &'static str,
+    /// What a handler wants to be looked at instead of the stanza it got.
+    pub(crate) replaced: Option<Stanza>,
 }
 
 impl SessionCx<'_> {
@@ -167,6 +172,11 @@ impl SessionCx<'_> {
     /// The host of the client.
     pub fn host(&self) -> &str {
         self.bound.user.domain()
+    }
+
+    /// Whether the connection is under TLS.
+    pub fn is_secure(&self) -> bool {
+        self.bound.secure
     }
 
     /// What outlives the connection: presence, marks, queue.
@@ -222,6 +232,12 @@ impl SessionCx<'_> {
     /// Sends a stanza on its way.
     pub fn route(&mut self, stanza: Stanza) {
         self.fx.push(Action::Route(stanza));
+    }
+
+    /// At the `inbound` point, and with `Flow::Continue`: the handlers that follow, and then the
+    /// default, get this stanza instead.
+    pub fn replace(&mut self, stanza: Stanza) {
+        self.replaced = Some(stanza);
     }
 
     /// Sends an IQ of the server to the client; the answer comes back at the `answer` point.
@@ -322,6 +338,10 @@ impl Session {
         if !self.opened {
             return self.fail(&StreamError::new(StreamErrorCondition::InvalidNamespace), scope);
         }
+        if nonza.ns() == xmpp::ns::STREAM && nonza.name() == "error" {
+            // section 4.9.1.1: the stream is over; an error is not answered with another
+            return self.close(scope);
+        }
         let known = match nonza.ns() {
             xmpp::ns::TLS => self.starttls(nonza, scope),
             xmpp::ns::SASL => self.sasl(nonza, scope),
@@ -377,7 +397,7 @@ impl Session {
     /// Ends the stream with an error; opens it first if need be (RFC 6120 section 4.9.1.2).
     pub(crate) fn fail(&mut self, error: &StreamError, scope: &mut Scope<'_>) {
         if !self.opened {
-            self.send_header(scope);
+            self.send_header(None, scope);
         }
         scope.fx.stream_error(error);
         self.phase = Phase::Closed;
@@ -387,7 +407,14 @@ impl Session {
     pub(crate) fn cx<'a>(&'a mut self, scope: &'a mut Scope<'_>) -> Option<SessionCx<'a>> {
         let bound = self.bound.as_deref_mut()?;
         let resource = bound.resource.clone()?;
-        Some(SessionCx { env: scope.env, fx: scope.fx, bound, resource, module: "" })
+        Some(SessionCx {
+            env: scope.env,
+            fx: scope.fx,
+            bound,
+            resource,
+            module: "",
+            replaced: None,
+        })
     }
 
     /// The bound full JID.
@@ -439,7 +466,8 @@ fn held(bound: &mut Bound, resource: &Arc<Resource>, scope: &mut Scope<'_>) -> O
     let holders = bound.held.clone();
     let hooks = scope.env.hooks();
     let resource = Arc::clone(resource);
-    let mut cx = SessionCx { env: scope.env, fx: scope.fx, bound, resource, module: "" };
+    let mut cx =
+        SessionCx { env: scope.env, fx: scope.fx, bound, resource, module: "", replaced: None };
     for row in hooks.notice.iter().filter(|r| holders.iter().any(|h| h == r.module)) {
         cx.module = row.module;
         (row.run)(&mut cx);
@@ -461,6 +489,7 @@ fn deliver(
         bound,
         resource: Arc::clone(resource),
         module: "",
+        replaced: None,
     };
     match item {
         Item::Notice(name) => {

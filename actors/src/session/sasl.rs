@@ -242,8 +242,10 @@ impl Session {
                 Ok(account) => account.filter(|a| !a.disabled),
                 Err(error) => return session.store_failed(&error, scope),
             };
-            let keys = account.as_ref().and_then(|a| a.keys.first());
-            let hash = keys.map_or(sasl::Hash::Sha1, |k| k.hash);
+            // the cheapest hash, which every account has that got its keys here: an unknown user
+            // must cost the same
+            let hash = sasl::Hash::Sha1;
+            let keys = account.as_ref().and_then(|a| a.keys_for(hash).or_else(|| a.keys.first()));
             let fake = ScramKeys::fake(hash, &scope.env.secret, &plain.authcid);
             let right = keys.unwrap_or(&fake).verify(&plain.password);
             match user {

@@ -8,6 +8,7 @@ use crate::{hooks::Stage, registrar::Answer};
 use xmpp::{
     error::{StanzaError, StreamError, StreamErrorCondition as Condition},
     framer::StreamHeader,
+    jid::Jid,
     nonza::Nonza,
     ns,
     payload::limits,
@@ -21,23 +22,10 @@ impl Session {
             // a second header without a restart (section 4.3.3)
             return self.fail(&StreamError::new(Condition::InvalidXml), scope);
         }
-        let wanted = match &header.to {
-            Some(to) => scope.env.hosts.find(to),
-            // section 4.7.2 only says SHOULD; with one host there is no doubt whom it means
-            None => scope.env.hosts.only(),
-        };
-        let Some(host) = wanted else {
-            return self.fail(&StreamError::new(Condition::HostUnknown), scope);
-        };
-        // a restart must not change the host that was authenticated for
-        if self.user.as_ref().is_some_and(|u| u.domain() != &*host) {
-            return self.fail(&StreamError::new(Condition::HostUnknown), scope);
+        if let Err(condition) = self.admit(header, scope) {
+            return self.fail(&StreamError::new(condition), scope);
         }
-        self.host = Some(host);
-        if !header.version_1() {
-            return self.fail(&StreamError::new(Condition::UnsupportedVersion), scope);
-        }
-        self.send_header(scope);
+        self.send_header(header.from.as_ref(), scope);
         self.send_features(scope);
         self.phase = match self.phase {
             Phase::Authenticated => Phase::Authenticated,
@@ -45,9 +33,39 @@ impl Session {
         };
     }
 
-    pub(super) fn send_header(&mut self, scope: &mut Scope<'_>) {
+    /// Whether the header is one that a stream can begin with; notes the host.
+    fn admit(&mut self, header: &StreamHeader, scope: &Scope<'_>) -> Result<(), Condition> {
+        if header.malformed_address {
+            return Err(Condition::ImproperAddressing);
+        }
+        let hosts = &scope.env.hosts;
+        let host = match &header.to {
+            Some(to) if to.node().is_none() && to.resource().is_none() => {
+                hosts.find(to).ok_or(Condition::HostUnknown)?
+            }
+            Some(_) => return Err(Condition::HostUnknown),
+            // section 4.7.2 demands it; with one host there is no doubt whom the client means
+            None => hosts.only().ok_or(Condition::ImproperAddressing)?,
+        };
+        if let Some(user) = &self.user {
+            // a restart must not change the host that was authenticated for
+            if user.domain() != &*host {
+                return Err(Condition::HostUnknown);
+            }
+            // section 4.9.3.9
+            if header.from.as_ref().is_some_and(|from| from.bare() != *user) {
+                return Err(Condition::InvalidFrom);
+            }
+        }
+        self.host = Some(host);
+        if header.version_1() { Ok(()) } else { Err(Condition::UnsupportedVersion) }
+    }
+
+    /// The response header (section 4.7): to the bare JID that the client named, if it did.
+    pub(super) fn send_header(&mut self, to: Option<&Jid>, scope: &mut Scope<'_>) {
         let host = self.host.clone().or_else(|| scope.env.hosts.default());
-        let to = self.user.as_ref().map(|u| u.as_str());
+        let to = to.map(Jid::bare_jid);
+        let to = to.as_ref().map(Jid::as_str);
         let id = scope.env.stream_id();
         xmpp::stream::render_header(&mut scope.fx.out, host.as_deref(), to, &id);
         self.opened = true;
@@ -61,17 +79,17 @@ impl Session {
         let stage = if self.user.is_some() {
             Stage::Authenticated
         } else {
-            Stage::Unauthenticated { secure: self.may_authenticate() }
+            Stage::Unauthenticated { secure: self.conn.tls.is_some() }
         };
         match stage {
-            Stage::Unauthenticated { secure } => {
+            Stage::Unauthenticated { .. } => {
                 if self.conn.starttls && self.conn.tls.is_none() {
                     let required = if self.conn.tls_required { "<required/>" } else { "" };
                     out.extend_from_slice(
                         format!("<starttls xmlns='{}'>{required}</starttls>", ns::TLS).as_bytes(),
                     );
                 }
-                if secure {
+                if self.may_authenticate() {
                     self.write_mechanisms(env, out);
                 }
             }
@@ -138,9 +156,9 @@ impl Session {
     }
 
     /// Stanzas before authentication: in-band registration is the only one (XEP-0077 section 3.1),
-    /// anything else is `not-authorized` (RFC 6120 section 4.9.3.12).
+    /// and only under TLS since it carries a password; anything else is `not-authorized` (RFC 6120 section 4.9.3.12).
     pub(super) fn before_authentication(&mut self, stanza: Stanza, scope: &mut Scope<'_>) {
-        let open = matches!(self.phase, Phase::Features) && self.may_authenticate();
+        let open = matches!(self.phase, Phase::Features) && self.conn.tls.is_some();
         let hooks = scope.env.hooks();
         let (Some((_, register)), Some(host), true) = (&hooks.registration, &self.host, open)
         else {
@@ -150,12 +168,15 @@ impl Session {
         if !super::is_request(&stanza) || !registers {
             return self.fail(&StreamError::new(Condition::NotAuthorized), scope);
         }
+        if stanza.head.id.is_none() {
+            return self.answer(&stanza, &StanzaError::bad_request(), scope);
+        }
         let answer = register(scope.env, host, self.conn.peer, &stanza);
         scope.fx.job(answer, move |_, scope, answer| {
             let reply = match answer {
                 Answer::Result(xml) => stanza.reply_result(&xml),
                 Answer::Error(error) => stanza.reply_error(&error),
-                Answer::Later(_) | Answer::Sent => {
+                Answer::Last(_) | Answer::Later(_) | Answer::Sent => {
                     stanza.reply_error(&StanzaError::internal_server_error())
                 }
             };

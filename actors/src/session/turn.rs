@@ -46,6 +46,8 @@ pub struct Turn {
     busy: bool,
     /// STARTTLS was agreed on: what the client sends in the clear is not looked at any more.
     securing: bool,
+    /// Our closing tag is written: nothing is read and nothing delivered any more.
+    closing: bool,
     /// A stanza is handled but its jobs are not done: it does not count as handled yet.
     unfinished: bool,
     /// What the session was told last, for a crash report. Emptied when idle.
@@ -82,6 +84,7 @@ impl Turn {
             todo: Vec::new(),
             busy: false,
             securing: false,
+            closing: false,
             unfinished: false,
             recent: VecDeque::new(),
         }
@@ -119,7 +122,7 @@ impl Turn {
 
     /// Whether the client's bytes may be read now.
     pub fn ready(&self) -> bool {
-        !self.pending() && !self.securing && !self.session.is_closed()
+        !self.pending() && !self.securing && !self.closing && !self.session.is_closed()
     }
 
     /// Bytes of the client.
@@ -155,6 +158,9 @@ impl Turn {
 
     /// Writes up to `max` queued stanzas; whether more waits, `None` when the resource is gone.
     pub fn drain(&mut self, max: usize, env: &Arc<Env>) -> Option<bool> {
+        if self.closing {
+            return Some(false);
+        }
         let more = self.session.drain(max, &mut Scope { env, fx: &mut self.fx });
         self.apply(env);
         more
@@ -195,7 +201,7 @@ impl Turn {
 
     /// The session as data, at a stanza boundary with no job out; `None` in between.
     pub fn freeze(&self) -> Option<FrozenTurn> {
-        if self.busy || !self.jobs.is_empty() || !self.fx.out.is_empty() {
+        if self.busy || !self.jobs.is_empty() || !self.fx.out.is_empty() || self.closing {
             return None;
         }
         let session = serde_json::to_value(&self.session).ok()?;
@@ -230,6 +236,7 @@ impl Turn {
             todo: Vec::new(),
             busy: false,
             securing: false,
+            closing: false,
             unfinished: false,
             recent: VecDeque::new(),
         };
@@ -301,7 +308,10 @@ impl Turn {
                 Action::Attach(resource, _) => self.todo.push(Todo::Attach(resource)),
                 Action::Timer(key, after) => self.todo.push(Todo::Timer(key, after)),
                 Action::Cancel(key) => self.todo.push(Todo::Cancel(key)),
-                Action::Close => self.todo.push(Todo::Close),
+                Action::Close => {
+                    self.closing = true;
+                    self.todo.push(Todo::Close);
+                }
             }
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! An element of the pattern fits one of the same name that has all its attributes and, in order,
 //! all its children; what the pattern does not name may be there too. An attribute `absent-NAME`
-//! (any value) wants it not to be there. `{*}` fits any text, `{x}` any text the first time and the
+//! (any value) wants it not to be there, and a child with the attribute `absent` no child that fits
+//! the rest of it. `{*}` fits any text, `{x}` any text the first time and the
 //! same text from then on.
 
 use std::collections::BTreeMap;
@@ -53,6 +54,9 @@ pub fn fits(pattern: &Element, element: &Element, vars: &mut Vars) -> Result<(),
             }
             continue;
         }
+        if name == "absent" {
+            continue;
+        }
         let found = element.attr(name);
         if !found.is_some_and(|f| text_fits(wanted, f, vars)) {
             return Err(format!("{name}='{}' instead of '{wanted}'", found.unwrap_or("(nothing)")));
@@ -64,6 +68,12 @@ pub fn fits(pattern: &Element, element: &Element, vars: &mut Vars) -> Result<(),
     }
     let mut rest = element.children();
     for child in pattern.children() {
+        if child.attr("absent").is_some() {
+            if element.children().any(|e| fits(child, e, &mut vars.clone()).is_ok()) {
+                return Err(format!("{} must not be there", child.to_xml()));
+            }
+            continue;
+        }
         let mut why = format!("<{} xmlns='{}'> is missing", child.name(), child.ns());
         let found = rest.by_ref().any(|e| {
             let mut trial = vars.clone();
@@ -101,6 +111,9 @@ mod tests {
     fn what_is_named_has_to_be_there_and_more_may_be() {
         assert!(check("<a x='1'><b/></a>", "<a x='1' y='2'><c/><b>t</b></a>").is_ok());
         assert!(check("<a absent-y=''/>", "<a y='2'/>").is_err());
+        assert!(check("<a><b absent=''/><c/></a>", "<a><c/></a>").is_ok());
+        assert!(check("<a><b x='1' absent=''/></a>", "<a><b x='2'/></a>").is_ok());
+        assert!(check("<a><b absent=''/></a>", "<a><c/><b/></a>").is_err());
         assert!(check("<a><b/><c/></a>", "<a><c/><b/></a>").is_err(), "in order");
         assert!(check("<a>t</a>", "<a>u</a>").is_err());
         assert!(check("<a><b x='1'/></a>", "<a><b x='2'/><b x='1'/></a>").is_ok());

@@ -8,6 +8,7 @@ pub mod scram;
 pub mod script;
 
 use crate::{
+    connection,
     env::{Clock, Env, EnvParts, Settings},
     registrar::Modules,
     resource::{Ended, Resource},
@@ -86,7 +87,7 @@ impl Default for WorldOptions {
 /// Keys for an account of a test.
 pub fn keys(password: &str) -> Vec<ScramKeys> {
     let derive = |hash| ScramKeys::derive(hash, password, b"salt", 4096);
-    [Hash::Sha256, Hash::Sha1].into_iter().filter_map(derive).collect()
+    Hash::ALL.into_iter().filter_map(derive).collect()
 }
 
 impl World {
@@ -241,8 +242,9 @@ impl Client {
             turn.done(then, env);
         }
         if !self.closing && turn.drain(64, env).is_none() {
-            let conflict = StreamError::new(Condition::Conflict);
-            turn.end(conflict, env);
+            let undefined = || StreamError::new(Condition::UndefinedCondition);
+            let why = self.resource.as_deref().map_or_else(undefined, connection::evicted);
+            turn.end(why, env);
             busy = true;
         }
         busy |= turn.pending();
@@ -344,6 +346,15 @@ impl Wire for World {
         self.settle().await;
         let got = self.clients.get_mut(name).and_then(|c| c.got.pop_front());
         got.unwrap_or(Got::Nothing)
+    }
+
+    fn binding(&self, name: &str) -> Option<Vec<u8>> {
+        let tls = self.tls.as_ref()?;
+        match name {
+            "tls-exporter" => tls.exporter.clone(),
+            "tls-server-end-point" => tls.end_point.clone(),
+            _ => Some(b"something".to_vec()),
+        }
     }
 
     async fn cut(&mut self, name: &str) {

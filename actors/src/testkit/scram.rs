@@ -11,6 +11,9 @@ pub struct Client {
     hash: Hash,
     password: String,
     bare: String,
+    /// The header that says what is bound to, and what that is.
+    binding: Vec<u8>,
+    gs2: String,
 }
 
 const NONCE: &str = "fyko+d2lbbFgONRv9qkxdawL";
@@ -19,12 +22,21 @@ impl Client {
     /// A client with these credentials.
     pub fn new(hash: Hash, user: &str, password: &str) -> Self {
         let user = user.replace('=', "=3D").replace(',', "=2C");
-        Self { hash, password: password.to_owned(), bare: format!("n={user},r={NONCE}") }
+        let bare = format!("n={user},r={NONCE}");
+        Self { hash, password: password.to_owned(), bare, binding: Vec::new(), gs2: "n,,".into() }
     }
 
-    /// The first message, without channel binding, in base64.
+    /// The same client, bound to the channel (RFC 5802 section 6).
+    #[must_use]
+    pub fn bound(mut self, name: &str, data: &[u8]) -> Self {
+        self.gs2 = format!("p={name},,");
+        self.binding = data.to_vec();
+        self
+    }
+
+    /// The first message, in base64.
     pub fn first(&self) -> String {
-        BASE64.encode(format!("n,,{}", self.bare))
+        BASE64.encode(format!("{}{}", self.gs2, self.bare))
     }
 
     /// The last message, in base64; `None` when the challenge makes no sense.
@@ -47,7 +59,8 @@ impl Client {
         let sign = |key: &[u8], data: &[u8]| hmac::sign(&hmac::Key::new(mac, key), data);
         let client_key = sign(&salted, b"Client Key");
         let stored_key = digest::digest(hash, client_key.as_ref());
-        let without_proof = format!("c=biws,r={nonce}");
+        let bound = BASE64.encode([self.gs2.as_bytes(), &self.binding].concat());
+        let without_proof = format!("c={bound},r={nonce}");
         let message = format!("{},{challenge},{without_proof}", self.bare);
         let signature = sign(stored_key.as_ref(), message.as_bytes());
         let proof: Vec<u8> =

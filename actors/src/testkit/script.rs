@@ -3,10 +3,14 @@
 //! ```text
 //! # a comment
 //! account juliet@localhost pencil      an account, and its password
+//! password juliet@localhost pen        the password of an account that the script made or changed
 //! J = juliet@localhost/balcony         J connects, logs on and binds; sends no presence
 //! X =                                  X connects and says nothing
 //! J ~ juliet@localhost                 J connects and logs on; binds nothing
+//! X scram SCRAM-SHA-256 juliet pencil  X authenticates; how it ends is for X S: to say. With a
+//!                                      -PLUS mechanism: X scram MECHANISM/BINDING juliet pencil
 //! J C: <presence/>                     J sends; lines that begin with < go on
+//! X S: <stream:stream from='localhost'> X gets a stream header; its xml:lang is called lang here
 //! J S: <presence from='{*}'/>          the next thing J gets fits this pattern (see `matcher`)
 //! J S: nothing                         nothing waits for J
 //! J S: </stream:stream>                the server closes its stream
@@ -17,7 +21,7 @@
 
 use super::matcher::{Vars, fill, fits};
 use std::{fmt::Write as _, time::Duration};
-use xmpp::{Element, framer::StreamHeader, sasl::Hash};
+use xmpp::{Element, framer::StreamHeader, jid::Jid, ns, sasl::Mechanism};
 
 /// What a client got.
 #[derive(Clone, Debug)]
@@ -50,6 +54,10 @@ pub trait Wire {
     async fn cut(&mut self, name: &str);
     /// Lets time pass; `false` when this server's time cannot be moved.
     async fn pass(&mut self, time: Duration) -> bool;
+    /// What channel bindings of that name bind to; `None` where scripts cannot know it.
+    fn binding(&self, _name: &str) -> Option<Vec<u8>> {
+        None
+    }
     /// Called between any two steps.
     async fn between(&mut self) {}
 }
@@ -58,9 +66,11 @@ pub trait Wire {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     Account(String, String),
+    Password(String, String),
     Login(String, String),
     Authenticate(String, String),
     Connect(String),
+    Scram { name: String, mechanism: String, user: String, password: String },
     Client(String, String),
     Server(String, String),
     Cut(String),
@@ -129,6 +139,10 @@ fn step(line: &str) -> Option<Step> {
         let (jid, password) = rest.split_once(' ')?;
         return Some(Step::Account(jid.to_owned(), password.trim().to_owned()));
     }
+    if let Some(rest) = line.strip_prefix("password ") {
+        let (jid, password) = rest.split_once(' ')?;
+        return Some(Step::Password(jid.to_owned(), password.trim().to_owned()));
+    }
     if let Some(time) = line.strip_prefix("T: ") {
         return Some(Step::Pass(Duration::from_secs(time.strip_suffix('s')?.parse().ok()?)));
     }
@@ -139,6 +153,11 @@ fn step(line: &str) -> Option<Step> {
     }
     if let Some(xml) = rest.strip_prefix("S: ") {
         return Some(Step::Server(name, xml.to_owned()));
+    }
+    if let Some(rest) = rest.strip_prefix("scram ") {
+        let mut words = rest.split_whitespace().map(str::to_owned);
+        let (mechanism, user, password) = (words.next()?, words.next()?, words.next()?);
+        return Some(Step::Scram { name, mechanism, user, password });
     }
     match rest.trim() {
         "cut" => Some(Step::Cut(name)),
@@ -157,11 +176,18 @@ async fn run_step(step: &Step, wire: &mut impl Wire, vars: &mut Vars) -> Result<
             wire.account(jid, password).await;
             Ok(())
         }
+        Step::Password(jid, password) => {
+            vars.insert(format!("password of {jid}"), password.clone());
+            Ok(())
+        }
         Step::Connect(name) => {
             wire.connect(name).await;
             Ok(())
         }
         Step::Authenticate(name, bare) => authenticate(wire, name, bare, vars).await,
+        Step::Scram { name, mechanism, user, password } => {
+            scram(wire, name, mechanism, user, password).await
+        }
         Step::Login(name, jid) => login(wire, name, jid, vars).await,
         Step::Client(name, xml) => {
             let restart = xml.contains("<stream:stream");
@@ -193,7 +219,12 @@ async fn expect(
     let wrong = |why: &str| Err(format!("{name} got {got:?}: {why}"));
     match (&got, wanted) {
         (Got::Nothing, "nothing") | (Got::Close, "</stream:stream>") | (Got::Eof, "eof") => Ok(()),
-        (Got::Open(_), wanted) if wanted.starts_with("<stream:stream") => Ok(()),
+        (Got::Open(header), wanted) if wanted.starts_with("<stream:stream") => {
+            let wanted = wanted.trim_end_matches('>').to_owned() + "/>";
+            let pattern = Element::parse_in_stream(wanted.as_bytes());
+            let pattern = pattern.ok_or_else(|| format!("what is this? {wanted}"))?;
+            fits(&pattern, &opening(header), vars).map_err(|why| format!("{header:?}: {why}"))
+        }
         (Got::Element(element), wanted) if wanted.starts_with('<') => {
             let Some(pattern) = Element::parse_in_stream(wanted.as_bytes()) else {
                 return wrong("the pattern is not one element");
@@ -205,6 +236,47 @@ async fn expect(
         }
         _ => wrong(&format!("expected {wanted}")),
     }
+}
+
+/// A stream header as an element without content, its language as `lang`.
+fn opening(header: &StreamHeader) -> Element {
+    let jid = |jid: &Option<Jid>| jid.as_ref().map(|j| j.as_str().to_owned());
+    Element::new(ns::STREAM, "stream")
+        .with_attr_opt("from", jid(&header.from))
+        .with_attr_opt("to", jid(&header.to))
+        .with_attr_opt("id", header.id.clone())
+        .with_attr_opt("version", header.version.map(|(a, b)| format!("{a}.{b}")))
+        .with_attr_opt("lang", header.lang.as_deref())
+}
+
+/// Says everything that a client says to authenticate.
+async fn scram(
+    wire: &mut impl Wire,
+    name: &str,
+    mechanism: &str,
+    user: &str,
+    password: &str,
+) -> Result<(), String> {
+    let (mechanism, binding) = mechanism.split_once('/').unwrap_or((mechanism, ""));
+    let Some(Mechanism::Scram { hash, plus }) = Mechanism::parse(mechanism) else {
+        return Err(format!("{mechanism} is no SCRAM"));
+    };
+    let mut client = super::scram::Client::new(hash, user, password);
+    if plus {
+        let data = wire.binding(binding).ok_or("there is nothing to bind to")?;
+        client = client.bound(binding, &data);
+    }
+    let ns = "urn:ietf:params:xml:ns:xmpp-sasl";
+    let first = client.first();
+    let auth = format!("<auth xmlns='{ns}' mechanism='{mechanism}'>{first}</auth>");
+    wire.send(name, &auth, false).await;
+    let Got::Element(challenge) = wire.next(name, true).await else {
+        return Err(format!("{name} got no challenge"));
+    };
+    let proof =
+        client.last(&challenge.text()).ok_or_else(|| format!("bad challenge {challenge:?}"))?;
+    wire.send(name, &format!("<response xmlns='{ns}'>{proof}</response>"), false).await;
+    Ok(())
 }
 
 /// Logs on with SCRAM-SHA-1 and binds the resource.
@@ -236,19 +308,7 @@ async fn authenticate(
     wire.send(name, &header(host), true).await;
     expect(wire, name, "<stream:stream>", vars).await?;
     expect(wire, name, "<stream:features/>", vars).await?;
-    let mut scram = super::scram::Client::new(Hash::Sha1, local, &password);
-    let auth = format!(
-        "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>{}</auth>",
-        scram.first()
-    );
-    wire.send(name, &auth, false).await;
-    let Got::Element(challenge) = wire.next(name, true).await else {
-        return Err(format!("{name} got no challenge"));
-    };
-    let proof =
-        scram.last(&challenge.text()).ok_or_else(|| format!("bad challenge {challenge:?}"))?;
-    let response = format!("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{proof}</response>");
-    wire.send(name, &response, false).await;
+    scram(wire, name, "SCRAM-SHA-1", local, &password).await?;
     expect(wire, name, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>", vars).await?;
     wire.send(name, &header(host), true).await;
     expect(wire, name, "<stream:stream>", vars).await?;

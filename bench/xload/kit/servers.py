@@ -1,8 +1,13 @@
 """A server under test, started and ended by scripts, and xload run against it."""
-import fcntl, json, os, shlex, subprocess
+import fcntl, json, os, shlex, signal, subprocess, sys
 
 KIT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROOT = os.path.dirname(os.path.dirname(KIT))
+
+
+def stop_servers_on_sigterm():
+    """makes SIGTERM an exception, so that what must be done at the end is done"""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def build():

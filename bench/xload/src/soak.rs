@@ -139,7 +139,10 @@ impl Soak {
     /// server has no such endpoint.
     async fn counts(&self, when: &str, good: impl Fn(&Counts) -> bool) -> R<Option<Counts>> {
         let Some(at) = self.metrics else { return Ok(None) };
-        let c = Counts::until(at, self.cx.timeout, &good).await?;
+        // A count that was wrong once will hardly become right: no second wait.
+        let wrong = self.cx.errors.borrow().contains_key("counts");
+        let patience = if wrong { Duration::ZERO } else { self.cx.timeout };
+        let c = Counts::until(at, patience, &good).await?;
         if !good(&c) {
             self.cx.err("counts", &format!("{when}: {c:?}"));
         }

@@ -161,10 +161,10 @@ async fn last_activity_is_kept_replaced_and_purged(stores: &Stores) -> Case {
     assert_eq!(get(&one).await?, None);
     let first = Activity { at: 1_700_000_000_000, status: STRANGE.to_owned() };
     let then = Activity { at: 1_700_000_000_001, status: String::new() };
-    ActivityStore::set(&*stores.activity, &one, first.clone()).await?;
-    ActivityStore::set(&*stores.activity, &other, first.clone()).await?;
+    ActivityStore::set(&*stores.activity, vec![(one.clone(), first.clone())]).await?;
+    ActivityStore::set(&*stores.activity, vec![(other.clone(), first.clone())]).await?;
     assert_eq!(get(&one).await?, Some(first.clone()));
-    ActivityStore::set(&*stores.activity, &one, then.clone()).await?;
+    ActivityStore::set(&*stores.activity, vec![(one.clone(), then.clone())]).await?;
     assert_eq!(get(&one).await?, Some(then));
     ActivityStore::purge(&*stores.activity, &one).await?;
     assert_eq!((get(&one).await?, get(&other).await?), (None, Some(first)));
@@ -183,7 +183,7 @@ async fn a_removed_user_leaves_nothing(stores: &Stores) -> Case {
         PrivateStore::set(&*stores.private, user, vec![element("a", "b", "x")], 9).await?;
         stores.blocklists.add(user, jids(&["a@x"])?, 9).await?;
         let activity = Activity { at: 1, status: String::new() };
-        ActivityStore::set(&*stores.activity, user, activity).await?;
+        ActivityStore::set(&*stores.activity, vec![(user.clone(), activity)]).await?;
     }
     assert!(stores.remove(&one).await?);
     assert!(!stores.remove(&one).await?);

@@ -51,7 +51,7 @@ fn strange() -> String {
 }
 
 /// Waits for all at the same time; the answers in the order of the futures.
-async fn all<'a, T>(futures: impl IntoIterator<Item = BoxFuture<'a, T>>) -> Vec<T> {
+pub(crate) async fn all<'a, T>(futures: impl IntoIterator<Item = BoxFuture<'a, T>>) -> Vec<T> {
     let mut futures: Vec<_> = futures.into_iter().map(|f| (f, None)).collect();
     poll_fn(|cx| {
         let mut ready = true;

@@ -57,7 +57,7 @@ async fn an_item_comes_back_as_it_was_put(stores: &Stores) -> Case {
     };
     let after = put(stores, &one, 0, full.clone()).await?;
     let expected = RosterItem { ver: 1, ..full };
-    assert_eq!(after.items, [expected.clone()]);
+    assert_eq!(after.items, std::slice::from_ref(&expected));
     assert_eq!(*stores.rosters.get(&one).await?, *after);
     let changed = RosterItem { request: None, subscription: Subscription::Both, ..expected };
     let after = put(stores, &one, 1, changed.clone()).await?;

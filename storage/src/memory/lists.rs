@@ -122,9 +122,9 @@ impl ActivityStore for MemoryStore {
         answer(move || Ok(self.activity.lock().get(user).cloned()))
     }
 
-    fn set<'a>(&'a self, user: &'a BareJid, activity: Activity) -> Answer<'a, ()> {
+    fn set(&self, all: Vec<(BareJid, Activity)>) -> Answer<'_, ()> {
         answer(move || {
-            self.activity.lock().insert(user.clone(), activity);
+            self.activity.lock().extend(all);
             Ok(())
         })
     }

@@ -175,11 +175,12 @@ impl ActivityStore for SqliteStore {
         }))
     }
 
-    fn set<'a>(&'a self, user: &'a BareJid, activity: Activity) -> Answer<'a, ()> {
-        let user = user.clone();
+    fn set(&self, all: Vec<(BareJid, Activity)>) -> Answer<'_, ()> {
         let work = move |db: &Connection| {
-            db.prepare_cached("INSERT OR REPLACE INTO activity VALUES (?, ?, ?)")?
-                .execute(params![user.as_str(), int(activity.at), activity.status])?;
+            let mut put = db.prepare_cached("INSERT OR REPLACE INTO activity VALUES (?, ?, ?)")?;
+            for (user, activity) in &all {
+                put.execute(params![user.as_str(), int(activity.at), activity.status])?;
+            }
             Ok(())
         };
         Box::pin(self.write(work, |_, _| ()))

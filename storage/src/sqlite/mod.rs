@@ -197,6 +197,11 @@ impl SqliteStore {
         &self.path
     }
 
+    /// How long the oldest job has waited for the writer, and for the readers.
+    pub fn queue_ages(&self) -> [Duration; 2] {
+        [self.writes.age(), self.reads.age()]
+    }
+
     fn queue(&self, role: Role) -> &Arc<Queue<BoxedJob>> {
         match role {
             Role::Writer => &self.writes,

@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 /// The queue.
@@ -18,7 +19,8 @@ pub(super) struct Queue<J> {
 }
 
 struct State<J> {
-    jobs: VecDeque<J>,
+    /// With the time since when they wait.
+    jobs: VecDeque<(Instant, J)>,
     /// Threads that take from it and were not told to stop.
     takers: usize,
 }
@@ -36,7 +38,7 @@ impl<J> Queue<J> {
         if state.takers == 0 || state.jobs.len() >= self.limit {
             return Err(job);
         }
-        state.jobs.push_back(job);
+        state.jobs.push_back((Instant::now(), job));
         drop(state);
         self.ready.notify_one();
         Ok(())
@@ -53,11 +55,16 @@ impl<J> Queue<J> {
             }
             if !state.jobs.is_empty() {
                 let most = most.min(state.jobs.len());
-                into.extend(state.jobs.drain(..most));
+                into.extend(state.jobs.drain(..most).map(|(_, job)| job));
                 return true;
             }
             self.ready.wait(&mut state);
         }
+    }
+
+    /// How long the oldest job has waited.
+    pub(super) fn age(&self) -> Duration {
+        self.state.lock().jobs.front().map_or(Duration::ZERO, |(since, _)| since.elapsed())
     }
 
     /// Drops what waits when there is nobody left to take it.
@@ -109,8 +116,10 @@ mod tests {
     fn a_full_or_closed_queue_gives_the_job_back() {
         let queue = Arc::new(Queue::new(1));
         assert_eq!(queue.push(1), Err(1));
+        assert_eq!(queue.age(), Duration::ZERO);
         let seat = Seat::new(&queue);
         assert_eq!((queue.push(1), queue.push(2)), (Ok(()), Err(2)));
+        assert!(queue.age() > Duration::ZERO);
         drop(seat);
         assert_eq!(queue.push(3), Err(3));
     }

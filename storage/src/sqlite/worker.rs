@@ -86,7 +86,7 @@ impl Process for Worker {
         let thread = thread.map_err(|e| InitError::failed(format!("no thread: {e}")))?;
         let started = is_ready.await;
         cx.publish(&format!("{role:?} of {}", store.path.display()));
-        let worker = Self { store, role, seat: Some(seat), thread: Some((ended, thread)) };
+        let mut worker = Self { store, role, seat: Some(seat), thread: Some((ended, thread)) };
         match started {
             Ok(Ok(())) => Ok(worker),
             failed => {
@@ -116,19 +116,16 @@ impl Process for Worker {
     }
 
     async fn terminate(&mut self, why: &Exit, _: &mut Cx<Infallible>) {
-        let Self { store, role, seat, thread } = self;
-        let (store, role) = (Arc::clone(store), *role);
-        let worker = Self { store, role, seat: seat.take(), thread: thread.take() };
-        let store = worker.leave().await;
-        if role == Role::Writer && !why.is_abnormal() {
-            store.claim.lock().take();
+        self.leave().await;
+        if self.role == Role::Writer && !why.is_abnormal() {
+            self.store.claim.lock().take();
         }
     }
 }
 
 impl Worker {
     /// Tells the thread to stop, waits for it, and refuses what nobody will take any more.
-    async fn leave(mut self) -> Arc<SqliteStore> {
+    async fn leave(&mut self) {
         drop(self.seat.take());
         if let Some((ended, thread)) = self.thread.take() {
             // an error: the sender is gone, and so is the thread
@@ -138,7 +135,6 @@ impl Worker {
             }
         }
         self.store.queue(self.role).abandon();
-        self.store
     }
 }
 

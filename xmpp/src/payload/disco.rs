@@ -55,3 +55,18 @@ pub fn items(node: Option<&str>, jids: impl IntoIterator<Item = String>) -> Elem
         .with_attr_opt("node", node)
         .with_children(jids.into_iter().map(item))
 }
+
+/// A form of XEP-0128 beside the features: its type, and fields with their values.
+pub fn form<'a>(ty: &str, fields: impl IntoIterator<Item = (&'a str, &'a [String])>) -> Element {
+    let value = |v: &String| Element::new(ns::DATA_FORM, "value").with_text(v);
+    let field = |var: &str, ty: &str, values: &[String]| {
+        Element::new(ns::DATA_FORM, "field")
+            .with_attr("var", var)
+            .with_attr("type", ty)
+            .with_children(values.iter().map(value))
+    };
+    Element::new(ns::DATA_FORM, "x")
+        .with_attr("type", "result")
+        .with_child(field("FORM_TYPE", "hidden", &[ty.to_owned()]))
+        .with_children(fields.into_iter().map(|(var, values)| field(var, "list-multi", values)))
+}

@@ -5,6 +5,7 @@
 
 pub mod bind;
 pub mod blocking;
+pub mod caps;
 pub mod delay;
 pub mod disco;
 pub mod last;

@@ -2,7 +2,10 @@
 
 use super::{Failure, Hash, prepare, same};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use ring::{digest, hmac, pbkdf2};
+use ring::{
+    digest, hmac, pbkdf2,
+    rand::{SecureRandom, SystemRandom},
+};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 
@@ -49,6 +52,19 @@ impl ScramKeys {
             stored_key: digest::digest(hash.digest(), &client_key).as_ref().to_vec(),
             server_key: sign(hash, &salted, b"Server Key"),
         })
+    }
+
+    /// Keys for a new password, one for each hash function, each with a random salt of its own:
+    /// what an account gets. `None` when SASLprep does not allow the password (an empty one
+    /// included), or the system has no randomness.
+    pub fn fresh(password: &str) -> Option<Vec<Self>> {
+        let random = SystemRandom::new();
+        let keys = Hash::ALL.into_iter().map(|hash| {
+            let mut salt = [0_u8; 16];
+            random.fill(&mut salt).ok()?;
+            Self::derive(hash, password, &salt, ITERATIONS)
+        });
+        keys.collect()
     }
 
     /// Whether the password is the one these keys were derived from.
@@ -322,6 +338,16 @@ mod tests {
         assert_eq!(fake("a"), fake("a"));
         assert_ne!(fake("a").salt, fake("b").salt);
         assert_eq!(fake("a").stored_key.len(), 20);
+    }
+
+    #[test]
+    fn fresh_keys_are_one_a_hash_with_salts_of_their_own() {
+        let keys = ScramKeys::fresh("pencil").unwrap();
+        assert_eq!(keys.iter().map(|k| k.hash).collect::<Vec<_>>(), Hash::ALL);
+        assert!(keys.iter().all(|k| k.verify("pencil") && k.iterations == ITERATIONS));
+        assert!(keys[0].salt != keys[1].salt && keys[1].salt != keys[2].salt);
+        assert_eq!(ScramKeys::fresh(""), None);
+        assert_eq!(ScramKeys::fresh("bell\u{7}"), None);
     }
 
     #[test]

@@ -31,13 +31,20 @@ fn events(chunks: &[&[u8]]) -> Result<Vec<Event>, StreamErrorCondition> {
 /// found can be put into another client's stream.
 pub fn framer(data: &[u8]) {
     let whole = events(&[data]);
-    let cut = usize::from(data.first().copied().unwrap_or_default()) + 1;
-    let pieces: Vec<&[u8]> = data.chunks(cut).collect();
-    let parts = events(&pieces);
-    // an oversized element may be noticed before or after another fault in it
-    let policy = Err(StreamErrorCondition::PolicyViolation);
-    if whole != policy && parts != policy {
-        assert_eq!(whole, parts);
+    // single bytes keep the framer's short cut for whole stanzas out: rxml sees everything
+    let cut = usize::from(data.last().copied().unwrap_or_default()) + 1;
+    for size in [1, cut] {
+        let pieces: Vec<&[u8]> = data.chunks(size).collect();
+        let parts = events(&pieces);
+        // in what is not XML at all it depends on the pieces which fault is noticed first
+        if whole.is_err() && parts.is_err() {
+            continue;
+        }
+        // an oversized element may be noticed before or after another fault in it
+        let policy = Err(StreamErrorCondition::PolicyViolation);
+        if whole != policy && parts != policy {
+            assert_eq!(whole, parts, "in pieces of {size}");
+        }
     }
     for event in whole.unwrap_or_default() {
         if let Event::Stanza(stanza) = event {

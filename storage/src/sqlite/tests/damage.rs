@@ -1,1 +1,94 @@
-//! x
+//! Files that cannot be used: each error names the file and says what to do.
+
+use super::Running;
+use crate::{
+    Account, AccountStore,
+    sqlite::{OpenError, Options, SqliteStore, file::STEPS},
+};
+use rusqlite::Connection;
+use std::{
+    fs::{self, OpenOptions},
+    io::{Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+/// A stopped store with some pages in it.
+async fn filled(dir: &Path) -> PathBuf {
+    let running = Running::start(dir, Options::default()).await;
+    let accounts = (0..5000).map(|n| (format!("u{n}@x").parse().unwrap(), Account::default()));
+    running.store.create(accounts.collect()).await.unwrap();
+    running.stop().await.path().to_owned()
+}
+
+/// The error of opening; nothing in the file is changed by it.
+fn refused(dir: &Path) -> OpenError {
+    let file = dir.join("core.sqlite");
+    let before = fs::read(&file).unwrap();
+    let error = SqliteStore::open(dir, Options::default()).err().unwrap();
+    assert!(error.to_string().contains(&*file.display().to_string()), "{error}");
+    assert!(fs::read(&file).unwrap() == before);
+    error
+}
+
+#[tokio::test]
+async fn a_newer_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = filled(dir.path()).await;
+    let known = i64::try_from(STEPS.len()).unwrap();
+    for version in [known + 1, -1] {
+        Connection::open(&file).unwrap().pragma_update(None, "user_version", version).unwrap();
+        let error = refused(dir.path());
+        assert!(matches!(error, OpenError::Newer { found, .. } if found == version));
+        assert!(error.to_string().contains(&version.to_string()));
+    }
+    Connection::open(&file).unwrap().pragma_update(None, "user_version", known).unwrap();
+    assert!(SqliteStore::open(dir.path(), Options::default()).is_ok());
+}
+
+#[tokio::test]
+async fn an_empty_file_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("core.sqlite"), "").unwrap();
+    let running = Running::start(dir.path(), Options::default()).await;
+    assert_eq!(running.store.is_empty().await, Ok(true));
+    let file = running.stop().await.path().to_owned();
+    let db = Connection::open(file).unwrap();
+    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(usize::try_from(version), Ok(STEPS.len()));
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused() {
+    for damage in ["garbage", "cut", "header", "middle"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = filled(dir.path()).await;
+        let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+        let len = file.metadata().unwrap().len();
+        let (from, bytes) = match damage {
+            "garbage" => (0, usize::try_from(len).unwrap()),
+            "header" => (0, 100),
+            "middle" => (len / 4096 / 2 * 4096, 4096),
+            _ => (0, 0),
+        };
+        if damage == "cut" {
+            file.set_len(len / 2).unwrap();
+        }
+        file.seek(SeekFrom::Start(from)).unwrap();
+        file.write_all(&vec![b'#'; bytes]).unwrap();
+        let error = refused(dir.path());
+        assert!(matches!(error, OpenError::Damaged { .. }), "{damage}: {error}");
+        assert!(error.to_string().contains("backup"));
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_used_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = dir.path().join("taken");
+    fs::write(&taken, "").unwrap();
+    let error = SqliteStore::open(&taken, Options::default()).err().unwrap();
+    assert!(matches!(&error, OpenError::Io { path, .. } if *path == taken), "{error}");
+    fs::create_dir(dir.path().join("core.sqlite")).unwrap();
+    let error = SqliteStore::open(dir.path(), Options::default()).err().unwrap();
+    assert!(error.to_string().contains("core.sqlite"), "{error}");
+}

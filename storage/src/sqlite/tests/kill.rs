@@ -1,1 +1,122 @@
-//! x
+//! kill -9 in the middle of writes: nothing that was acknowledged is lost.
+//!
+//! The test starts itself as another process, which writes and prints what was acknowledged.
+
+use super::Running;
+use crate::{
+    Account, AccountStore, BoxFuture, OfflineStore, RosterChange, RosterItem, RosterStore,
+    sqlite::Options,
+};
+use rusqlite::Connection;
+use std::{
+    collections::BTreeSet,
+    env,
+    io::{self, BufRead, BufReader, Write},
+    path::Path,
+    process::{Command, Stdio},
+};
+use tokio::runtime::Builder;
+use xmpp::{
+    jid::BareJid,
+    stanza::{Kind, Stanza, Type},
+};
+
+/// Where the other process writes.
+const DIR: &str = "STORAGE_KILL_TEST_DIR";
+const ROUNDS: usize = 12;
+
+fn user() -> BareJid {
+    "user@x".parse().unwrap()
+}
+
+fn acknowledge(what: &str) {
+    writeln!(io::stdout(), "ack {what}").unwrap();
+}
+
+/// Writes until it is killed.
+async fn write(dir: &Path) {
+    let running = Running::start(dir, Options::default()).await;
+    let store = &running.store;
+    let first = store.page(&user(), 0, usize::MAX).await.unwrap().len();
+    let push = |task: usize| -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            for n in first.. {
+                let id = format!("m{task}-{n}");
+                let stanza = Stanza::new(Kind::Message, Type::Chat).with_id(&id);
+                store.push(&user(), 1, stanza, usize::MAX).await.unwrap();
+                acknowledge(&id);
+            }
+        })
+    };
+    let change: BoxFuture<'_, ()> = Box::pin(async {
+        loop {
+            let ver = RosterStore::get(&**store, &user()).await.unwrap().ver;
+            let item = RosterItem::new(format!("c{}@x", ver % 50).parse().unwrap());
+            store.change(&user(), ver, RosterChange::Put(item), usize::MAX).await.unwrap();
+            acknowledge(&format!("v{}", ver + 1));
+        }
+    });
+    let create: BoxFuture<'_, ()> = Box::pin(async {
+        for n in first.. {
+            let name = |k| format!("a{n}-{k}@x");
+            let new = (0..3).map(|k| (name(k).parse().unwrap(), Account::default()));
+            store.create(new.collect()).await.unwrap();
+            (0..3).for_each(|k| acknowledge(&name(k)));
+        }
+    });
+    crate::conformance::all((0..8).map(push).chain([change, create])).await;
+}
+
+/// Everything that is in the store, by the name it was acknowledged with.
+async fn kept(dir: &Path) -> BTreeSet<String> {
+    let running = Running::start(dir, Options::default()).await;
+    let store = &running.store;
+    let page = store.page(&user(), 0, usize::MAX).await.unwrap();
+    assert!(page.is_sorted_by(|a, b| a.id < b.id));
+    let roster = RosterStore::get(&**store, &user()).await.unwrap();
+    // a change is in both tables or in none
+    assert_eq!(roster.ver, roster.items.iter().map(|item| item.ver).max().unwrap_or(0));
+    let accounts = store.list("x", None, usize::MAX).await.unwrap();
+    // three were created at once: all or none
+    assert_eq!(accounts.len() % 3, 0);
+    let mut kept: BTreeSet<String> = accounts.iter().map(ToString::to_string).collect();
+    kept.extend(page.iter().filter_map(|m| m.stanza.head.id.as_deref().map(str::to_owned)));
+    kept.extend((1..=roster.ver).map(|ver| format!("v{ver}")));
+    let path = running.stop().await.path().to_owned();
+    let check = Connection::open(path).unwrap();
+    let check: String = check.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(check, "ok");
+    kept
+}
+
+#[test]
+fn a_killed_process_loses_nothing_it_acknowledged() {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    if let Some(dir) = env::var_os(DIR) {
+        return runtime.block_on(write(Path::new(&dir)));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut acknowledged = BTreeSet::new();
+    for round in 1..=ROUNDS {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "--nocapture"])
+            .arg("sqlite::tests::kill::a_killed_process_loses_nothing_it_acknowledged")
+            .env(DIR, dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut acks = lines.by_ref().filter_map(|l| l.strip_prefix("ack ").map(str::to_owned));
+        let some = round * 37;
+        let before = acknowledged.len();
+        acknowledged.extend(acks.by_ref().take(some));
+        child.kill().unwrap();
+        // what it said before it died counts
+        acknowledged.extend(acks);
+        assert!(!child.wait().unwrap().success());
+        assert!(acknowledged.len() >= before + some);
+        let kept = runtime.block_on(kept(dir.path()));
+        let lost: Vec<_> = acknowledged.difference(&kept).collect();
+        assert!(lost.is_empty(), "round {round}: {lost:?} of {}", acknowledged.len());
+    }
+}

@@ -1,0 +1,292 @@
+//! Last activity (XEP-0012): how long the server is up, and when an account was last available.
+//!
+//! Noted when the last resource of a user goes unavailable, and written once a second for all users
+//! together: sessions are short, and what a crash may lose is a second. What a resource does while
+//! it is available it says itself: such a question is routed to it.
+
+use crate::{
+    env::Env,
+    hooks::Order,
+    registrar::{Answer, IqCx, Module, Registrar, Target, Xep},
+    resource::Resource,
+    routing,
+    session::effects::BoxFuture,
+};
+use parking_lot::Mutex;
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+use storage::Activity;
+use supervision::{ChildSpec, Cx, Event, Exit, InitError, Process};
+use xmpp::{
+    error::StanzaError,
+    jid::{BareJid, Jid},
+    ns,
+    payload::last::{self, LastQuery},
+    stanza::Stanza,
+};
+
+config::section! {
+    /// Says how long the server is up and when its users were last available (XEP-0012).
+    pub struct LastConfig {}
+}
+
+/// Characters of a status that are kept.
+const MAX_STATUS: usize = 1023;
+
+/// How often what was noted is written.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Users that wait to be written; beyond it those that come are not kept until the next write.
+const MAX_NOTED: usize = 100_000;
+
+/// What was noted and is not written yet.
+type Noted = Arc<Mutex<HashMap<BareJid, Activity>>>;
+
+/// The module.
+#[derive(Debug)]
+pub struct LastModule {
+    noted: Noted,
+}
+
+impl Module for LastModule {
+    const NAME: &'static str = "last";
+    const XEPS: &'static [Xep] = &[Xep(12, "2.0")];
+    const HIDES_ACCOUNTS: bool = true;
+    type Config = LastConfig;
+
+    fn new(_: LastConfig) -> Self {
+        Self { noted: Noted::default() }
+    }
+
+    fn register(on: &mut Registrar<'_, Self>) {
+        on.feature(ns::LAST)
+            .iq_get::<LastQuery>(Self::last)
+            .unavailable(Order::Main, Self::unavailable)
+            .removed(Order::Main, Self::removed);
+    }
+
+    fn children(self: &Arc<Self>, env: &Arc<Env>) -> Vec<ChildSpec> {
+        let (env, noted) = (Arc::clone(env), Arc::clone(&self.noted));
+        vec![ChildSpec::process::<Writer>("last", move || (Arc::clone(&env), Arc::clone(&noted)))]
+    }
+}
+
+impl LastModule {
+    fn last(&self, cx: &mut IqCx<'_, '_>, _: LastQuery) -> Answer {
+        let env = Arc::clone(cx.session.env);
+        match cx.target {
+            Target::Server(_) => {
+                answer(env.clock.millis().saturating_sub(env.incarnation) / 1000, "")
+            }
+            // whoever asks for himself is connected
+            Target::Account(user) if user == cx.session.user() => answer(0, ""),
+            Target::Account(user) => {
+                let (user, from) = (user.clone(), cx.session.jid().clone().into());
+                let noted = self.noted.lock().get(&user).cloned();
+                Answer::later(account(env, user, from, noted))
+            }
+        }
+    }
+
+    /// A resource went unavailable; `None`: it had been so already, or never was available.
+    fn unavailable(
+        &self,
+        env: &Arc<Env>,
+        resource: &Arc<Resource>,
+        presence: Option<&Stanza>,
+    ) -> BoxFuture<()> {
+        let others = |r: &&Arc<Resource>| r.id() != resource.id() && r.priority().is_some();
+        let others = env.table.with_user(resource.user(), |all| all.iter().any(|r| others(&r)));
+        let (Some(presence), false) = (presence, others) else { return Box::pin(async {}) };
+        let status = presence.text_of("status").unwrap_or_default();
+        let status = status.chars().take(MAX_STATUS).collect();
+        let activity = Activity { at: env.clock.millis(), status };
+        let mut noted = self.noted.lock();
+        if noted.len() < MAX_NOTED {
+            noted.insert(resource.user().clone(), activity);
+        }
+        Box::pin(async {})
+    }
+
+    fn removed(&self, _: &Arc<Env>, user: &BareJid) -> BoxFuture<()> {
+        self.noted.lock().remove(user);
+        Box::pin(async {})
+    }
+}
+
+/// Writes what was noted.
+struct Writer {
+    env: Arc<Env>,
+    noted: Noted,
+}
+
+impl Process for Writer {
+    type Args = (Arc<Env>, Noted);
+    type Msg = Infallible;
+    const NAME: &'static str = "last_activity";
+
+    async fn init((env, noted): Self::Args, cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
+        cx.trap_exit(true);
+        Ok(Self { env, noted })
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
+        loop {
+            tokio::select! {
+                biased;
+                event = cx.next() => {
+                    if let Event::Exit { from, reason } = event
+                        && Some(&from) == cx.pid().parent()
+                    {
+                        return reason;
+                    }
+                }
+                () = tokio::time::sleep(FLUSH) => self.flush().await,
+            }
+        }
+    }
+
+    async fn terminate(&mut self, _: &Exit, _: &mut Cx<Infallible>) {
+        self.flush().await;
+    }
+}
+
+impl Writer {
+    async fn flush(&self) {
+        let all: Vec<_> = self.noted.lock().clone().into_iter().collect();
+        if all.is_empty() {
+            return;
+        }
+        if let Err(error) = self.env.stores.activity.set(all.clone()).await {
+            return tracing::warn!(%error, "last activity was not written; tried again");
+        }
+        // what was noted anew meanwhile stays
+        let mut noted = self.noted.lock();
+        for (user, written) in all {
+            if noted.get(&user) == Some(&written) {
+                noted.remove(&user);
+            }
+        }
+        if noted.is_empty() {
+            noted.shrink_to(64);
+        }
+    }
+}
+
+/// Sections 3 and 4, for somebody else's account.
+async fn account(env: Arc<Env>, user: BareJid, from: Jid, noted: Option<Activity>) -> Answer {
+    match routing::sees(&env, &user, &from).await {
+        Ok(true) => {}
+        // the same for an account that does not exist
+        Ok(false) => return StanzaError::forbidden().into(),
+        Err(error) => return Answer::Error(error.into()),
+    }
+    if env.table.with_user(&user, |all| all.iter().any(|r| r.priority().is_some())) {
+        return answer(0, "");
+    }
+    let known = match noted {
+        Some(noted) => Ok(Some(noted)),
+        None => env.stores.activity.get(&user).await,
+    };
+    match known {
+        Ok(Some(Activity { at, status })) => {
+            answer(env.clock.millis().saturating_sub(at) / 1000, &status)
+        }
+        Ok(None) => StanzaError::item_not_found().with_text("never seen").into(),
+        Err(error) => Answer::Error(error.into()),
+    }
+}
+
+fn answer(seconds: u64, status: &str) -> Answer {
+    Answer::Result(last::last(seconds, status).to_xml().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{modules::testing::Secretive, testkit::World};
+
+    fn check(script: &str) {
+        World::check(script, |modules| {
+            modules.add_with::<LastModule>(LastConfig {});
+            modules.add_with::<Secretive>(Default::default());
+        });
+    }
+
+    #[test]
+    fn the_server_says_how_long_it_is_up() {
+        check(
+            "account juliet@localhost pencil
+             T: 61s
+             J = juliet@localhost/balcony
+             J C: <iq type='get' id='1' to='localhost'><query xmlns='jabber:iq:last'/></iq>
+             J S: <iq type='result' id='1' from='localhost'>
+               <query xmlns='jabber:iq:last' seconds='61'/></iq>
+             J C: <iq type='get' id='2'><query xmlns='jabber:iq:last'/></iq>
+             J S: <iq type='result' id='2'><query xmlns='jabber:iq:last' seconds='0'/></iq>",
+        );
+    }
+
+    #[test]
+    fn an_account_was_last_seen_when_its_last_resource_went() {
+        check(
+            "account juliet@localhost pencil
+             account nurse@localhost pencil
+             N = nurse@localhost/house
+             N C: <iq type='get' id='1' to='juliet@localhost'><query xmlns='jabber:iq:last'/></iq>
+             N S: <iq type='error' id='1'><error type='cancel'>
+               <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+             J = juliet@localhost/balcony
+             J C: <presence/>
+             J S: <presence from='juliet@localhost/balcony'/>
+             K = juliet@localhost/chamber
+             K C: <presence/>
+             J S: <presence from='juliet@localhost/chamber'/>
+             N C: <iq type='get' id='2' to='juliet@localhost'><query xmlns='jabber:iq:last'/></iq>
+             N S: <iq type='result' id='2'><query xmlns='jabber:iq:last' seconds='0'/></iq>
+             J C: <presence type='unavailable'><status>Parting is such sweet sorrow</status></presence>
+             J S: <presence type='unavailable' from='juliet@localhost/balcony'/>
+             T: 10s
+             N C: <iq type='get' id='3' to='juliet@localhost'><query xmlns='jabber:iq:last'/></iq>
+             N S: <iq type='result' id='3'><query xmlns='jabber:iq:last' seconds='0'/></iq>
+             K C: <presence type='unavailable'><status>Good night</status></presence>
+             T: 30s
+             K cut
+             T: 5s
+             N C: <iq type='get' id='4' to='juliet@localhost'><query xmlns='jabber:iq:last'/></iq>
+             N S: <iq type='result' id='4' from='juliet@localhost'>
+               <query xmlns='jabber:iq:last' seconds='35'>Good night</query></iq>",
+        );
+    }
+
+    #[test]
+    fn a_lost_connection_counts_from_its_loss() {
+        check(
+            "account juliet@localhost pencil
+             account nurse@localhost pencil
+             J = juliet@localhost/balcony
+             J C: <presence/>
+             J S: <presence from='juliet@localhost/balcony'/>
+             T: 60s
+             J cut
+             T: 7s
+             N = nurse@localhost/house
+             N C: <iq type='get' id='1' to='juliet@localhost'><query xmlns='jabber:iq:last'/></iq>
+             N S: <iq type='result' id='1'><query xmlns='jabber:iq:last' seconds='7'/></iq>",
+        );
+    }
+
+    #[test]
+    fn who_may_not_see_presence_is_refused_whether_there_is_an_account_or_not() {
+        check(
+            "account juliet@localhost pencil
+             account romeo@localhost pencil
+             R = romeo@localhost/orchard
+             R C: <iq type='get' id='1' to='juliet@localhost'><query xmlns='jabber:iq:last'/></iq>
+             R S: <iq type='error' id='1'><error type='auth'>
+               <forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+             R C: <iq type='get' id='2' to='nobody@localhost'><query xmlns='jabber:iq:last'/></iq>
+             R S: <iq type='error' id='2'><error type='auth'>
+               <forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+        );
+    }
+}

@@ -1,0 +1,402 @@
+//! In-band registration (XEP-0077): accounts made before logging on, their passwords changed and
+//! they themselves removed after it. Off unless it is configured.
+//!
+//! A password is never kept: the account gets SCRAM keys.
+
+use crate::{
+    env::Env,
+    hooks::{Order, Stage},
+    registrar::{Answer, IqCx, Module, Registrar, Target, Xep},
+    routing,
+    session::effects::BoxFuture,
+    throttle::{Throttle, ThrottleLimits},
+};
+use config::{hours, secs};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+use storage::Account;
+use xmpp::{
+    error::{StanzaError, StreamError, StreamErrorCondition as Condition},
+    jid::BareJid,
+    ns,
+    payload::{
+        Payload,
+        register::{self, Register},
+    },
+    sasl::ScramKeys,
+    stanza::{Stanza, Type},
+};
+
+config::section! {
+    /// Lets clients make accounts, change their password and remove their account (XEP-0077). Only
+    /// under TLS.
+    #[off]
+    pub struct RegisterConfig {
+        /// Anybody may make an account. Without it only the users there are can change theirs.
+        pub create: bool = true,
+        /// Most attempts to make an account from one address (IPv6: from one /64) within `window`.
+        pub per_address: u32 = 5, in 1..,
+        /// How long attempts count.
+        pub window: Duration = hours(1), in secs(1)..,
+    }
+}
+
+/// Addresses whose attempts are remembered. At the limit those whose window is over are forgotten;
+/// if there are none, new ones are not counted.
+const ADDRESSES: usize = 10_000;
+
+/// The module.
+#[derive(Debug)]
+pub struct RegisterModule {
+    config: RegisterConfig,
+    attempts: Throttle,
+}
+
+impl Module for RegisterModule {
+    const NAME: &'static str = "register";
+    const XEPS: &'static [Xep] = &[Xep(77, "2.4")];
+    type Config = RegisterConfig;
+
+    fn new(config: RegisterConfig) -> Self {
+        let attempts = Throttle::new(ThrottleLimits {
+            per_pair: 0,
+            per_address: config.per_address,
+            window: config.window,
+            entries: ADDRESSES,
+        });
+        Self { config, attempts }
+    }
+
+    fn register(on: &mut Registrar<'_, Self>) {
+        on.server_feature(ns::REGISTER)
+            .features(Order::Main, Self::features)
+            .registration(Self::before)
+            .iq_get::<Register>(Self::get)
+            .iq_set::<Register>(Self::set);
+    }
+}
+
+impl RegisterModule {
+    /// Section 8.
+    fn features(&self, _: &Env, stage: Stage, out: &mut Vec<u8>) {
+        if self.config.create && stage == (Stage::Unauthenticated { secure: true }) {
+            out.extend_from_slice(
+                format!("<register xmlns='{}'/>", ns::REGISTER_FEATURE).as_bytes(),
+            );
+        }
+    }
+
+    /// A request before authentication (section 3.1).
+    fn before(
+        &self,
+        env: &Arc<Env>,
+        host: &Arc<str>,
+        peer: IpAddr,
+        iq: &Stanza,
+    ) -> BoxFuture<Answer> {
+        let answer = self.check(env, host, peer, iq);
+        let env = Arc::clone(env);
+        Box::pin(async move {
+            match answer {
+                Ok(Some((user, account))) => create(&env, user, account).await,
+                Ok(None) => Answer::Result(register::form(None).to_xml().into_bytes()),
+                Err(error) => Answer::Error(error),
+            }
+        })
+    }
+
+    /// The account to create; `None`: the client asks what is needed.
+    fn check(
+        &self,
+        env: &Env,
+        host: &str,
+        peer: IpAddr,
+        iq: &Stanza,
+    ) -> Result<Option<(BareJid, Account)>, StanzaError> {
+        if !self.config.create {
+            return Err(StanzaError::service_unavailable());
+        }
+        let payload = iq.payload().and_then(|p| Register::from_element(&p).ok());
+        let request = payload.ok_or_else(StanzaError::bad_request)?;
+        if iq.head.ty == Type::Get {
+            return Ok(None);
+        }
+        if request.remove {
+            return Err(StanzaError::unexpected_request());
+        }
+        let filled = |field: Option<String>| field.filter(|text| !text.is_empty());
+        let (Some(name), Some(password)) = (filled(request.username), filled(request.password))
+        else {
+            return Err(
+                StanzaError::not_acceptable().with_text("a username and a password are needed")
+            );
+        };
+        let now = env.clock.millis();
+        if let Some(wait) = self.attempts.wait("", peer, now) {
+            tracing::info!(%peer, wait_s = wait.as_secs(), "registration throttled");
+            return Err(
+                StanzaError::policy_violation().with_text("too many attempts, try again later")
+            );
+        }
+        self.attempts.failed("", peer, now);
+        let user = BareJid::new(&name, host)
+            .map_err(|_| StanzaError::not_acceptable().with_text("no such username is possible"))?;
+        let account = Account::with_password(&password, now).ok_or_else(bad_password)?;
+        Ok(Some((user, account)))
+    }
+
+    fn get(&self, cx: &mut IqCx<'_, '_>, _: Register) -> Answer {
+        match home(cx) {
+            Ok(user) => Answer::Result(register::form(user.node()).to_xml().into_bytes()),
+            Err(error) => error.into(),
+        }
+    }
+
+    fn set(&self, cx: &mut IqCx<'_, '_>, request: Register) -> Answer {
+        let user = match home(cx) {
+            Ok(user) => user,
+            Err(error) => return error.into(),
+        };
+        let env = Arc::clone(cx.session.env);
+        if request.remove {
+            if request.username.is_some() || request.password.is_some() {
+                // section 3.2: it has to be the only child
+                return StanzaError::bad_request().into();
+            }
+            let own = Arc::clone(cx.session.resource());
+            return Answer::later(async move {
+                match routing::account::remove(&env, &user, Some(&own)).await {
+                    Ok(_) => {
+                        let error = StreamError::new(Condition::NotAuthorized);
+                        Answer::Last(error.with_text("the account was removed"))
+                    }
+                    Err(error) => Answer::Error(error.into()),
+                }
+            });
+        }
+        let (Some(name), Some(password)) = (request.username, request.password) else {
+            return StanzaError::bad_request()
+                .with_text("a username and a password are needed")
+                .into();
+        };
+        if BareJid::new(&name, user.domain()).ok().as_ref() != Some(&user) {
+            return StanzaError::forbidden().into();
+        }
+        if !cx.session.is_secure() {
+            // section 3.3: the channel is not safe enough
+            return StanzaError::not_authorized().into();
+        }
+        if password.is_empty() {
+            // section 3.3
+            return StanzaError::bad_request().with_text("a password must not be empty").into();
+        }
+        let Some(keys) = ScramKeys::fresh(&password) else { return bad_password().into() };
+        Answer::later(async move {
+            match env.stores.accounts.set_keys(&user, keys).await {
+                Ok(true) => Answer::empty(),
+                Ok(false) => StanzaError::item_not_found().into(),
+                Err(error) => Answer::Error(error.into()),
+            }
+        })
+    }
+}
+
+/// The asking user, if the request is for his own server or account.
+fn home(cx: &IqCx<'_, '_>) -> Result<BareJid, StanzaError> {
+    match cx.target {
+        Target::Server(host) if **host == *cx.session.host() => Ok(cx.session.user().clone()),
+        _ => cx.own_account(),
+    }
+}
+
+fn bad_password() -> StanzaError {
+    StanzaError::not_acceptable().with_text("the password has characters it may not have")
+}
+
+async fn create(env: &Env, user: BareJid, account: Account) -> Answer {
+    let name = user.as_str().to_owned();
+    match env.stores.accounts.create(vec![(user, account)]).await {
+        Ok(0) => StanzaError::conflict().into(),
+        Ok(_) => {
+            tracing::info!(user = name, "account registered");
+            Answer::empty()
+        }
+        Err(error) => Answer::Error(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        session::Tls,
+        testkit::{World, WorldOptions},
+    };
+
+    const OPEN: &str = "X =
+        X C: <stream:stream to='localhost' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>
+        X S: <stream:stream>";
+
+    fn check(script: &str, config: &RegisterConfig, tls: bool) {
+        let tls = tls.then(Tls::default);
+        let options = WorldOptions { tls, ..WorldOptions::default() };
+        World::check_with(&script.replace("OPEN", OPEN), &options, |modules| {
+            modules.add_with::<RegisterModule>(config.clone());
+        });
+    }
+
+    fn register(id: &str, name: &str, password: &str) -> String {
+        format!(
+            "X C: <iq type='set' id='{id}'><query xmlns='jabber:iq:register'>
+             <username>{name}</username><password>{password}</password></query></iq>\n"
+        )
+    }
+
+    fn refused(id: &str, ty: &str, condition: &str) -> String {
+        format!(
+            "X S: <iq type='error' id='{id}'><error type='{ty}'>
+             <{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>\n"
+        )
+    }
+
+    #[test]
+    fn an_account_is_made_before_logging_on() {
+        let script = [
+            "account romeo@localhost pencil
+             OPEN
+             X S: <stream:features><register xmlns='http://jabber.org/features/iq-register'/>
+               </stream:features>
+             X C: <iq type='get' id='1' to='localhost'><query xmlns='jabber:iq:register'/></iq>
+             X S: <iq type='result' id='1' from='localhost'><query xmlns='jabber:iq:register'>
+               <instructions/><username/><password/><registered absent=''/></query></iq>\n",
+            &register("2", "Romeo", "pencil"),
+            &refused("2", "cancel", "conflict"),
+            &register("3", "", "pencil"),
+            &refused("3", "modify", "not-acceptable"),
+            &register("4", "juliet", ""),
+            &refused("4", "modify", "not-acceptable"),
+            &register("5", "juli@et", "pencil"),
+            &refused("5", "modify", "not-acceptable"),
+            "X C: <iq type='set' id='6'><query xmlns='jabber:iq:register'><remove/></query></iq>\n",
+            &refused("6", "wait", "unexpected-request"),
+            "X C: <iq type='get'><query xmlns='jabber:iq:register'/></iq>
+             X S: <iq type='error'><error type='modify'>
+               <bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>\n",
+            &register("7", "Juliet", "pencil"),
+            "X S: <iq type='result' id='7'/>
+             X cut
+             password juliet@localhost pencil
+             J = juliet@localhost/balcony
+             J C: <iq type='get' id='8'><query xmlns='jabber:iq:register'/></iq>
+             J S: <iq type='result' id='8'><query xmlns='jabber:iq:register'><registered/>
+               <username>juliet</username></query></iq>",
+        ];
+        check(&script.concat(), &RegisterConfig::default(), true);
+    }
+
+    #[test]
+    fn not_without_tls_and_not_when_only_users_may_change_theirs() {
+        let asked = "OPEN
+             X S: <stream:features><register absent='' xmlns='http://jabber.org/features/iq-register'/>
+               </stream:features>
+             X C: <iq type='get' id='1'><query xmlns='jabber:iq:register'/></iq>\n";
+        let clear = "X S: <stream:error>
+             <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+        check(&format!("{asked}{clear}"), &RegisterConfig::default(), false);
+        let closed = RegisterConfig { create: false, ..RegisterConfig::default() };
+        let unavailable = refused("1", "cancel", "service-unavailable");
+        check(&format!("{asked}{unavailable}"), &closed, true);
+    }
+
+    #[test]
+    fn one_address_may_try_so_often_in_a_while() {
+        let config = RegisterConfig { per_address: 2, window: secs(60), create: true };
+        let script = [
+            "OPEN\nX S: <stream:features/>\n",
+            &register("1", "a", "p"),
+            "X S: <iq type='result' id='1'/>\n",
+            &register("2", "a", "p"),
+            &refused("2", "cancel", "conflict"),
+            &register("3", "b", "p"),
+            &refused("3", "wait", "policy-violation"),
+            "X cut\nT: 60s\nOPEN\nX S: <stream:features/>\n",
+            &register("4", "b", "p"),
+            "X S: <iq type='result' id='4'/>\n",
+        ];
+        check(&script.concat(), &config, true);
+    }
+
+    #[test]
+    fn a_password_is_changed_by_its_owner_alone() {
+        let script = "account juliet@localhost pencil
+             account romeo@localhost pencil
+             X = juliet@localhost/balcony\n"
+            .to_owned()
+            + &register("1", "romeo", "ballpoint")
+            + &refused("1", "auth", "forbidden")
+            + &register("2", "juliet", "")
+            + &refused("2", "modify", "bad-request")
+            + "X C: <iq type='set' id='3' to='romeo@localhost'><query xmlns='jabber:iq:register'>
+               <username>romeo</username><password>ballpoint</password></query></iq>\n"
+            + &refused("3", "auth", "forbidden")
+            + &register("4", "juliet", "ballpoint")
+            + "X S: <iq type='result' id='4'/>
+               password juliet@localhost ballpoint
+               K = juliet@localhost/chamber
+               R = romeo@localhost/orchard";
+        check(&script, &RegisterConfig::default(), true);
+    }
+
+    #[test]
+    fn a_password_is_not_changed_in_the_clear() {
+        let script = "account juliet@localhost pencil\nX = juliet@localhost/balcony\n".to_owned()
+            + &register("1", "juliet", "ballpoint")
+            + &refused("1", "auth", "not-authorized")
+            + "X cut\nX = juliet@localhost/balcony";
+        check(&script, &RegisterConfig::default(), false);
+    }
+
+    #[test]
+    fn a_removed_account_ends_with_all_its_sessions() {
+        check(
+            "account juliet@localhost pencil
+             account romeo@localhost pencil
+             K = juliet@localhost/chamber
+             R = romeo@localhost/orchard
+             J = juliet@localhost/balcony
+             J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+             J S: <enabled xmlns='urn:xmpp:sm:3'/>
+             J C: <presence to='romeo@localhost/orchard'/>
+             R S: <presence from='juliet@localhost/balcony'/>
+             J C: <presence/>
+             J S: <presence from='juliet@localhost/balcony'/>
+             J S: <r xmlns='urn:xmpp:sm:3'/>
+             J C: <iq type='set' id='1'><query xmlns='jabber:iq:register'><remove/>
+               <username>juliet</username></query></iq>
+             J S: <iq type='error' id='1'><error type='modify'>
+               <bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+             J C: <iq type='set' id='2'><query xmlns='jabber:iq:register'><remove/></query></iq>
+               <iq type='get' id='3'><query xmlns='jabber:iq:register'/></iq>
+             J S: <iq type='result' id='2'/>
+             J S: <stream:error>
+               <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>
+             J S: </stream:stream>
+             J S: eof
+             K S: <stream:error>
+               <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>
+             K S: </stream:stream>
+             K S: eof
+             R S: <presence type='unavailable' from='juliet@localhost/balcony'/>
+             R C: <message to='juliet@localhost' type='chat' id='4'><body>?</body></message>
+             R S: <message type='error' id='4'><error type='cancel'>
+               <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>
+             X =
+             X C: <stream:stream to='localhost' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>
+             X S: <stream:stream>
+             X S: <stream:features/>
+             X C: <auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp1bGlldABwZW5jaWw=</auth>
+             X S: <failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>",
+            &RegisterConfig::default(),
+            true,
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! What operators can do, one file a group of commands. Each gets the node and answers rows.
+
+mod accounts;
+mod crashes;
+mod processes;
+mod sessions;
+
+use super::protocol::{Done, MOST, Refusal, Request, Row};
+use crate::node::Shared;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+
+/// How long a command may take.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Rows that wait for the operator to read them.
+pub(crate) const ROWS: usize = 64;
+
+/// Where rows go: a command waits when the operator does not read.
+#[derive(Debug)]
+pub(crate) struct Rows(pub mpsc::Sender<Row>);
+
+impl Rows {
+    /// # Errors
+    /// When the operator is gone.
+    async fn send(&self, row: Row) -> Result<(), Refusal> {
+        self.0.send(row).await.map_err(|_| Refusal::new("the operator is gone"))
+    }
+}
+
+/// Does what an operator asks.
+pub(crate) async fn run(
+    request: Request,
+    node: &Arc<Shared>,
+    rows: mpsc::Sender<Row>,
+) -> Result<Done, Refusal> {
+    let rows = Rows(rows);
+    let answer = Box::pin(dispatch(request, node, &rows));
+    match tokio::time::timeout(DEADLINE, answer).await {
+        Ok(result) => result,
+        Err(_) => Err(Refusal::new("it took too long; part of it may have been done")),
+    }
+}
+
+async fn dispatch(request: Request, node: &Arc<Shared>, rows: &Rows) -> Result<Done, Refusal> {
+    match request {
+        Request::Tree {} => processes::tree(node, rows).await,
+        Request::Ps { by, limit } => processes::ps(node, by, limit.min(MOST), rows).await,
+        Request::CrashList { limit } => crashes::list(node, limit.min(MOST), rows).await,
+        Request::CrashShow { id } => crashes::show(node, id, rows).await,
+        Request::Sessions { host, user, limit } => {
+            sessions::list(node, host.as_deref(), user.as_ref(), limit.min(MOST), rows).await
+        }
+        Request::Kick { jid } => sessions::kick(node, &jid, rows).await,
+        Request::AccountAdd { accounts } => accounts::add(node, accounts, rows).await,
+        Request::AccountPasswd { account } => accounts::passwd(node, account, rows).await,
+        Request::AccountRemove { jid } => accounts::remove(node, &jid, rows).await,
+        Request::AccountList { host, after, limit } => {
+            accounts::list(node, &host, after.as_ref(), limit.min(MOST), rows).await
+        }
+        Request::Hosts {} => {
+            for host in node.env.hosts.iter() {
+                rows.send(Row::Host(host.to_string())).await?;
+            }
+            Ok(Done::default())
+        }
+        Request::Stop {} => {
+            node.stop.notify_one();
+            Ok(Done::default())
+        }
+    }
+}

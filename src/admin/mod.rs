@@ -1,0 +1,28 @@
+//! The socket of the command line tools: who may connect, what can be asked, what is answered.
+//!
+//! A Unix socket (0600) for the user the node runs as, and root. A line of JSON asks
+//! ([`protocol::Request`]); lines of JSON answer: rows, then one that says that this was all, or what
+//! went wrong. One process an operator; a command has a deadline. [`commands`] has one file a group
+//! of commands, and knows nothing of sockets: a node that is down is worked on with the same code.
+
+pub mod client;
+pub(crate) mod commands;
+mod operator;
+pub mod protocol;
+mod socket;
+
+pub(crate) use socket::Socket;
+pub use socket::SocketError;
+
+use crate::{door::Door, node::Shared};
+use operator::Operator;
+use std::sync::Arc;
+use supervision::SupervisorSpec;
+
+/// Operators at a time.
+const OPERATORS: usize = 32;
+
+/// The supervisor of the socket and its connections.
+pub(crate) fn spec(socket: &Arc<Socket>, shared: &Arc<Shared>) -> SupervisorSpec {
+    Door::<Socket, Operator>::spec(&[Arc::clone(socket)], shared, "operators", OPERATORS)
+}

@@ -1,0 +1,258 @@
+//! What operators ask and what they are answered: JSON, one line each.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use supervision::CrashReport;
+use xmpp::{
+    jid::{BareJid, Jid},
+    sasl::ScramKeys,
+};
+
+/// The longest line, in bytes, either way.
+pub const LONGEST: usize = 4 << 20;
+
+/// The most rows one answer has.
+pub const MOST: usize = 10_000;
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// The supervision tree.
+    Tree {},
+    /// Processes, by some order, the first `limit` of them.
+    Ps {
+        /// Which are first.
+        by: Order,
+        /// How many.
+        limit: usize,
+    },
+    /// The last crashes, the newest first.
+    CrashList {
+        /// How many.
+        limit: usize,
+    },
+    /// One crash.
+    CrashShow {
+        /// Its number.
+        id: u64,
+    },
+    /// Who is logged on.
+    Sessions {
+        /// Of this host only.
+        host: Option<String>,
+        /// Of this user only.
+        user: Option<BareJid>,
+        /// How many.
+        limit: usize,
+    },
+    /// Ends the session of a full JID, or all of a user.
+    Kick {
+        /// Whose.
+        jid: Jid,
+    },
+    /// Creates accounts; one row for each says what became of it.
+    AccountAdd {
+        /// Whose, with keys that the asker derived: a password never leaves the asker.
+        accounts: Vec<NewAccount>,
+    },
+    /// Replaces the keys of an account.
+    AccountPasswd {
+        /// Whose, and the keys.
+        account: NewAccount,
+    },
+    /// Removes an account and all that is kept of it.
+    AccountRemove {
+        /// Whose.
+        jid: BareJid,
+    },
+    /// Accounts of a host, in the order of their addresses, page by page.
+    AccountList {
+        /// Which; one that is not served any more too.
+        host: String,
+        /// Those after this one.
+        after: Option<BareJid>,
+        /// How many.
+        limit: usize,
+    },
+    /// The hosts that are served.
+    Hosts {},
+    /// Stops the node.
+    Stop {},
+}
+
+/// An account to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NewAccount {
+    /// Whose.
+    pub jid: BareJid,
+    /// Its keys.
+    pub keys: Vec<ScramKeys>,
+}
+
+/// By what processes are ordered, the greatest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Messages that wait.
+    #[default]
+    Queue,
+    /// How long they have been in their present handler.
+    Busy,
+    /// Messages handled.
+    Handled,
+    /// How long they have been alive.
+    Uptime,
+}
+
+/// One line of an answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// A row; more lines follow.
+    Row(Row),
+    /// That was all.
+    Done(Done),
+    /// It was not done, or not to the end.
+    Error(Refusal),
+}
+
+/// The end of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// Of how many the rows are the first, where that is known.
+    pub of: Option<usize>,
+}
+
+/// Why a command was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What is wrong, and what helps.
+    pub message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string() }
+    }
+}
+
+/// A row of an answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Row {
+    /// A tree.
+    Tree(TreeRow),
+    /// A process.
+    Process(ProcessRow),
+    /// A crash in short.
+    Crash(CrashRow),
+    /// A crash.
+    Report(Box<CrashReport>),
+    /// A session.
+    Session(SessionRow),
+    /// An account.
+    Account(AccountRow),
+    /// A host.
+    Host(String),
+}
+
+/// A process and those below it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TreeRow {
+    /// The last part of its path.
+    pub name: String,
+    /// What it is.
+    pub kind: String,
+    /// Its number.
+    pub id: u64,
+    /// How long it has been alive, in seconds.
+    pub uptime: f64,
+    /// What it says of itself.
+    pub status: Option<String>,
+    /// Children of a pool; they are counted, not listed.
+    pub pooled: usize,
+    /// Those below it, in start order.
+    pub children: Vec<TreeRow>,
+}
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProcessRow {
+    /// Its number.
+    pub id: u64,
+    /// Its place in the tree.
+    pub path: String,
+    /// What it is.
+    pub kind: String,
+    /// How long it has been alive, in seconds.
+    pub uptime: f64,
+    /// Messages that wait.
+    pub queued: usize,
+    /// Messages handled.
+    pub handled: u64,
+    /// How long it has been in its present handler, in seconds.
+    pub busy: Option<f64>,
+    /// What it says of itself.
+    pub status: Option<String>,
+}
+
+/// A crash in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrashRow {
+    /// Its number.
+    pub id: u64,
+    /// When, in milliseconds of the epoch.
+    pub at: u64,
+    /// Where in the tree.
+    pub path: String,
+    /// Where in the program.
+    pub location: String,
+    /// The panic's message.
+    pub reason: String,
+    /// How many like it before were counted and not kept.
+    pub suppressed: u64,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SessionRow {
+    /// Whose, with resource.
+    pub jid: String,
+    /// Whether it is connected, or waits to be resumed.
+    pub connected: bool,
+    /// Its priority, once it sent presence.
+    pub priority: Option<i8>,
+    /// Stanzas that wait for its connection.
+    pub queued: usize,
+    /// Stanzas it has not acknowledged (XEP-0198).
+    pub unacked: usize,
+}
+
+/// An account, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRow {
+    /// Whose.
+    pub jid: String,
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What became of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is there.
+    Listed,
+    /// It was made.
+    Created,
+    /// It was there before, and was left as it is.
+    Existed,
+    /// Its password was changed.
+    Changed,
+    /// It was removed.
+    Removed,
+    /// Its host is not served here.
+    NoSuchHost,
+}

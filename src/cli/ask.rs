@@ -1,0 +1,98 @@
+//! Which node a command is for, and how to reach it.
+
+use super::{Done, Failure};
+use config::{Override, Report};
+use mangrove::{Node, Setup, admin::client::Client};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Which node.
+#[derive(Clone, Debug, clap::Args)]
+pub struct NodeArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", global = true, env = "MANGROVE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The data directory, instead of server.data
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+    /// The node's admin socket, instead of admin.socket
+    #[arg(long, value_name = "PATH", global = true)]
+    socket: Option<PathBuf>,
+}
+
+impl NodeArgs {
+    /// The configuration with its modules.
+    pub fn setup(&self) -> Result<Setup, Failure> {
+        Ok(self.read()?)
+    }
+
+    /// The same; mistakes as a report.
+    pub fn read(&self) -> Result<Setup, Report> {
+        let option = |flag: &str, option: &str, value: &Option<PathBuf>| {
+            let value = value.as_ref()?.display().to_string();
+            // as a TOML string: a path may look like a number
+            let value = serde_json::Value::String(value).to_string();
+            Some(Override { flag: flag.into(), option: option.into(), value })
+        };
+        let data = option("--data", "server.data", &self.data);
+        let socket = option("--socket", "admin.socket", &self.socket);
+        let all: Vec<_> = data.into_iter().chain(socket).collect();
+        Setup::read(self.config.as_deref(), &all)
+    }
+
+    fn socket(&self) -> Result<PathBuf, Failure> {
+        match &self.socket {
+            Some(socket) => Ok(socket.clone()),
+            None => Ok(self.setup()?.config.admin_socket()),
+        }
+    }
+
+    /// The running node.
+    pub async fn connect(&self) -> Result<Client, Failure> {
+        let socket = self.socket()?;
+        Client::connect(&socket).await.map_err(|e| unreachable(&socket, &e))
+    }
+
+    /// The running node; its stores when none runs.
+    pub async fn connect_or_open(&self) -> Result<Client, Failure> {
+        let socket = self.socket()?;
+        match Client::connect(&socket).await {
+            Ok(client) => Ok(client),
+            Err(e) if nobody(&e) => {
+                let setup = self.setup()?;
+                if setup.config.storage.backend == config::schema::Backend::Memory {
+                    let why = "and with storage.backend = \"memory\" there is nothing without one";
+                    return Err(Failure::new(format!("{} {why}", unreachable(&socket, &e).text)));
+                }
+                Ok(Client::Offline(Node::start_offline(setup).await?))
+            }
+            Err(e) => Err(unreachable(&socket, &e)),
+        }
+    }
+}
+
+fn nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+fn unreachable(socket: &Path, error: &io::Error) -> Failure {
+    let at = socket.display();
+    Failure::new(match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("you may not use {at}; be the user the node runs as, or root")
+        }
+        _ if nobody(error) => format!(
+            "no node answers on {at}; start one with `mangrove run`, or say which with --config, \
+             --data or --socket"
+        ),
+        _ => format!("cannot connect to {at}: {error}"),
+    })
+}
+
+/// Runs a command that asks.
+pub fn block_on(command: impl Future<Output = Done>) -> Done {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|e| Failure::new(format!("no runtime: {e}")))?.block_on(command)
+}

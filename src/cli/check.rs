@@ -1,0 +1,61 @@
+//! `mangrove config check|reference`.
+
+use super::{Done, Failure, NodeArgs, output::Output};
+use config::{Report, Sections};
+use mangrove::certificates::Sources;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Say everything that is wrong with a configuration
+    Check {
+        /// The file, instead of --config
+        file: Option<PathBuf>,
+    },
+    /// Print every option with its documentation and default
+    Reference,
+}
+
+pub fn config(node: &NodeArgs, command: Command, out: &mut Output) -> Done {
+    match command {
+        Command::Check { file } => check(node, file, out),
+        Command::Reference => {
+            let mut sections = Sections::default();
+            actors::modules::all(&mut sections);
+            out.text(config::reference::toml(&sections).trim_end());
+            Ok(())
+        }
+    }
+}
+
+fn check(node: &NodeArgs, file: Option<PathBuf>, out: &mut Output) -> Done {
+    let mut node = node.clone();
+    node.config = file.or(node.config);
+    let setup = match node.read() {
+        Ok(setup) => setup,
+        Err(report) => return Err(wrong(&report, out)),
+    };
+    // what the configuration names has to be there too
+    Sources::new(&setup.config)
+        .configured()
+        .map_err(|e| Failure::usage(format!("certificate: {e}")))?;
+    let name = node.config.as_ref().map(|f| f.display().to_string());
+    if out.json {
+        out.json(&serde_json::json!({ "file": name, "mistakes": [] }));
+    } else {
+        out.text(&format!("{}: good", name.as_deref().unwrap_or("no file, defaults only")));
+    }
+    Ok(())
+}
+
+fn wrong(report: &Report, out: &mut Output) -> Failure {
+    let count = match report.rows().len() {
+        1 => "1 mistake".to_owned(),
+        n => format!("{n} mistakes"),
+    };
+    if out.json {
+        out.json(&serde_json::json!({ "mistakes": report }));
+        return Failure::usage(count);
+    }
+    Failure::usage(format!("{count} in the configuration\n{report}"))
+}

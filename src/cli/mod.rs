@@ -1,0 +1,119 @@
+//! The command line: what can be said ([`Args`]) and where it goes. One file a group of commands.
+//!
+//! Exit codes: 0 it was done, 1 it failed, 2 the command line or the configuration is wrong.
+
+mod account;
+mod ask;
+mod check;
+mod crash;
+mod import;
+mod output;
+mod password;
+mod processes;
+mod run;
+mod sessions;
+mod stop;
+
+use ask::NodeArgs;
+use clap::{Parser, Subcommand};
+use mangrove::{NodeError, admin::client::AskError};
+use output::Output;
+use std::{fmt::Display, process::ExitCode};
+
+/// Mangrove, an XMPP server
+#[derive(Debug, Parser)]
+#[command(name = "mangrove", version, about)]
+struct Args {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Answer in JSON, one document on one line
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node until it is told to stop
+    Run,
+    /// Make, list, change and remove accounts, also while no node runs
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Show the supervision tree
+    Tree,
+    /// List processes
+    Ps(processes::Ps),
+    /// Look at crashes
+    #[command(subcommand)]
+    Crash(crash::Command),
+    /// List who is logged on, or end sessions
+    Sessions(sessions::Sessions),
+    /// Stop the node and wait until it has stopped
+    Stop,
+    /// Check the configuration, or print its reference
+    #[command(subcommand)]
+    Config(check::Command),
+}
+
+/// Why a command was not done.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    text: String,
+}
+
+type Done = Result<(), Failure>;
+
+impl Failure {
+    /// It failed.
+    fn new(text: impl Display) -> Self {
+        Self { code: 1, text: text.to_string() }
+    }
+
+    /// The command line or the configuration is wrong.
+    fn usage(text: impl Display) -> Self {
+        Self { code: 2, text: text.to_string() }
+    }
+}
+
+impl From<config::Report> for Failure {
+    fn from(report: config::Report) -> Self {
+        Self::usage(format!("the configuration is wrong\n{report}"))
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        Self::new(error)
+    }
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        Self::new(error)
+    }
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let Args { node, json, command } = Args::parse();
+    let mut out = Output::new(json);
+    let done = match command {
+        Command::Run => run::run(&node, &mut out),
+        Command::Config(command) => check::config(&node, command, &mut out),
+        Command::Account(command) => ask::block_on(account::account(&node, command, &mut out)),
+        Command::Tree => ask::block_on(processes::tree(&node, &mut out)),
+        Command::Ps(args) => ask::block_on(processes::ps(&node, args, &mut out)),
+        Command::Crash(command) => ask::block_on(crash::crash(&node, command, &mut out)),
+        Command::Sessions(args) => ask::block_on(sessions::sessions(&node, args, &mut out)),
+        Command::Stop => ask::block_on(stop::stop(&node, &mut out)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, text }) => {
+            out.failure(&text);
+            ExitCode::from(code)
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `mangrove tree`, `mangrove ps`.
+
+use super::{
+    Done, NodeArgs,
+    output::{Output, Table, count, count_of, shown, time, value},
+};
+use mangrove::admin::protocol::{Order, Request, Row, TreeRow};
+
+pub async fn tree(node: &NodeArgs, out: &mut Output) -> Done {
+    let (rows, done) = node.connect().await?.rows(Request::Tree {}).await?;
+    if out.json {
+        out.json(&rows.iter().map(value).collect::<Vec<_>>());
+        return Ok(());
+    }
+    let mut lines = Vec::new();
+    for row in &rows {
+        if let Row::Tree(root) = row {
+            draw(root, "", "", &mut lines);
+        }
+    }
+    lines.push(count(done.of.unwrap_or_default(), "process"));
+    out.text(&lines.join("\n"));
+    Ok(())
+}
+
+/// A process, then those below it; `first` stands before its own line, `rest` before theirs.
+fn draw(node: &TreeRow, first: &str, rest: &str, lines: &mut Vec<String>) {
+    let mut line = format!("{first}{} ({}) {}", node.name, node.kind, time(node.uptime));
+    if node.pooled > 0 || node.kind == "pool" {
+        line.push_str(&format!(", {} pooled", node.pooled));
+    }
+    if let Some(status) = &node.status {
+        line.push_str(&format!(", {}", shown(status)));
+    }
+    lines.push(line);
+    let last = node.children.len().saturating_sub(1);
+    for (n, child) in node.children.iter().enumerate() {
+        let (branch, below) =
+            if n == last { ("└── ", "    ") } else { ("├── ", "│   ") };
+        draw(child, &format!("{rest}{branch}"), &format!("{rest}{below}"), lines);
+    }
+}
+
+/// What `ps` shows.
+#[derive(Debug, clap::Args)]
+pub struct Ps {
+    /// Which come first
+    #[arg(long, value_enum, default_value_t = By::Queue)]
+    by: By,
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum By {
+    /// Messages that wait
+    Queue,
+    /// Time in the present handler
+    Busy,
+    /// Messages handled
+    Handled,
+    /// Time alive
+    Uptime,
+}
+
+pub async fn ps(node: &NodeArgs, Ps { by, limit }: Ps, out: &mut Output) -> Done {
+    let by = match by {
+        By::Queue => Order::Queue,
+        By::Busy => Order::Busy,
+        By::Handled => Order::Handled,
+        By::Uptime => Order::Uptime,
+    };
+    let (rows, done) = node.connect().await?.rows(Request::Ps { by, limit }).await?;
+    if out.json {
+        out.json(&rows.iter().map(value).collect::<Vec<_>>());
+        return Ok(());
+    }
+    let mut table =
+        Table::new(&["id>", "kind", "queued>", "handled>", "busy>", "uptime>", "path", "status"]);
+    for row in &rows {
+        let Row::Process(p) = row else { continue };
+        table.row(vec![
+            p.id.to_string(),
+            p.kind.clone(),
+            p.queued.to_string(),
+            p.handled.to_string(),
+            p.busy.map_or_else(|| "-".to_owned(), time),
+            time(p.uptime),
+            p.path.clone(),
+            p.status.clone().unwrap_or_default(),
+        ]);
+    }
+    let mut lines = table.lines();
+    lines.push(count_of(rows.len(), done.of, "process"));
+    out.text(&lines.join("\n"));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_has_branches() {
+        let leaf = |name: &str, children: Vec<TreeRow>| TreeRow {
+            name: name.into(),
+            kind: "server".into(),
+            id: 1,
+            uptime: 5.0,
+            status: None,
+            pooled: 0,
+            children,
+        };
+        let pool = TreeRow { kind: "pool".into(), pooled: 7, ..leaf("pool", vec![]) };
+        let a = leaf("a", vec![leaf("b", vec![]), pool]);
+        let root = leaf("/", vec![a, TreeRow { status: Some("busy".into()), ..leaf("c", vec![]) }]);
+        let mut lines = Vec::new();
+        draw(&root, "", "", &mut lines);
+        let wanted = "\
+/ (server) 5.0s
+├── a (server) 5.0s
+│   ├── b (server) 5.0s
+│   └── pool (pool) 5.0s, 7 pooled
+└── c (server) 5.0s, busy";
+        assert_eq!(lines.join("\n"), wanted);
+    }
+}

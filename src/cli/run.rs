@@ -1,0 +1,115 @@
+//! `mangrove run`: a node in this process, until a signal or an operator ends it.
+
+use super::{Done, Failure, NodeArgs, output::Output};
+use mangrove::{Node, node::Reloaded, telemetry::logs};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
+use std::{io, time::Duration};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long tasks outside the tree may take to end.
+const LAST: Duration = Duration::from_millis(100);
+
+pub fn run(args: &NodeArgs, out: &mut Output) -> Done {
+    let setup = args.setup()?;
+    logs::start(&setup.config.log);
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::new(format!("no runtime: {e}")))?;
+    let done = runtime.block_on(async {
+        let mut signals = Signals::new().map_err(Failure::new)?;
+        let hosts = setup.config.server.hosts.clone();
+        let node = Node::start(setup).await?;
+        say_ready(&node, &hosts, out).await;
+        serve(node, args, &mut signals).await
+    });
+    runtime.shutdown_timeout(LAST);
+    done
+}
+
+/// As many connections as the system allows.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
+async fn say_ready(node: &Node, hosts: &[String], out: &mut Output) {
+    let version = env!("CARGO_PKG_VERSION");
+    let addresses = node.addresses();
+    if out.json {
+        let seconds = node.uptime().as_secs_f64();
+        return out.json(&json!({ "version": version, "ready": seconds, "addresses": addresses }));
+    }
+    let seconds = node.uptime().as_secs_f64();
+    out.text(&format!("mangrove {version} ready in {seconds:.2} s: {addresses}"));
+    if let Ok(true) = node.env().stores.accounts.is_empty().await {
+        let host = hosts.first().map_or("localhost", String::as_str);
+        out.text(&format!(
+            "There are no accounts yet. To make one: mangrove account add NAME@{host}\n\
+             Clients log on to: {}",
+            hosts.join(", ")
+        ));
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+async fn serve(node: Node, args: &NodeArgs, signals: &mut Signals) -> Done {
+    loop {
+        tokio::select! {
+            _ = signals.interrupt.recv() => break,
+            _ = signals.terminate.recv() => break,
+            () = node.asked_to_stop() => break,
+            exit = node.ended() => {
+                return Err(Failure::new(format!("the node gave up: {exit}; see the log for why")));
+            }
+            _ = signals.hangup.recv() => reload(&node, args).await,
+        }
+    }
+    tracing::info!("stopping; once more SIGINT stops at once");
+    tokio::select! {
+        _ = node.stop() => Ok(()),
+        _ = signals.interrupt.recv() => Err(Failure::new("stopped at once")),
+    }
+}
+
+/// SIGHUP: the configuration and the certificates are read again.
+async fn reload(node: &Node, args: &NodeArgs) {
+    let setup = match args.read() {
+        Ok(setup) => setup,
+        Err(report) => {
+            tracing::error!("the configuration is wrong and nothing has changed\n{report}");
+            return;
+        }
+    };
+    let Reloaded { changed, restart, certificates } = node.reload(setup.config).await;
+    if let Err(error) = &certificates {
+        tracing::error!(%error, "the certificates stay as they were");
+    }
+    let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
+    let certificates = certificates.unwrap_or_default();
+    tracing::info!(changed, certificates, "configuration read again; modules keep their options");
+    if !restart.is_empty() {
+        tracing::warn!(options = restart.join(", "), "these take a restart");
+    }
+}

@@ -1,0 +1,300 @@
+//! A running node: [`Node::start`] puts it together, [`Node::stop`] ends it in reverse order.
+
+mod reload;
+mod sockets;
+mod tree;
+
+pub use reload::Reloaded;
+pub use sockets::{Addresses, BindError};
+
+use crate::{
+    admin::{self, SocketError},
+    certificates::{CertificateError, Sources},
+    files::{self, FileError},
+    secret::{self, SecretError},
+    settings::{self, Setup},
+};
+use actors::{
+    connection::{
+        Port,
+        tls::{TlsAcceptor, TlsError},
+    },
+    env::{Clock, Env, EnvParts},
+    registrar::ModuleChildren,
+};
+use cluster::{MemoryRegistry, NodeId};
+use config::{Config, schema::Backend};
+use parking_lot::Mutex;
+use std::{fmt, sync::Arc, thread::available_parallelism, time::Duration};
+use storage::{
+    MemoryStore, SqliteStore, StoreError, Stores,
+    sqlite::{OpenError, Options},
+};
+use supervision::{Exit, StartError, SupervisorRef, System, crash::CrashLogLimits};
+use thiserror::Error;
+use tokio::{net::TcpListener, sync::Notify, time::Instant};
+use tree::{Outside, Parts, Slot};
+
+/// How long the store may take to answer when somebody asks whether the node is ready.
+const READY: Duration = Duration::from_secs(2);
+
+/// Why a node does not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// Modules contradict each other.
+    #[error("{}", .0.join("\n"))]
+    Modules(Vec<String>),
+    /// A file or directory cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The secret cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The certificates cannot be used together.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The admin socket cannot be used.
+    #[error(transparent)]
+    Admin(#[from] SocketError),
+    /// A process did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// What those parts of a node hold that look at it as a whole.
+pub(crate) struct Shared {
+    pub env: Arc<Env>,
+    pub system: System,
+    pub sqlite: Option<Arc<SqliteStore>>,
+    pub config: Mutex<Arc<Config>>,
+    pub addresses: Addresses,
+    listening: Vec<Slot>,
+    pub started: Instant,
+    /// An operator wants the node to stop.
+    pub stop: Notify,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shared({})", self.env.node)
+    }
+}
+
+impl Shared {
+    /// Whether clients are served.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub async fn ready(&self) -> Result<(), String> {
+        let runs = |slot: &Slot| slot.lock().as_ref().is_some_and(supervision::Pid::is_alive);
+        if !self.listening.iter().all(runs) {
+            return Err("a listener does not run".to_owned());
+        }
+        match tokio::time::timeout(READY, self.env.stores.accounts.is_empty()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(StoreError::Timeout.to_string()),
+        }
+    }
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    shared: Arc<Shared>,
+    root: SupervisorRef,
+}
+
+impl Node {
+    /// Starts a node and waits until it serves clients.
+    ///
+    /// # Errors
+    /// When something cannot be used or started; what had been started is stopped again.
+    pub async fn start(setup: Setup) -> Result<Self, NodeError> {
+        Self::start_with(setup, true).await
+    }
+
+    /// Starts a node that nobody can reach: for work on its stores while it is down.
+    ///
+    /// # Errors
+    /// As [`Node::start`]; also when the node runs.
+    pub async fn start_offline(setup: Setup) -> Result<Self, NodeError> {
+        Self::start_with(setup, false).await
+    }
+
+    async fn start_with(
+        Setup { config, modules }: Setup,
+        reachable: bool,
+    ) -> Result<Self, NodeError> {
+        let started = Instant::now();
+        let (hooks, modules) = modules.build().map_err(NodeError::Modules)?;
+        let data = &config.server.data;
+        files::make_dir(data)?;
+        let crashes = Some(data.join("crashes"));
+        let system =
+            System::with_crash_log(&config.server.node, CrashLogLimits::default(), crashes);
+        let (stores, sqlite) = open_stores(&config)?;
+        let env = Env::new(EnvParts {
+            node: NodeId::new(&config.server.node),
+            hosts: settings::hosts(&config),
+            stores,
+            registry: Arc::new(MemoryRegistry::default()),
+            managers: available_parallelism().map_or(4, |n| (2 * n.get()).clamp(2, 32)),
+            hooks,
+            settings: settings::sessions(&config),
+            throttle: settings::throttle(&config),
+            clock: Clock::default(),
+            secret: secret::load(data)?,
+        });
+        let sockets = if reachable { Some(Sockets::bind(&config)?) } else { None };
+        let outside = sockets.as_ref().map(|s| s.outside(&env, &config)).transpose()?;
+        let listening = outside.iter().flat_map(|o| &o.c2s).map(|_| Slot::default()).collect();
+        let shared = Arc::new(Shared {
+            env,
+            system,
+            sqlite,
+            addresses: sockets.as_ref().map(Sockets::addresses).unwrap_or_default(),
+            config: Mutex::new(Arc::new(config)),
+            listening,
+            started,
+            stop: Notify::new(),
+        });
+        Self::run(shared, modules, outside).await
+    }
+
+    async fn run(
+        shared: Arc<Shared>,
+        modules: ModuleChildren,
+        outside: Option<Outside>,
+    ) -> Result<Self, NodeError> {
+        let parts = Parts { shared: Arc::clone(&shared), modules, outside };
+        let root = shared.system.start(tree::tree(parts)).await?;
+        Ok(Self { shared, root })
+    }
+
+    /// Where it answers.
+    pub fn addresses(&self) -> &Addresses {
+        &self.shared.addresses
+    }
+
+    /// How long it has been running, the start included.
+    pub fn uptime(&self) -> Duration {
+        self.shared.started.elapsed()
+    }
+
+    /// Its shared parts: stores, table, metrics.
+    pub fn env(&self) -> &Arc<Env> {
+        &self.shared.env
+    }
+
+    /// Its processes.
+    pub fn system(&self) -> &System {
+        &self.shared.system
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Resolves when an operator asks the node to stop. The owner of the node then does it.
+    pub async fn asked_to_stop(&self) {
+        self.shared.stop.notified().await;
+    }
+
+    /// Resolves when the tree has ended, in whatever way: if nobody stopped it, then because its
+    /// processes ended too often.
+    pub async fn ended(&self) -> Exit {
+        self.root.pid().wait().await
+    }
+
+    /// Whether clients are served.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub async fn ready(&self) -> Result<(), String> {
+        self.shared.ready().await
+    }
+
+    /// Stops it in the reverse order of its start. Clients are told; what they were promised is
+    /// on the disk when it returns.
+    pub async fn stop(self) -> Exit {
+        let exit = self.root.stop().await;
+        self.shared.system.crashes().flush();
+        exit
+    }
+}
+
+fn open_stores(config: &Config) -> Result<(Stores, Option<Arc<SqliteStore>>), NodeError> {
+    Ok(match config.storage.backend {
+        Backend::Memory => (Stores::of(Arc::new(MemoryStore::new())), None),
+        Backend::Sqlite => {
+            let store = SqliteStore::open(&config.server.data, Options::default())?;
+            (Stores::of(Arc::clone(&store)), Some(store))
+        }
+    })
+}
+
+/// What was bound before the start.
+struct Sockets {
+    starttls: Vec<Arc<TcpListener>>,
+    direct_tls: Vec<Arc<TcpListener>>,
+    http: Vec<Arc<TcpListener>>,
+    admin: Arc<admin::Socket>,
+}
+
+impl Sockets {
+    fn bind(config: &Config) -> Result<Self, NodeError> {
+        Ok(Self {
+            starttls: sockets::bind("c2s.starttls", &config.c2s.starttls)?,
+            direct_tls: sockets::bind("c2s.direct_tls", &config.c2s.direct_tls)?,
+            http: sockets::bind("http.listen", &config.http.listen)?,
+            admin: Arc::new(admin::Socket::bind(&config.admin_socket())?),
+        })
+    }
+
+    fn addresses(&self) -> Addresses {
+        Addresses {
+            starttls: sockets::local(&self.starttls),
+            direct_tls: sockets::local(&self.direct_tls),
+            http: sockets::local(&self.http),
+            admin: Some(self.admin.path().to_owned()),
+        }
+    }
+
+    fn outside(&self, env: &Arc<Env>, config: &Config) -> Result<Outside, NodeError> {
+        let sources = Sources::new(config);
+        let tls = TlsAcceptor::new(sources.load()?, &env.secret)?;
+        let port = |direct_tls| {
+            Arc::new(Port {
+                env: Arc::clone(env),
+                tls: Arc::clone(&tls),
+                direct_tls,
+                tls_required: config.c2s.require_tls,
+                proxy: config.c2s.proxy_protocol,
+            })
+        };
+        let with = |sockets: &[Arc<TcpListener>], port: Arc<Port>| -> Vec<_> {
+            sockets.iter().map(|s| (Arc::clone(s), Arc::clone(&port))).collect()
+        };
+        let mut c2s = with(&self.starttls, port(false));
+        c2s.extend(with(&self.direct_tls, port(true)));
+        Ok(Outside {
+            sources,
+            tls,
+            c2s,
+            max_connections: config.c2s.max_connections,
+            http: self.http.clone(),
+            admin: Arc::clone(&self.admin),
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! A new configuration for a running node: what can change does, what cannot is named.
+
+use super::Node;
+use crate::{
+    certificates::{Msg, Sources, WATCHER},
+    settings,
+    telemetry::logs,
+};
+use config::Config;
+use std::{sync::Arc, time::Duration};
+
+/// How long certificates may take to be read.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a reload did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Sections with options that are in force now.
+    pub changed: Vec<&'static str>,
+    /// Options that differ from those in force, and take a restart.
+    pub restart: Vec<&'static str>,
+    /// How many certificates were read, or why the old ones stay.
+    pub certificates: Result<usize, String>,
+}
+
+impl Node {
+    /// Takes over a new configuration, and reads the certificates again. Modules keep their
+    /// options until the next start.
+    pub async fn reload(&self, new: Config) -> Reloaded {
+        let old = Arc::clone(&self.shared.config.lock());
+        let restart = restart(&old, &new);
+        let changed = live(&old, &new);
+        self.shared.env.set_settings(settings::sessions(&new));
+        if old.log.level != new.log.level && !logs::set_level(&new.log.level) {
+            tracing::warn!("the log of this program is not the node's to change");
+        }
+        let certificates = self.reload_certificates(&old, &new).await;
+        let mut now = Config::clone(&old);
+        now.limits = new.limits;
+        now.stream_management = new.stream_management;
+        now.log.level = new.log.level;
+        now.c2s = config::schema::C2s {
+            max_connections_per_address: new.c2s.max_connections_per_address,
+            negotiation_timeout: new.c2s.negotiation_timeout,
+            idle: new.c2s.idle,
+            ..now.c2s
+        };
+        now.sasl = config::schema::Sasl {
+            plain: new.sasl.plain,
+            mechanisms: new.sasl.mechanisms,
+            max_failures: new.sasl.max_failures,
+            ..now.sasl
+        };
+        if certificates.is_ok() {
+            now.certificate = new.certificate;
+        }
+        *self.shared.config.lock() = Arc::new(now);
+        Reloaded { changed, restart, certificates }
+    }
+
+    /// For the hosts that are served now, from the files that are configured anew.
+    async fn reload_certificates(&self, old: &Config, new: &Config) -> Result<usize, String> {
+        let mut sources = Config::clone(old);
+        sources.certificate.clone_from(&new.certificate);
+        let watcher = self.shared.system.lookup::<Msg>(WATCHER);
+        let watcher = watcher.ok_or("the process that reads certificates does not run")?;
+        let sources = Sources::new(&sources);
+        let answer = watcher.call(|reply| Msg::Reload(sources, reply), DEADLINE).await;
+        answer.map_err(|e| e.to_string())?
+    }
+}
+
+/// Names of what differs.
+fn differing<const N: usize>(all: [(&'static str, bool); N]) -> Vec<&'static str> {
+    all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}
+
+/// Options that are used at the start only.
+fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let (a, b) = (&old.c2s, &new.c2s);
+    differing([
+        ("server.hosts", old.server.hosts != new.server.hosts),
+        ("server.data", old.server.data != new.server.data),
+        ("server.node", old.server.node != new.server.node),
+        ("c2s.starttls", a.starttls != b.starttls),
+        ("c2s.direct_tls", a.direct_tls != b.direct_tls),
+        ("c2s.require_tls", a.require_tls != b.require_tls),
+        ("c2s.proxy_protocol", a.proxy_protocol != b.proxy_protocol),
+        ("c2s.proxy_from", a.proxy_from != b.proxy_from),
+        ("c2s.max_connections", a.max_connections != b.max_connections),
+        ("sasl.throttle_failures", old.sasl.throttle_failures != new.sasl.throttle_failures),
+        ("sasl.throttle_window", old.sasl.throttle_window != new.sasl.throttle_window),
+        ("storage", old.storage != new.storage),
+        ("http", old.http != new.http),
+        ("admin", old.admin != new.admin),
+        ("log.format", old.log.format != new.log.format),
+    ])
+}
+
+/// Sections with options that change while the node runs.
+fn live(old: &Config, new: &Config) -> Vec<&'static str> {
+    let c2s =
+        |c: &Config| (c.c2s.max_connections_per_address, c.c2s.negotiation_timeout, c.c2s.idle);
+    let sasl = |c: &Config| (c.sasl.plain, c.sasl.max_failures, c.sasl.mechanisms.clone());
+    differing([
+        ("c2s", c2s(old) != c2s(new)),
+        ("limits", old.limits != new.limits),
+        ("sasl", sasl(old) != sasl(new)),
+        ("stream_management", old.stream_management != new.stream_management),
+        ("certificate", old.certificate != new.certificate),
+        ("log.level", old.log.level != new.log.level),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Setup;
+
+    fn config(text: &str) -> Config {
+        Setup::of(config::load(text, "m.toml", [], &[])).unwrap().config
+    }
+
+    #[test]
+    fn what_differs_is_either_live_or_named() {
+        let old = config("");
+        let new = config("c2s.idle = '1m'\nc2s.require_tls = false\nlog.level = 'debug'");
+        assert_eq!(live(&old, &new), ["c2s", "log.level"]);
+        assert_eq!(restart(&old, &new), ["c2s.require_tls"]);
+        assert_eq!((live(&old, &old), restart(&old, &old)), (vec![], vec![]));
+    }
+}

@@ -1,0 +1,98 @@
+//! The application tree, on one page: who runs under whom, in the order of the start. Stopped in
+//! the reverse order: nobody connects any more, sessions end while their stores still answer.
+
+use super::Shared;
+use crate::{
+    admin::{self, Socket},
+    certificates::{Sources, Watcher},
+    telemetry::http,
+};
+use actors::{
+    connection::{Connection, Port, tls::TlsAcceptor},
+    listener::{Listener, ListenerArgs, POOL},
+    registrar::ModuleChildren,
+    routing::manager::Managers,
+};
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
+use storage::SqliteStore;
+use supervision::{ChildSpec, Pid, Place, PoolSpec, Shutdown, Started, SupervisorSpec};
+use tokio::net::TcpListener;
+
+/// How long connections have to finish what they promised, and to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(15);
+
+/// What the tree is made of.
+pub(super) struct Parts {
+    pub shared: Arc<Shared>,
+    pub modules: ModuleChildren,
+    /// A node that only works on its stores has none.
+    pub outside: Option<Outside>,
+}
+
+/// What others can reach.
+pub(super) struct Outside {
+    pub sources: Sources,
+    pub tls: Arc<TlsAcceptor>,
+    pub c2s: Vec<(Arc<TcpListener>, Arc<Port>)>,
+    pub max_connections: usize,
+    pub http: Vec<Arc<TcpListener>>,
+    pub admin: Arc<Socket>,
+}
+
+pub(super) fn tree(parts: Parts) -> SupervisorSpec {
+    let Parts { shared, modules, outside } = parts;
+    let env = &shared.env;
+    let root = SupervisorSpec::one_for_one()
+        .intensity(10, Duration::from_secs(60))
+        .child(ChildSpec::supervisor("storage", storage(shared.sqlite.as_ref())))
+        .child(ChildSpec::supervisor("modules", worker_group(modules.specs(env))))
+        .child(ChildSpec::supervisor("session_managers", Managers::spec(env)));
+    let Some(outside) = outside else { return root };
+    root.child(ChildSpec::supervisor("c2s", c2s(&outside, &shared)))
+        .child(Watcher::child(&outside.sources, &outside.tls))
+        .child(ChildSpec::supervisor("http", http::spec(&outside.http, &shared)))
+        .child(ChildSpec::supervisor("admin", admin::spec(&outside.admin, &shared)))
+}
+
+fn storage(sqlite: Option<&Arc<SqliteStore>>) -> SupervisorSpec {
+    worker_group(sqlite.map(SqliteStore::child).into_iter().collect())
+}
+
+/// Processes that have nothing to do with one another.
+fn worker_group(children: Vec<ChildSpec>) -> SupervisorSpec {
+    let group = SupervisorSpec::one_for_one().intensity(5, Duration::from_secs(10));
+    children.into_iter().fold(group, SupervisorSpec::child)
+}
+
+/// Listeners after their pool: they hold its address, so a new pool gets new listeners.
+fn c2s(outside: &Outside, shared: &Arc<Shared>) -> SupervisorSpec {
+    let shutdown = Shutdown::Timeout(GOODBYE);
+    let pool = PoolSpec { max: outside.max_connections, shutdown };
+    let listeners = outside.c2s.iter().enumerate().map(|(n, (socket, port))| {
+        let args = ListenerArgs { socket: Arc::clone(socket), port: Arc::clone(port) };
+        let id = if port.direct_tls { "tls" } else { "starttls" };
+        listener(&format!("{id}-{}", n + 1), args, shared.listening.get(n))
+    });
+    SupervisorSpec::rest_for_one()
+        .intensity(5, Duration::from_secs(10))
+        .child(ChildSpec::pool::<Connection>("connections", POOL, pool))
+        .child(ChildSpec::supervisor("listeners", worker_group(listeners.collect())))
+}
+
+/// The process of a listener, for whoever asks whether it runs.
+pub(super) type Slot = Arc<Mutex<Option<Pid>>>;
+
+fn listener(id: &str, args: ListenerArgs, slot: Option<&Slot>) -> ChildSpec {
+    let slot = slot.cloned();
+    ChildSpec::new(id, move |at: Place| {
+        let (args, slot) = (args.clone(), slot.clone());
+        async move {
+            let started = at.process::<Listener>(args).await?;
+            if let Some(slot) = slot {
+                *slot.lock() = Some(started.pid().clone());
+            }
+            Ok(Started::Up(started.pid().clone()))
+        }
+    })
+}

@@ -1,0 +1,175 @@
+//! From the configuration to what the crates below want.
+//!
+//! [`Setup::read`] is the whole way from a file to a configuration that has been checked, with its
+//! modules; the functions after it translate. What can change while the node runs is in
+//! `node::reload`.
+
+use actors::{
+    connection::shaping::Rate,
+    env::{Hosts, Settings},
+    registrar::Modules,
+    resource::QueueLimits,
+    throttle::{Throttle, ThrottleLimits},
+};
+use config::{Config, Loaded, Override, Report, schema};
+use std::{path::Path, sync::Arc};
+use tracing_subscriber::EnvFilter;
+use xmpp::{
+    jid::prepare_domain,
+    sasl::{Hash, Mechanism},
+};
+
+/// A configuration without a mistake, and its modules.
+#[derive(Debug)]
+pub struct Setup {
+    /// The node's own options; the hosts are prepared domainparts.
+    pub config: Config,
+    /// The modules that are on. More can be added before the start.
+    pub modules: Modules,
+}
+
+impl Setup {
+    /// Reads a file (none: everything has its default), the environment, and what was given on the
+    /// command line.
+    ///
+    /// # Errors
+    /// Every mistake there is.
+    pub fn read(file: Option<&Path>, overrides: &[Override]) -> Result<Self, Report> {
+        Self::of(config::read(file, config::environment(), overrides)?)
+    }
+
+    /// Checks what the configuration alone cannot know, and configures the modules.
+    ///
+    /// # Errors
+    /// Every mistake there is.
+    pub fn of(mut loaded: Loaded) -> Result<Self, Report> {
+        let modules = actors::modules::all(&mut loaded.modules);
+        let hosts = prepare_hosts(&mut loaded);
+        if EnvFilter::try_new(&loaded.draft().log.level).is_err() {
+            let fix =
+                "write error, warn, info, debug or trace; or by part, as in info,actors=debug";
+            loaded.modules.reject("log.level", None, "it is no log level", fix);
+        }
+        let mut config = loaded.finish()?;
+        config.server.hosts = hosts;
+        Ok(Self { config, modules })
+    }
+}
+
+fn prepare_hosts(loaded: &mut Loaded) -> Vec<String> {
+    let mut hosts: Vec<String> = Vec::new();
+    for (n, name) in loaded.draft().server.hosts.clone().iter().enumerate() {
+        let mut reject = |message: &str, fix| {
+            loaded.modules.reject("server.hosts", Some(n), message, fix);
+        };
+        match prepare_domain(name) {
+            Err(_) => {
+                let fix = "write a domain such as example.org, without user, port or slash";
+                reject(&format!("{name:?} is no domain"), fix);
+            }
+            Ok(host) if hosts.iter().any(|h| *h == host) => {
+                reject(&format!("{host} is there twice"), "write each host once");
+            }
+            Ok(host) => hosts.push(host.into_owned()),
+        }
+    }
+    hosts
+}
+
+/// The hosts, in order.
+pub(crate) fn hosts(config: &Config) -> Hosts {
+    Hosts::new(config.server.hosts.iter().map(|h| Arc::from(h.as_str())))
+}
+
+/// What sessions go by.
+pub(crate) fn sessions(config: &Config) -> Settings {
+    let Config { c2s, limits, sasl, stream_management, .. } = config;
+    let mechanisms = sasl.mechanisms.iter().copied().map(mechanism);
+    Settings {
+        max_stanza: limits.max_stanza.0,
+        max_stanza_unauthenticated: limits.max_stanza_unauthenticated.0,
+        max_depth: limits.max_depth,
+        negotiation_timeout: c2s.negotiation_timeout,
+        max_sasl_failures: u8::try_from(sasl.max_failures).unwrap_or(u8::MAX),
+        max_resources: limits.max_resources,
+        resume_window: stream_management.window,
+        idle: c2s.idle,
+        mechanisms: mechanisms.chain(sasl.plain.then_some(Mechanism::Plain)).collect(),
+        queues: QueueLimits {
+            queued: limits.queued,
+            queued_bytes: limits.queued_bytes.0,
+            unacked: limits.unacked,
+            directed: limits.directed,
+        },
+        session_rate: Rate { bytes: limits.session_rate.0, burst: limits.session_burst.0 },
+        address_rate: Rate { bytes: limits.address_rate.0, burst: limits.address_burst.0 },
+        max_per_address: c2s.max_connections_per_address,
+    }
+}
+
+fn mechanism(of: schema::Mechanism) -> Mechanism {
+    use schema::Mechanism as M;
+    let (hash, plus) = match of {
+        M::ScramSha512Plus => (Hash::Sha512, true),
+        M::ScramSha512 => (Hash::Sha512, false),
+        M::ScramSha256Plus => (Hash::Sha256, true),
+        M::ScramSha256 => (Hash::Sha256, false),
+        M::ScramSha1Plus => (Hash::Sha1, true),
+        M::ScramSha1 => (Hash::Sha1, false),
+    };
+    Mechanism::Scram { hash, plus }
+}
+
+/// The login throttle.
+pub(crate) fn throttle(config: &Config) -> Throttle {
+    let per_pair = config.sasl.throttle_failures;
+    let defaults = ThrottleLimits::default();
+    Throttle::new(ThrottleLimits {
+        per_pair,
+        // whoever tries many accounts has ten times as many tries as for one
+        per_address: per_pair.saturating_mul(10),
+        window: config.sasl.throttle_window,
+        ..defaults
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setup(text: &str) -> Result<Setup, Report> {
+        Setup::of(config::load(text, "m.toml", [], &[]))
+    }
+
+    #[test]
+    fn the_defaults_of_the_configuration_are_those_of_the_sessions() {
+        let config = setup("").unwrap().config;
+        let (ours, theirs) = (sessions(&config), Settings::default());
+        assert_eq!(ours.mechanisms, theirs.mechanisms);
+        assert_eq!(ours.max_stanza_unauthenticated, theirs.max_stanza_unauthenticated);
+        assert_eq!(ours.queues.queued_bytes, theirs.queues.queued_bytes);
+        assert_eq!(ours.max_per_address, theirs.max_per_address);
+    }
+
+    #[test]
+    fn hosts_are_prepared_and_checked() {
+        let good = setup("server.hosts = ['EXAMPLE.org', 'xn--bcher-kva.example', '[0::1]']");
+        assert_eq!(good.unwrap().config.server.hosts, ["example.org", "bücher.example", "[::1]"]);
+        let bad = setup("server.hosts = ['a.b', 'A.b', 'x@y']\nlog.level = 'info,=x=y'");
+        let bad = bad.unwrap_err().to_string();
+        for part in ["server.hosts: a.b is there twice", "\"x@y\" is no domain", "log.level"] {
+            assert!(bad.contains(part), "{bad}");
+        }
+    }
+
+    #[test]
+    fn plain_goes_last_and_can_be_left_out() {
+        let text = "[sasl]\nmechanisms = ['SCRAM-SHA-1', 'SCRAM-SHA-256-PLUS']\nplain = ";
+        let names = |plain: &str| -> Vec<_> {
+            let config = setup(&format!("{text}{plain}")).unwrap().config;
+            sessions(&config).mechanisms.into_iter().map(Mechanism::name).collect()
+        };
+        assert_eq!(names("true"), ["SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "PLAIN"]);
+        assert_eq!(names("false"), ["SCRAM-SHA-1", "SCRAM-SHA-256-PLUS"]);
+    }
+}

@@ -1,0 +1,99 @@
+//! `crash replay`: the inputs of a crash report, handed to a fresh instance of the same behaviour, in
+//! a system of its own where it can harm nobody.
+
+use crate::{
+    crash::CrashReport,
+    process::SUPERVISOR_CALL,
+    server::Server,
+    spec::{ChildSpec, Restart, StartError, Started, SupervisorSpec},
+    sys,
+    system::System,
+};
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
+use thiserror::Error;
+
+/// A server whose crashes can be replayed: it notes each input with [`crate::Cx::record`], and reads
+/// them again. It must do nothing outside of itself when it is started with the arguments given.
+pub trait Replay: Server {
+    /// The message that was recorded as this text; `None`: it cannot be made again.
+    fn input(recorded: &str) -> Option<Self::Msg>;
+}
+
+/// What became of a replay.
+#[derive(Debug)]
+pub enum Replayed {
+    /// It crashed again.
+    Crashed(Arc<CrashReport>),
+    /// It went through: the crash needs more than its last inputs.
+    Survived,
+}
+
+/// Why there was no replay.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// The instance did not start.
+    #[error("the instance did not start: {0}")]
+    Start(#[from] StartError),
+    /// An input cannot be made again.
+    #[error("this input cannot be made again: {0}")]
+    Input(String),
+    /// It did not handle its inputs in time.
+    #[error("not through within {0:?}")]
+    Timeout(Duration),
+}
+
+/// Replays the inputs of `report`; `args` starts the instance, `deadline` is for all of it.
+///
+/// # Errors
+/// When the instance does not start, an input cannot be read, or it takes too long.
+pub async fn replay<S: Replay>(
+    report: &CrashReport,
+    args: impl Fn() -> S::Args + Send + Sync + 'static,
+    deadline: Duration,
+) -> Result<Replayed, ReplayError> {
+    let inputs: Vec<S::Msg> = report
+        .inputs
+        .iter()
+        .map(|input| S::input(input).ok_or_else(|| ReplayError::Input(input.clone())))
+        .collect::<Result<_, _>>()?;
+    let sandbox = System::new("replay");
+    let started = Arc::new(Mutex::new(None));
+    let slot = Arc::clone(&started);
+    let child = ChildSpec::new("instance", move |place| {
+        let (starting, slot) = (place.server::<S>(args()), Arc::clone(&slot));
+        async move {
+            let instance = starting.await?;
+            let pid = instance.pid().clone();
+            *slot.lock() = Some(instance);
+            Ok(Started::Up(pid))
+        }
+    });
+    let root = SupervisorSpec::one_for_one().child(child.restart(Restart::Temporary));
+    let root = sandbox.start(root).await?;
+    let through = async {
+        let instance = started.lock().clone();
+        for input in inputs {
+            // it has crashed already when it does not take one
+            if instance.as_ref().is_none_or(|i| i.cast(input).is_err()) {
+                break;
+            }
+        }
+        if let Some(instance) = instance {
+            // a question comes before messages: ask when none waits
+            while instance.depth() > 0 && instance.pid().is_alive() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            drop(sys::state(instance.pid(), SUPERVISOR_CALL).await);
+        }
+    };
+    let done = tokio::time::timeout(deadline, through).await;
+    let crash = sandbox.crashes().list().pop();
+    if done.is_err() && crash.is_none() {
+        // whatever it does, it does not go on doing it
+        root.pid().kill();
+        return Err(ReplayError::Timeout(deadline));
+    }
+    root.stop().await;
+    Ok(crash.map_or(Replayed::Survived, Replayed::Crashed))
+}

@@ -1,0 +1,234 @@
+//! A supervisor from outside: what it can be asked, and what it answers.
+
+use crate::{
+    exit::Exit,
+    inbox::{CallError, Ref, Reply},
+    pid::Pid,
+    process::SUPERVISOR_CALL,
+    spec::{ChildSpec, Kind, StartError, Started},
+};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Where a child is.
+#[derive(Clone, Debug)]
+pub enum ChildState {
+    /// Alive.
+    Up(Pid),
+    /// Not running: stopped, ignored or ended.
+    Undefined,
+    /// Its restart failed and is tried again.
+    Restarting,
+}
+
+impl ChildState {
+    pub(crate) fn pid(&self) -> Option<&Pid> {
+        match self {
+            Self::Up(pid) => Some(pid),
+            _ => None,
+        }
+    }
+}
+
+/// One row of `which_children`.
+#[derive(Clone, Debug)]
+pub struct ChildInfo {
+    /// The id; `None` for an instance of a template.
+    pub id: Option<Arc<str>>,
+    /// Where it is.
+    pub state: ChildState,
+    /// Worker or supervisor.
+    pub kind: Kind,
+}
+
+/// `count_children`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Child specifications.
+    pub specs: usize,
+    /// Live children.
+    pub active: usize,
+    /// Children that are supervisors, alive or not.
+    pub supervisors: usize,
+    /// Children that are workers, alive or not.
+    pub workers: usize,
+}
+
+/// Why a supervisor did not do what it was asked.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum ChildError {
+    /// There is a child of that id, and it is alive.
+    #[error("already started")]
+    AlreadyStarted(Pid),
+    /// There is a child of that id, and it is not running.
+    #[error("already present")]
+    AlreadyPresent,
+    /// It is alive.
+    #[error("running")]
+    Running,
+    /// It is being restarted.
+    #[error("restarting")]
+    Restarting,
+    /// There is no such child.
+    #[error("not found")]
+    NotFound,
+    /// Not for instances of a template.
+    #[error("not for a simple_one_for_one supervisor")]
+    SimpleOneForOne,
+    /// The specification makes no sense.
+    #[error("invalid specification: {0}")]
+    InvalidSpec(Arc<str>),
+    /// The child's start failed.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The supervisor is gone.
+    #[error("the supervisor does not answer: {0}")]
+    Call(CallError),
+}
+
+/// Which child is meant.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Id(Arc<str>),
+    Instance(Pid),
+}
+
+pub(crate) type Answer<T> = Reply<Result<T, ChildError>>;
+
+/// The messages of a supervisor.
+pub struct Msg(pub(crate) Request);
+
+pub(crate) enum Request {
+    Start(Option<ChildSpec>, Answer<Started>),
+    Restart(Target, Answer<Started>),
+    Terminate(Target, Answer<()>),
+    Delete(Target, Answer<()>),
+    Which(Reply<Vec<ChildInfo>>),
+    Count(Reply<Counts>),
+    /// A restart failed: try it again.
+    TryAgain(u64),
+}
+
+/// A running supervisor.
+///
+/// ```
+/// use supervision::{ChildError, ChildSpec, SupervisorSpec, System};
+/// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
+/// # struct Echo;
+/// # impl Process for Echo {
+/// #     type Args = ();
+/// #     type Msg = Reply<u8>;
+/// #     const NAME: &'static str = "echo";
+/// #     async fn init((): (), _: &mut Cx<Reply<u8>>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
+/// #         loop {
+/// #             match cx.next().await {
+/// #                 Event::Msg(reply) => reply.send(7),
+/// #                 Event::Exit { reason, .. } => return reason,
+/// #                 Event::Down { .. } => {}
+/// #             }
+/// #         }
+/// #     }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::new("demo");
+/// let root = system.start(SupervisorSpec::one_for_one()).await.unwrap();
+/// let echo = || ChildSpec::process::<Echo>("echo", || ());
+/// root.start_child(echo()).await.unwrap();
+/// assert!(matches!(root.start_child(echo()).await, Err(ChildError::AlreadyStarted(_))));
+/// root.terminate_child("echo").await.unwrap();
+/// let counts = root.count_children().await.unwrap();
+/// assert_eq!((counts.specs, counts.active), (1, 0));
+/// root.delete_child("echo").await.unwrap();
+/// # root.stop().await;
+/// # });
+/// ```
+#[derive(Clone, Debug)]
+pub struct SupervisorRef(pub(crate) Ref<Msg>);
+
+impl SupervisorRef {
+    /// Its process.
+    pub fn pid(&self) -> &Pid {
+        self.0.pid()
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, ChildError> {
+        let answer = self.0.call(|reply| Msg(request(reply)), SUPERVISOR_CALL).await;
+        answer.map_err(ChildError::Call)?
+    }
+
+    /// Adds and starts a child (`supervisor:start_child/2`).
+    ///
+    /// # Errors
+    /// When there is one of that id, or it does not start.
+    pub async fn start_child(&self, child: ChildSpec) -> Result<Started, ChildError> {
+        self.ask(|r| Request::Start(Some(child), r)).await
+    }
+
+    /// Starts another instance of the template of a simple_one_for_one supervisor.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_instance(&self) -> Result<Started, ChildError> {
+        self.ask(|r| Request::Start(None, r)).await
+    }
+
+    /// Starts a child that was stopped (`supervisor:restart_child/2`).
+    ///
+    /// # Errors
+    /// When there is none, or it runs, or it does not start.
+    pub async fn restart_child(&self, id: &str) -> Result<Started, ChildError> {
+        self.ask(|r| Request::Restart(Target::Id(id.into()), r)).await
+    }
+
+    /// Stops a child; its specification stays unless it is temporary.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn terminate_child(&self, id: &str) -> Result<(), ChildError> {
+        self.ask(|r| Request::Terminate(Target::Id(id.into()), r)).await
+    }
+
+    /// Stops an instance of a template.
+    ///
+    /// # Errors
+    /// When it is no instance of this supervisor.
+    pub async fn terminate_instance(&self, pid: &Pid) -> Result<(), ChildError> {
+        self.ask(|r| Request::Terminate(Target::Instance(pid.clone()), r)).await
+    }
+
+    /// Removes the specification of a child that does not run.
+    ///
+    /// # Errors
+    /// When there is none, or it runs.
+    pub async fn delete_child(&self, id: &str) -> Result<(), ChildError> {
+        self.ask(|r| Request::Delete(Target::Id(id.into()), r)).await
+    }
+
+    /// The children, the last started first.
+    ///
+    /// # Errors
+    /// When the supervisor is gone.
+    pub async fn which_children(&self) -> Result<Vec<ChildInfo>, CallError> {
+        self.0.call(|r| Msg(Request::Which(r)), SUPERVISOR_CALL).await
+    }
+
+    /// How many children there are.
+    ///
+    /// # Errors
+    /// When the supervisor is gone.
+    pub async fn count_children(&self) -> Result<Counts, CallError> {
+        self.0.call(|r| Msg(Request::Count(r)), SUPERVISOR_CALL).await
+    }
+
+    /// Stops the whole tree below and waits for it.
+    pub async fn stop(&self) -> Exit {
+        let pid = self.pid();
+        match pid.parent() {
+            Some(parent) => pid.exit_from(parent, Exit::Shutdown),
+            None => pid.exit(Exit::Shutdown),
+        }
+        pid.wait().await
+    }
+}
