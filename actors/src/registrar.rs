@@ -29,6 +29,10 @@ pub trait Module: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// What it implements.
     const XEPS: &'static [Xep];
+    /// It answers requests for accounts that do not exist itself, so that nobody can tell them from
+    /// those he may not see. For other modules such a request is `service-unavailable` before they
+    /// see it (RFC 6121 section 8.5.1).
+    const HIDES_ACCOUNTS: bool = false;
     /// Its options.
     type Config: Section;
 
@@ -122,6 +126,7 @@ type IqFn = dyn Fn(&mut IqCx<'_, '_>, &Element) -> Answer + Send + Sync;
 
 struct IqRow {
     module: &'static str,
+    hides_accounts: bool,
     run: Arc<IqFn>,
 }
 
@@ -142,6 +147,13 @@ impl Iqs {
     /// and `service-unavailable`.
     pub fn knows(&self, ns: &str, name: &str) -> bool {
         [Type::Get, Type::Set].into_iter().any(|t| self.find(t, ns, name).is_some())
+    }
+
+    /// Whether the module that answers such a request decides what is said of accounts that do not
+    /// exist: see [`Module::HIDES_ACCOUNTS`].
+    pub(crate) fn hides_accounts(&self, ty: Type, ns: &str, name: &str) -> bool {
+        let row = self.rows.get(&(ty, ns, name) as &(Type, &str, &str));
+        row.is_some_and(|r| r.hides_accounts)
     }
 
     pub(crate) fn unregister(&mut self, module: &str) {
@@ -208,7 +220,7 @@ impl<M: Module> Registrar<'_, M> {
                 Err(e) => Answer::Error(StanzaError::bad_request().with_text(&e.to_string())),
             }
         });
-        let row = IqRow { module: M::NAME, run };
+        let row = IqRow { module: M::NAME, hides_accounts: M::HIDES_ACCOUNTS, run };
         if let Some(other) = self.table.iqs.rows.insert((ty, P::NS, P::NAME), row) {
             let who = (M::NAME, other.module, P::NAME, P::NS);
             self.conflicts.push(format!(

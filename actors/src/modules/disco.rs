@@ -55,6 +55,7 @@ impl Module for DiscoModule {
     const NAME: &'static str = "disco";
     const XEPS: &'static [Xep] =
         &[Xep(30, "2.5.0"), Xep(115, "1.6.0"), Xep(128, "1.0.1"), Xep(157, "1.1.1")];
+    const HIDES_ACCOUNTS: bool = true;
     type Config = DiscoConfig;
 
     fn new(config: DiscoConfig) -> Self {

@@ -50,6 +50,7 @@ pub struct LastModule {
 impl Module for LastModule {
     const NAME: &'static str = "last";
     const XEPS: &'static [Xep] = &[Xep(12, "2.0")];
+    const HIDES_ACCOUNTS: bool = true;
     type Config = LastConfig;
 
     fn new(_: LastConfig) -> Self {

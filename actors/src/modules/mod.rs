@@ -24,9 +24,9 @@ use config::Sections;
 /// Every module of this crate: the one list.
 pub fn all(sections: &mut Sections) -> Modules {
     let mut modules = Modules::default();
-    modules.add::<blocking::BlockingModule>(sections);
     modules.add::<disco::DiscoModule>(sections);
     modules.add::<last::LastModule>(sections);
+    modules.add::<blocking::BlockingModule>(sections);
     modules.add::<offline::OfflineModule>(sections);
     modules.add::<ping::PingModule>(sections);
     modules.add::<private::PrivateModule>(sections);

@@ -94,8 +94,8 @@ mod tests {
                  R S: <presence from='romeo@localhost/orchard'/>
                  J = juliet@localhost/balcony
                  J C: <presence/>
-                 J S: <presence from='romeo@localhost/orchard'/>
                  J S: <presence from='juliet@localhost/balcony'/>
+                 J S: <presence from='romeo@localhost/orchard'/>
                  R S: <presence from='juliet@localhost/balcony'/>";
             Script::parse(before).unwrap().run(&mut world).await.unwrap();
             assert_eq!(remove(&env, &juliet, None).await, Ok(true));

@@ -46,7 +46,8 @@ async fn undelivered(env: &Arc<Env>, resource: &Resource, stanza: Stanza) {
             };
             route(env, stanza)
         }
-        (Kind::Iq, Type::Get | Type::Set) => {
+        // 8.5.3.2.1: a room learns that its occupant is gone
+        (Kind::Iq, Type::Get | Type::Set) | (Kind::Message, Type::Groupchat) => {
             bounce(env, &stanza, &StanzaError::service_unavailable())
         }
         _ => None,

@@ -9,6 +9,8 @@ pub mod end;
 pub mod manager;
 pub mod presence;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     env::Env,
@@ -46,7 +48,7 @@ pub fn route(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
             }
         }
         (Some(_), _) => to_account(env, to.bare(), stanza),
-        (None, _) => to_server(env, stanza),
+        (None, _) => to_server(env, &stanza),
     }
 }
 
@@ -179,7 +181,7 @@ async fn keep(env: &Arc<Env>, user: &BareJid, mut stanza: Stanza) -> Result<(), 
 }
 
 /// Addressed to the server itself.
-fn to_server(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
+fn to_server(env: &Arc<Env>, stanza: &Stanza) -> Option<BoxFuture<()>> {
     match (stanza.head.kind, stanza.head.ty) {
         // it has no presence that one could see
         (Kind::Presence, Type::Subscribe) => {
@@ -187,7 +189,7 @@ fn to_server(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
             route(env, Stanza::presence(Type::Unsubscribed).with_from(from).with_to(to))
         }
         (Kind::Presence, _) => None,
-        _ => bounce(env, &stanza, &StanzaError::service_unavailable()),
+        _ => bounce(env, stanza, &StanzaError::service_unavailable()),
     }
 }
 

@@ -65,8 +65,7 @@ fn dispatch(cx: &mut SessionCx<'_>, mut stanza: Stanza) {
         Some(Problem::Type) => {
             // also for an IQ, which is no request then (RFC 6120 section 8.2.3, rule 2)
             let error = StanzaError::bad_request().with_text("the type is unknown");
-            let reply = stanza.reply_error(&error);
-            return cx.send(&reply);
+            return cx.send(&stanza.reply_error(&error));
         }
         Some(Problem::From) | None => {}
     }

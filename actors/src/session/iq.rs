@@ -33,10 +33,13 @@ pub(super) fn from_client(cx: &mut SessionCx<'_>, iq: Stanza) {
 /// section 8.5.1).
 fn of_account(cx: &mut SessionCx<'_>, user: BareJid, iq: Stanza) {
     let (env, asked, request) = (Arc::clone(cx.env), user.clone(), iq.clone());
+    let hooks = env.hooks();
+    let child = iq.head.children.first();
+    let hides = child.is_some_and(|c| hooks.iqs.hides_accounts(iq.head.ty, c.ns(), c.name()));
     let reached = async move {
         match env.stores.accounts.get(&user).await? {
             Some(_) => Ok(routing::reaches(&env, &user, &request).await),
-            None => Ok(false),
+            None => Ok(hides),
         }
     };
     cx.job(reached, move |cx, reached: Result<bool, StoreError>| match reached {

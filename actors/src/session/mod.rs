@@ -323,6 +323,9 @@ impl Session {
         let Some(bound) = self.bound.as_deref_mut() else { return Some(false) };
         let Some(resource) = bound.resource.clone() else { return Some(false) };
         let epoch = bound.epoch;
+        if matches!(self.phase, Phase::Closed) {
+            return Some(false);
+        }
         if !bound.held.is_empty() {
             return held(bound, &resource, scope);
         }

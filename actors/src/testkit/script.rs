@@ -8,6 +8,7 @@
 //! X =                                  X connects and says nothing
 //! X scram SCRAM-SHA-256 juliet pencil  X authenticates; how it ends is for X S: to say. With a
 //!                                      -PLUS mechanism: X scram MECHANISM/BINDING juliet pencil
+//! J ~ juliet@localhost                 J connects and logs on; binds nothing
 //! J C: <presence/>                     J sends; lines that begin with < go on
 //! X S: <stream:stream from='localhost'> X gets a stream header; its xml:lang is called lang here
 //! J S: <presence from='{*}'/>          the next thing J gets fits this pattern (see `matcher`)
@@ -67,6 +68,7 @@ enum Step {
     Account(String, String),
     Password(String, String),
     Login(String, String),
+    Authenticate(String, String),
     Connect(String),
     Scram { name: String, mechanism: String, user: String, password: String },
     Client(String, String),
@@ -160,6 +162,9 @@ fn step(line: &str) -> Option<Step> {
     match rest.trim() {
         "cut" => Some(Step::Cut(name)),
         "=" => Some(Step::Connect(name)),
+        other if other.starts_with("~ ") => {
+            Some(Step::Authenticate(name, other.strip_prefix("~ ")?.trim().to_owned()))
+        }
         other => Some(Step::Login(name, other.strip_prefix("= ")?.trim().to_owned())),
     }
 }
@@ -182,6 +187,7 @@ async fn run_step(step: &Step, wire: &mut impl Wire, vars: &mut Vars) -> Result<
         Step::Scram { name, mechanism, user, password } => {
             scram(wire, name, mechanism, user, password).await
         }
+        Step::Authenticate(name, bare) => authenticate(wire, name, bare, vars).await,
         Step::Login(name, jid) => login(wire, name, jid, vars).await,
         Step::Client(name, xml) => {
             let restart = xml.contains("<stream:stream");
@@ -276,17 +282,7 @@ async fn scram(
 /// Logs on with SCRAM-SHA-1 and binds the resource.
 async fn login(wire: &mut impl Wire, name: &str, jid: &str, vars: &mut Vars) -> Result<(), String> {
     let (bare, resource) = jid.split_once('/').unwrap_or((jid, ""));
-    let (local, host) = bare.split_once('@').ok_or("a login needs user@host")?;
-    let password = vars.get(&format!("password of {bare}")).ok_or("no such account")?.clone();
-    wire.connect(name).await;
-    wire.send(name, &header(host), true).await;
-    expect(wire, name, "<stream:stream>", vars).await?;
-    expect(wire, name, "<stream:features/>", vars).await?;
-    scram(wire, name, "SCRAM-SHA-1", local, &password).await?;
-    expect(wire, name, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>", vars).await?;
-    wire.send(name, &header(host), true).await;
-    expect(wire, name, "<stream:stream>", vars).await?;
-    expect(wire, name, "<stream:features/>", vars).await?;
+    authenticate(wire, name, bare, vars).await?;
     let resource = if resource.is_empty() {
         String::new()
     } else {
@@ -297,4 +293,24 @@ async fn login(wire: &mut impl Wire, name: &str, jid: &str, vars: &mut Vars) -> 
     );
     wire.send(name, &bind, false).await;
     expect(wire, name, "<iq type='result' id='bind'/>", vars).await
+}
+
+/// Logs on with SCRAM-SHA-1, up to the features after it.
+async fn authenticate(
+    wire: &mut impl Wire,
+    name: &str,
+    bare: &str,
+    vars: &mut Vars,
+) -> Result<(), String> {
+    let (local, host) = bare.split_once('@').ok_or("a login needs user@host")?;
+    let password = vars.get(&format!("password of {bare}")).ok_or("no such account")?.clone();
+    wire.connect(name).await;
+    wire.send(name, &header(host), true).await;
+    expect(wire, name, "<stream:stream>", vars).await?;
+    expect(wire, name, "<stream:features/>", vars).await?;
+    scram(wire, name, "SCRAM-SHA-1", local, &password).await?;
+    expect(wire, name, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>", vars).await?;
+    wire.send(name, &header(host), true).await;
+    expect(wire, name, "<stream:stream>", vars).await?;
+    expect(wire, name, "<stream:features/>", vars).await
 }

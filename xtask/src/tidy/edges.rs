@@ -14,8 +14,9 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("ractor", &["supervision"]),
     ("rxml", &["xmpp"]),
     ("rusqlite", &["storage"]),
-    ("rustls", &["actors", "mangrove"]),
-    ("tokio-rustls", &["actors", "mangrove"]),
+    // the load generator shares no code with what it measures
+    ("rustls", &["actors", "mangrove", "xload"]),
+    ("tokio-rustls", &["xload"]),
 ];
 
 /// The members of the workspace, as cargo knows them.

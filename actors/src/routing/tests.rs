@@ -1,0 +1,206 @@
+//! Conversations about which way stanzas go, and what becomes of them when a session is lost.
+
+use crate::{
+    env::Settings,
+    modules::{
+        blocking::{BlockingConfig, BlockingModule},
+        offline::{OfflineConfig, OfflineModule},
+        ping::{PingConfig, PingModule},
+        roster::{RosterConfig, RosterModule},
+    },
+    registrar::Modules,
+    resource::QueueLimits,
+    testkit::{World, WorldOptions},
+};
+
+fn modules(modules: &mut Modules) {
+    modules.add_with::<BlockingModule>(BlockingConfig::default());
+    modules.add_with::<OfflineModule>(OfflineConfig::default());
+    modules.add_with::<PingModule>(PingConfig::default());
+    modules.add_with::<RosterModule>(RosterConfig::default());
+}
+
+#[test]
+fn every_cell_of_the_tables_of_rfc_6121_section_8_5() {
+    World::check(include_str!("../../../tests/scripts/routing.xmpp"), modules);
+}
+
+#[test]
+fn a_session_is_resumed() {
+    World::check(include_str!("../../../tests/scripts/resume.xmpp"), modules);
+}
+
+const PAIR: &str = "account juliet@localhost pencil
+    account romeo@localhost rose
+    R = romeo@localhost/orchard
+    J = juliet@localhost/balcony
+    ";
+
+#[test]
+fn what_waits_for_a_session_that_is_not_resumed_in_time_goes_to_offline_storage() {
+    let script = PAIR.to_owned()
+        + "J C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
+           J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}' resume='true' max='60'/>
+           J C: <presence/>
+           J S: <presence/>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           R C: <message to='juliet@localhost' id='1'><body>sent</body></message>
+           J S: <message id='1'/>
+           J cut
+           R C: <message to='juliet@localhost' type='chat' id='2'><body>queued</body></message>
+           R C: <message to='juliet@localhost/balcony' id='3'><body>queued</body></message>
+           R C: <message to='juliet@localhost/balcony' type='groupchat' id='4'><body>queued</body></message>
+           R C: <iq to='juliet@localhost/balcony' type='get' id='5'><x xmlns='urn:example:x'/></iq>
+           R S: nothing
+           T: 59s
+           R S: nothing
+           T: 2s
+           R S: <message type='error' id='4'><error type='cancel'>
+                <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>
+           R S: <iq type='error' id='5'><error type='cancel'>
+                <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+           J = juliet@localhost/chamber
+           J C: <presence/>
+           J S: <message id='1'><body>sent</body><delay xmlns='urn:xmpp:delay' from='localhost'/></message>
+           J S: <message id='2'><body>queued</body><delay xmlns='urn:xmpp:delay' from='localhost'/></message>
+           J S: <message id='3' to='juliet@localhost'><delay xmlns='urn:xmpp:delay'/></message>
+           J S: <presence/>
+           J S: nothing
+           K ~ juliet@localhost
+           K C: <resume xmlns='urn:xmpp:sm:3' previd='{token}' h='1'/>
+           K S: <failed xmlns='urn:xmpp:sm:3'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>";
+    World::check(&script, modules);
+}
+
+#[test]
+fn or_to_another_resource_and_contacts_learn_only_then_that_it_is_gone() {
+    let script = PAIR.to_owned()
+        + "J C: <enable xmlns='urn:xmpp:sm:3' resume='1' max='60'/>
+           J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}' max='60'/>
+           J C: <presence><priority>5</priority></presence>
+           J S: <presence/>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           K = juliet@localhost/chamber
+           K C: <presence/>
+           K S: <presence from='juliet@localhost/chamber'/>
+           K S: <presence from='juliet@localhost/balcony'/>
+           J S: <presence from='juliet@localhost/chamber'/>
+           J cut
+           R C: <message to='juliet@localhost' id='1'><body>for the best one</body></message>
+           K S: nothing
+           T: 59s
+           K S: nothing
+           T: 1s
+           K S: <presence type='unavailable' from='juliet@localhost/balcony'/>
+           K S: <message id='1' to='juliet@localhost'/>
+           R S: nothing";
+    World::check(&script, modules);
+}
+
+#[test]
+fn a_session_that_cannot_be_resumed_ends_with_its_connection() {
+    let script = PAIR.to_owned()
+        + "J C: <enable xmlns='urn:xmpp:sm:3'/>
+           J S: <enabled xmlns='urn:xmpp:sm:3' absent-id='' absent-resume='' absent-max=''/>
+           J C: <presence/>
+           J S: <presence/>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           R C: <message to='juliet@localhost' id='1'><body>b</body></message>
+           J S: <message id='1'/>
+           J C: <a xmlns='urn:xmpp:sm:3' h='1'/>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           R C: <message to='juliet@localhost' id='2'><body>b</body></message>
+           J S: <message id='2'/>
+           J C: <a xmlns='urn:xmpp:sm:3' h='2'/>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           J cut
+           J = juliet@localhost/balcony
+           J C: <presence/>
+           J S: <message id='2'><delay xmlns='urn:xmpp:delay'/></message>
+           J S: <presence/>
+           J S: nothing";
+    World::check(&script, modules);
+}
+
+#[test]
+fn who_closes_the_stream_ends_the_session_and_a_new_bind_ends_the_old_one() {
+    let script = PAIR.to_owned()
+        + "J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+           J S: <enabled xmlns='urn:xmpp:sm:3' id='{first}'/>
+           R C: <message to='juliet@localhost/balcony' id='1'><body>b</body></message>
+           J S: <message id='1'/>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           J C: </stream:stream>
+           J S: </stream:stream>
+           J S: eof
+           J = juliet@localhost/balcony
+           J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+           J S: <enabled xmlns='urn:xmpp:sm:3' id='{second}'/>
+           J C: <presence/>
+           J S: <message id='1'><delay xmlns='urn:xmpp:delay'/></message>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           J S: <presence/>
+           K = juliet@localhost/balcony
+           J S: <stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>
+           J S: </stream:stream>
+           J S: eof
+           K C: <presence/>
+           K S: <message id='1'><delay xmlns='urn:xmpp:delay'/></message>
+           K S: <presence/>
+           K S: nothing";
+    World::check(&script, modules);
+}
+
+#[test]
+fn a_client_that_never_acknowledges_is_let_go_and_loses_nothing() {
+    let script = PAIR.to_owned()
+        + "J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+           J S: <enabled xmlns='urn:xmpp:sm:3'/>
+           R C: <message to='juliet@localhost/balcony' id='1'><body>b</body></message>
+           J S: <message id='1'/>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           R C: <message to='juliet@localhost/balcony' id='2'><body>b</body></message>
+           J S: <message id='2'/>
+           R C: <message to='juliet@localhost/balcony' id='3'><body>b</body></message>
+           J S: <message id='3'/>
+           J S: <stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>
+           J S: </stream:stream>
+           J S: eof
+           J = juliet@localhost/balcony
+           J C: <presence/>
+           J S: <message id='1'><delay xmlns='urn:xmpp:delay'/></message>
+           J S: <message id='2'><delay xmlns='urn:xmpp:delay'/></message>
+           J S: <message id='3'><delay xmlns='urn:xmpp:delay'/></message>
+           J S: <presence/>";
+    let queues = QueueLimits { unacked: 2, ..QueueLimits::default() };
+    let settings = Settings { queues, ..Settings::default() };
+    World::check_with(&script, &WorldOptions { settings, ..WorldOptions::default() }, modules);
+}
+
+#[test]
+fn a_full_queue_refuses_and_messages_go_to_offline_storage() {
+    let script = PAIR.to_owned()
+        + "J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+           J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
+           J C: <presence/>
+           J S: <presence/>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           J cut
+           R C: <message to='juliet@localhost' id='1'><body>b</body></message>
+           R C: <message to='juliet@localhost' id='2'><body>b</body></message>
+           R C: <message to='juliet@localhost' id='3'><body>b</body></message>
+           R C: <iq to='juliet@localhost/balcony' type='get' id='4'><x xmlns='urn:example:x'/></iq>
+           R S: <iq type='error' id='4'><error type='wait'>
+                <resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+           J ~ juliet@localhost
+           J C: <resume xmlns='urn:xmpp:sm:3' previd='{token}' h='1'/>
+           J S: <resumed xmlns='urn:xmpp:sm:3' previd='{token}' h='1'/>
+           J S: <message id='1'><body>b</body></message>
+           J S: <message id='2'><body>b</body></message>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           J S: <message id='3'><body>b</body><delay xmlns='urn:xmpp:delay'/></message>
+           J S: nothing";
+    let queues = QueueLimits { queued: 2, ..QueueLimits::default() };
+    let settings = Settings { queues, ..Settings::default() };
+    World::check_with(&script, &WorldOptions { settings, ..WorldOptions::default() }, modules);
+}
