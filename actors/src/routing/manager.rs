@@ -14,11 +14,14 @@ use arc_swap::ArcSwapOption;
 use cluster::{Record, RegistryError, Token};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use supervision::{
-    CallError, ChildSpec, Cx, Event, Exit, InitError, Process, Ref, Reply, SupervisorSpec,
+    CallError, ChildSpec, Cx, Event, Exit, InitError, Process, Ref, Reply, Shutdown, SupervisorSpec,
 };
 use thiserror::Error;
 use tokio::time::Instant;
 use xmpp::jid::{BareJid, FullJid};
+
+/// How long a manager may take to end the sessions that are left when the node stops.
+const LAST_SESSIONS: Duration = Duration::from_secs(60);
 
 /// How long a connection waits for its manager.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -102,7 +105,8 @@ impl Managers {
         (0..env.managers.0.len()).fold(managers, |spec, n| {
             let env = Arc::clone(env);
             let args = move || (Arc::clone(&env), n);
-            spec.child(ChildSpec::process::<SessionManager>(&n.to_string(), args))
+            let manager = ChildSpec::process::<SessionManager>(&n.to_string(), args);
+            spec.child(manager.shutdown(Shutdown::Timeout(LAST_SESSIONS)))
         })
     }
 }

@@ -3,11 +3,10 @@
 use super::{Failure, Hash, prepare, same};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use ring::{
-    digest, hmac, pbkdf2,
+    digest, hmac,
     rand::{SecureRandom, SystemRandom},
 };
 use serde::{Deserialize, Serialize};
-use std::num::NonZeroU32;
 
 /// Fewest iterations (RFC 7677 section 4); also what new keys get.
 pub const ITERATIONS: u32 = 4096;
@@ -41,9 +40,10 @@ impl ScramKeys {
     /// Derives keys from a password. `None` when SASLprep does not allow the password.
     pub fn derive(hash: Hash, password: &str, salt: &[u8], iterations: u32) -> Option<Self> {
         let password = prepare(password)?;
-        let rounds = NonZeroU32::new(iterations)?;
-        let mut salted = vec![0; hash.digest().output_len()];
-        pbkdf2::derive(hash.pbkdf2(), rounds, salt, password.as_bytes(), &mut salted);
+        if iterations == 0 {
+            return None;
+        }
+        let salted = hash.salted(password.as_bytes(), salt, iterations);
         let client_key = sign(hash, &salted, b"Client Key");
         Some(Self {
             hash,
