@@ -167,6 +167,9 @@ enum RawMsg {
     Ball(u64, ActorRef<RawMsg>),
 }
 
+#[cfg(feature = "cluster")]
+impl ractor::Message for RawMsg {}
+
 impl Actor for Raw {
     type Msg = RawMsg;
     type State = (u64, Arc<AtomicU64>);
