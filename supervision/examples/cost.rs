@@ -2,7 +2,15 @@
 //! `name value unit`; `bench/otp/run.sh` prints Erlang's beside them. Run it with `--release`.
 #![allow(missing_docs, clippy::print_stdout, reason = "a program")]
 
-use std::{fs, time::Duration};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use supervision::{
     CastError, ChildSpec, Cx, Event, Exit, InitError, Next, PoolRef, PoolSpec, Process, Ref, Reply,
     Server, SupervisorSpec, System, crash::CrashLogLimits,
@@ -150,6 +158,80 @@ async fn messages(kind: &str, to: &Ref<Msg>, other: &Ref<Msg>) -> Result<(), Err
     Ok(())
 }
 
+/// ractor itself: an actor that does the same.
+struct Raw;
+
+enum RawMsg {
+    Note(u64),
+    Ask(ractor::RpcReplyPort<u64>),
+    Ball(u64, ActorRef<RawMsg>),
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for RawMsg {}
+
+impl Actor for Raw {
+    type Msg = RawMsg;
+    type State = (u64, Arc<AtomicU64>);
+    type Arguments = Arc<AtomicU64>;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<RawMsg>,
+        balls: Arc<AtomicU64>,
+    ) -> Result<(u64, Arc<AtomicU64>), ActorProcessingErr> {
+        Ok((0, balls))
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<RawMsg>,
+        msg: RawMsg,
+        (sum, balls): &mut (u64, Arc<AtomicU64>),
+    ) -> Result<(), ActorProcessingErr> {
+        match msg {
+            RawMsg::Note(n) => *sum = sum.wrapping_add(n),
+            RawMsg::Ask(reply) => reply.send(*sum)?,
+            RawMsg::Ball(left, to) => {
+                balls.store(left, Ordering::Relaxed);
+                if left > 0 {
+                    to.cast(RawMsg::Ball(left - 1, me))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn ractor_itself() -> Result<(), Error> {
+    const MANY: u64 = 500_000;
+    let balls = Arc::new(AtomicU64::new(MANY));
+    let (one, _) = Actor::spawn(None, Raw, Arc::clone(&balls)).await?;
+    let (two, _) = Actor::spawn(None, Raw, Arc::clone(&balls)).await?;
+    let began = cpu();
+    one.cast(RawMsg::Ball(MANY, two.clone()))?;
+    while balls.load(Ordering::Relaxed) > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    report("cast_empty_ractor", (cpu() - began) / MANY, "ns");
+    let began = cpu();
+    for n in 0..MANY * 4 {
+        one.cast(RawMsg::Note(n))?;
+        if n % 1000 == 0 {
+            one.call(RawMsg::Ask, None).await?;
+        }
+    }
+    report("cast_full_ractor", (cpu() - began) / (MANY * 4), "ns");
+    let began = cpu();
+    for _ in 0..MANY {
+        one.call(RawMsg::Ask, Some(Duration::from_secs(5))).await?;
+    }
+    report("call_ractor", (cpu() - began) / MANY, "ns");
+    one.stop(None);
+    two.stop(None);
+    Ok(())
+}
+
 /// A thousand senders, a receiver, and back.
 async fn fans(pool: &PoolRef<Lean>) -> Result<(), Error> {
     const ROUNDS: u64 = 1000;
@@ -216,6 +298,7 @@ async fn run() -> Result<(), Error> {
     messages("lean", &pool.start(()).await?, &pool.start(()).await?).await?;
     let other = system.lookup::<Msg>("other").ok_or("no server")?;
     messages("server", &system.lookup::<Msg>("serving").ok_or("no server")?, &other).await?;
+    ractor_itself().await?;
     fans(&pool).await?;
     crashes(&system).await?;
     root.stop().await;

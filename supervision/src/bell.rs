@@ -28,6 +28,12 @@ impl Bell {
         }
     }
 
+    /// Nobody will wait any more: a waker kept would keep the memory of a task that has ended.
+    pub(crate) fn clear(&self) {
+        let waker = self.0.lock().waker.take();
+        drop(waker);
+    }
+
     /// Waits for a ring. Dropped before it returned, the ring is still there.
     pub(crate) async fn heard(&self) {
         poll_fn(|cx| self.poll(cx)).await;

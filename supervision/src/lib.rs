@@ -1,12 +1,15 @@
 //! OTP supervision for Rust: processes that crash alone, and trees that start them again.
 //!
 //! In reading order: [`exit`] (why a process ended) · [`pid`] (addresses, links, monitors, exit
-//! signals) · [`process`] (owns its loop) · [`server`] (one message at a time) · [`spec`] and
-//! [`decide`] (what is to be restarted, pure) · [`supervisor`] and [`pool`] · [`crash`] · [`system`]
-//! and [`tree`] (what runs, seen from outside). `README.md` is the dictionary from OTP's words.
+//! signals) · [`inbox`] (typed addresses, bounds) · [`process`] (owns its loop) · [`server`] (one
+//! message at a time) · [`state_machine`] · [`timer`] · [`task`] · [`topic`] · [`spec`] and [`decide`]
+//! (what is to be restarted, pure) · [`supervisor`] and [`pool`] · [`crash`] and [`replay`] · [`sys`],
+//! [`system`] and [`tree`] (what runs, seen from outside) · [`testkit`]. `README.md` is the dictionary
+//! from OTP's words.
 //!
-//! Two engines, one process model: servers and supervisors are ractor actors; a [`process::Process`]
-//! is a lean task. Address, path, links, monitors, exit reasons and crash reports are the same.
+//! Two engines, one process model: servers, state machines and supervisors are ractor actors; a
+//! [`process::Process`] is a lean task. Address, path, links, monitors, exit reasons, `sys` and crash
+//! reports are the same.
 //! The crate knows no XMPP; it is the only one that starts tasks (law 1) and that names ractor.
 //!
 //! ```

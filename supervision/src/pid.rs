@@ -493,6 +493,8 @@ impl Pid {
         let extra = state.extra.take().map(|e| *e).unwrap_or_default();
         self.set(ENDED, true);
         drop(state);
+        self.0.bell.clear();
+        self.0.fatal.clear();
         self.0.system.leave(self, exit, extra.owned);
         for other in extra.links.into_values() {
             other.drop_link(self);

@@ -210,6 +210,16 @@ impl<M: Send + 'static> Cx<M> {
         self.system().clone().register(name, &self.me)
     }
 
+    /// Gets an [`Event::Down`] when `pid` ends (`monitor/2`).
+    pub fn monitor(&self, pid: &Pid) -> Monitor {
+        pid.monitor(self.pid())
+    }
+
+    /// Links itself to `pid` (`link/1`).
+    pub fn link(&self, pid: &Pid) {
+        self.pid().link(pid);
+    }
+
     /// Turns exit signals into events (`process_flag(trap_exit, true)`).
     pub fn trap_exit(&mut self, trap: bool) {
         self.me.pid.set_trap(trap);

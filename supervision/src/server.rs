@@ -107,7 +107,9 @@ pub trait Server: Sized + Send + 'static {
 /// actor's handler, on the inbox that has a bound; ractor starts the actor and can kill it.
 struct Begin;
 
-// no `ractor::Message` by hand: without ractor's cluster feature every Send + 'static type is one
+// without ractor's cluster feature every Send + 'static type is a message
+#[cfg(feature = "cluster")]
+impl ractor::Message for Begin {}
 
 struct Engine<S>(PhantomData<fn() -> S>);
 

@@ -21,6 +21,47 @@ use std::{
 };
 
 /// A state machine.
+///
+/// ```
+/// use std::time::Duration;
+/// use supervision::{Actions, Cx, InitError, StateMachine, Step, testkit};
+///
+/// struct Lamp;
+/// #[derive(Debug, PartialEq)]
+/// enum Is { Off, On }
+/// enum Msg { Press, TooLong }
+///
+/// impl StateMachine for Lamp {
+///     type Args = ();
+///     type Msg = Msg;
+///     type State = Is;
+///     const NAME: &'static str = "lamp";
+///     async fn init((): (), _: &mut Cx<Msg>) -> Result<(Is, Self), InitError> {
+///         Ok((Is::Off, Self))
+///     }
+///     fn enter(&mut self, state: &Is) -> Actions<Msg> {
+///         match state {
+///             Is::On => Actions::new().state_timeout(Duration::from_secs(60), Msg::TooLong),
+///             Is::Off => Actions::new(),
+///         }
+///     }
+///     async fn handle(&mut self, state: &Is, msg: Msg, _: &mut Cx<Msg>) -> Step<Is, Msg> {
+///         match (state, msg) {
+///             (Is::Off, Msg::Press) => Step::to(Is::On),
+///             (Is::On, Msg::Press | Msg::TooLong) => Step::to(Is::Off),
+///             (Is::Off, Msg::TooLong) => Step::keep(),
+///         }
+///     }
+/// }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let lamp = testkit::state_machine::<Lamp>("lamp", || ()).await;
+/// lamp.me.cast(Msg::Press).unwrap();
+/// tokio::task::yield_now().await;
+/// let shown = supervision::sys::state(lamp.me.pid(), Duration::from_secs(1)).await;
+/// assert_eq!(shown.unwrap(), "On");
+/// # lamp.root.stop().await;
+/// # });
+/// ```
 pub trait StateMachine: Sized + Send + 'static {
     /// What it is started with.
     type Args: Send + 'static;

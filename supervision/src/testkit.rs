@@ -29,6 +29,7 @@ use crate::{
     process::{Cx, Event, InitError, Process},
     server::Server,
     spec::{ChildSpec, StartError, Started, SupervisorSpec},
+    state_machine::{Machine, StateMachine},
     supervisor::SupervisorRef,
     system::System,
 };
@@ -84,6 +85,14 @@ pub async fn server<S: Server>(
     args: impl Fn() -> S::Args + Send + Sync + 'static,
 ) -> Kit<S::Msg> {
     kit(id, move |place| place.server::<S>(args())).await
+}
+
+/// Starts a state machine under a supervisor of its own.
+pub async fn state_machine<M: StateMachine>(
+    id: &str,
+    args: impl Fn() -> M::Args + Send + Sync + 'static,
+) -> Kit<M::Msg> {
+    server::<Machine<M>>(id, args).await
 }
 
 /// Starts a process under a supervisor of its own.

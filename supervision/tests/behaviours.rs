@@ -346,7 +346,7 @@ impl StateMachine for Gate {
 }
 
 async fn gate() -> Kit<Move> {
-    testkit::server::<supervision::state_machine::Machine<Gate>>("gate", || ()).await
+    testkit::state_machine::<Gate>("gate", || ()).await
 }
 
 async fn log(kit: &Kit<Move>) -> Vec<String> {

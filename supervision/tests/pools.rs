@@ -168,6 +168,9 @@ async fn the_tree_shows_what_there_is() {
     );
     assert_eq!(counted(&system), system.alive());
     assert_eq!(system.processes(100).len(), system.alive());
+    // there is no task that is no process
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    assert_eq!(tasks, system.alive());
     root.stop().await;
     assert_eq!(system.alive(), 0);
 }

@@ -113,6 +113,7 @@ async fn run(seed: u64) -> Vec<String> {
     }
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!((system.alive(), count(&system)), (0, 0), "seed {seed}: {:?}", system.pids());
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0, "seed {seed}");
     std::mem::take(&mut *trace.lock())
 }
 

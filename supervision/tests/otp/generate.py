@@ -113,7 +113,7 @@ class Scenario:
             [45, 12, 11, 9, 7, 6, 6, 1],
         )[0]
         if kind == "exit":
-            target = self.target()
+            target = self.target() if rng.random() < 0.98 else []
             reason = rng.choice(REASONS)
             if self.is_supervisor(target):
                 depth = len(target)
