@@ -17,5 +17,6 @@ mod http;
 mod node;
 mod scripts;
 mod signals;
+mod soak;
 mod support;
 mod tls;
