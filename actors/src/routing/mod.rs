@@ -158,7 +158,7 @@ pub fn blocked(env: &Arc<Env>, stanza: &Stanza) -> Option<BoxFuture<()>> {
 pub async fn offline(env: Arc<Env>, user: BareJid, stanza: Stanza) {
     let error = match env.stores.accounts.get(&user).await {
         Ok(None) => StanzaError::service_unavailable(),
-        Err(_) => StanzaError::internal_server_error(),
+        Err(error) => error.into(),
         Ok(Some(_)) => match keep(&env, &user, stanza.clone()).await {
             Ok(()) => return,
             Err(error) => error,
