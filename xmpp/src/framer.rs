@@ -352,6 +352,8 @@ impl Framer {
             XmlError::RestrictedXml(what) if what.contains("encoding") => {
                 Condition::UnsupportedEncoding
             }
+            // longer than MAX_TOKEN: a limit of ours (section 4.9.3.14)
+            XmlError::RestrictedXml(what) if what.contains("long") => Condition::PolicyViolation,
             // section 4.9.3.18: constructs that XMPP forbids (section 11.1)
             XmlError::RestrictedXml(_) | XmlError::UndeclaredEntity => Condition::RestrictedXml,
             // section 4.9.3.22: or has otherwise improperly encoded the stream

@@ -337,6 +337,7 @@ impl Connection {
         let rate = settings.address_rate;
         self.admission = env.addresses.admit(self.peer, settings.max_per_address, rate);
         if self.admission.is_none() {
+            env.metrics.refused_connections();
             return Err(io::Error::other("too many connections from this address"));
         }
         if !self.port.direct_tls {

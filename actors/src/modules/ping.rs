@@ -6,7 +6,7 @@ use crate::{
     registrar::{Answer, Module, Registrar, Xep},
     session::{SessionCx, slots::Slot},
 };
-use config::{mins, secs};
+use config::secs;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use xmpp::{
@@ -20,9 +20,8 @@ config::section! {
     /// Pings: answers those of clients, and asks silent clients whether they are still there
     /// (XEP-0199).
     pub struct PingConfig {
-        /// Ping a client after that much silence.
-        pub idle: Duration = mins(5), in secs(1)..,
-        /// Let go of it when it stays silent for that much longer.
+        /// Let go of a client that stays silent for that much longer after a ping (which it gets
+        /// after `c2s.idle`).
         pub grace: Duration = secs(32), in secs(1)..,
     }
 }
@@ -61,12 +60,12 @@ impl Module for PingModule {
 
 impl PingModule {
     fn bound(&self, cx: &mut SessionCx<'_>) {
-        cx.timer(self.config.idle);
+        cx.timer(cx.env.settings().idle);
     }
 
     fn heard(&self, cx: &mut SessionCx<'_>, _: &Stanza) -> Flow {
         cx.slot::<Waiting>().0 = false;
-        cx.timer(self.config.idle);
+        cx.timer(cx.env.settings().idle);
         Flow::Continue
     }
 
@@ -95,13 +94,13 @@ mod tests {
              J = juliet@localhost/balcony
              J C: <iq type='get' id='1' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>
              J S: <iq type='result' id='1' from='localhost' to='juliet@localhost/balcony'/>
-             T: 59s
+             T: 299s
              J S: nothing
              T: 1s
              J S: <iq type='get' id='{ping}' from='localhost'><ping xmlns='urn:xmpp:ping'/></iq>
              T: 10s
              J C: <iq type='result' id='{ping}' to='localhost'/>
-             T: 60s
+             T: 300s
              J S: <iq type='get' id='{again}'><ping xmlns='urn:xmpp:ping'/></iq>
              T: 30s
              J S: <stream:error>
@@ -109,8 +108,7 @@ mod tests {
              J S: </stream:stream>
              J S: eof",
             |modules| {
-                let config = PingConfig { idle: secs(60), grace: secs(30) };
-                modules.add_with::<PingModule>(config);
+                modules.add_with::<PingModule>(PingConfig { grace: secs(30) });
             },
         );
     }

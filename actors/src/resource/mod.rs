@@ -6,11 +6,13 @@
 //! It holds no protocol: what to do with a queue whose window ended is decided in `routing::end`.
 
 mod acks;
+mod copies;
 mod frozen;
 #[cfg(test)]
 mod tests;
 
 pub use acks::StreamManagement;
+pub use copies::Share;
 pub use frozen::FrozenResource;
 
 use crate::session::Bound;
@@ -64,6 +66,20 @@ pub enum Item {
     Notice(&'static str),
 }
 
+/// One place in the queue.
+#[derive(Debug)]
+struct Queued {
+    item: Item,
+    /// Other resources of the user have it too.
+    share: Option<Share>,
+}
+
+impl From<Item> for Queued {
+    fn from(item: Item) -> Self {
+        Self { item, share: None }
+    }
+}
+
 /// Who serves the resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -79,7 +95,7 @@ pub enum Owner {
 struct State {
     owner: Owner,
     epoch: u64,
-    queue: VecDeque<Item>,
+    queue: VecDeque<Queued>,
     queued_bytes: usize,
     /// The head of `queue` is being worked on: if the process crashes now, this is the poison.
     in_hand: bool,
@@ -213,6 +229,18 @@ impl Resource {
     /// # Errors
     /// The stanza comes back when the queue is full, the session has ended, or its sender is blocked.
     pub fn deliver(&self, stanza: Stanza) -> Result<(), Refused> {
+        self.put(stanza, None)
+    }
+
+    /// The same for a message that other resources of the user get too.
+    ///
+    /// # Errors
+    /// As [`Resource::deliver`]; the share is given back by dropping it.
+    pub fn deliver_shared(&self, stanza: Stanza, share: Share) -> Result<(), Refused> {
+        self.put(stanza, Some(share))
+    }
+
+    fn put(&self, stanza: Stanza, share: Option<Share>) -> Result<(), Refused> {
         let mut s = self.state.lock();
         if s.owner == Owner::Ended {
             return Err(Refused::Ended(stanza));
@@ -226,7 +254,7 @@ impl Resource {
             return Err(Refused::Full(stanza));
         }
         s.queued_bytes += bytes;
-        s.queue.push_back(Item::Stanza(stanza));
+        s.queue.push_back(Queued { item: Item::Stanza(stanza), share });
         let first = s.queue.len() == 1;
         drop(s);
         if first {
@@ -239,9 +267,9 @@ impl Resource {
     /// limit: the same notice waits at most once.
     pub fn notice(&self, module: &'static str) {
         let mut s = self.state.lock();
-        let waiting = s.queue.iter().any(|i| matches!(i, Item::Notice(m) if *m == module));
+        let waiting = s.queue.iter().any(|q| matches!(q.item, Item::Notice(m) if m == module));
         if s.owner != Owner::Ended && !waiting {
-            s.queue.push_back(Item::Notice(module));
+            s.queue.push_back(Item::Notice(module).into());
             drop(s);
             self.wake.notify_one();
         }
@@ -267,7 +295,7 @@ impl Resource {
                 if s.owner != Owner::Attached(epoch) {
                     return None;
                 }
-                let Some(item) = s.queue.front().cloned() else { break };
+                let Some(item) = s.queue.front().map(|q| q.item.clone()) else { break };
                 s.in_hand = true;
                 item
             };
@@ -277,10 +305,16 @@ impl Resource {
                 return None;
             }
             s.in_hand = false;
-            if let Some(Item::Stanza(stanza)) = s.queue.pop_front() {
+            if let Some(Queued { item: Item::Stanza(stanza), share }) = s.queue.pop_front() {
                 s.queued_bytes = s.queued_bytes.saturating_sub(weight(&stanza));
-                if let (Verdict::Sent, Some(sm)) = (verdict, &mut s.sm) {
-                    sm.unacked.push_back(stanza);
+                match (verdict, &mut s.sm) {
+                    (Verdict::Sent, Some(sm)) => sm.push(stanza, share),
+                    (Verdict::Sent, None) => {
+                        if let Some(share) = share {
+                            share.delivered();
+                        }
+                    }
+                    (Verdict::Dropped | Verdict::Held, _) => {}
                 }
             }
             if verdict == Verdict::Held {
@@ -459,9 +493,9 @@ impl Resource {
         let mut refused = Vec::new();
         // the first may be in the connection's hands
         let mut first = s.in_hand;
-        s.queue.retain(|item| {
+        s.queue.retain(|queued| {
             let kept = std::mem::take(&mut first);
-            match item {
+            match &queued.item {
                 Item::Stanza(stanza) if !kept => {
                     let from = stanza.head.from.as_ref();
                     let keep = !blocked(s.blocked.as_deref(), &self.user, from);
@@ -503,9 +537,13 @@ impl Resource {
             return None;
         }
         if std::mem::take(&mut s.in_hand)
-            && let Some(Item::Stanza(stanza)) = s.queue.pop_front()
+            && let Some(Queued { item: Item::Stanza(stanza), share }) = s.queue.pop_front()
         {
             s.queued_bytes = s.queued_bytes.saturating_sub(weight(&stanza));
+            // nor is it tried with another resource
+            if let Some(share) = share {
+                share.delivered();
+            }
         }
         let poison = s.working.take();
         if let (Some(_), Some(sm)) = (&poison, &mut s.sm) {
@@ -553,8 +591,10 @@ impl Resource {
         if let Some(sm) = s.sm.take() {
             remains.undelivered.extend(sm.remains());
         }
-        for item in std::mem::take(&mut s.queue) {
-            if let Item::Stanza(stanza) = item {
+        for Queued { item, share } in std::mem::take(&mut s.queue) {
+            if let Item::Stanza(stanza) = item
+                && share.is_none_or(Share::given_up)
+            {
                 remains.undelivered.push(stanza);
             }
         }

@@ -1,11 +1,14 @@
 //! Nodes for tests: in this process ([`TestNode`]) or as the program ([`Program`]), on ports of
-//! their own, with data that is gone afterwards; and [`Tcp`], over which scripts talk to either.
+//! their own, with data that is gone afterwards; [`Tcp`], over which scripts talk to either; and
+//! [`Peer`], a client written by hand.
 
 mod node;
+mod peer;
 mod program;
 mod tcp;
 
 pub use node::TestNode;
+pub use peer::{PASSWORD, Peer, stanza_error};
 pub use program::Program;
 pub use tcp::Tcp;
 

@@ -145,6 +145,7 @@ pub struct Running {
 }
 
 impl Running {
+    /// The number of its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
