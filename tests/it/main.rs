@@ -14,6 +14,7 @@ mod admin;
 mod configuration;
 mod crashes;
 mod http;
+mod interop;
 mod node;
 mod scripts;
 mod signals;
