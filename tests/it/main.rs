@@ -15,6 +15,7 @@ mod configuration;
 mod crashes;
 mod deadlines;
 mod http;
+mod interop;
 mod limits;
 mod node;
 mod scripts;
