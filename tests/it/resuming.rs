@@ -69,61 +69,54 @@ impl Client {
         true
     }
 
-    /// The next message, and sometimes only a piece of it.
-    async fn say(&mut self, cut: bool) {
-        let (to, id) = (self.other, self.sent);
-        let message = format!(
-            "<message to='{to}@localhost/r' type='chat' id='{id}'><body>{id}</body></message>"
-        );
-        self.sent += 1;
-        if cut {
-            self.peer.send(&message[..message.len() / 2]).await;
-        } else {
-            self.peer.send(&message).await;
+    /// The next messages, in one piece; `cut`: without the end of the last.
+    async fn say(&mut self, count: u64, cut: bool) {
+        let mut all = String::new();
+        for _ in 0..count {
+            let (to, id) = (self.other, self.sent);
+            let message = format!(
+                "<message to='{to}@localhost/r' type='chat' id='{id}'><body>{id}</body></message>"
+            );
+            all.push_str(&message);
+            self.unacked.push_back(message);
+            self.sent += 1;
         }
-        self.unacked.push_back(message);
+        let end = all.len() - if cut { 10 } else { 0 };
+        self.peer.send(&all[..end]).await;
     }
 
-    /// A new connection in place of the old one, which is cut or still there.
-    async fn resume(&mut self, hard: bool) {
+    /// A new connection takes the place of the old one, which is cut, or still there with what it
+    /// was told last.
+    async fn resume(&mut self, random: &mut Random) {
         let mut peer = Peer::connect(self.to).await;
         peer.log_in(self.name).await;
-        if hard {
-            self.peer.stream.set_zero_linger().unwrap();
+        let (count, cut) = (random.below(100) + 1, random.below(2) == 0);
+        self.say(count, cut).await;
+        let mut old = Some(std::mem::replace(&mut self.peer, peer));
+        match random.below(3) {
+            // with a reset
+            0 => old.take().unwrap().stream.set_zero_linger().unwrap(),
+            1 => drop(old.take()),
+            _ => {}
         }
-        let old = std::mem::replace(&mut self.peer, peer);
         let (token, handled) = (&self.token, self.handled);
-        if hard {
-            drop(old);
-            let resume = format!("<resume xmlns='{}' previd='{token}' h='{handled}'/>", ns::SM);
-            self.peer.send(&resume).await;
-        } else {
-            let resume = format!("<resume xmlns='{}' previd='{token}' h='{handled}'/>", ns::SM);
-            self.peer.send(&resume).await;
-            // the old one is there, and what it gets is thrown away
-            drop(old);
-        }
+        let resume = format!("<resume xmlns='{}' previd='{token}' h='{handled}'/>", ns::SM);
+        self.peer.send(&resume).await;
         let resumed = self.peer.element().await;
         assert_eq!(resumed.name(), "resumed", "{}", resumed.to_xml());
         self.acknowledged(&resumed);
-        for message in self.unacked.clone() {
-            self.peer.send(&message).await;
-        }
+        let again: Vec<String> = self.unacked.iter().cloned().collect();
+        self.peer.send(&again.concat()).await;
     }
 
     async fn live(mut self, mut random: Random, count: usize) -> Vec<usize> {
         while self.sent < count || self.got.len() < count || !self.unacked.is_empty() {
             let cut = random.below(40) == 0;
             if self.sent < count {
-                for _ in 0..=random.below(8) {
-                    self.say(false).await;
-                }
+                self.say(random.below(8) + 1, false).await;
             }
             if cut {
-                if random.below(2) == 0 {
-                    self.say(true).await;
-                }
-                self.resume(random.below(2) == 0).await;
+                self.resume(&mut random).await;
             } else {
                 self.peer.send(&format!("<r xmlns='{}'/>", ns::SM)).await;
                 let before = self.acked;
