@@ -14,11 +14,11 @@ use std::{
     sync::Arc,
 };
 
-const HEADER: &[u8] = b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
+pub const HEADER: &[u8] = b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
                         xmlns:stream='http://etherx.jabber.org/streams'>";
 
 /// Reads until a text has come.
-fn until(stream: &mut impl Read, text: &str) -> String {
+pub fn until(stream: &mut impl Read, text: &str) -> String {
     let mut all = String::new();
     let mut bytes = [0; 4096];
     while !all.contains(text) {
@@ -30,7 +30,7 @@ fn until(stream: &mut impl Read, text: &str) -> String {
 }
 
 /// A client that trusts that certificate only.
-fn secure(
+pub fn secure(
     stream: TcpStream,
     trusted: &CertificateDer<'static>,
 ) -> StreamOwned<ClientConnection, TcpStream> {
@@ -44,7 +44,7 @@ fn secure(
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
 }
 
-fn own(data: &Path) -> CertificateDer<'static> {
+pub fn own(data: &Path) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(data.join("certificates/localhost.crt")).unwrap()
 }
 

@@ -25,7 +25,7 @@ use shaping::{Admission, Bucket};
 use std::{
     convert::Infallible,
     fmt,
-    future::{pending, poll_fn},
+    future::{pending, poll_fn, ready},
     io,
     net::IpAddr,
     sync::Arc,
@@ -42,6 +42,8 @@ use xmpp::{
 
 /// Queued stanzas that are written in one turn.
 const BATCH: usize = 64;
+/// What is kept of a buffer that has been written.
+const ROOM: usize = 64 << 10;
 /// How long a client that reads nothing at all is kept while bytes wait for it.
 const STALL: Duration = Duration::from_secs(60);
 /// How long the end of a stream waits for the client's end of the connection.
@@ -213,6 +215,7 @@ enum Woken {
     Queue,
     Read(io::Result<usize>),
     Writable,
+    Written,
     Time,
 }
 
@@ -232,6 +235,7 @@ impl Connection {
                     }
                 }
                 Woken::Event(_) | Woken::Writable => {}
+                Woken::Written => self.turn.go_on(&self.port.env),
                 Woken::Job(then) => {
                     self.job = None;
                     self.turn.done(then, &self.port.env);
@@ -259,6 +263,7 @@ impl Connection {
             && !self.blocked
             && (shaking || self.header.is_some() || self.turn.ready());
         let draining = !self.closing && !self.blocked;
+        let waiting = self.turn.waiting() && !self.blocked;
         let Self { turn, transport, port, header, resource, job, clock, blocked, more, .. } = self;
         let sink = |got: Got<'_>| match (got, &mut *header) {
             (Got::Bytes(bytes), Some(header)) => header.extend_from_slice(bytes),
@@ -270,6 +275,7 @@ impl Connection {
             event = cx.next() => Woken::Event(event),
             then = run(job) => Woken::Job(then),
             () = clock.next() => Woken::Time,
+            () = ready(()), if waiting => Woken::Written,
             () = queued(resource.as_deref(), *more), if draining => Woken::Queue,
             woken = socket(transport, *blocked, sink), if *blocked || reading => woken,
         }
@@ -308,6 +314,10 @@ impl Connection {
         let before = self.turn.out().len();
         self.blocked = self.transport.write(self.turn.out())?;
         if !self.blocked {
+            let out = self.turn.out();
+            if out.is_empty() && out.capacity() > ROOM {
+                *out = Vec::new();
+            }
             self.clock.cancel(clock::Key::Stall);
         } else if self.turn.out().len() < before || !self.clock.has(clock::Key::Stall) {
             self.clock.set(clock::Key::Stall, Instant::now() + STALL);

@@ -8,6 +8,7 @@
 mod acks;
 mod copies;
 mod frozen;
+mod notices;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +23,7 @@ use storage::Blocklist;
 use tokio::sync::{Notify, futures::Notified};
 use xmpp::{
     jid::{BareJid, FullJid, Jid},
-    stanza::Stanza,
+    stanza::{Kind, Stanza, Type},
 };
 
 /// Limits of one resource's queues.
@@ -49,7 +50,7 @@ impl Default for QueueLimits {
 /// Why a delivery was refused; the stanza comes back to whoever routes it.
 #[derive(Debug)]
 pub enum Refused {
-    /// The queue is at its limit.
+    /// The queue is at its limit, or what did not fit into it has to come first.
     Full(Stanza),
     /// The session has ended in the meantime.
     Ended(Stanza),
@@ -97,6 +98,9 @@ struct State {
     epoch: u64,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
+    /// Offline storage keeps messages that are newer than those in `queue`: see
+    /// [`Resource::divert`].
+    diverted: bool,
     /// The head of `queue` is being worked on: if the process crashes now, this is the poison.
     in_hand: bool,
     /// The client's stanza that is being handled (XEP-0198 sessions only).
@@ -189,6 +193,7 @@ impl Resource {
             epoch: 1,
             queue: VecDeque::new(),
             queued_bytes: 0,
+            diverted: false,
             in_hand: false,
             working: None,
             presence: None,
@@ -249,6 +254,12 @@ impl Resource {
             return Err(Refused::Blocked(stanza));
         }
         let bytes = weight(&stanza);
+        let behind = s.diverted
+            && stanza.head.kind == Kind::Message
+            && matches!(stanza.head.ty, Type::Normal | Type::Chat);
+        if behind {
+            return Err(Refused::Full(stanza));
+        }
         if s.queue.len() >= self.limits.queued || s.queued_bytes + bytes > self.limits.queued_bytes
         {
             return Err(Refused::Full(stanza));
@@ -261,18 +272,6 @@ impl Resource {
             self.wake.notify_one();
         }
         Ok(())
-    }
-
-    /// Tells the session that a module's data of this user changed. Not counted against the queue's
-    /// limit: the same notice waits at most once.
-    pub fn notice(&self, module: &'static str) {
-        let mut s = self.state.lock();
-        let waiting = s.queue.iter().any(|q| matches!(q.item, Item::Notice(m) if m == module));
-        if s.owner != Owner::Ended && !waiting {
-            s.queue.push_back(Item::Notice(module).into());
-            drop(s);
-            self.wake.notify_one();
-        }
     }
 
     /// Wakes the connection: something but the queue has changed.
@@ -369,9 +368,15 @@ impl Resource {
         self.limits
     }
 
-    /// A stanza of the client is being worked on: if that crashes, it is the poison.
-    pub fn begin(&self, stanza: &Stanza) {
-        self.state.lock().working = Some(stanza.clone());
+    /// A stanza of the client is being worked on: if that crashes, it is the poison. `false` when
+    /// `epoch` no longer owns the resource: the client sends it again over the connection that does.
+    pub fn begin(&self, epoch: u64, stanza: &Stanza) -> bool {
+        let mut s = self.state.lock();
+        let ours = s.owner == Owner::Attached(epoch);
+        if ours {
+            s.working = Some(stanza.clone());
+        }
+        ours
     }
 
     /// It was handled: counted for XEP-0198, unless another connection has taken over, which counted

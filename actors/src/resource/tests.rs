@@ -61,8 +61,9 @@ fn a_list_holds_for_what_waits_already_except_what_is_in_hand() {
 #[test]
 fn what_the_old_connection_had_begun_counts_for_the_new_one_once() {
     let resource = resource();
-    resource.begin(&from("juliet@localhost/balcony"));
+    assert!(resource.begin(1, &from("juliet@localhost/balcony")));
     let (epoch, _) = resource.attach().unwrap();
+    assert!(!resource.begin(1, &from("juliet@localhost/balcony")), "the client sends it again");
     let handled = || resource.with_sm(|sm| sm.as_ref().map(|s| s.handled));
     assert_eq!(handled(), Some(1), "the client must not send it again");
     resource.finish(1);

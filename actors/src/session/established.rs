@@ -17,14 +17,17 @@ impl Session {
     /// One stanza of the client.
     pub(super) fn client_stanza(&mut self, stanza: &Stanza, scope: &mut Scope<'_>) {
         let Some(bound) = self.bound.as_deref() else { return };
-        let (acks, resource) = (bound.acks, bound.resource.clone());
+        let (acks, resource, epoch) = (bound.acks, bound.resource.clone(), bound.epoch);
         // RFC 6120 section 4.9.3.9
         let stanza = match self.stamp(stanza) {
             Some(stanza) if stanza.head.problem != Some(Problem::From) => stanza,
             _ => return self.fail(&StreamError::new(Condition::InvalidFrom), scope),
         };
-        if let (true, Some(resource)) = (acks, &resource) {
-            resource.begin(&stanza);
+        if let (true, Some(resource)) = (acks, &resource)
+            && !resource.begin(epoch, &stanza)
+        {
+            // another connection has taken the session over, with what was handled before this one
+            return;
         }
         if let Some(mut cx) = self.cx(scope) {
             dispatch(&mut cx, stanza);

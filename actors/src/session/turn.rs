@@ -48,12 +48,16 @@ pub struct Turn {
     securing: bool,
     /// Our closing tag is written: nothing is read and nothing delivered any more.
     closing: bool,
+    /// The client has not taken enough of its answers: what it sent besides waits.
+    waiting: bool,
     /// A stanza is handled but its jobs are not done: it does not count as handled yet.
     unfinished: bool,
     /// What the session was told last, for a crash report. Emptied when idle.
     recent: VecDeque<Recorded>,
 }
 
+/// Bytes for the client that may wait while more of its own is looked at.
+const OUT: usize = 64 << 10;
 /// Inputs that are remembered for a crash report.
 const RECENT: usize = 3;
 
@@ -85,6 +89,7 @@ impl Turn {
             busy: false,
             securing: false,
             closing: false,
+            waiting: false,
             unfinished: false,
             recent: VecDeque::new(),
         }
@@ -123,6 +128,18 @@ impl Turn {
     /// Whether the client's bytes may be read now.
     pub fn ready(&self) -> bool {
         !self.pending() && !self.securing && !self.closing && !self.session.is_closed()
+    }
+
+    /// Whether stanzas of the client wait until it takes the answers to those before: nothing is
+    /// read from it, and [`Turn::go_on`] is to be called when everything is written.
+    pub fn waiting(&self) -> bool {
+        self.waiting
+    }
+
+    /// What the client was sent is written.
+    pub fn go_on(&mut self, env: &Arc<Env>) {
+        self.waiting = false;
+        self.pump(env);
     }
 
     /// Bytes of the client.
@@ -237,6 +254,7 @@ impl Turn {
             busy: false,
             securing: false,
             closing: false,
+            waiting: false,
             unfinished: false,
             recent: VecDeque::new(),
         };
@@ -246,6 +264,10 @@ impl Turn {
     /// Hands complete events to the session until it is busy or there are none.
     fn pump(&mut self, env: &Arc<Env>) {
         while self.ready() {
+            if self.fx.out.len() > OUT {
+                self.waiting = true;
+                return;
+            }
             match self.framer.next() {
                 Ok(Some(event)) => self.event(event, env),
                 Ok(None) => return,

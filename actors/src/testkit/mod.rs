@@ -254,6 +254,10 @@ impl Client {
             #[expect(clippy::panic, reason = "for tests")]
             receive(&mut self.inbox, &out, &mut self.got).unwrap_or_else(|e| panic!("{e}"));
         }
+        if turn.waiting() {
+            busy = true;
+            turn.go_on(env);
+        }
         if self.closing && !busy {
             self.got.push_back(Got::Eof);
             let ended = turn.detach();

@@ -49,6 +49,13 @@ impl TestNode {
         self.node.system().pids().iter().filter(|p| p.kind() == "connection").count()
     }
 
+    /// What a counter has counted, with labels as Prometheus writes them.
+    pub fn counted(&self, name: &str) -> usize {
+        let rows = self.node.env().metrics.rows();
+        let row = rows.iter().find(|row| format!("{}{{{}}}", row.0, row.2) == name).unwrap();
+        usize::try_from(row.3).unwrap()
+    }
+
     /// Stops it; every process has ended then.
     pub async fn stop(self) {
         let system = self.node.system().clone();

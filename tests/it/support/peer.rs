@@ -33,7 +33,7 @@ impl Peer {
     /// With so small a window that the server soon cannot send any more.
     pub async fn connect_narrow(to: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
+        socket.set_recv_buffer_size(32 << 10).unwrap();
         Self::of(socket.connect(to).await.unwrap())
     }
 

@@ -235,7 +235,7 @@ fn notice(env: &Env, user: &BareJid) {
     let resources = env.table.resources(user);
     let best = resources.iter().filter_map(|r| Some((r.priority().filter(|p| *p >= 0)?, r)));
     if let Some((_, best)) = best.max_by_key(|(priority, _)| *priority) {
-        best.notice(OfflineModule::NAME);
+        best.divert(OfflineModule::NAME);
     }
 }
 
@@ -251,6 +251,7 @@ fn begin(cx: &mut SessionCx<'_>) {
 
 fn end(cx: &mut SessionCx<'_>) {
     cx.slot::<Delivery>().step = Step::Idle;
+    cx.resource().rejoin(OfflineModule::NAME);
     cx.release();
 }
 

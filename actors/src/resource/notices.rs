@@ -1,0 +1,43 @@
+//! What modules tell a session through its queue, and how offline storage keeps the order with it.
+
+use super::{Item, Owner, Resource};
+
+impl Resource {
+    /// Tells the session that a module's data of this user changed. Not counted against the queue's
+    /// limit: the same notice waits at most once.
+    pub fn notice(&self, module: &'static str) {
+        let mut s = self.state.lock();
+        let waiting = s.queue.iter().any(|q| matches!(q.item, Item::Notice(m) if m == module));
+        if s.owner != Owner::Ended && !waiting {
+            s.queue.push_back(Item::Notice(module).into());
+            drop(s);
+            self.wake.notify_one();
+        }
+    }
+
+    /// A message is kept that came after all that waits here: `module` is told when the client has
+    /// got that. Until [`Resource::rejoin`] later messages are refused, so that they go the same
+    /// way and do not overtake it.
+    pub fn divert(&self, module: &'static str) {
+        let mut s = self.state.lock();
+        if s.owner == Owner::Ended {
+            return;
+        }
+        s.diverted = true;
+        // the first may be in the connection's hands
+        let mut first = s.in_hand;
+        s.queue.retain(|queued| {
+            std::mem::take(&mut first) || !matches!(queued.item, Item::Notice(m) if m == module)
+        });
+        s.queue.push_back(Item::Notice(module).into());
+        drop(s);
+        self.wake.notify_one();
+    }
+
+    /// The client got what was kept; unless `module` is to be told of more, the queue takes messages
+    /// again.
+    pub fn rejoin(&self, module: &'static str) {
+        let mut s = self.state.lock();
+        s.diverted &= s.queue.iter().any(|q| matches!(q.item, Item::Notice(m) if m == module));
+    }
+}
