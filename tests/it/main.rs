@@ -13,6 +13,8 @@ mod accounts;
 mod admin;
 mod configuration;
 mod crashes;
+mod documents;
+mod examples;
 mod http;
 mod interop;
 mod node;
