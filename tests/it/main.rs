@@ -14,6 +14,8 @@ mod admin;
 mod configuration;
 mod crashes;
 mod deadlines;
+mod documents;
+mod examples;
 mod http;
 mod interop;
 mod limits;
