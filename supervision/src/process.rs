@@ -352,6 +352,7 @@ impl<M: Send + 'static> Cx<M> {
 
     /// The next event: signals first, then timers, then messages in order. Can be cancelled without
     /// loss.
+    #[expect(clippy::should_implement_trait, reason = "a process has no last event")]
     pub fn next(&mut self) -> impl Future<Output = Event<M>> {
         self.next_answering(|_| Err(SysError::NotSupported))
     }
