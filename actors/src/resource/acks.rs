@@ -1,5 +1,6 @@
 //! XEP-0198 as a resource keeps it: counters, and what the client has not acknowledged. Pure.
 
+use super::weight;
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, time::Duration};
 use xmpp::stanza::Stanza;
@@ -17,6 +18,8 @@ pub struct StreamManagement {
     pub acked: u32,
     /// Sent after `acked`, oldest first.
     pub unacked: VecDeque<Stanza>,
+    /// The size of those, in bytes.
+    pub bytes: usize,
     /// Which of them offline storage keeps until they are acknowledged: what had been sent with
     /// each, modulo 2^32.
     pub kept: VecDeque<u32>,
@@ -27,6 +30,12 @@ pub struct StreamManagement {
 }
 
 impl StreamManagement {
+    /// A stanza was sent.
+    pub(super) fn push(&mut self, stanza: Stanza) {
+        self.bytes += weight(&stanza);
+        self.unacked.push_back(stanza);
+    }
+
     /// What has been sent, modulo 2^32.
     pub fn sent(&self) -> u32 {
         // the limit of the queue is far below 2^32
@@ -42,7 +51,8 @@ impl StreamManagement {
         if count > self.unacked.len() {
             return Err(self.sent());
         }
-        self.unacked.drain(..count);
+        let acked: usize = self.unacked.drain(..count).map(|s| weight(&s)).sum();
+        self.bytes = self.bytes.saturating_sub(acked);
         if self.unacked.is_empty() {
             self.unacked.shrink_to(8);
         }
@@ -78,8 +88,9 @@ mod tests {
 
     fn state(acked: u32, n: usize) -> StreamManagement {
         let stanza = Stanza::parse(b"<message xmlns='jabber:client'/>").unwrap();
-        let unacked = std::iter::repeat_n(stanza, n).collect();
-        StreamManagement { acked, unacked, ..StreamManagement::default() }
+        let mut state = StreamManagement { acked, ..StreamManagement::default() };
+        std::iter::repeat_n(stanza, n).for_each(|s| state.push(s));
+        state
     }
 
     #[test]
@@ -89,7 +100,7 @@ mod tests {
         assert_eq!(sm.acknowledge(1), Ok(2));
         assert_eq!((sm.unacked.len(), sm.kept.len()), (1, 1));
         assert_eq!(sm.acknowledge(2), Ok(1));
-        assert!(sm.unacked.is_empty());
+        assert!(sm.unacked.is_empty() && sm.bytes == 0);
     }
 
     #[test]
