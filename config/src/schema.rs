@@ -151,7 +151,8 @@ crate::section! {
         pub max_resources: usize = 16, in 1..=1_000,
         /// Stanzas that wait for a slow client.
         pub queued: usize = 1_000, in 10..=1_000_000,
-        /// Size of all stanzas that wait for a slow client; at least max_stanza.
+        /// Size of all stanzas that wait for a slow client; at least max_stanza. Those that it has
+        /// not acknowledged (XEP-0198) may have eight times as much.
         pub queued_bytes: ByteSize = mib(2), in kib(64)..=mib(1024),
         /// Stanzas sent to a client that it has not acknowledged yet (XEP-0198).
         pub unacked: usize = 1_000, in 10..=100_000,

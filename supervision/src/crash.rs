@@ -213,7 +213,8 @@ pub(crate) fn install_hook() {
                 drop(io::stderr().write_all(said.as_bytes()));
                 previous(info);
             }
-            let location = info.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+            let location =
+                info.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
             let backtrace = (!is_spent(who, &location)).then(Backtrace::force_capture);
             if noted.len() == NESTED {
                 noted.pop();

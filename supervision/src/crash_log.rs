@@ -94,7 +94,12 @@ impl CrashLog {
             })
             .ok()
         });
-        Self { number: LOGS.fetch_add(1, Ordering::Relaxed), kept: Mutex::new(kept), limits, writer }
+        Self {
+            number: LOGS.fetch_add(1, Ordering::Relaxed),
+            kept: Mutex::new(kept),
+            limits,
+            writer,
+        }
     }
 
     pub(crate) fn number(&self) -> u64 {

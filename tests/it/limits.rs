@@ -2,7 +2,7 @@
 //! goes beyond them, or is no XML for XMPP, is refused with the right stream error, at a bounded
 //! price, while others notice nothing.
 
-use crate::support::{PASSWORD, Peer, Program, TestNode, block_on};
+use crate::support::{PASSWORD, Peer, Program, TestNode, block_on, stanza_error};
 use std::{fmt::Write as _, fs, net::SocketAddr};
 use xmpp::{Element, ns};
 
@@ -83,6 +83,27 @@ fn the_depth_has_a_limit_too() {
         assert!(answers.iter().all(|e| e.name() == "message"), "{answers:?}");
         peer.send(&nested(21)).await;
         assert_eq!(peer.refusal().await, "policy-violation");
+        node.stop().await;
+    });
+}
+
+#[test]
+fn a_resource_belongs_to_the_last_who_binds_it_and_a_user_has_only_so_many() {
+    block_on(async {
+        let node = TestNode::start("limits.max_resources = 2").await;
+        node.account("a@localhost", PASSWORD).await;
+        let mut old = Peer::login(node.c2s(), "a@localhost/one").await;
+        let mut other = Peer::login(node.c2s(), "a@localhost/two").await;
+        let mut new = Peer::login(node.c2s(), "a@localhost/one").await;
+        assert_eq!(old.refusal().await, "conflict");
+        other.send("<message to='a@localhost/one' id='1'><body>x</body></message>").await;
+        assert_eq!(new.element().await.attr("id"), Some("1"), "it is the new one's");
+        let mut third = Peer::connect(node.c2s()).await;
+        third.log_in("a").await;
+        let bind = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>";
+        third.send(&format!("<iq type='set' id='b'>{bind}</iq>")).await;
+        let refused = stanza_error(&third.element().await);
+        assert_eq!(refused, Some(("wait".into(), "resource-constraint".into())));
         node.stop().await;
     });
 }

@@ -1,6 +1,6 @@
 //! XEP-0198 as a resource keeps it: counters, and what the client has not acknowledged. Pure.
 
-use super::copies::Share;
+use super::{copies::Share, weight};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, time::Duration};
 use xmpp::stanza::Stanza;
@@ -18,6 +18,8 @@ pub struct StreamManagement {
     pub acked: u32,
     /// Sent after `acked`, oldest first.
     pub unacked: VecDeque<Stanza>,
+    /// The size of those, in bytes.
+    pub bytes: usize,
     /// Which of them offline storage keeps until they are acknowledged: what had been sent with
     /// each, modulo 2^32.
     pub kept: VecDeque<u32>,
@@ -39,6 +41,7 @@ impl StreamManagement {
 
     /// A stanza was sent.
     pub(super) fn push(&mut self, stanza: Stanza, share: Option<Share>) {
+        self.bytes += weight(&stanza);
         self.unacked.push_back(stanza);
         if let Some(share) = share {
             self.shares.push_back((self.sent(), share));
@@ -54,7 +57,8 @@ impl StreamManagement {
         if count > self.unacked.len() {
             return Err(self.sent());
         }
-        self.unacked.drain(..count);
+        let acked: usize = self.unacked.drain(..count).map(|s| weight(&s)).sum();
+        self.bytes = self.bytes.saturating_sub(acked);
         if self.unacked.is_empty() {
             self.unacked.shrink_to(8);
         }
@@ -104,8 +108,9 @@ mod tests {
 
     fn state(acked: u32, n: usize) -> StreamManagement {
         let stanza = Stanza::parse(b"<message xmlns='jabber:client'/>").unwrap();
-        let unacked = std::iter::repeat_n(stanza, n).collect();
-        StreamManagement { acked, unacked, ..StreamManagement::default() }
+        let mut state = StreamManagement { acked, ..StreamManagement::default() };
+        std::iter::repeat_n(stanza, n).for_each(|s| state.push(s));
+        state
     }
 
     #[test]
@@ -115,7 +120,7 @@ mod tests {
         assert_eq!(sm.acknowledge(1), Ok(2));
         assert_eq!((sm.unacked.len(), sm.kept.len()), (1, 1));
         assert_eq!(sm.acknowledge(2), Ok(1));
-        assert!(sm.unacked.is_empty());
+        assert!(sm.unacked.is_empty() && sm.bytes == 0);
     }
 
     #[test]

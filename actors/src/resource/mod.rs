@@ -32,7 +32,8 @@ pub struct QueueLimits {
     /// Stanzas waiting for the connection. At the limit a delivery is refused: a message then goes
     /// to offline storage, an IQ is answered with `resource-constraint`, presence is dropped.
     pub queued: usize,
-    /// Bytes waiting for the connection, the same.
+    /// Bytes waiting for the connection, the same; what is not acknowledged may be
+    /// [`UNACKED_BYTES`] times as much.
     pub queued_bytes: usize,
     /// Stanzas sent and not acknowledged (XEP-0198). At the limit the session is ended with
     /// `policy-violation` and the messages go to offline storage.
@@ -40,6 +41,10 @@ pub struct QueueLimits {
     /// Entities that got directed presence (RFC 6121 section 4.6); beyond it the oldest is forgotten.
     pub directed: usize,
 }
+
+/// Bytes that may be unacknowledged, in [`QueueLimits::queued_bytes`]: room for a whole queue on top
+/// of what offline storage sends ([`Resource::crowded`]).
+const UNACKED_BYTES: usize = 8;
 
 impl Default for QueueLimits {
     fn default() -> Self {
@@ -336,7 +341,7 @@ impl Resource {
             return false;
         }
         if let Some(sm) = &mut s.sm {
-            sm.unacked.push_back(stanza.clone());
+            sm.push(stanza.clone(), None);
         }
         true
     }
@@ -358,14 +363,18 @@ impl Resource {
         self.state.lock().sm.as_ref().map_or(0, |sm| sm.kept.len())
     }
 
-    /// How many stanzas the client has not acknowledged.
-    pub fn unacked(&self) -> usize {
-        self.state.lock().sm.as_ref().map_or(0, |sm| sm.unacked.len())
+    /// Whether half of what one may have is unacknowledged: the rest is left for others than
+    /// offline storage.
+    pub fn crowded(&self) -> bool {
+        self.unacked_beyond(2)
     }
 
-    /// The limits of its queues.
-    pub fn limits(&self) -> QueueLimits {
-        self.limits
+    /// Whether more than that part of what one may have is unacknowledged.
+    fn unacked_beyond(&self, part: usize) -> bool {
+        let QueueLimits { queued_bytes, unacked, .. } = self.limits;
+        let bytes = queued_bytes.saturating_mul(UNACKED_BYTES);
+        let s = self.state.lock();
+        s.sm.as_ref().is_some_and(|sm| sm.unacked.len() > unacked / part || sm.bytes > bytes / part)
     }
 
     /// A stanza of the client is being worked on: if that crashes, it is the poison. `false` when
@@ -392,9 +401,9 @@ impl Resource {
         }
     }
 
-    /// Whether more stanzas are unacknowledged than one may have.
+    /// Whether more is unacknowledged than one may have.
     pub fn overdue(&self) -> bool {
-        self.state.lock().sm.as_ref().is_some_and(|sm| sm.unacked.len() > self.limits.unacked)
+        self.unacked_beyond(1)
     }
 
     /// Reads or changes the XEP-0198 state.

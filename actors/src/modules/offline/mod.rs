@@ -149,8 +149,7 @@ impl OfflineModule {
                 begin(cx);
                 proceed(cx);
             }
-            // half of what may be unacknowledged (XEP-0198) is left for others
-            Step::Client if cx.resource().unacked() > cx.resource().limits().unacked / 2 => {}
+            Step::Client if cx.resource().crowded() => {}
             Step::Client => proceed(cx),
         }
     }
@@ -301,6 +300,10 @@ fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
         let delivery = cx.slot::<Delivery>();
         delivery.after = message.id;
         delivery.sent.push(message.id);
+        // the rest of the page is read again
+        if cx.resource().crowded() {
+            break;
+        }
     }
     cx.slot::<Delivery>().step = Step::Client;
     cx.resource().wake();
