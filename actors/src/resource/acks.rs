@@ -109,7 +109,7 @@ mod tests {
     fn state(acked: u32, n: usize) -> StreamManagement {
         let stanza = Stanza::parse(b"<message xmlns='jabber:client'/>").unwrap();
         let mut state = StreamManagement { acked, ..StreamManagement::default() };
-        std::iter::repeat_n(stanza, n).for_each(|s| state.push(s));
+        std::iter::repeat_n(stanza, n).for_each(|s| state.push(s, None));
         state
     }
 
