@@ -199,3 +199,28 @@ fn operators_can_read_what_every_limit_and_metric_is() {
     }
     assert!(count > 10, "{metrics}");
 }
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages =
+        vec![root.join("README.md"), root.join("ARCHITECTURE.md"), root.join("CHANGELOG.md")];
+    for folder in ["docs", "bench", "supervision", "tests/interop"] {
+        let files = fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        pages.extend(files.filter(|file| file.extension().is_some_and(|e| e == "md")));
+    }
+    let mut count = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')) {
+            let target = link.0.split('#').next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            count += 1;
+            let found = page.parent().unwrap().join(target).exists();
+            assert!(found, "{}: {target} is not there", page.display());
+        }
+    }
+    assert!(count > 40, "only {count} links");
+}
