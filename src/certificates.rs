@@ -6,7 +6,7 @@
 use crate::files;
 use actors::connection::tls::{Identity, TlsAcceptor};
 use config::{Config, schema::Certificate};
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
 use rustls::{
     client::verify_server_name,
     crypto::ring::default_provider,
@@ -124,6 +124,9 @@ impl Sources {
     }
 }
 
+/// How long a certificate of the node's own is good, in years.
+const OWN_YEARS: i32 = 10;
+
 /// A self-signed certificate and its private key, in PEM.
 fn make(host: &str) -> Result<(String, String), rcgen::Error> {
     let key = KeyPair::generate()?;
@@ -131,6 +134,10 @@ fn make(host: &str) -> Result<(String, String), rcgen::Error> {
     // clients show it when they ask whether to trust the certificate
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, host);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let year = i32::try_from(1970 + since.as_secs() / 31_556_952).unwrap_or(1970);
+    params.not_before = date_time_ymd(year - 1, 1, 1);
+    params.not_after = date_time_ymd(year + OWN_YEARS, 1, 1);
     Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
 }
 
