@@ -6,6 +6,7 @@
 use crate::files;
 use actors::connection::tls::{Identity, TlsAcceptor};
 use config::{Config, schema::Certificate};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::{
     client::verify_server_name,
     crypto::ring::default_provider,
@@ -101,11 +102,10 @@ impl Sources {
             CertificateError::new(&file, e.to_string(), fix)
         };
         if !file.exists() || !key.exists() {
-            let made = rcgen::generate_simple_self_signed([ascii(host)]).map_err(|e| other(&e))?;
+            let (certificate, private) = make(&ascii(host)).map_err(|e| other(&e))?;
             files::make_dir(&self.dir).map_err(|e| other(&e))?;
-            let pem = made.signing_key.serialize_pem();
-            files::write(&key, pem.as_bytes()).map_err(|e| other(&e))?;
-            files::write(&file, made.cert.pem().as_bytes()).map_err(|e| other(&e))?;
+            files::write(&key, private.as_bytes()).map_err(|e| other(&e))?;
+            files::write(&file, certificate.as_bytes()).map_err(|e| other(&e))?;
             tracing::info!(host, file = %file.display(), "made a self-signed certificate");
         }
         read(&file, &key).map_err(|e| {
@@ -122,6 +122,16 @@ impl Sources {
         };
         paths.map(stamp).collect()
     }
+}
+
+/// A self-signed certificate and its private key, in PEM.
+fn make(host: &str) -> Result<(String, String), rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new([host.to_owned()])?;
+    // clients show it when they ask whether to trust the certificate
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, host);
+    Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
 }
 
 fn read(file: &Path, key: &Path) -> Result<Identity, CertificateError> {

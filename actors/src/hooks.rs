@@ -159,6 +159,9 @@ points! {
     timer: dyn Fn(&mut SessionCx<'_>) + Send + Sync,
     /// An answer to an IQ that the module sent to the client.
     answer: dyn Fn(&mut SessionCx<'_>, &Stanza) + Send + Sync,
+    /// The client closes its stream: what was written to it counts as received. Jobs pushed here
+    /// finish before the session ends.
+    closing: dyn Fn(&mut SessionCx<'_>) + Send + Sync,
     /// The client went unavailable or its session ended; in a job of its own.
     unavailable: dyn Fn(&Arc<Env>, &Arc<Resource>, Option<&Stanza>) -> BoxFuture<()> + Send + Sync,
     /// An account was removed: drop what is cached of it.

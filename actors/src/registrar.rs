@@ -287,6 +287,8 @@ impl<M: Module> Registrar<'_, M> {
     timer, (cx: &mut SessionCx<'_>) }
     point! { /// See [`HookTable::answer`].
     answer, (cx: &mut SessionCx<'_>, iq: &Stanza) }
+    point! { /// See [`HookTable::closing`].
+    closing, (cx: &mut SessionCx<'_>) }
     point! { /// See [`HookTable::unavailable`].
     unavailable, (env: &Arc<Env>, resource: &Arc<Resource>, presence: Option<&Stanza>) -> BoxFuture<()> }
     point! { /// See [`HookTable::removed`].

@@ -23,6 +23,16 @@ pub struct NodeArgs {
 }
 
 impl NodeArgs {
+    /// How to call this program so that it means the same node.
+    pub fn command(&self) -> String {
+        let program = std::env::args().next().unwrap_or_else(|| "mangrove".to_owned());
+        let flags = [("config", &self.config), ("data", &self.data), ("socket", &self.socket)];
+        let flags = flags.into_iter().filter_map(|(flag, path)| {
+            path.as_ref().map(|path| format!(" --{flag} {}", path.display()))
+        });
+        program + &flags.collect::<String>()
+    }
+
     /// The configuration with its modules.
     pub fn setup(&self) -> Result<Setup, Failure> {
         Ok(self.read()?)

@@ -30,12 +30,13 @@ struct Args {
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Default, Subcommand)]
 enum Command {
-    /// Run a node until it is told to stop
+    /// Run a node until it is told to stop; what happens without a command
+    #[default]
     Run,
     /// Make, list, change and remove accounts, also while no node runs
     #[command(subcommand)]
@@ -99,7 +100,7 @@ impl From<AskError> for Failure {
 pub fn main() -> ExitCode {
     let Args { node, json, command } = Args::parse();
     let mut out = Output::new(json);
-    let done = match command {
+    let done = match command.unwrap_or_default() {
         Command::Run => run::run(&node, &mut out),
         Command::Config(command) => check::config(&node, command, &mut out),
         Command::Account(command) => ask::block_on(account::account(&node, command, &mut out)),

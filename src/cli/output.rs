@@ -110,7 +110,7 @@ pub fn shown(text: &str) -> String {
 pub fn count(n: usize, one: &str) -> String {
     match n {
         1 => format!("1 {one}"),
-        n if one.ends_with('s') => format!("{n} {one}es"),
+        n if one.ends_with(['s', 'h']) => format!("{n} {one}es"),
         n => format!("{n} {one}s"),
     }
 }
@@ -169,6 +169,7 @@ mod tests {
         assert_eq!(count(1, "process"), "1 process");
         assert_eq!(count_of(2, Some(30), "process"), "2 of 30 processes");
         assert_eq!(count_of(0, Some(0), "session"), "0 sessions");
+        assert_eq!(count(0, "crash"), "0 crashes");
         let times = [(0.04, "0.0s"), (42.9, "42s"), (61.0, "1m 1s"), (7260.0, "2h 1m")];
         for (seconds, text) in times {
             assert_eq!(time(seconds), text);

@@ -1,6 +1,7 @@
 //! `mangrove run`: a node in this process, until a signal or an operator ends it.
 
 use super::{Done, Failure, NodeArgs, output::Output};
+use config::Config;
 use mangrove::{Node, node::Reloaded, telemetry::logs};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
@@ -18,9 +19,9 @@ pub fn run(args: &NodeArgs, out: &mut Output) -> Done {
     let runtime = runtime.map_err(|e| Failure::new(format!("no runtime: {e}")))?;
     let done = runtime.block_on(async {
         let mut signals = Signals::new().map_err(Failure::new)?;
-        let hosts = setup.config.server.hosts.clone();
+        let config = setup.config.clone();
         let node = Node::start(setup).await?;
-        say_ready(&node, &hosts, out).await;
+        say_ready(&node, &config, args, out).await;
         serve(node, args, &mut signals).await
     });
     runtime.shutdown_timeout(LAST);
@@ -39,22 +40,30 @@ fn raise_file_limit() {
     }
 }
 
-async fn say_ready(node: &Node, hosts: &[String], out: &mut Output) {
+async fn say_ready(node: &Node, config: &Config, args: &NodeArgs, out: &mut Output) {
     let version = env!("CARGO_PKG_VERSION");
     let addresses = node.addresses();
+    let seconds = node.uptime().as_secs_f64();
     if out.json {
-        let seconds = node.uptime().as_secs_f64();
         return out.json(&json!({ "version": version, "ready": seconds, "addresses": addresses }));
     }
-    let seconds = node.uptime().as_secs_f64();
     out.text(&format!("mangrove {version} ready in {seconds:.2} s: {addresses}"));
     if let Ok(true) = node.env().stores.accounts.is_empty().await {
+        let hosts = &config.server.hosts;
         let host = hosts.first().map_or("localhost", String::as_str);
         out.text(&format!(
-            "There are no accounts yet. To make one: mangrove account add NAME@{host}\n\
+            "There are no accounts yet. To make one: {} account add NAME@{host}\n\
              Clients log on to: {}",
+            args.command(),
             hosts.join(", ")
         ));
+        if config.certificate.is_empty() {
+            let at = config.server.data.join("certificates");
+            out.text(&format!(
+                "The certificate is self-signed, in {}; a client asks whether to trust it",
+                at.display()
+            ));
+        }
     }
 }
 

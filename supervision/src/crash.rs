@@ -4,23 +4,27 @@
 //! that ran out end the whole program at once; only who started it sees that.
 //!
 //! The backtrace is captured when it happens and resolved to symbols only when somebody looks, off
-//! the restart's path (resolving costs fifty times as much as capturing).
+//! the restart's path (resolving costs fifty times as much as capturing). Of a crash that is only
+//! counted (a storm) it is not captured.
 
 pub use crate::crash_log::{CrashLog, CrashLogLimits};
 use crate::{exit::Exit, pid::Pid};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     any::Any,
     backtrace::Backtrace,
     cell::{Cell, RefCell},
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     fmt,
+    io::{self, Write},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Once},
+    sync::{Arc, LazyLock, Once},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+use tokio::time::Instant;
 
 /// Inputs a black box holds.
 const INPUTS: usize = 4;
@@ -109,16 +113,20 @@ pub(crate) struct Panic {
     in_terminate: bool,
 }
 
+/// The most panics of a thread that are remembered until one of them ends a process: others were
+/// caught inside of it, while the first unwound.
+const NESTED: usize = 4;
+
 thread_local! {
-    static LAST: RefCell<Option<Panic>> = const { RefCell::new(None) };
+    static LAST: RefCell<Vec<Panic>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Panic {
     /// The panic that has just unwound on this thread.
     pub(crate) fn take(payload: &(dyn Any + Send)) -> Self {
         let message = text(payload);
-        // another than the last the hook saw: unwinding was resumed without a panic
-        LAST.take().filter(|last| last.message == message).unwrap_or_else(|| Self {
+        // none of those the hook saw: unwinding was resumed without a panic
+        LAST.take().into_iter().rfind(|last| last.message == message).unwrap_or_else(|| Self {
             message,
             location: "unknown".to_owned(),
             backtrace: None,
@@ -138,14 +146,17 @@ fn text(payload: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a text".to_owned())
 }
 
+/// Which crash log, and the kind of process.
+type Who = (u64, &'static str);
+
 thread_local! {
-    /// Whether a process runs on this thread.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// The process that runs on this thread.
+    static INSIDE: Cell<Option<Who>> = const { Cell::new(None) };
 }
 
 /// Calls something of a process; a panic in it becomes what the hook noted.
-pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
-    let outside = INSIDE.replace(true);
+pub(crate) fn catch<T>(pid: &Pid, call: impl FnOnce() -> T) -> Result<T, Panic> {
+    let outside = INSIDE.replace(Some((pid.system().crashes().number(), pid.kind())));
     let result = catch_unwind(AssertUnwindSafe(call));
     INSIDE.set(outside);
     result.map_err(|payload| {
@@ -156,6 +167,32 @@ pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
     })
 }
 
+/// Places whose reports are not kept for now: their stacks are not captured (20 us each).
+#[derive(Default)]
+struct Spent(HashMap<(Who, String), Instant>);
+
+/// The most places of all logs that are known as spent; beyond it stacks are captured in vain.
+const SPENT: usize = 4096;
+
+static STORMS: LazyLock<Mutex<Spent>> = LazyLock::new(Mutex::default);
+
+/// No report of that place is kept until then.
+pub(crate) fn spent(who: Who, location: &str, until: Instant) {
+    let mut storms = STORMS.lock();
+    if storms.0.len() >= SPENT {
+        let now = Instant::now();
+        storms.0.retain(|_, until| now < *until);
+    }
+    if storms.0.len() < SPENT {
+        storms.0.insert((who, location.to_owned()), until);
+    }
+}
+
+fn is_spent(who: Who, location: &str) -> bool {
+    let until = STORMS.lock().0.get(&(who, location.to_owned())).copied();
+    until.is_some_and(|until| Instant::now() < until)
+}
+
 /// Installs the one panic hook of the program, before the first process runs. Panics outside of
 /// processes go to the hook that was there.
 pub(crate) fn install_hook() {
@@ -164,16 +201,30 @@ pub(crate) fn install_hook() {
         let previous = std::panic::take_hook();
         #[expect(clippy::disallowed_methods, reason = "the one panic hook of the program")]
         std::panic::set_hook(Box::new(move |info| {
-            if !INSIDE.get() {
+            let Some(who) = INSIDE.get() else {
                 return previous(info);
-            }
-            let panic = Panic {
-                message: text(info.payload()),
-                location: info.location().map_or_else(|| "unknown".to_owned(), ToString::to_string),
-                backtrace: Some(Arc::new(Backtrace::force_capture())),
-                in_terminate: false,
             };
-            LAST.set(Some(panic));
+            let mut noted = LAST.take();
+            if let Some(first) = noted.first() {
+                // the first was caught inside of the process; or it still unwinds, then this is the
+                // end of the program and nobody will make a report of either
+                let said = format!("panic at {}: {}\n", first.location, first.message);
+                // nothing can be done about standard error being closed
+                drop(io::stderr().write_all(said.as_bytes()));
+                previous(info);
+            }
+            let location = info.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+            let backtrace = (!is_spent(who, &location)).then(Backtrace::force_capture);
+            if noted.len() == NESTED {
+                noted.pop();
+            }
+            noted.push(Panic {
+                message: text(info.payload()),
+                location,
+                backtrace: backtrace.map(Arc::new),
+                in_terminate: false,
+            });
+            LAST.set(noted);
         }));
     });
 }
@@ -259,7 +310,7 @@ pub(crate) fn report(
         backtrace: None,
         stack: panic.backtrace,
     };
-    pid.system().crashes().add(report)
+    pid.system().crashes().add(report, pid.kind())
 }
 
 fn now() -> u64 {

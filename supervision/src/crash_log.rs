@@ -3,7 +3,7 @@
 //! Files are written by a thread of the log's own: resolving a backtrace and writing take far longer
 //! than the restart of the process. What an earlier run left is found again when the log is opened.
 
-use crate::crash::CrashReport;
+use crate::crash::{self, CrashReport};
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,6 +13,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -38,6 +39,8 @@ impl Default for CrashLogLimits {
         Self { keep: 256, per_place: 10, window: Duration::from_secs(60), places: 1024 }
     }
 }
+
+static LOGS: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
 struct Place {
@@ -68,6 +71,8 @@ struct Kept {
 /// ```
 #[derive(Debug)]
 pub struct CrashLog {
+    /// Tells the logs of the program apart.
+    number: u64,
     kept: Mutex<Kept>,
     limits: CrashLogLimits,
     writer: Option<Writer>,
@@ -89,17 +94,28 @@ impl CrashLog {
             })
             .ok()
         });
-        Self { kept: Mutex::new(kept), limits, writer }
+        Self { number: LOGS.fetch_add(1, Ordering::Relaxed), kept: Mutex::new(kept), limits, writer }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Numbers a report and keeps it, unless there were too many of its place.
-    pub(crate) fn add(&self, mut report: CrashReport) -> Arc<CrashReport> {
+    pub(crate) fn add(&self, mut report: CrashReport, kind: &'static str) -> Arc<CrashReport> {
         let mut kept = self.kept.lock();
         kept.last += 1;
         kept.count += 1;
         report.id = kept.last;
-        let Some(suppressed) = kept.admit(&report, &self.limits) else {
-            return Arc::new(report);
+        let suppressed = match kept.admit(&report, &self.limits) {
+            Ok(suppressed) => suppressed,
+            Err(until) => {
+                // the first that is not kept: the hook had captured it
+                if report.stack.take().is_some() {
+                    crash::spent((self.number, kind), &report.location, until);
+                }
+                return Arc::new(report);
+            }
         };
         report.suppressed = suppressed;
         let report = Arc::new(report);
@@ -145,8 +161,9 @@ impl CrashLog {
 }
 
 impl Kept {
-    /// Whether a report is kept; if so, how many of its place were not, since the one before.
-    fn admit(&mut self, report: &CrashReport, limits: &CrashLogLimits) -> Option<u64> {
+    /// If a report is kept, how many of its place were not, since the one before; otherwise until
+    /// when none is.
+    fn admit(&mut self, report: &CrashReport, limits: &CrashLogLimits) -> Result<u64, Instant> {
         let mut place = (report.process.clone(), report.location.clone());
         if self.places.len() >= limits.places && !self.places.contains_key(&place) {
             place = ("other".to_owned(), "other".to_owned());
@@ -160,10 +177,10 @@ impl Kept {
         }
         if entry.kept >= limits.per_place {
             entry.suppressed += 1;
-            return None;
+            return Err(entry.since.checked_add(limits.window).unwrap_or(now));
         }
         entry.kept += 1;
-        Some(std::mem::take(&mut entry.suppressed))
+        Ok(std::mem::take(&mut entry.suppressed))
     }
 }
 

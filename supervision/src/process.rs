@@ -9,11 +9,12 @@ use crate::{
     inbox::{Overflow, Ref},
     pid::{At, Monitor, Pid, Signal},
     spec::StartError,
-    sys::{self, Ask},
+    sys::{self, Ask, Question, SysError},
     system::System,
     timer::{Timer, Timers},
 };
 use parking_lot::Mutex;
+use serde_json::Value;
 use std::{
     collections::VecDeque,
     fmt,
@@ -351,7 +352,56 @@ impl<M: Send + 'static> Cx<M> {
 
     /// The next event: signals first, then timers, then messages in order. Can be cancelled without
     /// loss.
-    pub async fn next(&mut self) -> Event<M> {
+    #[expect(clippy::should_implement_trait, reason = "a process has no last event")]
+    pub fn next(&mut self) -> impl Future<Output = Event<M>> {
+        self.next_answering(|_| Err(SysError::NotSupported))
+    }
+
+    /// [`Cx::next`] of a process that shows its state to [`sys::state`], or lets it be replaced: as
+    /// OTP's special processes it answers in its loop, while it waits (`sys:handle_system_msg`).
+    /// Costs nothing until somebody asks. The answer holds no secrets.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use supervision::{Cx, Event, Exit, InitError, Process, System, sys, sys::{Question, SysError}};
+    ///
+    /// struct Login { user: String, password: String, tries: u64 }
+    /// impl Process for Login {
+    ///     type Args = ();
+    ///     type Msg = ();
+    ///     const NAME: &'static str = "login";
+    ///     async fn init((): (), _: &mut Cx<()>) -> Result<Self, InitError> {
+    ///         Ok(Self { user: "anna".to_owned(), password: "secret".to_owned(), tries: 1 })
+    ///     }
+    ///     async fn run(&mut self, cx: &mut Cx<()>) -> Exit {
+    ///         loop {
+    ///             // fields that another branch of a `select!` has borrowed may be others than these
+    ///             let event = cx.next_answering(|question| {
+    ///                 if let Question::Replace(new) = question {
+    ///                     self.tries = new["tries"].as_u64().ok_or(SysError::NotSupported)?;
+    ///                 }
+    ///                 Ok(serde_json::json!({ "user": self.user, "tries": self.tries }))
+    ///             });
+    ///             match event.await {
+    ///                 Event::Exit { reason, .. } => return reason,
+    ///                 Event::Msg(()) => assert!(!self.password.is_empty()),
+    ///                 Event::Down { .. } => {}
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let (system, second) = (System::new("demo"), Duration::from_secs(1));
+    /// let login = system.spawn::<Login>("/login", ()).await.unwrap();
+    /// sys::replace_state(login.pid(), serde_json::json!({ "tries": 3 }), second).await.unwrap();
+    /// let shown = sys::state(login.pid(), second).await.unwrap();
+    /// assert_eq!(shown, serde_json::json!({ "user": "anna", "tries": 3 }));
+    /// # });
+    /// ```
+    pub async fn next_answering(
+        &mut self,
+        mut answer: impl FnMut(Question) -> Result<Value, SysError>,
+    ) -> Event<M> {
         tokio::task::coop::consume_budget().await;
         loop {
             match self.take() {
@@ -360,7 +410,7 @@ impl<M: Send + 'static> Cx<M> {
                     return event;
                 }
                 Some(Taken::Ask(ask)) => {
-                    ask.refuse();
+                    ask.answer(&mut answer);
                     continue;
                 }
                 None => {}
@@ -402,9 +452,10 @@ impl<M: Send + 'static> Drop for Guard<M> {
 /// Awaits a future; a panic in it becomes an error with what the hook noted. Takes it pinned: a
 /// future that is moved into another is stored twice.
 pub(crate) async fn caught<T>(
+    pid: &Pid,
     mut future: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, crash::Panic> {
-    poll_fn(move |cx| match crash::catch(|| future.as_mut().poll(cx)) {
+    poll_fn(move |cx| match crash::catch(pid, || future.as_mut().poll(cx)) {
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
         Ok(Poll::Pending) => Poll::Pending,
         Err(panic) => Poll::Ready(Err(panic)),
@@ -423,7 +474,7 @@ pub(crate) async fn wind_up(
     }
     tokio::select! {
         biased;
-        result = caught(terminate) => {
+        result = caught(pid, terminate) => {
             if let Err(panic) = result {
                 // what terminate did wrong does not hide why the process ended
                 let report = crash::report(pid, panic.in_terminate(), &mut BlackBox::default(), 0, None);
@@ -439,7 +490,7 @@ pub(crate) async fn wind_up(
 
 /// Drops what a process was; a panic in it is reported as one in `terminate`.
 pub(crate) fn discard<T>(pid: &Pid, value: T) {
-    if let Err(panic) = crash::catch(|| drop(value)) {
+    if let Err(panic) = crash::catch(pid, || drop(value)) {
         crash::report(pid, panic.in_terminate(), &mut BlackBox::default(), 0, None);
     }
 }
@@ -522,7 +573,7 @@ async fn ran(pid: &Pid, run: Pin<&mut impl Future<Output = Exit>>) -> Result<Exi
     tokio::select! {
         biased;
         reason = pid.fatal() => Ok(reason),
-        result = caught(run) => result,
+        result = caught(pid, run) => result,
     }
 }
 
@@ -534,7 +585,7 @@ pub(crate) async fn begin<T>(
     tokio::select! {
         biased;
         reason = pid.fatal() => Ok(Err(StartError::Exited(reason))),
-        result = caught(init) => Ok(result?.map_err(|error| match error {
+        result = caught(pid, init) => Ok(result?.map_err(|error| match error {
             InitError::Ignore => StartError::Ignore,
             InitError::Start(error) => error,
             InitError::Failed(why) => StartError::Failed(why.to_string().into()),

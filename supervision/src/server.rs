@@ -183,7 +183,7 @@ impl<S: Server> Live<S> {
                 Some(Taken::Event(event)) => {
                     callback(&pid, pin!(server.event(event, &mut self.cx))).await
                 }
-                Some(Taken::Ask(ask)) => answer(server, ask),
+                Some(Taken::Ask(ask)) => answer(&pid, server, ask),
                 None => {
                     self.cx.idle().await;
                     continue;
@@ -193,7 +193,7 @@ impl<S: Server> Live<S> {
                 Ok(Next::Continue) => {}
                 Ok(Next::Stop(exit)) => return exit,
                 Err(panic) => {
-                    let state = crash::catch(|| server.state()).ok().flatten();
+                    let state = crash::catch(&pid, || server.state()).ok().flatten();
                     let (queued, inputs) = (pid.depth(), &mut self.cx.black_box);
                     return Exit::Crash(crash::report(&pid, panic, inputs, queued, state));
                 }
@@ -209,9 +209,9 @@ impl<S: Server> Live<S> {
     }
 }
 
-fn answer<S: Server>(server: &mut S, ask: Ask) -> Result<Next, Panic> {
+fn answer<S: Server>(pid: &Pid, server: &mut S, ask: Ask) -> Result<Next, Panic> {
     // a panic in what only shows it is as bad as any other: its state may be broken
-    let shown = crash::catch(|| match ask {
+    let shown = crash::catch(pid, || match ask {
         Ask::State(reply) => {
             drop(reply.send(server.state().ok_or(SysError::NotSupported)));
         }
@@ -225,7 +225,7 @@ async fn callback(pid: &Pid, handler: Pin<&mut impl Future<Output = Next>>) -> R
     pid.begin();
     let outcome = tokio::select! {
         biased;
-        result = caught(handler) => result,
+        result = caught(pid, handler) => result,
         reason = pid.fatal() => Ok(Next::Stop(reason)),
     };
     pid.end();

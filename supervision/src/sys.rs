@@ -47,6 +47,15 @@ pub enum SysError {
     Refused(String),
 }
 
+/// A question to a process that owns its loop: see [`crate::Cx::next_answering`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// What is your state?
+    State,
+    /// Take this state; the answer is the new one.
+    Replace(Value),
+}
+
 /// What the process itself must answer.
 #[derive(Debug)]
 pub(crate) enum Ask {
@@ -55,10 +64,12 @@ pub(crate) enum Ask {
 }
 
 impl Ask {
-    pub(crate) fn refuse(self) {
+    pub(crate) fn answer(self, how: impl FnOnce(Question) -> Result<Value, SysError>) {
         match self {
-            Self::State(reply) => drop(reply.send(Err(SysError::NotSupported))),
-            Self::Replace(_, reply) => drop(reply.send(Err(SysError::NotSupported))),
+            Self::State(reply) => drop(reply.send(how(Question::State))),
+            Self::Replace(state, reply) => {
+                drop(reply.send(how(Question::Replace(state)).map(drop)));
+            }
         }
     }
 }

@@ -101,15 +101,16 @@ async fn a_storm_is_counted_not_kept() {
     let crash = async || {
         let a = world.puppet(Engine::Lean, "a", Plan::default()).await;
         a.cast(Do::Panic("boom")).unwrap();
-        ended(a.pid()).await;
+        let Exit::Crash(report) = ended(a.pid()).await else { panic!("no crash") };
+        report.stack().contains("common/mod.rs")
     };
-    for _ in 0..50 {
-        crash().await;
+    for n in 0..50 {
+        assert_eq!(crash().await, n < 3, "only of those that are kept is the stack captured");
     }
     let log = system.crashes();
     assert_eq!((log.list().len(), log.count()), (3, 50));
     tokio::time::advance(window).await;
-    crash().await;
+    assert!(crash().await, "and captured again");
     assert_eq!(log.list()[0].suppressed, 47, "how many there were in between");
     for _ in 0..10 {
         tokio::time::advance(window).await;
@@ -119,6 +120,63 @@ async fn a_storm_is_counted_not_kept() {
     assert_eq!(ids, [61, 60, 59, 58, 57, 56], "the newest first, not more than the limit");
     assert!(log.get(61).is_some() && log.get(1).is_none());
     world.stop().await;
+}
+
+/// A storm of one place does not hide another, nor the same one in another system.
+#[tokio::test(start_paused = true)]
+async fn a_storm_has_one_place() {
+    let limits = CrashLogLimits { per_place: 1, ..CrashLogLimits::default() };
+    for _ in 0..2 {
+        let system = System::with_crash_log("test", limits.clone(), None);
+        let root = system.start(SupervisorSpec::one_for_one()).await.unwrap();
+        let world = common::World { system: system.clone(), root };
+        for engine in [Engine::Lean, Engine::Lean, Engine::Lean, Engine::Ractor] {
+            let a = world.puppet(engine, "a", Plan::default()).await;
+            a.cast(Do::Panic("boom")).unwrap();
+            ended(a.pid()).await;
+        }
+        let kept = system.crashes().list();
+        let kinds: Vec<_> = kept.iter().map(|r| (r.process.as_str(), r.id)).collect();
+        assert_eq!(kinds, [("serving", 4), ("puppet", 1)]);
+        assert!(kept.iter().all(|r| r.stack().contains("common/mod.rs")));
+        world.stop().await;
+    }
+}
+
+/// What is dropped while a panic unwinds panics too, and catches that.
+#[tokio::test(start_paused = true)]
+async fn a_panic_caught_while_another_unwinds_hides_nothing() {
+    struct Messy;
+    impl Drop for Messy {
+        fn drop(&mut self) {
+            for _ in 0..10 {
+                assert!(std::panic::catch_unwind(|| panic!("inner")).is_err());
+            }
+        }
+    }
+    struct Nested;
+    impl supervision::Process for Nested {
+        type Args = ();
+        type Msg = ();
+        const NAME: &'static str = "nested";
+        async fn init(
+            (): (),
+            _: &mut supervision::Cx<()>,
+        ) -> Result<Self, supervision::InitError> {
+            Ok(Self)
+        }
+        async fn run(&mut self, _: &mut supervision::Cx<()>) -> Exit {
+            let _messy = Messy;
+            panic!("outer")
+        }
+    }
+    let system = System::new("test");
+    let nested = system.spawn::<Nested>("/nested", ()).await.unwrap();
+    let Exit::Crash(report) = ended(nested.pid()).await else { panic!("no crash") };
+    assert_eq!(report.reason, "outer");
+    assert!(report.location.contains("tests/crashes.rs:"), "{}", report.location);
+    assert!(report.stack().contains("Nested"), "{}", report.stack());
+    assert_eq!(system.crashes().count(), 1);
 }
 
 fn files(dir: &Path) -> Vec<String> {

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use supervision::{
-    CallError, Cx, Exit, InitError, Next, Reply, Server,
-    sys::{self, SysError},
+    CallError, Cx, Event, Exit, InitError, Next, Process, Reply, Server,
+    sys::{self, Question, SysError},
     testkit::{self, ended},
 };
 
@@ -188,5 +188,123 @@ async fn a_trace_shows_signals_in_both_engines() {
         let status = sys::status(a.pid());
         assert_eq!((status.statistics.handled, status.traps_exits), (3, true));
         world.stop().await;
+    }
+}
+
+/// A process that owns its loop and answers in it.
+struct Session {
+    user: String,
+    password: String,
+}
+
+enum Say {
+    Rename(&'static str),
+    Hang,
+    Break,
+}
+
+impl Process for Session {
+    type Args = ();
+    type Msg = Say;
+    const NAME: &'static str = "session";
+
+    async fn init((): (), _: &mut Cx<Say>) -> Result<Self, InitError> {
+        Ok(Self { user: "anna".to_owned(), password: "secret".to_owned() })
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Say>) -> Exit {
+        loop {
+            let event = cx.next_answering(|question| {
+                if let Question::Replace(state) = question {
+                    let user = state.get("user").and_then(Value::as_str);
+                    self.user = user.ok_or_else(|| SysError::Refused("no user".to_owned()))?.into();
+                }
+                assert_ne!(self.user, "broken");
+                Ok(json!({ "user": self.user, "password": "*".repeat(self.password.len()) }))
+            });
+            match event.await {
+                Event::Msg(Say::Rename(user)) => self.user = user.to_owned(),
+                Event::Msg(Say::Hang) => std::future::pending::<()>().await,
+                Event::Msg(Say::Break) => self.user = "broken".to_owned(),
+                Event::Exit { reason, .. } => return reason,
+                Event::Down { .. } => {}
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_owns_its_loop_answers_in_it() {
+    let kit = testkit::process::<Session>("session", || ()).await;
+    let pid = kit.me.pid();
+    let shown = sys::state(pid, SECOND).await.unwrap();
+    assert_eq!(shown, json!({ "user": "anna", "password": "******" }), "redacted");
+    // a message that waits when it is suspended is not in the state
+    sys::suspend(pid);
+    kit.me.cast(Say::Rename("bert")).unwrap();
+    assert_eq!(sys::state(pid, SECOND).await.unwrap()["user"], "anna");
+    sys::replace_state(pid, json!({ "user": "cora" }), SECOND).await.unwrap();
+    assert_eq!(sys::state(pid, SECOND).await.unwrap()["user"], "cora");
+    let refused = sys::replace_state(pid, json!({}), SECOND).await;
+    assert_eq!(refused, Err(SysError::Refused("no user".to_owned())));
+    sys::resume(pid);
+    tokio::task::yield_now().await;
+    assert_eq!(sys::state(pid, SECOND).await.unwrap()["user"], "bert");
+    // who panics while it answers has crashed, and who asked learns it at once
+    kit.me.cast(Say::Break).unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(sys::state(pid, SECOND * 1000).await, Err(SysError::Gone));
+    assert!(matches!(ended(pid).await, Exit::Crash(_)));
+    kit.root.stop().await;
+    // while it waits for something else it does not answer
+    let kit = testkit::process::<Session>("session", || ()).await;
+    kit.me.cast(Say::Hang).unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(sys::state(kit.me.pid(), SECOND).await, Err(SysError::Timeout));
+    kit.root.stop().await;
+}
+
+/// What is asked of it while it hangs, and while it is suspended.
+#[tokio::test(start_paused = true)]
+async fn all_of_sys_works_on_one_that_is_busy_and_on_one_that_is_suspended() {
+    let busy = testkit::server::<Account>("account", || ()).await;
+    busy.me.cast(Order::Hang).unwrap();
+    let held = testkit::server::<Account>("account", || ()).await;
+    sys::suspend(held.me.pid());
+    tokio::time::sleep(SECOND).await;
+    for (kit, hangs) in [(&busy, true), (&held, false)] {
+        let pid = kit.me.pid();
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let sink = Arc::clone(&seen);
+        // switched on now; what comes next waits
+        sys::log(pid, 2);
+        sys::trace(pid, 1, move |event| sink.lock().push(event.what.clone()));
+        for n in 1..=3 {
+            kit.me.cast(Order::Add(n)).unwrap();
+        }
+        assert_eq!(sys::statistics(pid).queued, 3);
+        assert_eq!(sys::statistics(pid).uptime, SECOND * if hangs { 1 } else { 4 });
+        assert_eq!((sys::status(pid).busy.is_some(), sys::status(pid).suspended), (hangs, !hangs));
+        assert!(sys::last_events(pid).is_empty() && seen.lock().is_empty());
+        if hangs {
+            // the answer is for how long already; a question nobody waits for any more is dropped
+            let busy = sys::state(pid, SECOND).await;
+            assert!(matches!(busy, Err(SysError::Busy(d)) if d >= SECOND * 2), "{busy:?}");
+            let busy = sys::replace_state(pid, json!({ "balance": 9 }), SECOND * 2).await;
+            assert!(matches!(busy, Err(SysError::Busy(d)) if d >= SECOND * 4), "{busy:?}");
+            sys::suspend(pid);
+            assert!(sys::status(pid).suspended);
+            sys::resume(pid);
+        } else {
+            assert_eq!(sys::state(pid, SECOND).await.unwrap()["balance"], 1);
+            sys::replace_state(pid, json!({ "balance": 40 }), SECOND).await.unwrap();
+            assert_eq!(sys::state(pid, SECOND).await.unwrap()["balance"], 40);
+            sys::resume(pid);
+            assert_eq!(kit.me.call(Order::Read, SECOND).await, Ok(46));
+            assert_eq!(*seen.lock(), ["message: add 1"], "the trace ended by itself");
+            let last: Vec<String> = sys::last_events(pid).into_iter().map(|e| e.what).collect();
+            assert_eq!(last, ["message: add 3", "message: read"]);
+        }
+        kit.root.stop().await;
     }
 }

@@ -108,8 +108,8 @@ async def services(a, b):
                     "jabber:iq:version", "http://jabber.org/protocol/disco#info"):
         check(feature in info["features"], f"the feature {feature}")
     await a.plugin["xep_0030"].get_items(jid=domain)
-    say(f"  ping to the server: {await a['xep_0199'].ping(domain):.4f} s")
-    say(f"  ping to the peer: {await a['xep_0199'].ping(b.boundjid):.4f} s")
+    say(f"  ping to the server: {await a.plugin['xep_0199'].ping(domain):.4f} s")
+    say(f"  ping to the peer: {await a.plugin['xep_0199'].ping(b.boundjid):.4f} s")
     version = (await a.plugin["xep_0092"].get_version(domain))["software_version"]
     check(version["name"] and version["version"], f"name and version of the software, not {version}")
     time = (await a.plugin["xep_0202"].get_entity_time(domain))["entity_time"]

@@ -18,7 +18,8 @@ async fn ask(to: SocketAddr, request: &str) -> String {
     answer
 }
 
-async fn get(to: SocketAddr, path: &str) -> (u16, String) {
+/// Status and body.
+pub async fn get(to: SocketAddr, path: &str) -> (u16, String) {
     let answer =
         ask(to, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
     let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");

@@ -112,11 +112,15 @@ fn the_first_start_says_how_to_make_an_account() {
     assert!(
         ready[0].contains(" s: c2s 127.0.0.1:") && ready[0].ends_with(", admin data/admin.sock")
     );
+    let how = ready[1].strip_prefix("There are no accounts yet. To make one: ").unwrap();
+    let (command, account) = how.split_once(" account add ").unwrap();
+    assert!(command.ends_with("mangrove --config mangrove.toml"), "{how}");
+    assert_eq!(account, "NAME@one.example");
     assert_eq!(
-        ready[1..],
+        ready[2..],
         [
-            "There are no accounts yet. To make one: mangrove account add NAME@one.example",
-            "Clients log on to: one.example, two.example"
+            "Clients log on to: one.example, two.example",
+            "The certificate is self-signed, in data/certificates; a client asks whether to trust it",
         ]
     );
     program.say(&["account", "add", "a@one.example", "pw"]).good();

@@ -1,6 +1,6 @@
 //! XEP-0198 as a resource keeps it: counters, and what the client has not acknowledged. Pure.
 
-use super::weight;
+use super::{copies::Share, weight};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, time::Duration};
 use xmpp::stanza::Stanza;
@@ -23,6 +23,9 @@ pub struct StreamManagement {
     /// Which of them offline storage keeps until they are acknowledged: what had been sent with
     /// each, modulo 2^32.
     pub kept: VecDeque<u32>,
+    /// Which of them other resources of the user got too, numbered in the same way.
+    #[serde(skip)]
+    pub(crate) shares: VecDeque<(u32, Share)>,
     /// An `<r/>` of ours is not answered yet.
     pub requested: bool,
     /// What had been sent, modulo 2^32, when we last asked: nothing newer, no reason to ask again.
@@ -30,16 +33,19 @@ pub struct StreamManagement {
 }
 
 impl StreamManagement {
-    /// A stanza was sent.
-    pub(super) fn push(&mut self, stanza: Stanza) {
-        self.bytes += weight(&stanza);
-        self.unacked.push_back(stanza);
-    }
-
     /// What has been sent, modulo 2^32.
     pub fn sent(&self) -> u32 {
         // the limit of the queue is far below 2^32
         self.acked.wrapping_add(u32::try_from(self.unacked.len()).unwrap_or(u32::MAX))
+    }
+
+    /// A stanza was sent.
+    pub(super) fn push(&mut self, stanza: Stanza, share: Option<Share>) {
+        self.bytes += weight(&stanza);
+        self.unacked.push_back(stanza);
+        if let Some(share) = share {
+            self.shares.push_back((self.sent(), share));
+        }
     }
 
     /// Drops what the client has acknowledged; how many of those offline storage keeps.
@@ -59,16 +65,30 @@ impl StreamManagement {
         let before = self.kept.len();
         let acked = self.acked;
         self.kept.retain(|n| n.wrapping_sub(acked) as usize > count);
+        let shares = std::mem::take(&mut self.shares).into_iter();
+        let (had, waiting) = shares.partition(|(n, _)| n.wrapping_sub(acked) as usize <= count);
+        self.shares = waiting;
+        for (_, share) in Vec::from(had) {
+            share.delivered();
+        }
         self.acked = h;
         self.requested = false;
         Ok(before - self.kept.len())
     }
 
-    /// What is lost when the session ends now: without what offline storage keeps.
+    /// What is lost when the session ends now: without what offline storage keeps, and what another
+    /// resource has or will have.
     pub(super) fn remains(self) -> impl Iterator<Item = Stanza> {
-        let Self { acked, kept, unacked, .. } = self;
-        let numbered = unacked.into_iter().zip(1_u32..);
-        numbered.filter(move |(_, n)| !kept.contains(&acked.wrapping_add(*n))).map(|(s, _)| s)
+        let Self { acked, kept, unacked, shares, .. } = self;
+        let mut shares = shares.into_iter().peekable();
+        let numbered =
+            unacked.into_iter().zip(1_u32..).map(move |(s, n)| (s, acked.wrapping_add(n)));
+        numbered
+            .filter(move |(_, n)| {
+                let share = shares.next_if(|(m, _)| m == n);
+                !kept.contains(n) && share.is_none_or(|(_, share)| share.given_up())
+            })
+            .map(|(stanza, _)| stanza)
     }
 
     /// Whether to send an `<r/>` now; if so, it counts as sent.
@@ -89,7 +109,7 @@ mod tests {
     fn state(acked: u32, n: usize) -> StreamManagement {
         let stanza = Stanza::parse(b"<message xmlns='jabber:client'/>").unwrap();
         let mut state = StreamManagement { acked, ..StreamManagement::default() };
-        std::iter::repeat_n(stanza, n).for_each(|s| state.push(s));
+        std::iter::repeat_n(stanza, n).for_each(|s| state.push(s, None));
         state
     }
 

@@ -26,7 +26,7 @@ impl Resource {
     /// Copies what a frozen session needs of its resource.
     pub fn freeze(&self) -> FrozenResource {
         let s = self.state.lock();
-        let stanzas = s.queue.iter().filter_map(|i| match i {
+        let stanzas = s.queue.iter().filter_map(|q| match &q.item {
             Item::Stanza(stanza) => Some(stanza.clone()),
             Item::Notice(_) => None,
         });
@@ -52,7 +52,7 @@ impl Resource {
         let resource = Self::new(frozen.jid, id, limits);
         let mut s = resource.state.lock();
         s.queued_bytes = frozen.queue.iter().map(weight).sum();
-        s.queue = frozen.queue.into_iter().map(Item::Stanza).collect();
+        s.queue = frozen.queue.into_iter().map(|s| Item::Stanza(s).into()).collect();
         s.presence = frozen.presence;
         s.priority = frozen.priority;
         s.directed = frozen.directed;

@@ -6,13 +6,17 @@
 //! It holds no protocol: what to do with a queue whose window ended is decided in `routing::end`.
 
 mod acks;
+mod copies;
 mod frozen;
+mod limits;
 mod notices;
 #[cfg(test)]
 mod tests;
 
 pub use acks::StreamManagement;
+pub use copies::Share;
 pub use frozen::FrozenResource;
+pub use limits::QueueLimits;
 
 use crate::session::Bound;
 use parking_lot::Mutex;
@@ -23,32 +27,6 @@ use xmpp::{
     jid::{BareJid, FullJid, Jid},
     stanza::{Kind, Stanza, Type},
 };
-
-/// Limits of one resource's queues.
-#[derive(Clone, Copy, Debug)]
-pub struct QueueLimits {
-    /// Stanzas waiting for the connection. At the limit a delivery is refused: a message then goes
-    /// to offline storage, an IQ is answered with `resource-constraint`, presence is dropped.
-    pub queued: usize,
-    /// Bytes waiting for the connection, the same; what is not acknowledged may be
-    /// [`UNACKED_BYTES`] times as much.
-    pub queued_bytes: usize,
-    /// Stanzas sent and not acknowledged (XEP-0198). At the limit the session is ended with
-    /// `policy-violation` and the messages go to offline storage.
-    pub unacked: usize,
-    /// Entities that got directed presence (RFC 6121 section 4.6); beyond it the oldest is forgotten.
-    pub directed: usize,
-}
-
-/// Bytes that may be unacknowledged, in [`QueueLimits::queued_bytes`]: room for a whole queue on top
-/// of what offline storage sends ([`Resource::crowded`]).
-const UNACKED_BYTES: usize = 8;
-
-impl Default for QueueLimits {
-    fn default() -> Self {
-        Self { queued: 1_000, queued_bytes: 2 << 20, unacked: 1_000, directed: 500 }
-    }
-}
 
 /// Why a delivery was refused; the stanza comes back to whoever routes it.
 #[derive(Debug)]
@@ -70,6 +48,20 @@ pub enum Item {
     Notice(&'static str),
 }
 
+/// One place in the queue.
+#[derive(Debug)]
+struct Queued {
+    item: Item,
+    /// Other resources of the user have it too.
+    share: Option<Share>,
+}
+
+impl From<Item> for Queued {
+    fn from(item: Item) -> Self {
+        Self { item, share: None }
+    }
+}
+
 /// Who serves the resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
@@ -85,7 +77,7 @@ pub enum Owner {
 struct State {
     owner: Owner,
     epoch: u64,
-    queue: VecDeque<Item>,
+    queue: VecDeque<Queued>,
     queued_bytes: usize,
     /// Offline storage keeps messages that are newer than those in `queue`: see
     /// [`Resource::divert`].
@@ -223,6 +215,18 @@ impl Resource {
     /// # Errors
     /// The stanza comes back when the queue is full, the session has ended, or its sender is blocked.
     pub fn deliver(&self, stanza: Stanza) -> Result<(), Refused> {
+        self.put(stanza, None)
+    }
+
+    /// The same for a message that other resources of the user get too.
+    ///
+    /// # Errors
+    /// As [`Resource::deliver`]; the share is given back by dropping it.
+    pub fn deliver_shared(&self, stanza: Stanza, share: Share) -> Result<(), Refused> {
+        self.put(stanza, Some(share))
+    }
+
+    fn put(&self, stanza: Stanza, share: Option<Share>) -> Result<(), Refused> {
         let mut s = self.state.lock();
         if s.owner == Owner::Ended {
             return Err(Refused::Ended(stanza));
@@ -242,7 +246,7 @@ impl Resource {
             return Err(Refused::Full(stanza));
         }
         s.queued_bytes += bytes;
-        s.queue.push_back(Item::Stanza(stanza));
+        s.queue.push_back(Queued { item: Item::Stanza(stanza), share });
         let first = s.queue.len() == 1;
         drop(s);
         if first {
@@ -271,7 +275,7 @@ impl Resource {
                 if s.owner != Owner::Attached(epoch) {
                     return None;
                 }
-                let Some(item) = s.queue.front().cloned() else { break };
+                let Some(item) = s.queue.front().map(|q| q.item.clone()) else { break };
                 s.in_hand = true;
                 item
             };
@@ -281,10 +285,16 @@ impl Resource {
                 return None;
             }
             s.in_hand = false;
-            if let Some(Item::Stanza(stanza)) = s.queue.pop_front() {
+            if let Some(Queued { item: Item::Stanza(stanza), share }) = s.queue.pop_front() {
                 s.queued_bytes = s.queued_bytes.saturating_sub(weight(&stanza));
-                if let (Verdict::Sent, Some(sm)) = (verdict, &mut s.sm) {
-                    sm.push(stanza);
+                match (verdict, &mut s.sm) {
+                    (Verdict::Sent, Some(sm)) => sm.push(stanza, share),
+                    (Verdict::Sent, None) => {
+                        if let Some(share) = share {
+                            share.delivered();
+                        }
+                    }
+                    (Verdict::Dropped | Verdict::Held, _) => {}
                 }
             }
             if verdict == Verdict::Held {
@@ -307,7 +317,7 @@ impl Resource {
             return false;
         }
         if let Some(sm) = &mut s.sm {
-            sm.push(stanza.clone());
+            sm.push(stanza.clone(), None);
         }
         true
     }
@@ -327,20 +337,6 @@ impl Resource {
     /// How many unacknowledged stanzas offline storage keeps.
     pub fn kept(&self) -> usize {
         self.state.lock().sm.as_ref().map_or(0, |sm| sm.kept.len())
-    }
-
-    /// Whether half of what one may have is unacknowledged: the rest is left for others than
-    /// offline storage.
-    pub fn crowded(&self) -> bool {
-        self.unacked_beyond(2)
-    }
-
-    /// Whether more than that part of what one may have is unacknowledged.
-    fn unacked_beyond(&self, part: usize) -> bool {
-        let QueueLimits { queued_bytes, unacked, .. } = self.limits;
-        let bytes = queued_bytes.saturating_mul(UNACKED_BYTES);
-        let s = self.state.lock();
-        s.sm.as_ref().is_some_and(|sm| sm.unacked.len() > unacked / part || sm.bytes > bytes / part)
     }
 
     /// A stanza of the client is being worked on: if that crashes, it is the poison. `false` when
@@ -365,11 +361,6 @@ impl Resource {
         if let Some(sm) = &mut s.sm {
             sm.handled = sm.handled.wrapping_add(1);
         }
-    }
-
-    /// Whether more is unacknowledged than one may have.
-    pub fn overdue(&self) -> bool {
-        self.unacked_beyond(1)
     }
 
     /// Reads or changes the XEP-0198 state.
@@ -473,9 +464,9 @@ impl Resource {
         let mut refused = Vec::new();
         // the first may be in the connection's hands
         let mut first = s.in_hand;
-        s.queue.retain(|item| {
+        s.queue.retain(|queued| {
             let kept = std::mem::take(&mut first);
-            match item {
+            match &queued.item {
                 Item::Stanza(stanza) if !kept => {
                     let from = stanza.head.from.as_ref();
                     let keep = !blocked(s.blocked.as_deref(), &self.user, from);
@@ -517,9 +508,13 @@ impl Resource {
             return None;
         }
         if std::mem::take(&mut s.in_hand)
-            && let Some(Item::Stanza(stanza)) = s.queue.pop_front()
+            && let Some(Queued { item: Item::Stanza(stanza), share }) = s.queue.pop_front()
         {
             s.queued_bytes = s.queued_bytes.saturating_sub(weight(&stanza));
+            // nor is it tried with another resource
+            if let Some(share) = share {
+                share.delivered();
+            }
         }
         let poison = s.working.take();
         if let (Some(_), Some(sm)) = (&poison, &mut s.sm) {
@@ -567,8 +562,10 @@ impl Resource {
         if let Some(sm) = s.sm.take() {
             remains.undelivered.extend(sm.remains());
         }
-        for item in std::mem::take(&mut s.queue) {
-            if let Item::Stanza(stanza) = item {
+        for Queued { item, share } in std::mem::take(&mut s.queue) {
+            if let Item::Stanza(stanza) = item
+                && share.is_none_or(Share::given_up)
+            {
                 remains.undelivered.push(stanza);
             }
         }

@@ -7,9 +7,9 @@ impl Resource {
     /// limit: the same notice waits at most once.
     pub fn notice(&self, module: &'static str) {
         let mut s = self.state.lock();
-        let waiting = s.queue.iter().any(|i| matches!(i, Item::Notice(m) if *m == module));
+        let waiting = s.queue.iter().any(|q| matches!(q.item, Item::Notice(m) if m == module));
         if s.owner != Owner::Ended && !waiting {
-            s.queue.push_back(Item::Notice(module));
+            s.queue.push_back(Item::Notice(module).into());
             drop(s);
             self.wake.notify_one();
         }
@@ -26,10 +26,10 @@ impl Resource {
         s.diverted = true;
         // the first may be in the connection's hands
         let mut first = s.in_hand;
-        s.queue.retain(|item| {
-            std::mem::take(&mut first) || !matches!(item, Item::Notice(m) if *m == module)
+        s.queue.retain(|queued| {
+            std::mem::take(&mut first) || !matches!(queued.item, Item::Notice(m) if m == module)
         });
-        s.queue.push_back(Item::Notice(module));
+        s.queue.push_back(Item::Notice(module).into());
         drop(s);
         self.wake.notify_one();
     }
@@ -38,6 +38,6 @@ impl Resource {
     /// again.
     pub fn rejoin(&self, module: &'static str) {
         let mut s = self.state.lock();
-        s.diverted &= s.queue.iter().any(|i| matches!(i, Item::Notice(m) if *m == module));
+        s.diverted &= s.queue.iter().any(|q| matches!(q.item, Item::Notice(m) if m == module));
     }
 }

@@ -15,7 +15,7 @@ mod tests;
 use crate::{
     env::Env,
     hooks::{Flow, Offline},
-    resource::{Refused, Resource},
+    resource::{Refused, Resource, Share},
     session::effects::BoxFuture,
 };
 use std::sync::Arc;
@@ -96,14 +96,35 @@ fn message(env: &Arc<Env>, user: BareJid, stanza: Stanza) -> Option<BoxFuture<()
         }
         _ => {
             let best = env.table.with_user(&user, most_available);
-            let Some((last, others)) = best.split_last() else {
-                return Some(Box::pin(offline(Arc::clone(env), user, stanza)));
-            };
-            for resource in others {
-                drop(resource.deliver(stanza.clone()));
+            match best.as_slice() {
+                [] => Some(Box::pin(offline(Arc::clone(env), user, stanza))),
+                [one] => hand(env, one, stanza),
+                several => hand_to_all(env, user, several, stanza),
             }
-            hand(env, last, stanza)
         }
+    }
+}
+
+/// For several resources of a user: refused when all of them refuse it.
+fn hand_to_all(
+    env: &Arc<Env>,
+    user: BareJid,
+    resources: &[Arc<Resource>],
+    stanza: Stanza,
+) -> Option<BoxFuture<()>> {
+    let share = Share::default();
+    let (mut taken, mut why) = (false, None);
+    for resource in resources {
+        match resource.deliver_shared(stanza.clone(), share.clone()) {
+            Ok(()) => taken = true,
+            Err(refused) => why = Some((resource, refused)),
+        }
+    }
+    match why {
+        Some((resource, why)) if !taken => refused(env, resource, why),
+        // whoever took it has ended already
+        _ if share.given_up() => message(env, user, stanza),
+        _ => None,
     }
 }
 
@@ -117,11 +138,11 @@ fn most_available(resources: &[Arc<Resource>]) -> Vec<Arc<Resource>> {
 
 /// Puts a stanza into a resource's queue; what is refused is dealt with by kind (law 11).
 fn hand(env: &Arc<Env>, resource: &Resource, stanza: Stanza) -> Option<BoxFuture<()>> {
-    let refused = match resource.deliver(stanza) {
-        Ok(()) => return None,
-        Err(refused) => refused,
-    };
-    match refused {
+    resource.deliver(stanza).err().and_then(|why| refused(env, resource, why))
+}
+
+fn refused(env: &Arc<Env>, resource: &Resource, why: Refused) -> Option<BoxFuture<()>> {
+    match why {
         Refused::Blocked(stanza) => blocked(env, &stanza),
         // it is no longer in the table: as if it had not been found
         Refused::Ended(stanza) => match (stanza.head.kind, stanza.head.ty) {

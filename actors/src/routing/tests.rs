@@ -10,7 +10,7 @@ use crate::{
     },
     registrar::Modules,
     resource::QueueLimits,
-    testkit::{World, WorldOptions},
+    testkit::{World, WorldOptions, script::Script},
 };
 
 fn modules(modules: &mut Modules) {
@@ -203,4 +203,63 @@ fn a_full_queue_refuses_and_messages_go_to_offline_storage() {
     let queues = QueueLimits { queued: 2, ..QueueLimits::default() };
     let settings = Settings { queues, ..Settings::default() };
     World::check_with(&script, &WorldOptions { settings, ..WorldOptions::default() }, modules);
+}
+
+/// Not with frozen sessions: what another resource has is not known any more after a thaw, and a
+/// message that may come twice is better than one that is lost.
+fn once(script: &str) {
+    World::block_on(async {
+        let mut all = Modules::default();
+        modules(&mut all);
+        let mut world = World::new(all, WorldOptions::default()).await;
+        Script::parse(script).unwrap().run(&mut world).await.unwrap_or_else(|e| panic!("{e}"));
+        world.stop().await;
+    });
+}
+
+const TWO: &str = "J C: <enable xmlns='urn:xmpp:sm:3' resume='1' max='60'/>
+    J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}' max='60'/>
+    J C: <presence/>
+    J S: <presence/>
+    J S: <r xmlns='urn:xmpp:sm:3'/>
+    K = juliet@localhost/chamber
+    K C: <presence/>
+    K S: <presence from='juliet@localhost/chamber'/>
+    K S: <presence from='juliet@localhost/balcony'/>
+    J S: <presence from='juliet@localhost/chamber'/>
+    ";
+
+#[test]
+fn what_one_of_two_resources_got_does_not_come_again_when_the_other_ends() {
+    let script = PAIR.to_owned()
+        + TWO
+        + "R C: <message to='juliet@localhost' id='1'><body>written to both</body></message>
+           J S: <message id='1'/>
+           K S: <message id='1'/>
+           J cut
+           R C: <message to='juliet@localhost' id='2'><body>queued for one</body></message>
+           K S: <message id='2'/>
+           T: 61s
+           K S: <presence type='unavailable' from='juliet@localhost/balcony'/>
+           K S: nothing
+           R S: nothing";
+    once(&script);
+}
+
+#[test]
+fn what_neither_got_goes_on_its_way_once() {
+    let script = PAIR.to_owned()
+        + TWO
+        + "K C: <enable xmlns='urn:xmpp:sm:3' resume='1' max='30'/>
+           K S: <enabled xmlns='urn:xmpp:sm:3' id='{second}' max='30'/>
+           J cut
+           K cut
+           R C: <message to='juliet@localhost' id='1'><body>for nobody</body></message>
+           T: 61s
+           M = juliet@localhost/garden
+           M C: <presence/>
+           M S: <message id='1'><delay xmlns='urn:xmpp:delay' from='localhost'/></message>
+           M S: <presence from='juliet@localhost/garden'/>
+           M S: nothing";
+    once(&script);
 }

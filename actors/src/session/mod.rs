@@ -389,6 +389,13 @@ impl Session {
 
     /// The client closed its stream (RFC 6120 section 4.4): answer in kind.
     fn close(&mut self, scope: &mut Scope<'_>) {
+        let hooks = scope.env.hooks();
+        if let Some(mut cx) = self.cx(scope) {
+            for row in &hooks.closing {
+                cx.module = row.module;
+                (row.run)(&mut cx);
+            }
+        }
         scope.fx.write("</stream:stream>");
         self.phase = Phase::Closed;
         scope.fx.push(Action::Close);

@@ -1,7 +1,7 @@
 //! The file: who may use it, how it is opened, its schema and the steps that lead to it.
 
 use super::{OpenError, Options};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
@@ -103,6 +103,8 @@ fn connect(path: &Path, mode: OpenFlags, cache: u32) -> rusqlite::Result<Connect
     let db = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(64);
+    // a prepared statement is not planned anew for each value that is bound to it
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.execute_batch(&format!("PRAGMA cache_size = -{cache}; PRAGMA temp_store = MEMORY;"))?;
     Ok(db)
 }

@@ -69,8 +69,14 @@ impl OfflineStore for SqliteStore {
         after: u64,
         limit: usize,
     ) -> Answer<'a, Vec<OfflineMessage>> {
-        let key = user.clone();
-        Box::pin(self.read(move |db| page(db, &key, after, limit)))
+        Box::pin(async move {
+            // at nearly every login nothing waits, and that is known without asking the file
+            if self.cached(&self.caches.waiting, user, count).await? == 0 {
+                return Ok(Vec::new());
+            }
+            let key = user.clone();
+            self.read(move |db| page(db, &key, after, limit)).await
+        })
     }
 
     fn remove<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> Answer<'a, ()> {

@@ -44,8 +44,13 @@ impl Said {
 impl Program {
     /// With these options besides the usual ones.
     pub fn new(options: &str) -> Self {
+        Self::of(&format!("{CONFIG}{options}"))
+    }
+
+    /// With this configuration.
+    pub fn of(config: &str) -> Self {
         let dir = TempDir::new().unwrap();
-        fs::write(dir.path().join("mangrove.toml"), format!("{CONFIG}{options}")).unwrap();
+        fs::write(dir.path().join("mangrove.toml"), config).unwrap();
         Self { dir }
     }
 

@@ -90,6 +90,7 @@ impl Module for OfflineModule {
             .available(Order::Main, Self::available)
             .visible(Order::Main, Self::visible)
             .notice(Order::Main, Self::more)
+            .closing(Order::Main, Self::closing)
             .offline(Order::Main, Self::keep);
     }
 
@@ -151,6 +152,21 @@ impl OfflineModule {
             Step::Client if cx.resource().crowded() => {}
             Step::Client => proceed(cx),
         }
+    }
+
+    /// A client that closes its stream in order has what was written before; without this the last
+    /// page would come again at its next login.
+    fn closing(&self, cx: &mut SessionCx<'_>) {
+        let sent = received(cx);
+        if sent.is_empty() {
+            return;
+        }
+        let (env, user) = (Arc::clone(cx.env), cx.user().clone());
+        cx.job(async move { env.stores.offline.remove(&user, sent).await }, |_, removed| {
+            if let Err(error) = removed {
+                tracing::warn!(%error, "offline messages may be delivered again");
+            }
+        });
     }
 
     fn keep(&self, env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline> {
@@ -238,15 +254,21 @@ fn end(cx: &mut SessionCx<'_>) {
     cx.release();
 }
 
+/// Takes those that the client has: what was sent, but for what it has not acknowledged (XEP-0198).
+fn received(cx: &mut SessionCx<'_>) -> Vec<u64> {
+    let kept = cx.resource().kept();
+    let delivery = cx.slot::<Delivery>();
+    let taken = delivery.sent.len().saturating_sub(kept);
+    delivery.sent.drain(..taken).collect()
+}
+
 /// Forgets what the client has, and reads the next page.
 fn proceed(cx: &mut SessionCx<'_>) {
-    let kept = cx.resource().kept();
     let takes = takes(cx);
+    let sent = received(cx);
     let delivery = cx.slot::<Delivery>();
     delivery.step = Step::Store;
     let after = delivery.after;
-    let taken = delivery.sent.len().saturating_sub(kept);
-    let sent: Vec<_> = delivery.sent.drain(..taken).collect();
     let (env, user) = (Arc::clone(cx.env), cx.user().clone());
     cx.job(
         async move {

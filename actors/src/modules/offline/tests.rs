@@ -129,3 +129,19 @@ fn what_was_not_taken_by_a_session_that_ends_comes_to_the_next() {
         world.stop().await;
     });
 }
+
+#[test]
+fn a_client_that_leaves_at_once_does_not_get_it_again() {
+    let script = backlog(2)
+        + "J = juliet@localhost/balcony
+           J C: <presence/></stream:stream>
+           J S: <message id='0'/>
+           J S: <message id='1'/>
+           J S: </stream:stream>
+           J S: eof
+           J = juliet@localhost/balcony
+           J C: <presence/>
+           J S: <presence/>
+           J S: nothing";
+    World::check(&script, offline(10, secs(0)));
+}

@@ -1,0 +1,39 @@
+//! One message for several resources of a user (RFC 6121 section 8.5.2.1.1): delivered when one of
+//! them has it, and on its way again only when none has and none will.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// One resource's share in such a message. Whether a client has it yet is known to all of them.
+#[derive(Clone, Debug, Default)]
+pub struct Share(Arc<AtomicBool>);
+
+impl Share {
+    /// The client of this resource has it.
+    pub fn delivered(self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// This resource will not deliver it. Whether no other has and no other will: exactly one share
+    /// of a message that nobody got says so.
+    pub fn given_up(self) -> bool {
+        Arc::into_inner(self.0).is_some_and(|delivered| !delivered.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_to_give_up_has_it_if_nobody_got_it() {
+        let (a, b) = (Share::default(), Share::default());
+        let (a2, b2) = (a.clone(), b.clone());
+        assert!(!a.given_up());
+        assert!(a2.given_up());
+        b.delivered();
+        assert!(!b2.given_up());
+    }
+}

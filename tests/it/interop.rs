@@ -1,0 +1,106 @@
+//! Real clients against the real program: the scripts of `tests/interop`, over STARTTLS with a certificate that
+//! they verify.
+//!
+//! `cargo xtask test` installs what they need; without it these tests fail and say so.
+
+use crate::support::{PATIENCE, Program, block_on};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+/// Nothing but addresses: the rest is what a user gets who configures nothing.
+const CONFIG: &str = "\
+c2s.starttls = ['127.0.0.1:0']
+c2s.direct_tls = ['127.0.0.1:0']
+http.listen = []
+";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A program of the path, or the end of the test when it is not there.
+fn needed(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not installed: run the tests by `cargo xtask test`"))
+}
+
+/// slixmpp's Python.
+fn python() -> PathBuf {
+    let python = root().join("target/interop/venv/bin/python");
+    assert!(python.exists(), "slixmpp is not installed: run the tests by `cargo xtask test`");
+    python
+}
+
+/// Waits for the end of a script; one that takes too long is interrupted, so that it can clean up.
+fn ended(child: &mut Child) -> ExitStatus {
+    let ended = block_on(async {
+        let wait = async {
+            loop {
+                if let Some(status) = child.try_wait().unwrap() {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE * 3, wait).await
+    });
+    ended.unwrap_or_else(|_| {
+        kill_process(Pid::from_child(child), Signal::INT).unwrap();
+        child.wait().unwrap()
+    })
+}
+
+/// Runs a script against a node of its own with two accounts.
+fn passes(interpreter: &Path, script: &str) {
+    let program = Program::of(CONFIG);
+    let running = program.run();
+    let mut command = Command::new(interpreter);
+    command.arg(root().join("tests/interop").join(script));
+    for user in ["juliet", "romeo"] {
+        let jid = format!("{user}@localhost");
+        program.say(&["account", "add", &jid, "pencil"]).good();
+        command.args(["--user", &format!("{jid}:pencil")]);
+    }
+    let port = running.addresses.starttls[0].port().to_string();
+    let certificate = program.path().join("data/certificates/localhost.crt");
+    command.args(["--port", &port]).arg("--ca").arg(certificate);
+    let transcript = program.path().join("transcript");
+    let out = File::create(&transcript).unwrap();
+    let err = out.try_clone().unwrap();
+    command.current_dir(program.path()).stdin(Stdio::null()).stdout(out).stderr(err);
+    let status = ended(&mut command.spawn().unwrap());
+    let said = fs::read_to_string(&transcript).unwrap();
+    assert!(status.success() && said.ends_with("PASSED\n"), "{script}: {status}\n{said}");
+    assert_eq!(program.say(&["crash", "list"]).good(), "0 crashes\n", "{script}");
+}
+
+#[test]
+fn slixmpp_chats() {
+    passes(&python(), "slixmpp_chat.py");
+}
+
+#[test]
+fn slixmpp_resumes() {
+    passes(&python(), "slixmpp_resume.py");
+}
+
+#[test]
+fn xmpp_js_chats_and_resumes() {
+    let modules = root().join("tests/interop/xmppjs/node_modules");
+    assert!(modules.exists(), "xmpp.js is not installed: run the tests by `cargo xtask test`");
+    passes(&needed("node"), "xmppjs/chat.mjs");
+}
+
+#[test]
+fn profanity_chats_in_a_terminal() {
+    for name in ["profanity", "tmux"] {
+        needed(name);
+    }
+    passes(&python(), "profanity_chat.py");
+}
