@@ -8,6 +8,7 @@
 mod acks;
 mod copies;
 mod frozen;
+mod limits;
 mod notices;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod tests;
 pub use acks::StreamManagement;
 pub use copies::Share;
 pub use frozen::FrozenResource;
+pub use limits::QueueLimits;
 
 use crate::session::Bound;
 use parking_lot::Mutex;
@@ -25,32 +27,6 @@ use xmpp::{
     jid::{BareJid, FullJid, Jid},
     stanza::{Kind, Stanza, Type},
 };
-
-/// Limits of one resource's queues.
-#[derive(Clone, Copy, Debug)]
-pub struct QueueLimits {
-    /// Stanzas waiting for the connection. At the limit a delivery is refused: a message then goes
-    /// to offline storage, an IQ is answered with `resource-constraint`, presence is dropped.
-    pub queued: usize,
-    /// Bytes waiting for the connection, the same; what is not acknowledged may be
-    /// [`UNACKED_BYTES`] times as much.
-    pub queued_bytes: usize,
-    /// Stanzas sent and not acknowledged (XEP-0198). At the limit the session is ended with
-    /// `policy-violation` and the messages go to offline storage.
-    pub unacked: usize,
-    /// Entities that got directed presence (RFC 6121 section 4.6); beyond it the oldest is forgotten.
-    pub directed: usize,
-}
-
-/// Bytes that may be unacknowledged, in [`QueueLimits::queued_bytes`]: room for a whole queue on top
-/// of what offline storage sends ([`Resource::crowded`]).
-const UNACKED_BYTES: usize = 8;
-
-impl Default for QueueLimits {
-    fn default() -> Self {
-        Self { queued: 1_000, queued_bytes: 2 << 20, unacked: 1_000, directed: 500 }
-    }
-}
 
 /// Why a delivery was refused; the stanza comes back to whoever routes it.
 #[derive(Debug)]
@@ -363,20 +339,6 @@ impl Resource {
         self.state.lock().sm.as_ref().map_or(0, |sm| sm.kept.len())
     }
 
-    /// Whether half of what one may have is unacknowledged: the rest is left for others than
-    /// offline storage.
-    pub fn crowded(&self) -> bool {
-        self.unacked_beyond(2)
-    }
-
-    /// Whether more than that part of what one may have is unacknowledged.
-    fn unacked_beyond(&self, part: usize) -> bool {
-        let QueueLimits { queued_bytes, unacked, .. } = self.limits;
-        let bytes = queued_bytes.saturating_mul(UNACKED_BYTES);
-        let s = self.state.lock();
-        s.sm.as_ref().is_some_and(|sm| sm.unacked.len() > unacked / part || sm.bytes > bytes / part)
-    }
-
     /// A stanza of the client is being worked on: if that crashes, it is the poison. `false` when
     /// `epoch` no longer owns the resource: the client sends it again over the connection that does.
     pub fn begin(&self, epoch: u64, stanza: &Stanza) -> bool {
@@ -399,11 +361,6 @@ impl Resource {
         if let Some(sm) = &mut s.sm {
             sm.handled = sm.handled.wrapping_add(1);
         }
-    }
-
-    /// Whether more is unacknowledged than one may have.
-    pub fn overdue(&self) -> bool {
-        self.unacked_beyond(1)
     }
 
     /// Reads or changes the XEP-0198 state.
