@@ -35,6 +35,8 @@ use tokio::{
 };
 
 /// Why a process did not start.
+///
+/// Example: [`Process`].
 #[derive(Debug, Error)]
 pub enum InitError {
     /// It has nothing to do: OTP's `ignore`. Not a failure.
@@ -56,6 +58,8 @@ impl InitError {
 }
 
 /// What a process is told, in [`Cx::next`].
+///
+/// Example: [`Process`].
 #[derive(Debug)]
 pub enum Event<M> {
     /// A message.
@@ -81,33 +85,48 @@ pub enum Event<M> {
 /// A process that owns its loop.
 ///
 /// ```
-/// use supervision::{Cx, Event, Exit, InitError, Process, Reply, System};
+/// use supervision::{Cx, Event, Exit, InitError, Process, Recorded, Reply, System};
 ///
-/// struct Echo;
+/// struct Echo(u8);
 /// impl Process for Echo {
-///     type Args = ();
+///     type Args = u8;
 ///     type Msg = Reply<u8>;
 ///     const NAME: &'static str = "echo";
-///     async fn init((): (), cx: &mut Cx<Reply<u8>>) -> Result<Self, InitError> {
+///     async fn init(answer: u8, cx: &mut Cx<Reply<u8>>) -> Result<Self, InitError> {
+///         if answer == 0 {
+///             return Err(InitError::failed("nothing to say"));
+///         }
 ///         cx.trap_exit(true);
-///         Ok(Self)
+///         Ok(Self(answer))
 ///     }
 ///     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
 ///         loop {
 ///             // among what else it waits for: a socket, say, in a `select!`
 ///             match cx.next().await {
-///                 Event::Msg(reply) => reply.send(7),
+///                 Event::Msg(reply) => reply.send(self.0),
 ///                 Event::Exit { reason, .. } => return reason,
 ///                 Event::Down { .. } => {}
 ///             }
 ///         }
 ///     }
+///     // what may be left out
+///     fn describe(_: &Reply<u8>) -> String {
+///         "question".to_owned()
+///     }
+///     fn recent(&self) -> Vec<Recorded> {
+///         vec![Recorded::from("of a session, say, the last stanzas")]
+///     }
+///     async fn terminate(&mut self, why: &Exit, _: &mut Cx<Reply<u8>>) {
+///         println!("the last words before {why}");
+///     }
 /// }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let system = System::new("demo");
-/// let echo = system.spawn::<Echo>("/echo", ()).await.unwrap();
+/// let echo = system.spawn::<Echo>("/echo", 7).await.unwrap();
 /// let deadline = std::time::Duration::from_secs(1);
 /// assert_eq!(echo.call(|reply| reply, deadline).await, Ok(7));
+/// let refused = system.spawn::<Echo>("/echo", 0).await.unwrap_err();
+/// assert_eq!(refused.to_string(), "nothing to say");
 /// # });
 /// ```
 pub trait Process: Sized + Send + 'static {
@@ -153,6 +172,28 @@ pub trait Process: Sized + Send + 'static {
 }
 
 /// What a process may do: its address, its events, its links, its timers.
+///
+/// ```
+/// use std::time::Duration;
+/// use supervision::{Cx, InitError, Pid};
+/// # enum Msg { Load, Idle, Tick }
+///
+/// /// As a server's `init` might.
+/// async fn init(cache: &Pid, cx: &mut Cx<Msg>) -> Result<(), InitError> {
+///     if !cx.register("front") {
+///         return Err(InitError::Ignore);
+///     }
+///     cx.link(cache);                                  // ends with it
+///     cx.monitor(cache);                               // is told, if it traps exits
+///     cx.continue_with(Msg::Load);                     // first, and nobody waits for it
+///     cx.idle_after(Duration::from_secs(60), Msg::Idle);
+///     cx.send_every(Duration::from_secs(1), || Msg::Tick);
+///     cx.record("what a crash report shows as input");
+///     cx.publish("loading");
+///     assert_eq!(cx.pid(), cx.me().pid());
+///     Ok(())
+/// }
+/// ```
 pub struct Cx<M> {
     me: Ref<M>,
     pub(crate) black_box: BlackBox,
@@ -449,17 +490,16 @@ impl<M: Send + 'static> Drop for Guard<M> {
 }
 
 /// Awaits a future; a panic in it becomes an error with what the hook noted. Takes it pinned: a
-/// future that is moved into another is stored twice.
-pub(crate) async fn caught<T>(
+/// future that is moved into another is stored twice, and is none of its own for the same reason.
+pub(crate) fn caught<T>(
     pid: &Pid,
     mut future: Pin<&mut impl Future<Output = T>>,
-) -> Result<T, crash::Panic> {
+) -> impl Future<Output = Result<T, crash::Panic>> {
     poll_fn(move |cx| match crash::catch(pid, || future.as_mut().poll(cx)) {
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
         Ok(Poll::Pending) => Poll::Pending,
         Err(panic) => Poll::Ready(Err(panic)),
     })
-    .await
 }
 
 /// The end of a process in both engines: `terminate`, unless it was killed.

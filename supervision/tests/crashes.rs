@@ -159,10 +159,7 @@ async fn a_panic_caught_while_another_unwinds_hides_nothing() {
         type Args = ();
         type Msg = ();
         const NAME: &'static str = "nested";
-        async fn init(
-            (): (),
-            _: &mut supervision::Cx<()>,
-        ) -> Result<Self, supervision::InitError> {
+        async fn init((): (), _: &mut supervision::Cx<()>) -> Result<Self, supervision::InitError> {
             Ok(Self)
         }
         async fn run(&mut self, _: &mut supervision::Cx<()>) -> Exit {
