@@ -3,12 +3,11 @@
 
 use crate::{
     crash::{self, Panic},
+    cx::{Cx, Taken},
     exit::Exit,
     inbox::{Overflow, Ref},
     pid::{At, Pid},
-    process::{
-        Cx, Event, Guard, InitError, Taken, begin, caught, crashed, discard, not_started, wind_up,
-    },
+    process::{Event, Guard, InitError, begin, caught, crashed, discard, not_started, wind_up},
     spec::StartError,
     sys::{Ask, SysError},
     system::System,

@@ -25,7 +25,7 @@
 //! A [`Probe`] is the process next to it:
 //!
 //! ```
-//! use supervision::{Actions, Cx, Exit, InitError, StateMachine, Step, testkit};
+//! use supervision::{Cx, Exit, InitError, StateMachine, Step, testkit};
 //! use supervision::testkit::{Kit, Probe};
 //! # struct Bell;
 //! # impl StateMachine for Bell {
@@ -36,7 +36,7 @@
 //! #     async fn init((): (), _: &mut Cx<Self::Msg>) -> Result<((), Self), InitError> { Ok(((), Self)) }
 //! #     async fn handle(&mut self, (): &(), to: Self::Msg, _: &mut Cx<Self::Msg>) -> Step<(), Self::Msg> {
 //! #         drop(to.cast(7));
-//! #         Step::stop(Exit::Normal)
+//! #         Step::keep()
 //! #     }
 //! # }
 //! # struct Idle;
@@ -54,8 +54,9 @@
 //! kit.me.pid().monitor(probe.pid());
 //! kit.me.cast(probe.me().clone()).unwrap();
 //! assert_eq!(probe.message().await, 7);
-//! assert_eq!(probe.exit().await.1.word(), "normal");
 //! assert!(probe.pending().is_none());
+//! kit.root.stop().await;
+//! assert_eq!(probe.exit().await.1.word(), "shutdown");
 //!
 //! let kit: Kit<()> = testkit::process::<Idle>("idle", || ()).await;
 //! kit.me.cast(()).unwrap();
