@@ -138,7 +138,7 @@ impl CrashLog {
             Ok(suppressed) => suppressed,
             Err(until) => {
                 // the first that is not kept: the hook had captured it
-                if report.stack.take().is_some() {
+                if report.stack.is_some() {
                     crash::spent((self.number, kind), &report.location, until);
                 }
                 return Arc::new(report);
