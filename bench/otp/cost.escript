@@ -1,14 +1,17 @@
 #!/usr/bin/env escript
 %% -*- erlang -*-
 %%! +S 1 +P 400000 -kernel logger_level none
-%% Erlang's figures for `supervision/examples/cost.rs`: the same lines, `name value unit`.
+%% Erlang's figures for `supervision/examples/cost`: the same lines, `name value unit`. The argument says
+%% what is measured: `process`, a loop that receives, or `gen_server`.
 -module(cost).
 -mode(compile).
--export([main/1, init/1, start/0, handle_call/3, handle_cast/2, terminate/2, lean_loop/1]).
+-export([main/1, init/1, start/0, start_lean/0, handle_call/3, handle_cast/2, terminate/2, lean_loop/1]).
 
-main(_) ->
+main([Arg]) ->
     process_flag(trap_exit, true),
-    idle(), Server = messages(), fans(Server), crashes().
+    Kind = list_to_atom(Arg),
+    idle(Kind), messages(Kind), fans(Kind),
+    Kind =:= gen_server andalso crashes().
 
 %% CPU time of the emulator in ns.
 cpu() -> {T, _} = erlang:statistics(runtime), T * 1000000.
@@ -20,55 +23,76 @@ init({sup, Strategy, Child}) ->
 init(worker) -> {ok, 0}.
 
 start() -> gen_server:start_link({local, serving}, ?MODULE, worker, []).
+start_lean() -> {ok, spawn_link(?MODULE, lean_loop, [0])}.
 
 handle_call(ask, _, N) -> {reply, N, N}.
 handle_cast(boom, _) -> error(boom);
 handle_cast({note, N}, S) -> {noreply, (S + N) band 16#ffffffff}.
 terminate(_, _) -> ok.
 
-lean_loop(S) -> receive {note, N} -> ?MODULE:lean_loop((S + N) band 16#ffffffff) end.
+lean_loop(S) ->
+    receive
+        {note, N} -> ?MODULE:lean_loop((S + N) band 16#ffffffff);
+        {ask, Ref, From} -> From ! {Ref, S}, ?MODULE:lean_loop(S)
+    end.
 
-idle() ->
-    {ok, Sup} = supervisor:start_link(?MODULE, {sup, simple_one_for_one, {gen_server, start_link, [?MODULE, worker, []]}}),
+child(process) -> {?MODULE, start_lean, []};
+child(gen_server) -> {gen_server, start_link, [?MODULE, worker, []]}.
+
+one(Kind) -> {M, F, A} = child(Kind), {ok, P} = apply(M, F, A), P.
+
+cast(process, P, N) -> P ! {note, N};
+cast(gen_server, P, N) -> gen_server:cast(P, {note, N}).
+
+call(process, P) -> Ref = monitor(process, P), P ! {ask, Ref, self()}, receive {Ref, S} -> demonitor(Ref, [flush]), S after 5000 -> exit(timeout) end;
+call(gen_server, P) -> gen_server:call(P, ask).
+
+idle(Kind) ->
     N = 100000,
-    Before = erlang:memory(processes), C = cpu(),
-    [{ok, _} = supervisor:start_child(Sup, []) || _ <- lists:seq(1, N)],
-    report("spawn", (cpu() - C) / N, "ns"),
-    report("idle", (erlang:memory(processes) - Before) / N, "bytes"),
-    C2 = cpu(), exit(Sup, shutdown), receive {'EXIT', Sup, _} -> ok end,
-    report("stop", (cpu() - C2) / N, "ns").
+    [begin
+        {ok, Sup} = supervisor:start_link(?MODULE, {sup, simple_one_for_one, child(Kind)}),
+        Before = erlang:memory(processes), C = cpu(),
+        [{ok, _} = supervisor:start_child(Sup, []) || _ <- lists:seq(1, N)],
+        Round =:= 2 andalso report("spawn", (cpu() - C) / N, "ns"),
+        Round =:= 1 andalso report("idle", (erlang:memory(processes) - Before) / N, "bytes"),
+        C2 = cpu(), exit(Sup, shutdown), receive {'EXIT', Sup, _} -> ok end,
+        Round =:= 2 andalso report("stop", (cpu() - C2) / N, "ns")
+    end || Round <- [1, 2]].
 
-messages() ->
-    {ok, P} = gen_server:start_link(?MODULE, worker, []),
-    N = 500000,
-    C = cpu(), [begin gen_server:cast(P, {note, I}), erlang:yield() end || I <- lists:seq(1, N)], gen_server:call(P, ask),
-    report("cast_empty_server", (cpu() - C) / N, "ns"),
-    C1 = cpu(), [begin [gen_server:cast(P, {note, I}) || I <- lists:seq(1, 1000)], gen_server:call(P, ask) end || _ <- lists:seq(1, N div 1000)],
-    report("cast_full_server", (cpu() - C1) / N, "ns"),
-    C2 = cpu(), [gen_server:call(P, ask) || _ <- lists:seq(1, N)],
-    report("call_server", (cpu() - C2) / N, "ns"),
-    L = spawn_link(?MODULE, lean_loop, [0]),
-    C3 = cpu(), [begin L ! {note, I}, erlang:yield() end || I <- lists:seq(1, N)],
-    report("cast_empty_lean", (cpu() - C3) / N, "ns"),
-    P.
+messages(Kind) ->
+    P = one(Kind), N = 500000,
+    C = cpu(), [begin cast(Kind, P, I), erlang:yield() end || I <- lists:seq(1, N)], call(Kind, P),
+    report("cast_empty", (cpu() - C) / N, "ns"),
+    C1 = cpu(), [begin [cast(Kind, P, I) || I <- lists:seq(1, 1000)], call(Kind, P) end || _ <- lists:seq(1, N div 1000)],
+    report("cast_full", (cpu() - C1) / N, "ns"),
+    C2 = cpu(), [call(Kind, P) || _ <- lists:seq(1, N)],
+    report("call", (cpu() - C2) / N, "ns").
 
-fans(_) ->
-    Sink = spawn_link(?MODULE, lean_loop, [0]), Self = self(), C = cpu(),
-    Senders = [spawn_link(fun() -> [Sink ! {note, I} || I <- lists:seq(1, 1000)], Self ! done end) || _ <- lists:seq(1, 1000)],
-    [receive done -> ok end || _ <- Senders], drained(Sink),
-    report("fan_in_1000", (cpu() - C) / 1000000, "ns"),
-    Out = [spawn_link(?MODULE, lean_loop, [0]) || _ <- lists:seq(1, 1000)], C1 = cpu(),
-    [[P ! {note, I} || P <- Out] || I <- lists:seq(1, 1000)], [drained(P) || P <- Out],
-    report("fan_out_1000", (cpu() - C1) / 1000000, "ns").
+%% One message each time it is its turn, or as fast as it can.
+send(Kind, Sink, Flood) ->
+    [begin cast(Kind, Sink, I), Flood orelse erlang:yield() end || I <- lists:seq(1, 1000)].
+
+fans(Kind) ->
+    Self = self(), Sink = one(Kind),
+    [begin
+        erlang:garbage_collect(Sink), Before = erlang:memory(total), C = cpu(),
+        Senders = [spawn_link(fun() -> send(Kind, Sink, Flood), Self ! done end) || _ <- lists:seq(1, 1000)],
+        [receive done -> ok end || _ <- Senders], Memory = erlang:memory(total), drained(Sink),
+        report(Name, (cpu() - C) / 1000000, "ns"),
+        Flood andalso report("flood_memory", max(0, Memory - Before) / 1024, "KiB")
+    end || {Name, Flood} <- [{"fan_in", false}, {"fan_in_flood", true}]],
+    Out = [one(Kind) || _ <- lists:seq(1, 1000)], C1 = cpu(),
+    [begin [cast(Kind, P, I) || P <- Out], erlang:yield() end || I <- lists:seq(1, 1000)], [drained(P) || P <- Out],
+    report("fan_out", (cpu() - C1) / 1000000, "ns").
 
 drained(P) ->
     case process_info(P, message_queue_len) of {_, 0} -> ok; _ -> erlang:yield(), drained(P) end.
 
 crashes() ->
     {ok, Sup} = supervisor:start_link(?MODULE, {sup, one_for_one, {?MODULE, start, []}}),
-    N = 2000, C = cpu(), T = erlang:monotonic_time(nanosecond),
+    N = 20000, C = cpu(), T = erlang:monotonic_time(nanosecond),
     Took = lists:sort([crash() || _ <- lists:seq(1, N)]),
-    report("restart_p50", lists:nth(N div 2, Took), "ns"),
+    report("restart_storm", lists:nth(N div 2, Took), "ns"),
     report("restart_cpu", (cpu() - C) / N, "ns"),
     report("restarts", N * 1000000000 / (erlang:monotonic_time(nanosecond) - T), "/s"),
     exit(Sup, shutdown).

@@ -1,14 +1,19 @@
 #!/usr/bin/env bash
-# Our processes and Erlang's, one after the other on this machine: what each costs. Needs escript (Debian: erlang-base).
+# What a process and a message cost: ours, ractor's and Erlang's, one after the other on this machine, and which
+# targets are reached. Needs escript (Debian: erlang-base, OTP 25) and python3; two minutes. See README.md.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$here/../.."
 cargo build --quiet --release -p supervision --example cost
-ours=$(mktemp) theirs=$(mktemp)
-trap 'rm -f "$ours" "$theirs"' EXIT
-"${CARGO_TARGET_DIR:-target}/release/examples/cost" > "$ours"
-escript bench/otp/cost.escript > "$theirs"
-printf '%-20s %12s %12s  %s\n' figure ours erlang unit
-while read -r name value unit; do
-    erlang=$(awk -v n="$name" '$1 == n { print $2 }' "$theirs")
-    printf '%-20s %12s %12s  %s\n' "$name" "$value" "${erlang:--}" "$unit"
-done < "$ours"
+cost=${CARGO_TARGET_DIR:-target}/release/examples/cost
+out=$(mktemp -d)
+trap 'rm -r "$out"' EXIT
+for kind in lean server ractor; do
+    for part in processes messages fans crashes; do
+        "$cost" "$kind" "$part" >> "$out/$kind"
+    done
+done
+for kind in process gen_server; do
+    escript "$here/cost.escript" "$kind" > "$out/$kind"
+done
+python3 "$here/table.py" "$out"

@@ -32,6 +32,8 @@ const INPUTS: usize = 4;
 const INPUT_BYTES: usize = 16 << 10;
 
 /// An input as it is noted: cheap to make, printed only in a report.
+///
+/// Example: [`crate::Process`].
 #[derive(Clone)]
 pub enum Recorded {
     /// Raw bytes.
@@ -231,6 +233,8 @@ pub(crate) fn install_hook() {
 }
 
 /// A crash, for people and for replaying.
+///
+/// Example: [`CrashLog`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CrashReport {
     /// Its number in the system, from 1.

@@ -22,6 +22,8 @@ use std::{
 use tokio::time::Instant;
 
 /// Limits of a [`CrashLog`].
+///
+/// Example: [`CrashLog`].
 #[derive(Clone, Debug)]
 pub struct CrashLogLimits {
     /// Reports kept in memory, and as files.
@@ -60,14 +62,34 @@ struct Kept {
 /// The last crash reports of a system: see [`crate::System::crashes`].
 ///
 /// ```
-/// use supervision::{CrashLog, crash::CrashLogLimits};
+/// use supervision::{CrashLog, CrashReport, System, crash::CrashLogLimits, testkit};
+/// # use supervision::{Cx, Exit, InitError, Process};
+/// # struct Fragile;
+/// # impl Process for Fragile {
+/// #     type Args = ();
+/// #     type Msg = ();
+/// #     const NAME: &'static str = "fragile";
+/// #     async fn init((): (), _: &mut Cx<()>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<()>) -> Exit { cx.next().await; panic!("oh no") }
+/// # }
 ///
-/// let dir = std::env::temp_dir().join("supervision-doc");
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let dir = std::env::temp_dir().join(format!("supervision-doc-{}", std::process::id()));
 /// let limits = CrashLogLimits { keep: 100, ..CrashLogLimits::default() };
-/// let log = CrashLog::new(limits, Some(dir));
-/// for report in log.list() {
-///     println!("{} {} {}: {}", report.id, report.path, report.location, report.reason);
-/// }
+/// let system = System::with_crash_log("demo", limits.clone(), Some(dir.clone()));
+/// let fragile = system.spawn::<Fragile>("/fragile", ()).await.unwrap();
+/// fragile.cast(()).unwrap();
+/// testkit::ended(fragile.pid()).await;
+/// let report: &CrashReport = &system.crashes().get(1).unwrap();
+/// assert_eq!((&*report.path, &*report.reason), ("/fragile", "oh no"));
+/// assert!(report.stack().contains("run") && report.resolved().backtrace.is_some());
+/// assert_eq!(system.crashes().count(), 1);
+/// system.crashes().flush();
+/// // the next run of the program
+/// let log = CrashLog::new(limits, Some(dir.clone()));
+/// assert_eq!(log.list()[0].reason, "oh no");
+/// # std::fs::remove_dir_all(dir).unwrap();
+/// # });
 /// ```
 #[derive(Debug)]
 pub struct CrashLog {
@@ -116,7 +138,7 @@ impl CrashLog {
             Ok(suppressed) => suppressed,
             Err(until) => {
                 // the first that is not kept: the hook had captured it
-                if report.stack.take().is_some() {
+                if report.stack.is_some() {
                     crash::spent((self.number, kind), &report.location, until);
                 }
                 return Arc::new(report);

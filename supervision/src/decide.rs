@@ -1,6 +1,27 @@
 //! What a supervisor does when a child ends: pure functions of (children, event, now).
 //!
 //! The reference is OTP 25's `supervisor.erl`; the oracle in `tests/otp` judges the whole.
+//!
+//! ```
+//! use supervision::{AutoShutdown, ChildSpec, Exit, Intensity, Restart, Strategy};
+//! use supervision::decide::{Verdict, Window, affected, auto_shutdown, check, check_all, on_exit};
+//! # use supervision::Started;
+//!
+//! assert_eq!(on_exit(Restart::Transient, &Exit::Normal), Verdict::Forget);
+//! assert_eq!(on_exit(Restart::Transient, &Exit::error("no")), Verdict::Restart);
+//! assert_eq!(affected(Strategy::RestForOne, 1, 3), 1..3);
+//! assert!(auto_shutdown(AutoShutdown::AnySignificant, true, true));
+//!
+//! let (once, now) = (Intensity::default(), tokio::time::Instant::now());
+//! let mut window = Window::default();
+//! assert!(window.add(once, now) && !window.add(once, now));
+//!
+//! let child = || ChildSpec::new("a", |_| async { Ok(Started::Ignored) }).significant(true);
+//! assert!(check(&child(), AutoShutdown::AnySignificant).is_err(), "significant and permanent");
+//! let twice = [child().restart(Restart::Temporary), child().restart(Restart::Temporary)];
+//! let checked = check_all(Strategy::OneForOne, once, AutoShutdown::AnySignificant, &twice);
+//! assert_eq!(checked, Err("a: duplicate child name".to_owned()));
+//! ```
 
 use crate::{
     exit::Exit,
@@ -10,6 +31,8 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 /// What is to be done about a child that ended by itself (`do_restart/3`).
+///
+/// Example: [`crate::decide`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Start it again, if the intensity allows.
@@ -19,6 +42,8 @@ pub enum Verdict {
 }
 
 /// Whether a child is restarted.
+///
+/// Example: [`crate::decide`].
 pub fn on_exit(restart: Restart, reason: &Exit) -> Verdict {
     match restart {
         Restart::Permanent => Verdict::Restart,
@@ -29,6 +54,8 @@ pub fn on_exit(restart: Restart, reason: &Exit) -> Verdict {
 
 /// Whether the supervisor ends because of a child that ended by itself and is not restarted
 /// (`do_auto_shutdown/2`). `others`: another significant child is alive or being restarted.
+///
+/// Example: [`crate::decide`].
 pub fn auto_shutdown(mode: AutoShutdown, significant: bool, others: bool) -> bool {
     match mode {
         AutoShutdown::Never => false,
@@ -38,6 +65,8 @@ pub fn auto_shutdown(mode: AutoShutdown, significant: bool, others: bool) -> boo
 }
 
 /// Which of `count` children, in start order, a restart of number `index` affects.
+///
+/// Example: [`crate::decide`].
 pub fn affected(strategy: Strategy, index: usize, count: usize) -> std::ops::Range<usize> {
     match strategy {
         Strategy::OneForAll => 0..count,
@@ -47,6 +76,8 @@ pub fn affected(strategy: Strategy, index: usize, count: usize) -> std::ops::Ran
 }
 
 /// The restarts of the last period (`add_restart/1`).
+///
+/// Example: [`crate::decide`].
 #[derive(Debug, Default)]
 pub struct Window(VecDeque<Instant>);
 
@@ -75,6 +106,8 @@ impl Window {
 }
 
 /// Why a child cannot be part of a supervisor (`check_childspec/2`).
+///
+/// Example: [`crate::decide`].
 pub fn check(child: &ChildSpec, mode: AutoShutdown) -> Result<(), String> {
     match (child.significant, child.restart, mode) {
         (true, Restart::Permanent, _) => Err(format!("{}: significant and permanent", child.id)),
@@ -86,6 +119,8 @@ pub fn check(child: &ChildSpec, mode: AutoShutdown) -> Result<(), String> {
 }
 
 /// Whether a supervisor's specification makes sense.
+///
+/// Example: [`crate::decide`].
 pub fn check_all(
     strategy: Strategy,
     intensity: Intensity,

@@ -4,6 +4,14 @@ use crate::crash::CrashReport;
 use std::{fmt, sync::Arc};
 
 /// An exit reason.
+///
+/// ```
+/// use supervision::Exit;
+///
+/// assert!(Exit::error("out of paper").is_abnormal());
+/// assert!(!Exit::shutdown("not needed any more").is_abnormal());
+/// assert_eq!((Exit::Killed.word(), Exit::Shutdown.to_string()), ("killed", "shutdown".to_owned()));
+/// ```
 #[derive(Clone, Debug)]
 pub enum Exit {
     /// `normal`: it had nothing more to do.

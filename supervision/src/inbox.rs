@@ -8,6 +8,8 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 /// Why a message was not taken; it comes back.
+///
+/// Example: [`Ref`].
 #[derive(Error, PartialEq, Eq)]
 pub enum CastError<M> {
     /// The inbox is at its limit.
@@ -28,6 +30,8 @@ impl<M> fmt::Debug for CastError<M> {
 }
 
 /// Why a call has no answer.
+///
+/// Example: [`Ref`].
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum CallError {
     /// The inbox is at its limit.
@@ -43,6 +47,8 @@ pub enum CallError {
 
 /// Where the answer to a call goes. Dropped without an answer, the caller gets
 /// [`CallError::Gone`].
+///
+/// Example: [`Ref`].
 #[derive(Debug)]
 pub struct Reply<R>(oneshot::Sender<R>);
 
@@ -54,6 +60,8 @@ impl<R> Reply<R> {
 }
 
 /// What happens to a message that finds the inbox full.
+///
+/// Example: [`Ref`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {
     /// It comes back to the sender as [`CastError::Full`].
@@ -84,13 +92,15 @@ pub(crate) struct Inbox<M> {
 ///
 /// ```
 /// use std::time::Duration;
-/// use supervision::{CallError, CastError, System};
+/// use supervision::{CallError, CastError, Overflow, System};
 /// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
 /// # struct Echo;
 /// # impl Process for Echo {
 /// #     type Args = ();
 /// #     type Msg = Reply<u8>;
 /// #     const NAME: &'static str = "echo";
+/// #     const INBOX: usize = 2;
+/// #     const OVERFLOW: Overflow = Overflow::Reject;
 /// #     async fn init((): (), _: &mut Cx<Reply<u8>>) -> Result<Self, InitError> { Ok(Self) }
 /// #     async fn run(&mut self, cx: &mut Cx<Reply<u8>>) -> Exit {
 /// #         loop {
@@ -106,6 +116,25 @@ pub(crate) struct Inbox<M> {
 /// let system = System::new("demo");
 /// let echo = system.spawn::<Echo>("/echo", ()).await.unwrap();
 /// assert_eq!(echo.call(|reply| reply, Duration::from_secs(1)).await, Ok(7));
+/// // with `INBOX` 2 and `OVERFLOW` `Overflow::Reject`; it has not run in between
+/// # let reply = || {
+/// #     let (mut reply, system) = (None, System::new("reply"));
+/// #     async move {
+/// #         let mut probe = supervision::testkit::Probe::<Reply<u8>>::start(&system).await;
+/// #         let call = probe.me().clone();
+/// #         tokio::select! {
+/// #             _ = call.call(|r| r, Duration::from_secs(1)) => {}
+/// #             it = probe.message() => reply = Some(it),
+/// #         }
+/// #         reply.unwrap()
+/// #     }
+/// # };
+/// # let (one, two, three) = (reply().await, reply().await, reply().await);
+/// echo.cast(one).unwrap();
+/// echo.cast_urgent(two).unwrap();
+/// assert_eq!(echo.depth(), 2);
+/// assert!(matches!(echo.cast(three), Err(CastError::Full(_))));
+/// assert_eq!(echo.call(|reply| reply, Duration::from_secs(60)).await, Err(CallError::Full));
 /// echo.pid().kill();
 /// echo.pid().wait().await;
 /// // no waiting for the deadline

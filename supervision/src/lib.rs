@@ -51,6 +51,7 @@
 mod bell;
 pub mod crash;
 mod crash_log;
+mod cx;
 pub mod decide;
 pub mod exit;
 pub mod inbox;

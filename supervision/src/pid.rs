@@ -97,7 +97,7 @@ pub(crate) struct Cell {
 /// The address of a process, whatever its messages are: for links, monitors and exit signals.
 ///
 /// ```
-/// use supervision::{Event, Exit, System, testkit::Probe};
+/// use supervision::{Event, Exit, Monitor, System, testkit::Probe};
 /// # struct Echo;
 /// # impl Process for Echo {
 /// #     type Args = ();
@@ -123,12 +123,28 @@ pub(crate) struct Cell {
 /// echo.pid().exit(Exit::error("told to"));
 /// let Event::Down { monitor: of, reason, .. } = watcher.event().await else { panic!() };
 /// assert_eq!((of, reason.to_string()), (monitor, "told to".to_owned()));
+/// assert_eq!(echo.pid().exit_reason().unwrap().to_string(), "told to");
+///
+/// let (pid, other) = (system.spawn::<Echo>("/echo", ()).await.unwrap(), watcher.pid());
+/// let pid = pid.pid();
+/// let monitor: Monitor = pid.monitor(other);
+/// assert_eq!(pid.watchers(), 1);
+/// pid.demonitor(monitor);
+/// pid.link(other);
+/// assert_eq!((pid.watchers(), pid.links(10).len()), (0, 1));
+/// pid.unlink(other);
+/// assert!(pid.is_alive() && !pid.traps_exits() && other.traps_exits() && !pid.is_suspended());
+/// assert_eq!((pid.kind(), &**pid.path(), pid.parent()), ("echo", "/echo", None));
+/// assert_eq!((pid.ancestors().len(), pid.depth(), pid.handled(), pid.busy()), (0, 0, 0, None));
+/// assert!(pid.id() > other.id() && pid.uptime() < system.age() && pid.status().is_none());
 /// # });
 /// ```
 #[derive(Clone)]
 pub struct Pid(pub(crate) Arc<Cell>);
 
 /// A monitor: ends with the process, or by [`Pid::demonitor`].
+///
+/// Example: [`Pid`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Monitor(pub(crate) u64);
 

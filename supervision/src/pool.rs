@@ -26,6 +26,8 @@ use std::{
 };
 
 /// How a pool works.
+///
+/// Example: [`PoolRef`].
 #[derive(Clone, Debug)]
 pub struct PoolSpec {
     /// The most children at a time; beyond it a start is refused.
@@ -42,6 +44,7 @@ impl Default for PoolSpec {
 
 /// Messages of a pool: none; children are started by whoever has a [`PoolRef`].
 #[derive(Debug)]
+#[doc(hidden)]
 pub enum Msg {
     /// Stop the children now, keep the pool: before a stop of the tree above, so that the world
     /// outside is told in time. Answers when all have ended.
@@ -177,6 +180,7 @@ impl<P: Process> PoolRef<P> {
 }
 
 /// The process of a pool.
+#[doc(hidden)]
 pub struct Pool<P> {
     spec: PoolSpec,
     process: PhantomData<fn() -> P>,

@@ -1,5 +1,37 @@
 //! `crash replay`: the inputs of a crash report, handed to a fresh instance of the same behaviour, in
 //! a system of its own where it can harm nobody.
+//!
+//! ```
+//! use std::time::Duration;
+//! use supervision::{Cx, InitError, Next, Server, testkit};
+//! use supervision::replay::{Replay, ReplayError, Replayed, replay};
+//!
+//! struct Divider;
+//! impl Server for Divider {
+//!     type Args = ();
+//!     type Msg = i64;
+//!     const NAME: &'static str = "divider";
+//!     async fn init((): (), _: &mut Cx<i64>) -> Result<Self, InitError> { Ok(Self) }
+//!     async fn handle(&mut self, by: i64, cx: &mut Cx<i64>) -> Next {
+//!         cx.record(by.to_string().as_str());
+//!         assert_eq!(100 / by * by, 100);
+//!         Next::Continue
+//!     }
+//! }
+//! impl Replay for Divider {
+//!     fn input(recorded: &str) -> Option<i64> { recorded.parse().ok() }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let (kit, deadline) = (testkit::server::<Divider>("divider", || ()).await, Duration::from_secs(5));
+//! kit.me.cast(0).unwrap();
+//! testkit::ended(kit.me.pid()).await;
+//! let report = kit.system.crashes().list().remove(0);
+//! let again: Result<Replayed, ReplayError> = replay::<Divider>(&report, || (), deadline).await;
+//! assert!(matches!(again, Ok(Replayed::Crashed(again)) if again.reason == report.reason));
+//! # kit.root.stop().await;
+//! # });
+//! ```
 
 use crate::{
     crash::CrashReport,
@@ -15,12 +47,16 @@ use thiserror::Error;
 
 /// A server whose crashes can be replayed: it notes each input with [`crate::Cx::record`], and reads
 /// them again. It must do nothing outside of itself when it is started with the arguments given.
+///
+/// Example: [`crate::replay`].
 pub trait Replay: Server {
     /// The message that was recorded as this text; `None`: it cannot be made again.
     fn input(recorded: &str) -> Option<Self::Msg>;
 }
 
 /// What became of a replay.
+///
+/// Example: [`crate::replay`].
 #[derive(Debug)]
 pub enum Replayed {
     /// It crashed again.
@@ -30,6 +66,8 @@ pub enum Replayed {
 }
 
 /// Why there was no replay.
+///
+/// Example: [`crate::replay`].
 #[derive(Debug, Error)]
 pub enum ReplayError {
     /// The instance did not start.
@@ -44,6 +82,8 @@ pub enum ReplayError {
 }
 
 /// Replays the inputs of `report`; `args` starts the instance, `deadline` is for all of it.
+///
+/// Example: [`crate::replay`].
 ///
 /// # Errors
 /// When the instance does not start, an input cannot be read, or it takes too long.

@@ -3,12 +3,11 @@
 
 use crate::{
     crash::{self, Panic},
+    cx::{Cx, Taken},
     exit::Exit,
     inbox::{Overflow, Ref},
     pid::{At, Pid},
-    process::{
-        Cx, Event, Guard, InitError, Taken, begin, caught, crashed, discard, not_started, wind_up,
-    },
+    process::{Event, Guard, InitError, begin, caught, crashed, discard, not_started, wind_up},
     spec::StartError,
     sys::{Ask, SysError},
     system::System,
@@ -24,6 +23,8 @@ use std::{
 use tokio::sync::oneshot;
 
 /// What a server does after a message.
+///
+/// Example: [`Server`].
 #[derive(Clone, Debug)]
 pub enum Next {
     /// Waits for the next one.
@@ -33,6 +34,56 @@ pub enum Next {
 }
 
 /// A server.
+///
+/// ```
+/// use std::time::Duration;
+/// use supervision::{Cx, Exit, InitError, Next, Reply, Server, sys, sys::SysError, testkit};
+/// use serde_json::{Value, json};
+///
+/// struct Account { balance: i64, password: String }
+/// enum Order { Add(i64), Read(Reply<i64>), Close }
+///
+/// impl Server for Account {
+///     type Args = ();
+///     type Msg = Order;
+///     const NAME: &'static str = "account";
+///     async fn init((): (), _: &mut Cx<Order>) -> Result<Self, InitError> {
+///         Ok(Self { balance: 0, password: "secret".to_owned() })
+///     }
+///     async fn handle(&mut self, order: Order, _: &mut Cx<Order>) -> Next {
+///         match order {
+///             Order::Add(n) => self.balance += n,
+///             Order::Read(reply) => reply.send(self.balance),
+///             Order::Close => return Next::Stop(Exit::Normal),
+///         }
+///         Next::Continue
+///     }
+///     // what may be left out
+///     fn describe(order: &Order) -> String {
+///         if let Order::Add(n) = order { format!("add {n}") } else { "order".to_owned() }
+///     }
+///     fn state(&self) -> Option<Value> {
+///         Some(json!({ "balance": self.balance, "password": self.password.is_empty() }))
+///     }
+///     fn replace_state(&mut self, state: Value) -> Result<(), SysError> {
+///         self.balance = state["balance"].as_i64().ok_or(SysError::NotSupported)?;
+///         Ok(())
+///     }
+///     async fn terminate(&mut self, why: &Exit, _: &mut Cx<Order>) {
+///         println!("closed: {why}");
+///     }
+/// }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let (kit, second) = (testkit::server::<Account>("account", || ()).await, Duration::from_secs(1));
+/// kit.me.cast(Order::Add(2)).unwrap();
+/// assert_eq!(kit.me.call(Order::Read, second).await, Ok(2));
+/// sys::replace_state(kit.me.pid(), json!({ "balance": 40 }), second).await.unwrap();
+/// assert_eq!(sys::state(kit.me.pid(), second).await.unwrap()["balance"], 40);
+/// kit.me.cast(Order::Close).unwrap();
+/// testkit::ended(kit.me.pid()).await;
+/// # kit.root.stop().await;
+/// # });
+/// ```
 pub trait Server: Sized + Send + 'static {
     /// What it is started with.
     type Args: Send + 'static;

@@ -14,6 +14,8 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use thiserror::Error;
 
 /// When a child that ended is started again.
+///
+/// Example: [`SupervisorSpec`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Restart {
     /// Always.
@@ -26,6 +28,8 @@ pub enum Restart {
 }
 
 /// How a child is stopped.
+///
+/// Example: [`SupervisorSpec`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
     /// Killed at once.
@@ -37,6 +41,8 @@ pub enum Shutdown {
 }
 
 /// Worker or supervisor.
+///
+/// Example: [`ChildSpec`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Does work.
@@ -46,6 +52,8 @@ pub enum Kind {
 }
 
 /// Which children are affected when one ends.
+///
+/// Example: [`SupervisorSpec`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strategy {
     /// That one.
@@ -67,6 +75,8 @@ impl Strategy {
 }
 
 /// Whether a supervisor ends when its significant children do.
+///
+/// Example: [`SupervisorSpec`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AutoShutdown {
     /// No.
@@ -79,6 +89,8 @@ pub enum AutoShutdown {
 }
 
 /// How many restarts within which time are too many.
+///
+/// Example: [`SupervisorSpec`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Intensity {
     /// As many are still allowed.
@@ -97,6 +109,15 @@ impl Default for Intensity {
 /// A restart that waits, for a child that needs something outside (a database): the wait doubles
 /// with each failure, and starts anew when the child has lived for `max`. These restarts do not
 /// count against the supervisor's [`Intensity`], and a failed start does not fail the supervisor's.
+///
+/// ```
+/// use std::time::Duration;
+/// use supervision::Backoff;
+///
+/// let seconds = Duration::from_secs;
+/// let backoff = Backoff { first: seconds(1), max: seconds(60) };
+/// assert_eq!([0, 1, 2, 30].map(|n| backoff.delay(n)), [1, 2, 4, 60].map(seconds));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// The first wait.
@@ -113,6 +134,8 @@ impl Backoff {
 }
 
 /// Why something did not start.
+///
+/// Example: [`ChildSpec`].
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -157,6 +180,8 @@ impl StartError {
 }
 
 /// What a start brought.
+///
+/// Example: [`ChildSpec`].
 #[derive(Clone, Debug)]
 pub enum Started {
     /// A process.
@@ -166,6 +191,8 @@ pub enum Started {
 }
 
 /// What a start function gets: where the child is to live.
+///
+/// Example: [`ChildSpec`].
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The system.
@@ -213,6 +240,29 @@ pub type StartFuture = Pin<Box<dyn Future<Output = Result<Started, StartError>> 
 pub type StartFn = Arc<dyn Fn(Place) -> StartFuture + Send + Sync>;
 
 /// A child.
+///
+/// ```
+/// use std::time::Duration;
+/// use supervision::{ChildSpec, Kind, Place, StartError, Started, SupervisorSpec, System};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// // a start function of its own: here of a supervisor that is made when it is started
+/// let tenant = ChildSpec::new("tenant", |place: Place| async move {
+///     assert_eq!(&*place.path, "/tenant");
+///     Ok(Started::Up(place.supervisor(SupervisorSpec::one_for_one()).await?.pid().clone()))
+/// })
+/// .kind(Kind::Supervisor)
+/// .ready_within(Duration::from_secs(10));
+/// let nothing = ChildSpec::new("nothing", |_| async { Err(StartError::Failed("no".into())) });
+///
+/// let (system, spec) = (System::new("demo"), SupervisorSpec::one_for_one().child(tenant));
+/// let root = system.start(spec.clone()).await.unwrap();
+/// assert_eq!(system.alive(), 2);
+/// root.stop().await;
+/// let Err(StartError::Child { child, .. }) = system.start(spec.child(nothing)).await else { panic!() };
+/// assert_eq!((&*child, system.alive()), ("nothing", 0));
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct ChildSpec {
     pub(crate) id: Arc<str>,
@@ -354,7 +404,7 @@ impl ChildSpec {
 ///
 /// ```
 /// use std::time::Duration;
-/// use supervision::{AutoShutdown, ChildSpec, Restart, Shutdown, SupervisorSpec};
+/// use supervision::{AutoShutdown, ChildSpec, Intensity, Restart, Shutdown, Strategy, SupervisorSpec};
 /// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
 /// # struct Echo;
 /// # impl Process for Echo {
@@ -389,6 +439,11 @@ impl ChildSpec {
 ///             .significant(true),
 ///     );
 /// assert_eq!(root.children.len(), 2);
+/// assert_eq!((root.strategy, root.intensity.restarts), (Strategy::OneForOne, 3));
+/// assert_eq!(SupervisorSpec::one_for_all().intensity, Intensity::default());
+/// let template = ChildSpec::process::<Echo>("session", || ());
+/// let sessions = SupervisorSpec::simple_one_for_one(template);
+/// assert_eq!(sessions.strategy, Strategy::SimpleOneForOne);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct SupervisorSpec {

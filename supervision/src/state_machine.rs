@@ -45,6 +45,15 @@ use std::{
 ///             Is::Off => Actions::new(),
 ///         }
 ///     }
+///     fn show(&self, state: &Is) -> Option<serde_json::Value> {
+///         Some(format!("{state:?}").into())
+///     }
+///     fn describe(msg: &Msg) -> String {
+///         if matches!(msg, Msg::Press) { "press".to_owned() } else { "too long".to_owned() }
+///     }
+///     async fn terminate(&mut self, state: &Is, why: &supervision::Exit) {
+///         println!("it was {state:?} when it ended: {why}");
+///     }
 ///     async fn handle(&mut self, state: &Is, msg: Msg, _: &mut Cx<Msg>) -> Step<Is, Msg> {
 ///         match (state, msg) {
 ///             (Is::Off, Msg::Press) => Step::to(Is::On),
@@ -148,6 +157,8 @@ impl<M> fmt::Debug for Action<M> {
 }
 
 /// What a machine wants done.
+///
+/// Example: [`Step`].
 #[derive(Debug)]
 pub struct Actions<M>(Vec<Action<M>>);
 
@@ -214,6 +225,27 @@ enum To<S> {
 }
 
 /// What follows from an event: the state, and what is to be done.
+///
+/// ```
+/// use std::time::Duration;
+/// use supervision::{Actions, Step};
+///
+/// #[derive(Debug, PartialEq)]
+/// enum Is { Ringing, Talking }
+/// #[derive(Debug)]
+/// enum Msg { Hello, NoAnswer, Silence, Hangup }
+///
+/// let second = Duration::from_secs(1);
+/// let actions = Actions::new()
+///     .timeout("no answer", second * 30, Msg::NoAnswer)
+///     .event_timeout(second * 5, Msg::Silence)
+///     .next_event(Msg::Hello);
+/// let answered = Step::to(Is::Talking).with(actions);
+/// assert_eq!(answered.next_state(), Some(&Is::Talking));
+/// let early: Step<Is, Msg> = Step::keep().postpone(Msg::Hangup);
+/// let again: Step<Is, Msg> = Step::repeat().with(Actions::new().cancel("no answer"));
+/// assert_eq!((early.next_state(), again.next_state()), (None, None));
+/// ```
 #[derive(Debug)]
 pub struct Step<S, M> {
     to: To<S>,
@@ -271,6 +303,7 @@ impl<S, M> Step<S, M> {
 }
 
 /// The server a machine runs in.
+#[doc(hidden)]
 pub struct Machine<M: StateMachine> {
     machine: M,
     state: M::State,

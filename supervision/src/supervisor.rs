@@ -42,6 +42,7 @@ struct Child {
 }
 
 /// The process.
+#[doc(hidden)]
 pub struct Supervisor {
     strategy: Strategy,
     intensity: Intensity,

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 /// Where a child is.
+///
+/// Example: [`SupervisorRef`].
 #[derive(Clone, Debug)]
 pub enum ChildState {
     /// Alive.
@@ -31,6 +33,8 @@ impl ChildState {
 }
 
 /// One row of `which_children`.
+///
+/// Example: [`SupervisorRef`].
 #[derive(Clone, Debug)]
 pub struct ChildInfo {
     /// The id; `None` for an instance of a template.
@@ -42,6 +46,8 @@ pub struct ChildInfo {
 }
 
 /// `count_children`.
+///
+/// Example: [`SupervisorRef`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Child specifications.
@@ -55,6 +61,8 @@ pub struct Counts {
 }
 
 /// Why a supervisor did not do what it was asked.
+///
+/// Example: [`SupervisorRef`].
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum ChildError {
@@ -97,6 +105,7 @@ pub(crate) enum Target {
 pub(crate) type Answer<T> = Reply<Result<T, ChildError>>;
 
 /// The messages of a supervisor.
+#[doc(hidden)]
 pub struct Msg(pub(crate) Request);
 
 pub(crate) enum Request {
@@ -113,7 +122,9 @@ pub(crate) enum Request {
 /// A running supervisor.
 ///
 /// ```
-/// use supervision::{ChildError, ChildSpec, SupervisorSpec, System};
+/// use supervision::{
+///     ChildError, ChildInfo, ChildSpec, ChildState, Counts, Started, SupervisorSpec, System,
+/// };
 /// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
 /// # struct Echo;
 /// # impl Process for Echo {
@@ -140,7 +151,17 @@ pub(crate) enum Request {
 /// root.terminate_child("echo").await.unwrap();
 /// let counts = root.count_children().await.unwrap();
 /// assert_eq!((counts.specs, counts.active), (1, 0));
+/// root.restart_child("echo").await.unwrap();
+/// let children: Vec<ChildInfo> = root.which_children().await.unwrap();
+/// assert!(matches!(children[0].state, ChildState::Up(_)));
+/// root.terminate_child("echo").await.unwrap();
 /// root.delete_child("echo").await.unwrap();
+/// assert_eq!(root.count_children().await.unwrap(), Counts::default());
+///
+/// let sessions = system.start(SupervisorSpec::simple_one_for_one(echo())).await.unwrap();
+/// let Started::Up(session) = sessions.start_instance().await.unwrap() else { panic!() };
+/// sessions.terminate_instance(&session).await.unwrap();
+/// # sessions.stop().await;
 /// # root.stop().await;
 /// # });
 /// ```

@@ -6,6 +6,7 @@
 //!
 //! ```
 //! use supervision::{System, sys, testkit::Probe};
+//! use supervision::sys::{Statistics, Status, SysEvent};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let system = System::new("demo");
@@ -13,9 +14,17 @@
 //! sys::log(probe.pid(), 10);
 //! probe.me().cast(1).unwrap();
 //! probe.message().await;
-//! assert_eq!(sys::last_events(probe.pid())[0].what, "message: u8");
+//! let event: &SysEvent = &sys::last_events(probe.pid())[0];
+//! assert_eq!(event.what, "message: u8");
 //! sys::suspend(probe.pid());
-//! assert!(sys::status(probe.pid()).suspended);
+//! let status: Status = sys::status(probe.pid());
+//! assert!(status.suspended);
+//! sys::trace(probe.pid(), 1, |event| println!("{event}"));
+//! probe.me().cast(2).unwrap();
+//! let figures: Statistics = sys::statistics(probe.pid());
+//! assert_eq!((figures.handled, figures.queued), (1, 1));
+//! sys::resume(probe.pid());
+//! assert_eq!(probe.message().await, 2);
 //! # });
 //! ```
 
@@ -27,6 +36,8 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 /// Why a question has no answer.
+///
+/// Example: [`crate::Cx::next_answering`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SysError {
@@ -48,6 +59,8 @@ pub enum SysError {
 }
 
 /// A question to a process that owns its loop: see [`crate::Cx::next_answering`].
+///
+/// Example: [`crate::Cx::next_answering`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Question {
     /// What is your state?
@@ -75,6 +88,8 @@ impl Ask {
 }
 
 /// One thing that happened to a process.
+///
+/// Example: [`crate::sys`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SysEvent {
     /// When, as uptime of the process.
@@ -142,6 +157,8 @@ pub(crate) fn note(pid: &Pid, what: impl FnOnce() -> String) {
 }
 
 /// What is known of a process without asking it.
+///
+/// Example: [`crate::sys`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Its number.
@@ -171,6 +188,8 @@ pub struct Status {
 }
 
 /// Figures of a process.
+///
+/// Example: [`crate::sys`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
     /// How long it has been alive.
@@ -182,6 +201,8 @@ pub struct Statistics {
 }
 
 /// What is known of a process (`sys:get_status/1`); it is not disturbed.
+///
+/// Example: [`crate::sys`].
 pub fn status(pid: &Pid) -> Status {
     Status {
         id: pid.id(),
@@ -200,23 +221,31 @@ pub fn status(pid: &Pid) -> Status {
 }
 
 /// The figures of a process (`sys:statistics/2`); they are always counted.
+///
+/// Example: [`crate::sys`].
 pub fn statistics(pid: &Pid) -> Statistics {
     Statistics { uptime: pid.uptime(), handled: pid.handled(), queued: pid.depth() }
 }
 
 /// Holds a process (`sys:suspend/1`): after its present message it takes no other, nor timers, until
 /// [`resume`]. It still ends when its parent says so, or when it is killed.
+///
+/// Example: [`crate::sys`].
 pub fn suspend(pid: &Pid) {
     pid.set_suspended(true);
 }
 
 /// Lets a suspended process go on (`sys:resume/1`).
+///
+/// Example: [`crate::sys`].
 pub fn resume(pid: &Pid) {
     pid.set_suspended(false);
 }
 
 /// Tells `sink` the next `count` events of a process (`sys:trace/2`), then ends by itself. The sink
 /// is called in the process and must be short. A second trace replaces the first; 0 ends it.
+///
+/// Example: [`crate::sys`].
 pub fn trace(pid: &Pid, count: usize, sink: impl Fn(&SysEvent) + Send + Sync + 'static) {
     pid.watch(|watch| {
         let set = watch.get_or_insert_default();
@@ -229,6 +258,8 @@ pub fn trace(pid: &Pid, count: usize, sink: impl Fn(&SysEvent) + Send + Sync + '
 
 /// Keeps the last `count` events of a process from now on, at most [`LOG_LIMIT`] (`sys:log/2`);
 /// 0 stops it and forgets them.
+///
+/// Example: [`crate::sys`].
 pub fn log(pid: &Pid, count: usize) {
     pid.watch(|watch| {
         let set = watch.get_or_insert_default();
@@ -240,6 +271,8 @@ pub fn log(pid: &Pid, count: usize) {
 }
 
 /// The events kept by [`log`], the oldest first.
+///
+/// Example: [`crate::sys`].
 pub fn last_events(pid: &Pid) -> Vec<SysEvent> {
     let mut events = Vec::new();
     pid.watch(|watch| {
@@ -253,6 +286,8 @@ pub fn last_events(pid: &Pid) -> Vec<SysEvent> {
 /// The state of a process as its behaviour shows it (`sys:get_state/1`); secrets are left out by
 /// the behaviour.
 ///
+/// Example: [`crate::Server`].
+///
 /// # Errors
 /// When it has ended, is busy for all of `deadline`, or shows no state.
 pub async fn state(pid: &Pid, deadline: Duration) -> Result<Value, SysError> {
@@ -261,6 +296,8 @@ pub async fn state(pid: &Pid, deadline: Duration) -> Result<Value, SysError> {
 }
 
 /// Puts another state into a process (`sys:replace_state/2`), where its behaviour allows it.
+///
+/// Example: [`crate::Server`].
 ///
 /// # Errors
 /// As [`state`]; or when it does not take this one.

@@ -27,6 +27,8 @@ use tokio::time::Instant;
 const SHARDS: u64 = 16;
 
 /// What [`System::observe`] tells.
+///
+/// Example: [`System`].
 #[derive(Debug)]
 pub enum Change<'a> {
     /// A process begins; its `init` has not run.
@@ -62,7 +64,7 @@ struct Inner {
 /// The processes of one node: names, groups, tree, crashes.
 ///
 /// ```
-/// use supervision::{SupervisorSpec, System};
+/// use supervision::{SupervisorSpec, System, system::Change};
 /// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
 /// # struct Echo;
 /// # impl Process for Echo {
@@ -87,6 +89,16 @@ struct Inner {
 /// one.join("all", echo.pid());
 /// assert_eq!(one.members("all").len(), 1);
 /// assert!(two.whereis("echo").is_none());
+/// one.leave_group("all", echo.pid());
+/// assert!(one.members("all").is_empty() && one.unregister("echo") && one.register("echo", &echo));
+/// one.join("all", echo.pid());
+/// assert!(one.observe(|change| match change {
+///     Change::Started(pid) => println!("{pid:?} has started"),
+///     Change::Ended(pid, why) => println!("{pid:?} has ended: {why}"),
+/// }));
+/// assert_eq!((one.pids().len(), one.find("/echo").as_ref()), (1, Some(echo.pid())));
+/// assert_eq!((one.name(), one.restarts(), one.crashes().count()), ("one", 0, 0));
+/// assert!(one.age() >= echo.pid().uptime());
 /// assert_eq!(one.tree()[0].process.kind, "echo");
 /// echo.pid().kill();
 /// echo.pid().wait().await;

@@ -2,15 +2,18 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use supervision::{ChildSpec, PoolSpec, SupervisorSpec, System, Tasks};
+//! use supervision::{ChildSpec, PoolSpec, SupervisorSpec, System, Task, TaskError, Tasks};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let system = System::new("demo");
 //! let tasks = ChildSpec::tasks("tasks", "tasks", PoolSpec::default());
 //! let root = system.start(SupervisorSpec::one_for_one().child(tasks)).await.unwrap();
 //! let tasks = Tasks::find(&system, "tasks").unwrap();
-//! let sum = tasks.start(async { 40 + 2 }).await.unwrap();
+//! let sum: Task<u8> = tasks.start(async { 40 + 2 }).await.unwrap();
 //! assert_eq!(sum.join(Duration::from_secs(1)).await.unwrap(), 42);
+//! let hangs = tasks.start(std::future::pending::<()>()).await.unwrap();
+//! assert!(hangs.pid().is_alive() && !tasks.is_empty());
+//! assert!(matches!(hangs.join(Duration::from_millis(1)).await, Err(TaskError::Timeout)));
 //! # root.stop().await;
 //! # });
 //! ```
@@ -31,6 +34,7 @@ use tokio::sync::oneshot;
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The process of a task.
+#[doc(hidden)]
 pub struct Job(
     /// In a lock that is never taken: futures need not be shareable, processes are.
     Mutex<Work>,
@@ -53,6 +57,8 @@ impl Process for Job {
 }
 
 /// Why a task has no result.
+///
+/// Example: [`crate::task`].
 #[derive(Debug, Error)]
 pub enum TaskError {
     /// It ended without one: it panicked, or it was stopped.
@@ -64,6 +70,8 @@ pub enum TaskError {
 }
 
 /// Where tasks are started: a pool of them.
+///
+/// Example: [`crate::task`].
 #[derive(Clone, Debug)]
 pub struct Tasks(PoolRef<Job>);
 
@@ -99,6 +107,8 @@ impl Tasks {
 }
 
 /// A task that was started.
+///
+/// Example: [`crate::task`].
 #[derive(Debug)]
 pub struct Task<T> {
     pid: Pid,

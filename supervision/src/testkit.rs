@@ -21,6 +21,48 @@
 //! assert!(testkit::restarted(kit.me.pid()).await.is_alive());
 //! # });
 //! ```
+//!
+//! A [`Probe`] is the process next to it:
+//!
+//! ```
+//! use supervision::{Cx, Exit, InitError, StateMachine, Step, testkit};
+//! use supervision::testkit::{Kit, Probe};
+//! # struct Bell;
+//! # impl StateMachine for Bell {
+//! #     type Args = ();
+//! #     type Msg = supervision::Ref<u8>;
+//! #     type State = ();
+//! #     const NAME: &'static str = "bell";
+//! #     async fn init((): (), _: &mut Cx<Self::Msg>) -> Result<((), Self), InitError> { Ok(((), Self)) }
+//! #     async fn handle(&mut self, (): &(), to: Self::Msg, _: &mut Cx<Self::Msg>) -> Step<(), Self::Msg> {
+//! #         drop(to.cast(7));
+//! #         Step::keep()
+//! #     }
+//! # }
+//! # struct Idle;
+//! # impl supervision::Process for Idle {
+//! #     type Args = ();
+//! #     type Msg = ();
+//! #     const NAME: &'static str = "idle";
+//! #     async fn init((): (), _: &mut Cx<()>) -> Result<Self, InitError> { Ok(Self) }
+//! #     async fn run(&mut self, cx: &mut Cx<()>) -> Exit { cx.next().await; Exit::Normal }
+//! # }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let kit = testkit::state_machine::<Bell>("bell", || ()).await;
+//! let mut probe: Probe<u8> = Probe::start(&kit.system).await;
+//! kit.me.pid().monitor(probe.pid());
+//! kit.me.cast(probe.me().clone()).unwrap();
+//! assert_eq!(probe.message().await, 7);
+//! assert!(probe.pending().is_none());
+//! kit.root.stop().await;
+//! assert_eq!(probe.exit().await.1.word(), "shutdown");
+//!
+//! let kit: Kit<()> = testkit::process::<Idle>("idle", || ()).await;
+//! kit.me.cast(()).unwrap();
+//! assert_eq!(testkit::ended(kit.me.pid()).await.word(), "normal");
+//! # });
+//! ```
 
 use crate::{
     exit::Exit,
@@ -41,6 +83,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A behaviour under test: a system with a supervisor that has it as its only child.
+///
+/// Example: [`crate::testkit`].
 #[derive(Debug)]
 pub struct Kit<M> {
     /// Its system, named `test`.
@@ -80,6 +124,8 @@ where
 }
 
 /// Starts a server under a supervisor of its own.
+///
+/// Example: [`crate::testkit`].
 pub async fn server<S: Server>(
     id: &str,
     args: impl Fn() -> S::Args + Send + Sync + 'static,
@@ -88,6 +134,8 @@ pub async fn server<S: Server>(
 }
 
 /// Starts a state machine under a supervisor of its own.
+///
+/// Example: [`crate::testkit`].
 pub async fn state_machine<M: StateMachine>(
     id: &str,
     args: impl Fn() -> M::Args + Send + Sync + 'static,
@@ -96,6 +144,8 @@ pub async fn state_machine<M: StateMachine>(
 }
 
 /// Starts a process under a supervisor of its own.
+///
+/// Example: [`crate::testkit`].
 pub async fn process<P: Process>(
     id: &str,
     args: impl Fn() -> P::Args + Send + Sync + 'static,
@@ -104,6 +154,8 @@ pub async fn process<P: Process>(
 }
 
 /// A process that a test looks into: it keeps what it is told.
+///
+/// Example: [`crate::testkit`].
 #[derive(Debug)]
 pub struct Probe<M> {
     me: Ref<M>,
@@ -189,6 +241,8 @@ impl<M: Send + 'static> Probe<M> {
 }
 
 /// Waits for the end of a process.
+///
+/// Example: [`crate::testkit`].
 pub async fn ended(pid: &Pid) -> Exit {
     match tokio::time::timeout(PATIENCE, pid.wait()).await {
         Ok(exit) => exit,
@@ -197,6 +251,8 @@ pub async fn ended(pid: &Pid) -> Exit {
 }
 
 /// Waits until a process has ended and another is in its place.
+///
+/// Example: [`crate::testkit`].
 pub async fn restarted(pid: &Pid) -> Pid {
     ended(pid).await;
     let again = async {

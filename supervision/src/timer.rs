@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
 /// A timer, to cancel it.
+///
+/// Example: [`crate::Cx::send_after`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timer {
     at: Instant,

@@ -6,17 +6,22 @@
 //!
 //! ```
 //! use supervision::{System, Topic, testkit::Probe};
+//! use supervision::topic::{Published, TooMany};
 //!
 //! #[derive(Clone, Debug, PartialEq)]
 //! struct LoggedOn(String);
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-//! let topic: Topic<LoggedOn> = Topic::new(100);
+//! let topic: Topic<LoggedOn> = Topic::new(1);
 //! let system = System::new("demo");
 //! let mut probe: Probe<String> = Probe::start(&system).await;
 //! topic.subscribe(probe.me(), |LoggedOn(who)| who).unwrap();
-//! assert_eq!(topic.publish(&LoggedOn("anna".to_owned())).told, 1);
+//! let published = topic.publish(&LoggedOn("anna".to_owned()));
+//! assert_eq!(published, Published { told: 1, full: 0 });
 //! assert_eq!(probe.message().await, "anna");
+//! assert_eq!(topic.subscribe(probe.me(), |LoggedOn(who)| who), Err(TooMany));
+//! topic.unsubscribe(probe.pid());
+//! assert!(topic.is_empty());
 //! # });
 //! ```
 
@@ -39,11 +44,15 @@ struct Subscriber<E> {
 }
 
 /// There are as many subscribers as there may be.
+///
+/// Example: [`crate::topic`].
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("too many subscribers")]
 pub struct TooMany;
 
 /// What became of an event.
+///
+/// Example: [`crate::topic`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Published {
     /// Subscribers that have it.
@@ -53,6 +62,8 @@ pub struct Published {
 }
 
 /// A topic; clones are the same one.
+///
+/// Example: [`crate::topic`].
 pub struct Topic<E> {
     subscribers: Arc<RwLock<Vec<Subscriber<E>>>>,
     limit: usize,

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, time::Duration};
 
 /// One process.
+///
+/// Example: [`TreeNode`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProcessInfo {
     /// Its number.
@@ -38,6 +40,21 @@ impl From<&Pid> for ProcessInfo {
 }
 
 /// A process and those below it. Children of a pool are counted, not listed.
+///
+/// ```
+/// use supervision::{ChildSpec, ProcessInfo, SupervisorSpec, System, TreeNode};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::new("demo");
+/// let below = ChildSpec::supervisor("below", SupervisorSpec::one_for_one());
+/// let root = system.start(SupervisorSpec::one_for_one().child(below)).await.unwrap();
+/// let tree: &TreeNode = &system.tree()[0];
+/// assert_eq!((tree.count(), &*tree.children[0].process.path), (2, "/below"));
+/// let all: Vec<ProcessInfo> = system.processes(100);
+/// assert_eq!((all.len(), &*all[0].kind), (2, "supervisor"));
+/// # root.stop().await;
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TreeNode {
     /// The process.

@@ -105,7 +105,8 @@ async fn a_storm_is_counted_not_kept() {
         report.stack().contains("common/mod.rs")
     };
     for n in 0..50 {
-        assert_eq!(crash().await, n < 3, "only of those that are kept is the stack captured");
+        // three are kept; with the fourth it is known that the rest is not
+        assert_eq!(crash().await, n < 4, "no stack is captured of what is only counted: {n}");
     }
     let log = system.crashes();
     assert_eq!((log.list().len(), log.count()), (3, 50));

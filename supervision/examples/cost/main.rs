@@ -1,0 +1,107 @@
+//! What a process costs: bytes when idle, CPU per spawn, cast, call and restart. One line a figure,
+//! `name value unit`. One kind and one part a run, in fresh memory: `cost KIND PART`, the kind `lean`,
+//! `server` or `ractor` (ractor itself), the part one of `PARTS`. `bench/otp/run.sh` prints all of
+//! them with Erlang's beside them.
+#![allow(missing_docs, clippy::print_stdout, reason = "a program")]
+
+mod ours;
+mod raw;
+
+use std::{fs, time::Duration};
+use tokio::{task::JoinSet, time::Instant};
+
+type Error = Box<dyn std::error::Error>;
+
+const PARTS: [&str; 4] = ["processes", "messages", "fans", "crashes"];
+
+/// Messages of a measurement.
+const MESSAGES: u64 = 500_000;
+/// Senders, or receivers, of a fan; each sends, or gets, as many messages.
+const FAN: u64 = 1000;
+
+/// CPU time of all threads of the program, in ns.
+fn cpu() -> u64 {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
+        .filter_map(|stat| stat.split(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
+fn resident() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096
+}
+
+fn report(name: &str, value: u64, unit: &str) {
+    println!("{name} {value} {unit}");
+}
+
+/// CPU of what is done `count` times since it was made.
+struct Meter(u64);
+
+impl Meter {
+    fn start() -> Self {
+        Self(cpu())
+    }
+
+    fn report(&self, name: &str, count: u64) {
+        report(name, (cpu() - self.0) / count, "ns");
+    }
+}
+
+/// A thousand senders that send as fast as they can. Plain tasks: what is measured is the message,
+/// not its sender.
+fn flood<F, S>(send: S) -> JoinSet<()>
+where
+    S: Fn(u64) -> F + Clone + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let sender = || {
+        let send = send.clone();
+        async move {
+            for n in 0..FAN {
+                send(n).await;
+            }
+        }
+    };
+    (0..FAN).map(|_| sender()).collect()
+}
+
+/// Waits until it is so; how much memory there was in the meantime, at most.
+async fn until(mut done: impl FnMut() -> bool) -> u64 {
+    let mut memory = resident();
+    while !done() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        memory = memory.max(resident());
+    }
+    memory
+}
+
+/// How long the restarts took, and how many there were a second.
+fn report_restarts(name: &str, mut took: Vec<Duration>) -> Result<(), Error> {
+    took.sort();
+    let median = took.get(took.len() / 2).copied().unwrap_or_default();
+    report(name, u64::try_from(median.as_nanos())?, "ns");
+    Ok(())
+}
+
+fn report_rate(count: usize, began: Instant) {
+    println!("restarts {:.0} /s", count as f64 / began.elapsed().as_secs_f64());
+}
+
+fn main() -> Result<(), Error> {
+    tracing::subscriber::set_global_default(tracing::subscriber::NoSubscriber::default())?;
+    let mut args = std::env::args().skip(1);
+    let (kind, part) = (args.next().unwrap_or_default(), args.next().unwrap_or_default());
+    if !PARTS.contains(&part.as_str()) {
+        return Err(format!("which part: {}?", PARTS.join(", ")).into());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match kind.as_str() {
+        "lean" => runtime.block_on(ours::run(ours::Kind::Lean, &part)),
+        "server" => runtime.block_on(ours::run(ours::Kind::Server, &part)),
+        "ractor" => runtime.block_on(raw::run(&part)),
+        _ => Err("which kind: lean, server or ractor?".into()),
+    }
+}

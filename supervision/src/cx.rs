@@ -1,0 +1,309 @@
+//! What a process may do, and how it takes what comes: signals, timers, messages. The same for both
+//! engines.
+
+use crate::{
+    crash::{BlackBox, Recorded},
+    inbox::Ref,
+    pid::{Monitor, Pid, Signal},
+    process::Event,
+    sys::{self, Ask, Question, SysError},
+    system::System,
+    timer::{Timer, Timers},
+};
+use parking_lot::Mutex;
+use serde_json::Value;
+use std::{collections::VecDeque, fmt, time::Duration};
+use tokio::time::{Instant, timeout_at};
+
+/// What a process may do: its address, its events, its links, its timers.
+///
+/// ```
+/// use std::time::Duration;
+/// use supervision::{Cx, InitError, Pid};
+/// # enum Msg { Load, Idle, Tick }
+///
+/// /// As a server's `init` might.
+/// async fn init(cache: &Pid, cx: &mut Cx<Msg>) -> Result<(), InitError> {
+///     if !cx.register("front") {
+///         return Err(InitError::Ignore);
+///     }
+///     cx.link(cache);                                  // ends with it
+///     cx.monitor(cache);                               // is told, if it traps exits
+///     cx.continue_with(Msg::Load);                     // first, and nobody waits for it
+///     cx.idle_after(Duration::from_secs(60), Msg::Idle);
+///     cx.send_every(Duration::from_secs(1), || Msg::Tick);
+///     cx.record("what a crash report shows as input");
+///     cx.publish("loading");
+///     assert_eq!(cx.pid(), cx.me().pid());
+///     Ok(())
+/// }
+/// ```
+pub struct Cx<M> {
+    me: Ref<M>,
+    pub(crate) black_box: BlackBox,
+    describe: fn(&M) -> String,
+    /// In a lock that is never taken: it makes the whole shareable, whatever the messages are.
+    own: Option<Box<Mutex<Own<M>>>>,
+}
+
+/// What most processes do without.
+struct Own<M> {
+    timers: Timers<M>,
+    /// Comes before everything that waits.
+    continued: VecDeque<M>,
+}
+
+impl<M> Default for Own<M> {
+    fn default() -> Self {
+        Self { timers: Timers::default(), continued: VecDeque::new() }
+    }
+}
+
+impl<M> fmt::Debug for Cx<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cx({:?})", self.me)
+    }
+}
+
+/// What a process takes next.
+pub(crate) enum Taken<M> {
+    Event(Event<M>),
+    Ask(Ask),
+}
+
+impl<M: Send + 'static> Cx<M> {
+    pub(crate) fn new(me: Ref<M>, describe: fn(&M) -> String) -> Self {
+        Self { me, black_box: BlackBox::default(), describe, own: None }
+    }
+
+    /// Its own address.
+    pub fn me(&self) -> &Ref<M> {
+        &self.me
+    }
+
+    /// Its own address without the type of its messages.
+    pub fn pid(&self) -> &Pid {
+        &self.me.pid
+    }
+
+    /// The system it lives in.
+    pub fn system(&self) -> &System {
+        self.me.pid.system()
+    }
+
+    /// Gives it a name in its system; the name is free again when it ends. `false`: it is taken.
+    pub fn register(&mut self, name: &str) -> bool {
+        self.system().clone().register(name, &self.me)
+    }
+
+    /// Gets an [`Event::Down`] when `pid` ends (`monitor/2`).
+    pub fn monitor(&self, pid: &Pid) -> Monitor {
+        pid.monitor(self.pid())
+    }
+
+    /// Links itself to `pid` (`link/1`).
+    pub fn link(&self, pid: &Pid) {
+        self.pid().link(pid);
+    }
+
+    /// Turns exit signals into events (`process_flag(trap_exit, true)`).
+    pub fn trap_exit(&mut self, trap: bool) {
+        self.me.pid.set_trap(trap);
+    }
+
+    /// Notes what it is working on: in a crash report it is the input. Costs a move.
+    pub fn record(&mut self, input: impl Into<Recorded>) {
+        self.black_box.record(input.into());
+    }
+
+    /// What the shell shows of it (one line, no secrets).
+    pub fn publish(&self, status: &str) {
+        self.me.pid.set_status(status.into());
+    }
+
+    fn own(&mut self) -> &mut Own<M> {
+        self.own.get_or_insert_default().get_mut()
+    }
+
+    /// Sends itself a message later. The timer ends with the process.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use supervision::{Cx, Timer};
+    /// # enum Msg { Ping, Late }
+    /// async fn handle(waiting: &mut Option<Timer>, msg: Msg, cx: &mut Cx<Msg>) {
+    ///     match msg {
+    ///         Msg::Ping => {
+    ///             if let Some(timer) = waiting.take() {
+    ///                 cx.cancel(timer);
+    ///             }
+    ///             *waiting = Some(cx.send_after(Duration::from_secs(30), Msg::Late));
+    ///         }
+    ///         Msg::Late => println!("nothing for 30 s"),
+    ///     }
+    /// }
+    /// ```
+    pub fn send_after(&mut self, after: Duration, msg: M) -> Timer {
+        self.own().timers.once(after, msg)
+    }
+
+    /// Sends itself a message every `period`, the first after one. What was missed is not caught up.
+    pub fn send_every(
+        &mut self,
+        period: Duration,
+        make: impl FnMut() -> M + Send + 'static,
+    ) -> Timer {
+        self.own().timers.every(period, make)
+    }
+
+    /// Cancels a timer; `false` when it had fired.
+    pub fn cancel(&mut self, timer: Timer) -> bool {
+        self.own.as_mut().is_some_and(|own| own.get_mut().timers.cancel(timer))
+    }
+
+    /// Sends itself `msg` when nothing else comes for so long (the time-out of a `gen_server`).
+    pub fn idle_after(&mut self, after: Duration, msg: M) {
+        self.own().timers.set_idle(after, msg);
+    }
+
+    /// Handles `msg` next, before everything that waits (`{continue, Msg}`): in `init`, for work
+    /// that the parent need not wait for. Several are handled in order.
+    pub fn continue_with(&mut self, msg: M) {
+        self.own().continued.push_back(msg);
+    }
+
+    /// [`Cx::continue_with`], before what is continued already.
+    pub(crate) fn continue_first(&mut self, messages: VecDeque<M>) {
+        for msg in messages.into_iter().rev() {
+            self.own().continued.push_front(msg);
+        }
+    }
+
+    /// What is to be done now, without waiting: what is continued, signals, timers, messages.
+    pub(crate) fn take(&mut self) -> Option<Taken<M>> {
+        let pid = &self.me.pid;
+        let held = pid.is_suspended();
+        let mut own = self.own.as_mut().filter(|_| !held).map(|own| own.get_mut());
+        if let Some(msg) = own.as_mut().and_then(|own| own.continued.pop_front()) {
+            return Some(Taken::Event(Event::Msg(msg)));
+        }
+        match pid.next_signal() {
+            Some(Signal::Sys(ask)) => return Some(Taken::Ask(ask)),
+            Some(Signal::Exit { from, reason }) => {
+                sys::note(pid, || format!("exit signal of {from:?}: {reason}"));
+                return Some(Taken::Event(Event::Exit { from, reason }));
+            }
+            Some(Signal::Down { monitor, pid: who, reason }) => {
+                sys::note(pid, || format!("down: {who:?}: {reason}"));
+                let monitor = Monitor(monitor);
+                return Some(Taken::Event(Event::Down { monitor, pid: who, reason }));
+            }
+            None => {}
+        }
+        if held {
+            return None;
+        }
+        if let Some(own) = &mut own
+            && own.timers.deadline().is_some()
+            && let Some(msg) = own.timers.fire(Instant::now())
+        {
+            sys::note(pid, || format!("timer: {}", (self.describe)(&msg)));
+            return Some(Taken::Event(Event::Msg(msg)));
+        }
+        let msg = self.me.pop()?;
+        if let Some(own) = own {
+            own.timers.stop_idle();
+        }
+        sys::note(pid, || format!("message: {}", (self.describe)(&msg)));
+        Some(Taken::Event(Event::Msg(msg)))
+    }
+
+    /// Waits until there may be something to take.
+    pub(crate) async fn idle(&mut self) {
+        let deadline = self.deadline();
+        let heard = self.me.pid.0.bell.heard();
+        match deadline {
+            None => heard.await,
+            // boxed: most processes have no timer, and pay no memory for one
+            Some(at) => drop(Box::pin(timeout_at(at, heard)).await),
+        }
+    }
+
+    /// When the next timer fires, if it may.
+    fn deadline(&mut self) -> Option<Instant> {
+        let own = self.own.as_mut().filter(|_| !self.me.pid.is_suspended())?;
+        own.get_mut().timers.deadline()
+    }
+
+    /// The next event: signals first, then timers, then messages in order. Can be cancelled without
+    /// loss.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "no iterator; an `async fn` around it would be larger"
+    )]
+    pub fn next(&mut self) -> impl Future<Output = Event<M>> {
+        self.next_answering(|_| Err(SysError::NotSupported))
+    }
+
+    /// [`Cx::next`] of a process that shows its state to [`sys::state`], or lets it be replaced: as
+    /// OTP's special processes it answers in its loop, while it waits (`sys:handle_system_msg`).
+    /// Costs nothing until somebody asks. The answer holds no secrets.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use supervision::{Cx, Event, Exit, InitError, Process, System, sys, sys::{Question, SysError}};
+    ///
+    /// struct Login { user: String, password: String, tries: u64 }
+    /// impl Process for Login {
+    ///     type Args = ();
+    ///     type Msg = ();
+    ///     const NAME: &'static str = "login";
+    ///     async fn init((): (), _: &mut Cx<()>) -> Result<Self, InitError> {
+    ///         Ok(Self { user: "anna".to_owned(), password: "secret".to_owned(), tries: 1 })
+    ///     }
+    ///     async fn run(&mut self, cx: &mut Cx<()>) -> Exit {
+    ///         loop {
+    ///             // fields that another branch of a `select!` has borrowed may be others than these
+    ///             let event = cx.next_answering(|question| {
+    ///                 if let Question::Replace(new) = question {
+    ///                     self.tries = new["tries"].as_u64().ok_or(SysError::NotSupported)?;
+    ///                 }
+    ///                 Ok(serde_json::json!({ "user": self.user, "tries": self.tries }))
+    ///             });
+    ///             match event.await {
+    ///                 Event::Exit { reason, .. } => return reason,
+    ///                 Event::Msg(()) => assert!(!self.password.is_empty()),
+    ///                 Event::Down { .. } => {}
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let (system, second) = (System::new("demo"), Duration::from_secs(1));
+    /// let login = system.spawn::<Login>("/login", ()).await.unwrap();
+    /// sys::replace_state(login.pid(), serde_json::json!({ "tries": 3 }), second).await.unwrap();
+    /// let shown = sys::state(login.pid(), second).await.unwrap();
+    /// assert_eq!(shown, serde_json::json!({ "user": "anna", "tries": 3 }));
+    /// # });
+    /// ```
+    pub async fn next_answering(
+        &mut self,
+        mut answer: impl FnMut(Question) -> Result<Value, SysError>,
+    ) -> Event<M> {
+        tokio::task::coop::consume_budget().await;
+        loop {
+            match self.take() {
+                Some(Taken::Event(event)) => {
+                    self.me.pid.count();
+                    return event;
+                }
+                Some(Taken::Ask(ask)) => {
+                    ask.answer(&mut answer);
+                    continue;
+                }
+                None => {}
+            }
+            self.idle().await;
+        }
+    }
+}
