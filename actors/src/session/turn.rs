@@ -80,9 +80,13 @@ pub struct FrozenTurn {
 impl Turn {
     /// A connection that was just accepted.
     pub fn new(conn: Conn, env: &Env) -> Self {
+        Self::of(Framer::new(env.settings().framer_limits(false)), Session::new(conn))
+    }
+
+    fn of(framer: Framer, session: Session) -> Self {
         Self {
-            framer: Framer::new(env.settings().framer_limits(false)),
-            session: Session::new(conn),
+            framer,
+            session,
             fx: Effects::default(),
             jobs: VecDeque::new(),
             todo: Vec::new(),
@@ -245,20 +249,7 @@ impl Turn {
             bound.epoch = 1;
         }
         let limits = env.settings().framer_limits(session.user.is_some());
-        let turn = Self {
-            framer: Framer::thaw(frozen.framer, limits),
-            session,
-            fx: Effects::default(),
-            jobs: VecDeque::new(),
-            todo: Vec::new(),
-            busy: false,
-            securing: false,
-            closing: false,
-            waiting: false,
-            unfinished: false,
-            recent: VecDeque::new(),
-        };
-        (turn, resource)
+        (Self::of(Framer::thaw(frozen.framer, limits), session), resource)
     }
 
     /// Hands complete events to the session until it is busy or there are none.
