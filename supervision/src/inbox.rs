@@ -236,16 +236,28 @@ impl<M: Send + 'static> Ref<M> {
         request: impl FnOnce(Reply<R>) -> M,
         deadline: Duration,
     ) -> Result<R, CallError> {
+        match tokio::time::timeout(deadline, self.request(request)?).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(CallError::Gone),
+            Err(_) => Err(CallError::Timeout),
+        }
+    }
+
+    /// [`Ref::call`] without a deadline: for supervisors, as OTP calls them.
+    pub(crate) async fn ask<R>(&self, request: impl FnOnce(Reply<R>) -> M) -> Result<R, CallError> {
+        self.request(request)?.await.map_err(|_| CallError::Gone)
+    }
+
+    fn request<R>(
+        &self,
+        request: impl FnOnce(Reply<R>) -> M,
+    ) -> Result<oneshot::Receiver<R>, CallError> {
         let (sender, receiver) = oneshot::channel();
         self.cast(request(Reply(sender))).map_err(|e| match e {
             CastError::Full(_) => CallError::Full,
             CastError::Gone(_) => CallError::Gone,
         })?;
-        match tokio::time::timeout(deadline, receiver).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(CallError::Gone),
-            Err(_) => Err(CallError::Timeout),
-        }
+        Ok(receiver)
     }
 
     pub(crate) fn pop(&self) -> Option<M> {

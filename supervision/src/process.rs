@@ -21,7 +21,6 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::Poll,
-    time::Duration,
 };
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -348,6 +347,3 @@ pub(crate) fn not_started<M: Send + 'static>(guard: &mut Guard<M>, error: &Start
     }
     guard.end(&error.exit());
 }
-
-/// How long a call to a supervisor may take; generous, because it may be starting children.
-pub(crate) const SUPERVISOR_CALL: Duration = Duration::from_secs(3600);

@@ -35,7 +35,6 @@
 
 use crate::{
     crash::CrashReport,
-    process::SUPERVISOR_CALL,
     server::Server,
     spec::{ChildSpec, Restart, StartError, Started, SupervisorSpec},
     sys,
@@ -44,6 +43,9 @@ use crate::{
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use thiserror::Error;
+
+/// How long the answer of the instance may take: longer than what the whole may.
+const ANSWER: Duration = Duration::from_secs(3600);
 
 /// A server whose crashes can be replayed: it notes each input with [`crate::Cx::record`], and reads
 /// them again. It must do nothing outside of itself when it is started with the arguments given.
@@ -124,7 +126,7 @@ pub async fn replay<S: Replay>(
             while instance.depth() > 0 && instance.pid().is_alive() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            drop(sys::state(instance.pid(), SUPERVISOR_CALL).await);
+            drop(sys::state(instance.pid(), ANSWER).await);
         }
     };
     let done = tokio::time::timeout(deadline, through).await;

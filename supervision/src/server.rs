@@ -12,7 +12,7 @@ use crate::{
     sys::{Ask, SysError},
     system::System,
 };
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
 use serde_json::Value;
 use std::{
     future::Future,
@@ -20,7 +20,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
 };
-use tokio::sync::oneshot;
+use thiserror::Error;
 
 /// What a server does after a message.
 ///
@@ -154,13 +154,18 @@ pub trait Server: Sized + Send + 'static {
     }
 }
 
-/// The one message its ractor mailbox ever gets: begin. From then on the loop below runs in the
-/// actor's handler, on the inbox that has a bound; ractor starts the actor and can kill it.
-struct Begin;
+/// Its ractor mailbox gets no message: the loop below runs on the inbox that has a bound, as what the
+/// actor does after its start. ractor starts the actor and can kill it.
+enum Nothing {}
 
 // without ractor's cluster feature every Send + 'static type is a message
 #[cfg(feature = "cluster")]
-impl ractor::Message for Begin {}
+impl ractor::Message for Nothing {}
+
+/// How an actor ends without going on to its mailbox. Nobody is told: it has no ractor supervisor.
+#[derive(Debug, Error)]
+#[error("ended")]
+struct Ended;
 
 struct Engine<S>(PhantomData<fn() -> S>);
 
@@ -174,48 +179,41 @@ struct Live<S: Server> {
 struct Launch<S: Server> {
     args: S::Args,
     guard: Guard<S::Msg>,
-    failed: oneshot::Sender<StartError>,
 }
 
 impl<S: Server> Actor for Engine<S> {
-    type Msg = Begin;
+    type Msg = Nothing;
     type State = Live<S>;
     type Arguments = Launch<S>;
 
     async fn pre_start(
         &self,
-        actor: ActorRef<Begin>,
+        _: ActorRef<Nothing>,
         launch: Launch<S>,
     ) -> Result<Live<S>, ActorProcessingErr> {
-        let Launch { args, mut guard, failed } = launch;
+        let Launch { args, mut guard } = launch;
         let pid = guard.me.pid.clone();
         let mut cx = Cx::new(guard.me.clone(), S::describe);
         let begun = begin(&pid, pin!(S::init(args, &mut cx))).await;
         let error = match begun {
-            Ok(Ok(server)) => {
-                actor.cast(Begin)?;
-                return Ok(Live { server: Some(server), cx, guard });
-            }
+            Ok(Ok(server)) => return Ok(Live { server: Some(server), cx, guard }),
             Ok(Err(error)) => error,
             Err(panic) => crashed(&pid, panic, &mut cx.black_box),
         };
         not_started(&mut guard, &error);
-        drop(failed.send(error));
-        Err("not started".into())
+        Err(error.into())
     }
 
-    async fn handle(
+    async fn post_start(
         &self,
-        actor: ActorRef<Begin>,
-        _: Begin,
+        _: ActorRef<Nothing>,
         live: &mut Live<S>,
     ) -> Result<(), ActorProcessingErr> {
         if let Some(mut server) = live.server.take() {
             let exit = live.run(&mut server).await;
             live.end(server, exit).await;
         }
-        actor.stop(None);
-        Ok(())
+        Err(Ended.into())
     }
 }
 
@@ -291,14 +289,16 @@ pub(crate) async fn start<S: Server>(
     args: S::Args,
 ) -> Result<Ref<S::Msg>, StartError> {
     let pid = Pid::new(system, S::NAME, At::Path(path), parent);
-    let me = Ref::new(pid.clone(), S::INBOX, S::OVERFLOW);
-    let (failed, why) = oneshot::channel();
-    let launch = Launch { args, guard: Guard::new(me.clone(), None), failed };
-    match Actor::spawn(None, Engine::<S>(PhantomData), launch).await {
-        Ok(_) => Ok(me),
-        Err(_) => Err(match why.await {
-            Ok(error) => error,
-            Err(_) => StartError::Exited(pid.wait().await),
-        }),
+    let me = Ref::new(pid, S::INBOX, S::OVERFLOW);
+    let launch = Launch { args, guard: Guard::new(me.clone(), None) };
+    let error = match Actor::spawn(None, Engine::<S>(PhantomData), launch).await {
+        Ok(_) => return Ok(me),
+        Err(error) => error,
+    };
+    if let SpawnErr::StartupFailed(error) = error
+        && let Ok(error) = error.downcast::<StartError>()
+    {
+        return Err(*error);
     }
+    Err(StartError::Exited(me.pid.wait().await))
 }

@@ -16,14 +16,10 @@ use crate::{
         Strategy, SupervisorSpec,
     },
     supervisor_ref::{Request, Target},
-    system::System,
+    system::{ById, System},
     timer::Timer,
 };
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// When an inbox full of requests is looked at again.
@@ -33,7 +29,8 @@ const FULL: Duration = Duration::from_millis(1);
 type Key = u64;
 
 struct Child {
-    spec: ChildSpec,
+    /// Shared by the instances of a template.
+    spec: Arc<ChildSpec>,
     state: ChildState,
     /// In a row, for the back-off.
     failures: u32,
@@ -49,14 +46,14 @@ pub struct Supervisor {
     auto_shutdown: AutoShutdown,
     window: Window,
     /// The template, for simple_one_for_one.
-    template: Option<ChildSpec>,
+    template: Option<Arc<ChildSpec>>,
     /// A restart of an instance was ignored. OTP then keeps a child `undefined`, counts it, and
     /// ends with an error when it comes to stop it; so do we, for agreement.
     ghost: bool,
     /// In start order: keys grow.
     children: BTreeMap<Key, Child>,
     /// Whose process it is.
-    by_pid: HashMap<Pid, Key>,
+    by_pid: ById<Pid, Key>,
     next: u64,
 }
 
@@ -87,15 +84,15 @@ impl Server for Supervisor {
             template: None,
             ghost: false,
             children: BTreeMap::new(),
-            by_pid: HashMap::new(),
+            by_pid: ById::default(),
             next: 0,
         };
         if strategy == Strategy::SimpleOneForOne {
-            sup.template = children.into_iter().next();
+            sup.template = children.into_iter().next().map(Arc::new);
             return Ok(sup);
         }
         for spec in children {
-            sup.add(spec, ChildState::Undefined);
+            sup.add(Arc::new(spec), ChildState::Undefined);
         }
         let keys: Vec<Key> = sup.children.keys().copied().collect();
         if let Err(((_, child), error)) = sup.start_all(&keys, cx).await {
@@ -165,11 +162,13 @@ impl Server for Supervisor {
 }
 
 impl Supervisor {
-    fn add(&mut self, spec: ChildSpec, state: ChildState) -> Key {
+    fn add(&mut self, spec: Arc<ChildSpec>, state: ChildState) -> Key {
         self.next += 1;
-        let (key, none) = (self.next, ChildState::Undefined);
-        self.children.insert(key, Child { spec, state: none, failures: 0, wait: None });
-        self.set(key, state);
+        let key = self.next;
+        if let Some(pid) = state.pid() {
+            self.by_pid.insert(pid.clone(), key);
+        }
+        self.children.insert(key, Child { spec, state, failures: 0, wait: None });
         key
     }
 
@@ -264,7 +263,7 @@ impl Supervisor {
     ) -> Result<(), ((Key, Arc<str>), StartError)> {
         for key in keys {
             let Some(child) = self.children.get(key) else { continue };
-            let spec = child.spec.clone();
+            let spec = Arc::clone(&child.spec);
             match launch(&spec, self.path_of(&spec, *key, cx), cx).await {
                 Ok(Started::Up(pid)) => self.set(*key, ChildState::Up(pid)),
                 Ok(Started::Ignored) if self.template.is_some() => {
@@ -282,7 +281,7 @@ impl Supervisor {
                         return Ok(());
                     }
                 }
-                Err(error) => return Err(((*key, spec.id), error)),
+                Err(error) => return Err(((*key, Arc::clone(&spec.id)), error)),
             }
         }
         Ok(())
@@ -292,12 +291,12 @@ impl Supervisor {
         let above = cx.pid().path();
         let above = above.trim_end_matches('/');
         match &self.template {
-            Some(_) => format!("{above}/{}#{}", spec.id, key).into(),
-            None => format!("{above}/{}", spec.id).into(),
+            Some(_) => [above, "/", &spec.id, "#", &key.to_string()].concat().into(),
+            None => [above, "/", &spec.id].concat().into(),
         }
     }
 
-    /// Every change of a child goes through here, or through [`Self::remove`].
+    /// Every change of a child goes through here, or through [`Self::add`] and [`Self::remove`].
     fn set(&mut self, key: Key, state: ChildState) {
         let Some(child) = self.children.get_mut(&key) else { return };
         if let Some(pid) = child.state.pid() {
@@ -341,7 +340,7 @@ impl Supervisor {
 
     async fn start_child(
         &mut self,
-        spec: Option<ChildSpec>,
+        spec: Option<Arc<ChildSpec>>,
         cx: &mut Cx<Msg>,
     ) -> Result<Started, ChildError> {
         let (spec, template) = match (spec, self.template.clone()) {
@@ -394,7 +393,7 @@ impl Supervisor {
             ChildState::Restarting => return Err(ChildError::Restarting),
             ChildState::Undefined => {}
         }
-        let spec = child.spec.clone();
+        let spec = Arc::clone(&child.spec);
         let started = launch(&spec, self.path_of(&spec, key, cx), cx).await?;
         if let Started::Up(pid) = &started {
             self.set(key, ChildState::Up(pid.clone()));

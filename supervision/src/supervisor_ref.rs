@@ -4,7 +4,6 @@ use crate::{
     exit::Exit,
     inbox::{CallError, Ref, Reply},
     pid::Pid,
-    process::SUPERVISOR_CALL,
     spec::{ChildSpec, Kind, StartError, Started},
 };
 use std::sync::Arc;
@@ -109,7 +108,7 @@ pub(crate) type Answer<T> = Reply<Result<T, ChildError>>;
 pub struct Msg(pub(crate) Request);
 
 pub(crate) enum Request {
-    Start(Option<ChildSpec>, Answer<Started>),
+    Start(Option<Arc<ChildSpec>>, Answer<Started>),
     Restart(Target, Answer<Started>),
     Terminate(Target, Answer<()>),
     Delete(Target, Answer<()>),
@@ -175,7 +174,7 @@ impl SupervisorRef {
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, ChildError> {
-        let answer = self.0.call(|reply| Msg(request(reply)), SUPERVISOR_CALL).await;
+        let answer = self.0.ask(|reply| Msg(request(reply))).await;
         answer.map_err(ChildError::Call)?
     }
 
@@ -184,7 +183,7 @@ impl SupervisorRef {
     /// # Errors
     /// When there is one of that id, or it does not start.
     pub async fn start_child(&self, child: ChildSpec) -> Result<Started, ChildError> {
-        self.ask(|r| Request::Start(Some(child), r)).await
+        self.ask(|r| Request::Start(Some(Arc::new(child)), r)).await
     }
 
     /// Starts another instance of the template of a simple_one_for_one supervisor.
@@ -232,7 +231,7 @@ impl SupervisorRef {
     /// # Errors
     /// When the supervisor is gone.
     pub async fn which_children(&self) -> Result<Vec<ChildInfo>, CallError> {
-        self.0.call(|r| Msg(Request::Which(r)), SUPERVISOR_CALL).await
+        self.0.ask(|r| Msg(Request::Which(r))).await
     }
 
     /// How many children there are.
@@ -240,7 +239,7 @@ impl SupervisorRef {
     /// # Errors
     /// When the supervisor is gone.
     pub async fn count_children(&self) -> Result<Counts, CallError> {
-        self.0.call(|r| Msg(Request::Count(r)), SUPERVISOR_CALL).await
+        self.0.ask(|r| Msg(Request::Count(r))).await
     }
 
     /// Stops the whole tree below and waits for it.

@@ -15,6 +15,7 @@ use std::{
     any::Any,
     collections::{HashMap, HashSet},
     fmt,
+    hash::{BuildHasherDefault, Hasher},
     path::PathBuf,
     sync::{
         Arc, OnceLock,
@@ -47,16 +48,40 @@ pub(crate) enum Owned {
 type Observer = Box<dyn Fn(&Change<'_>) + Send + Sync>;
 type Erased = Arc<dyn Any + Send + Sync>;
 
+/// What is found by a process's id.
+pub(crate) type ById<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
+
+/// Ids are numbers that a system gives: nobody can choose some that collide, so that a product is
+/// enough.
+#[derive(Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 struct Inner {
     name: Arc<str>,
     since: Instant,
     next: AtomicU64,
     alive: AtomicUsize,
     restarts: AtomicU64,
-    processes: Vec<Mutex<HashMap<u64, Pid>>>,
+    processes: Vec<Mutex<ById<u64, Pid>>>,
     names: Mutex<HashMap<Arc<str>, (Pid, Erased)>>,
     groups: Mutex<HashMap<Arc<str>, HashSet<Pid>>>,
-    pools: Mutex<HashMap<Pid, Erased>>,
+    pools: Mutex<ById<Pid, Erased>>,
     crashes: CrashLog,
     observer: OnceLock<Observer>,
 }
@@ -180,7 +205,7 @@ impl System {
         self.0.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn shard(&self, id: u64) -> Option<&Mutex<HashMap<u64, Pid>>> {
+    fn shard(&self, id: u64) -> Option<&Mutex<ById<u64, Pid>>> {
         self.0.processes.get(usize::try_from(id % SHARDS).unwrap_or_default())
     }
 
