@@ -186,7 +186,7 @@ impl System {
     /// # Errors
     /// When a child does not start; what had started is stopped again.
     pub async fn start(&self, root: SupervisorSpec) -> Result<SupervisorRef, StartError> {
-        supervisor::start(self, None, "/".into(), root).await
+        supervisor::start(self, None, At::Path("/".into()), root).await
     }
 
     /// Starts a process without a supervisor: for tools and tests. Nobody hears of its end.
