@@ -42,6 +42,8 @@ struct Extra {
     links: BTreeMap<u64, Pid>,
     monitors: Vec<(u64, Pid)>,
     status: Option<Arc<str>>,
+    /// While the system is metered.
+    ran: Duration,
     watch: Option<Watch>,
     owned: Vec<Owned>,
 }
@@ -596,6 +598,17 @@ impl Pid {
     pub fn busy(&self) -> Option<Duration> {
         let since = self.0.busy_since.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.uptime().saturating_sub(Duration::from_nanos(since)))
+    }
+
+    pub(crate) fn add_ran(&self, time: Duration) {
+        let mut state = self.0.state.lock();
+        if !self.has(ENDED) {
+            state.extra().ran += time;
+        }
+    }
+
+    pub(crate) fn ran(&self) -> Duration {
+        self.0.state.lock().extra.as_ref().map_or(Duration::ZERO, |e| e.ran)
     }
 
     /// How many messages it has handled.
