@@ -10,7 +10,7 @@ use crate::{
     },
     registrar::Modules,
     resource::QueueLimits,
-    testkit::{World, WorldOptions, script::Script},
+    testkit::{World, WorldOptions},
 };
 
 fn modules(modules: &mut Modules) {
@@ -205,18 +205,6 @@ fn a_full_queue_refuses_and_messages_go_to_offline_storage() {
     World::check_with(&script, &WorldOptions { settings, ..WorldOptions::default() }, modules);
 }
 
-/// Not with frozen sessions: what another resource has is not known any more after a thaw, and a
-/// message that may come twice is better than one that is lost.
-fn once(script: &str) {
-    World::block_on(async {
-        let mut all = Modules::default();
-        modules(&mut all);
-        let mut world = World::new(all, WorldOptions::default()).await;
-        Script::parse(script).unwrap().run(&mut world).await.unwrap_or_else(|e| panic!("{e}"));
-        world.stop().await;
-    });
-}
-
 const TWO: &str = "J C: <enable xmlns='urn:xmpp:sm:3' resume='1' max='60'/>
     J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}' max='60'/>
     J C: <presence/>
@@ -243,7 +231,7 @@ fn what_one_of_two_resources_got_does_not_come_again_when_the_other_ends() {
            K S: <presence type='unavailable' from='juliet@localhost/balcony'/>
            K S: nothing
            R S: nothing";
-    once(&script);
+    World::check(&script, modules);
 }
 
 #[test]
@@ -261,5 +249,5 @@ fn what_neither_got_goes_on_its_way_once() {
            M S: <message id='1'><delay xmlns='urn:xmpp:delay' from='localhost'/></message>
            M S: <presence from='juliet@localhost/garden'/>
            M S: nothing";
-    once(&script);
+    World::check(&script, modules);
 }
