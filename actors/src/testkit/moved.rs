@@ -27,6 +27,7 @@ use std::{
     time::Duration,
 };
 use storage::{MemoryStore, Snapshot};
+use xmpp::Element;
 
 /// Names the check of the test that has to serve, by its number.
 const CHECK: &str = "MANGROVE_TESTKIT_CHECK";
@@ -217,8 +218,14 @@ impl Wire for Moved {
         if let Some(heard) = self.heard.get_mut(name).filter(|_| restart) {
             heard.restart();
         }
-        self.ops.push(Op::Send(name.to_owned(), bytes.to_owned()));
-        self.go_on();
+        // one stanza comes in two pieces: the process may change in the middle of it too
+        let one = Element::parse_in_stream(bytes.as_bytes()).is_some();
+        let middle = bytes.floor_char_boundary(if one { bytes.len() / 2 } else { 0 });
+        let (first, rest) = bytes.split_at(middle);
+        for piece in [first, rest].into_iter().filter(|piece| !piece.is_empty()) {
+            self.ops.push(Op::Send(name.to_owned(), piece.to_owned()));
+            self.go_on();
+        }
     }
 
     async fn next(&mut self, name: &str, _wait: bool) -> Got {
