@@ -2,11 +2,11 @@
 //! upgrade's data, without the sockets.
 //!
 //! The old process stops reading, finishes the jobs that are out and freezes every connection's turn
-//! ([`Turn::freeze`]), all while nothing else acts; then [`freeze`] takes what belongs to no connection.
-//! Its tree can be stopped then: no session ends with it, and what modules write when they stop is
-//! in the stores. The new process starts its tree, calls [`Thaw::begin`] and [`Thaw::turn`] for each
-//! connection. What does not move is named in ARCHITECTURE.md: metrics, and how much of its allowance
-//! a client or an address has used up (traffic shaping).
+//! ([`Turn::freeze`]) and then what belongs to no connection ([`freeze`]), all while nothing else acts.
+//! So far it has only copied: it can still go on itself. With [`let_go`] it has no sessions any more; when
+//! its tree is stopped none of them ends, and what its modules write then is in the stores. The new
+//! process starts its tree and calls [`Thaw::begin`], and [`Thaw::turn`] for each connection.
+//! ARCHITECTURE.md says what does not move.
 
 use crate::{
     env::Env,
@@ -32,20 +32,25 @@ pub struct FrozenNode {
     waiting: Vec<FrozenWaiting>,
 }
 
-/// Takes what has to move and belongs to no connection. The process has no sessions any more after
-/// it: those of connections must have been frozen before.
+/// What has to move and belongs to no connection.
 ///
 /// # Errors
-/// When a session manager does not answer. Nothing can be handed over then.
+/// When a session manager does not answer.
 pub async fn freeze(env: &Arc<Env>) -> Result<FrozenNode, CallError> {
-    let modules = env.hooks();
-    let modules = modules.freeze.iter().map(|row| (row.module.to_owned(), (row.run)()));
+    let hooks = env.hooks();
+    let modules = hooks.freeze.iter().map(|row| (row.module.to_owned(), (row.run)()));
     Ok(FrozenNode {
         since: env.since(),
         throttle: env.throttle.freeze(),
         modules: modules.collect(),
-        waiting: manager::hand_over(env).await?,
+        waiting: manager::freeze(env).await?,
     })
+}
+
+/// Another process has everything and goes on with it: this one forgets its sessions. Connections
+/// that are still here would tell their clients that they were ended.
+pub fn let_go(env: &Env) {
+    manager::let_go(env);
 }
 
 /// A process that goes on where another stopped. Dropped when everything is thawed.

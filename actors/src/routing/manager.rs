@@ -78,8 +78,8 @@ pub enum Msg {
     /// The connection of this resource is gone; it can be resumed for that long, `None`: as long as
     /// was agreed on, or not at all.
     Lost(Arc<Resource>, Option<Duration>),
-    /// Another process goes on with all sessions: forget them, and say which wait to be resumed.
-    HandOver(Reply<Vec<FrozenWaiting>>),
+    /// Which sessions wait to be resumed, for another process.
+    Freeze(Reply<Vec<FrozenWaiting>>),
     /// End this session.
     End(Arc<Resource>, Ended, Reply<()>),
 }
@@ -189,20 +189,26 @@ pub(crate) async fn adopt_waiting(env: &Arc<Env>, resource: Arc<Resource>, left:
     }
 }
 
-/// Forgets all sessions without ending them, since another process goes on with them: the table is
-/// empty then. Returns those that wait to be resumed. Those that are connected have to be frozen
-/// before.
+/// The sessions that wait to be resumed, as data.
 ///
 /// # Errors
 /// When a manager does not answer.
-pub(crate) async fn hand_over(env: &Arc<Env>) -> Result<Vec<FrozenWaiting>, CallError> {
+pub(crate) async fn freeze(env: &Arc<Env>) -> Result<Vec<FrozenWaiting>, CallError> {
     let mut waiting = Vec::new();
     for manager in &env.managers.0 {
         if let Some(manager) = manager.load_full() {
-            waiting.extend(manager.call(Msg::HandOver, DEADLINE).await?);
+            waiting.extend(manager.call(Msg::Freeze, DEADLINE).await?);
         }
     }
     Ok(waiting)
+}
+
+/// Forgets all sessions without a word to anybody, since another process goes on with them.
+pub(crate) fn let_go(env: &Env) {
+    for resource in (0..).map_while(|shard| env.table.page(shard)).flatten() {
+        env.table.remove(&resource);
+        drop(resource.end(Ended::Shutdown));
+    }
 }
 
 /// Tells the registry the priority of the resource.
@@ -305,7 +311,7 @@ impl SessionManager {
                 Owner::Detached => self.watch(resource, left),
                 Owner::Attached(_) | Owner::Ended => {}
             },
-            Msg::HandOver(reply) => reply.send(self.hand_over()),
+            Msg::Freeze(reply) => reply.send(self.freeze()),
             Msg::End(resource, why, reply) => {
                 end(&self.env, &resource, why).await;
                 reply.send(());
@@ -333,19 +339,12 @@ impl SessionManager {
         }
     }
 
-    fn hand_over(&mut self) -> Vec<FrozenWaiting> {
+    fn freeze(&self) -> Vec<FrozenWaiting> {
         let now = Instant::now();
-        let waiting = self
-            .windows
-            .take()
-            .filter_map(|(resource, end)| {
-                resource.freeze_waiting(end.saturating_duration_since(now))
-            })
-            .collect();
-        for resource in self.mine() {
-            self.env.table.remove(&resource);
-        }
+        let waiting = self.windows.iter();
         waiting
+            .filter_map(|(r, end)| r.freeze_waiting(end.saturating_duration_since(now)))
+            .collect()
     }
 
     async fn bind(

@@ -43,10 +43,9 @@ impl Windows {
         Some(resource)
     }
 
-    /// Takes all, each with the end of its window.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = (Arc<Resource>, Instant)> + use<> {
-        self.ends.clear();
-        std::mem::take(&mut self.waiting).into_iter().map(|((end, _), resource)| (resource, end))
+    /// All sessions, each with the end of its window.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Resource, Instant)> {
+        self.waiting.iter().map(|((end, _), resource)| (&**resource, *end))
     }
 }
 
@@ -77,7 +76,7 @@ mod tests {
         assert_eq!(over, [2, 1]);
         assert!(windows.ends.is_empty() && windows.next().is_none());
         windows.open(resource(4), at(50));
-        let all: Vec<_> = windows.take().map(|(r, end)| (r.id(), end)).collect();
-        assert_eq!((all, windows.next()), (vec![(4, at(50))], None));
+        let all: Vec<_> = windows.iter().map(|(r, end)| (r.id(), end)).collect();
+        assert_eq!(all, [(4, at(50))]);
     }
 }
