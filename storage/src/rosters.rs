@@ -95,7 +95,7 @@ impl RosterItem {
 }
 
 /// A roster at one version.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roster {
     /// Grows with each change; 0 for a roster that was never changed.
     pub ver: u64,

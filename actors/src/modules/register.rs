@@ -9,9 +9,11 @@ use crate::{
     registrar::{Answer, IqCx, Module, Registrar, Target, Xep},
     routing,
     session::effects::BoxFuture,
-    throttle::{Throttle, ThrottleLimits},
+    throttle::{FrozenThrottle, Throttle, ThrottleLimits},
 };
 use config::{hours, secs};
+use serde::Deserialize;
+use serde_json::Value;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use storage::Account;
 use xmpp::{
@@ -71,11 +73,21 @@ impl Module for RegisterModule {
             .features(Order::Main, Self::features)
             .registration(Self::before)
             .iq_get::<Register>(Self::get)
-            .iq_set::<Register>(Self::set);
+            .iq_set::<Register>(Self::set)
+            .freeze(Order::Main, Self::freeze)
+            .thaw(Order::Main, Self::thaw);
     }
 }
 
 impl RegisterModule {
+    fn freeze(&self) -> Value {
+        serde_json::to_value(self.attempts.freeze()).unwrap_or_default()
+    }
+
+    fn thaw(&self, attempts: &Value) {
+        self.attempts.thaw(FrozenThrottle::deserialize(attempts).unwrap_or_default());
+    }
+
     /// Section 8.
     fn features(&self, _: &Env, stage: Stage, out: &mut Vec<u8>) {
         if self.config.create && stage == (Stage::Unauthenticated { secure: true }) {
