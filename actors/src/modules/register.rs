@@ -288,7 +288,7 @@ mod tests {
              J = juliet@localhost/balcony
              J C: <iq type='get' id='8'><query xmlns='jabber:iq:register'/></iq>
              J S: <iq type='result' id='8'><query xmlns='jabber:iq:register'><registered/>
-               <username>juliet</username></query></iq>",
+               <instructions/><username>juliet</username><password/></query></iq>",
         ];
         check(&script.concat(), &RegisterConfig::default(), true);
     }

@@ -43,17 +43,16 @@ impl Rosters {
                 Ok(Decision { change, always: false, first: None, value })
             })
             .await?;
+        // section 3.2.2: while the contact is still subscribed
+        if ty == Type::Unsubscribed && before.subscription.has_from() {
+            show(env, user, contact, false).await;
+        }
         if route {
             send(env, stanza).await;
         }
-        match ty {
-            // section 3.1.5
-            Type::Subscribed if route => show(env, user, contact, true).await,
-            // section 3.2.2
-            Type::Unsubscribed if before.subscription.has_from() => {
-                show(env, user, contact, false).await;
-            }
-            _ => {}
+        // section 3.1.5
+        if ty == Type::Subscribed && route {
+            show(env, user, contact, true).await;
         }
         Ok(())
     }
@@ -87,18 +86,17 @@ impl Rosters {
                 Ok(Decision { change, always: false, first, value: (before, step) })
             })
             .await?;
-        let from: Jid = user.clone().into();
+        // section 3.3.3
+        if before.subscription.has_from() && !step.next.subscription.has_from() {
+            show(env, user, contact, false).await;
+        }
         if let Some(reply) = step.reply {
-            let reply =
-                Stanza::presence(reply).with_from(Some(from)).with_to(Some(contact.clone()));
+            let from = Some(user.clone().into());
+            let reply = Stanza::presence(reply).with_from(from).with_to(Some(contact.clone()));
             send(env, reply).await;
         }
-        let sees = step.next.subscription.has_from();
         if step.reply == Some(Type::Subscribed) {
             show(env, user, contact, true).await;
-        } else if before.subscription.has_from() && !sees {
-            // section 3.3.3
-            show(env, user, contact, false).await;
         }
         Ok(())
     }
@@ -128,11 +126,12 @@ impl Rosters {
         if was.subscription.has_to() || was.ask {
             send(env, say(Type::Unsubscribe)).await;
         }
-        if was.subscription.has_from() || was.pending {
-            send(env, say(Type::Unsubscribed)).await;
-        }
+        // as in section 3.2.2
         if was.subscription.has_from() {
             show(env, user, contact, false).await;
+        }
+        if was.subscription.has_from() || was.pending {
+            send(env, say(Type::Unsubscribed)).await;
         }
         Ok(())
     }
