@@ -77,7 +77,7 @@ impl Slot for Delivery {
 
 impl Module for OfflineModule {
     const NAME: &'static str = "offline";
-    const XEPS: &'static [Xep] = &[Xep(160, "1.0.1"), Xep(203, "2.0"), Xep(334, "0.4.0")];
+    const XEPS: &'static [Xep] = &[Xep(160, "1.0.1"), Xep(334, "0.4.0")];
     type Config = OfflineConfig;
 
     fn new(config: OfflineConfig) -> Self {
