@@ -308,6 +308,21 @@ mod tests {
     }
 
     #[test]
+    fn a_server_without_registration_says_so() {
+        let script = format!(
+            "{OPEN}
+             X S: <stream:features/>
+             X C: <iq type='get' id='1' to='localhost'><query xmlns='jabber:iq:register'/></iq>
+             {}
+             X C: <iq type='get' id='2' to='localhost'><query xmlns='jabber:iq:version'/></iq>
+             X S: <stream:error>
+               <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+            refused("1", "cancel", "service-unavailable")
+        );
+        World::check(&script, |_| {});
+    }
+
+    #[test]
     fn one_address_may_try_so_often_in_a_while() {
         let config = RegisterConfig { per_address: 2, window: secs(60), create: true };
         let script = [
