@@ -69,6 +69,10 @@ impl Rosters {
         stanza: &Stanza,
     ) -> Result<(), StanzaError> {
         let ty = stanza.head.ty;
+        if env.stores.accounts.get(user).await?.is_none() {
+            // section 8.5.1: silently
+            return Ok(());
+        }
         if ty == Type::Subscribe && !self.takes_requests(env, user, contact).await? {
             return refuse(env, user, contact).await;
         }
@@ -136,7 +140,7 @@ impl Rosters {
         Ok(())
     }
 
-    /// Whether a request can be kept: the account exists, and there are not too many.
+    /// Whether a request can be kept: there are not too many.
     async fn takes_requests(
         &self,
         env: &Arc<Env>,
@@ -148,7 +152,7 @@ impl Rosters {
             return Ok(true);
         }
         let requests = roster.items.iter().filter(|i| i.hidden).count();
-        Ok(requests < self.config.requests && env.stores.accounts.get(user).await?.is_some())
+        Ok(requests < self.config.requests)
     }
 
     /// The change that brings a contact into the state `next`.
@@ -198,7 +202,7 @@ impl Rosters {
     }
 }
 
-/// Section 3.1.3: for who does not exist (or takes no more requests), the server refuses.
+/// For who takes no more requests, the server refuses.
 async fn refuse(env: &Arc<Env>, user: &BareJid, contact: &Jid) -> Result<(), StanzaError> {
     let refusal = Stanza::presence(Type::Unsubscribed)
         .with_from(Some(user.clone().into()))
