@@ -300,7 +300,7 @@ mod tests {
              J = juliet@localhost/balcony
              J C: <iq type='get' id='8'><query xmlns='jabber:iq:register'/></iq>
              J S: <iq type='result' id='8'><query xmlns='jabber:iq:register'><registered/>
-               <username>juliet</username></query></iq>",
+               <instructions/><username>juliet</username><password/></query></iq>",
         ];
         check(&script.concat(), &RegisterConfig::default(), true);
     }
@@ -317,6 +317,21 @@ mod tests {
         let closed = RegisterConfig { create: false, ..RegisterConfig::default() };
         let unavailable = refused("1", "cancel", "service-unavailable");
         check(&format!("{asked}{unavailable}"), &closed, true);
+    }
+
+    #[test]
+    fn a_server_without_registration_says_so() {
+        let script = format!(
+            "{OPEN}
+             X S: <stream:features/>
+             X C: <iq type='get' id='1' to='localhost'><query xmlns='jabber:iq:register'/></iq>
+             {}
+             X C: <iq type='get' id='2' to='localhost'><query xmlns='jabber:iq:version'/></iq>
+             X S: <stream:error>
+               <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+            refused("1", "cancel", "service-unavailable")
+        );
+        World::check(&script, |_| {});
     }
 
     #[test]
