@@ -4,6 +4,11 @@ mod cli;
 
 use std::process::ExitCode;
 
+/// The C library's keeps what the most clients at a time needed, for ever (bench/README.md).
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     cli::main()
 }

@@ -20,6 +20,7 @@ struct Program {
 }
 
 const PROGRAMS: &[Program] = &[
+    Program { name: "make", package: "make", why: "builds the allocator" },
     Program { name: "profanity", package: "profanity", why: "a real client, in the interop tests" },
     Program { name: "tmux", package: "tmux", why: "the terminal that Profanity runs in" },
     Program { name: "python3", package: "python3", why: "slixmpp, in the interop tests" },
