@@ -23,7 +23,7 @@ fn nothing_is_left_of_clients_that_came_and_went() {
     let address = running.addresses.starttls[0];
     let metrics = running.addresses.http[0];
     let soak = Command::new(xload)
-        .args(["soak", "--secs", "20", "--warmup", "8", "--settle", "5", "--tolerance", "10"])
+        .args(["soak", "--secs", "20", "--warmup", "8", "--settle", "12", "--tolerance", "10"])
         .args(["--port", &address.port().to_string(), "--metrics", &metrics.to_string()])
         .args(["--pid", &running.pid().to_string(), "--users", &(IDLE + CHURN).to_string()])
         .args(["--idle", &IDLE.to_string(), "--churn", &CHURN.to_string()])
