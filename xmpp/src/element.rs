@@ -1,6 +1,6 @@
 //! A small element tree, for the payloads somebody looks into. Stanzas stay bytes.
 
-use crate::{framer::Limits, scan, stream::escape};
+use crate::{framer::Limits, scan, stream::escape, work};
 use rxml::{Event, Options, Parse, Parser, parser::WithOptions};
 use std::fmt::Write as _;
 
@@ -41,6 +41,7 @@ impl Element {
     /// Parses one element with everything in it. Names without a prefix are in `default_ns` where
     /// nothing else is declared. `None` when it is not exactly one well-formed element.
     pub fn parse(xml: &[u8], default_ns: &str) -> Option<Self> {
+        work::parsed();
         if let Some((element, len)) = scan::element(xml, default_ns, &Limits::default())
             && len == xml.len()
         {
@@ -240,6 +241,11 @@ impl Element {
 
     /// Appends the XML as content of a parent whose default namespace is `parent_ns`.
     pub fn write(&self, out: &mut String, parent_ns: &str) {
+        work::serialised();
+        self.write_in(out, parent_ns);
+    }
+
+    fn write_in(&self, out: &mut String, parent_ns: &str) {
         // writing to a String cannot fail
         let _ = write!(out, "<{}", self.name);
         if self.ns != parent_ns {
@@ -260,7 +266,7 @@ impl Element {
         out.push('>');
         for node in &self.nodes {
             match node {
-                Node::Element(e) => e.write(out, &self.ns),
+                Node::Element(e) => e.write_in(out, &self.ns),
                 Node::Text(t) => out.push_str(&escape(t)),
             }
         }

@@ -7,11 +7,13 @@
 
 use crate::{
     Element,
+    child::{Child, Name},
     error::{StreamError, StreamErrorCondition as Condition},
     jid::Jid,
     nonza::Nonza,
     ns, scan,
-    stanza::{Child, Head, Kind, Name, Stanza},
+    stanza::{Head, Kind, Stanza},
+    work,
 };
 use bytes::{Buf, Bytes, BytesMut};
 use rxml::{
@@ -570,6 +572,7 @@ fn normalise(root: &[u8], raw: &[u8], head: Head) -> Result<Stanza, StreamError>
 
 /// Parses exactly one stanza.
 pub(crate) fn parse_stanza(xml: &[u8]) -> Option<Stanza> {
+    work::parsed();
     let limits = Limits { max_stanza: xml.len() + 1, max_depth: 256, max_attrs: 256 };
     let frozen =
         FrozenFramer { opened: Some(Opened { raw: None, lang: None }), pending: xml.to_vec() };

@@ -37,6 +37,7 @@ use xmpp::{
     jid::BareJid,
     ns,
     sasl::{Hash, ScramKeys},
+    work,
 };
 
 /// The time at which every world begins, in milliseconds of the epoch (2026-01-01T00:00:00Z).
@@ -296,6 +297,8 @@ pub fn receive(
             Event::Close => Got::Close,
         });
     }
+    // what a client looks into is not the server's work
+    work::take();
     Ok(())
 }
 
