@@ -410,8 +410,7 @@ impl Stanza {
     ) -> Head {
         let mut head = Head::new(kind, Type::Normal);
         let mut ty = None;
-        let mut extra = String::new();
-        let mut prefixes = 0;
+        let mut others = Vec::new();
         for (ns, name, value) in attrs {
             match (ns, name) {
                 ("", "id") => head.id = Some(value.into()),
@@ -425,20 +424,13 @@ impl Stanza {
                     Err(_) => head.problem = Some(Problem::From),
                 },
                 (ns::XML, "lang") => head.lang = Some(value.into()),
-                (ns::XML, name) => extra.push_str(&format!(" xml:{name}='{}'", escape(value))),
-                ("", name) => extra.push_str(&format!(" {name}='{}'", escape(value))),
-                (ns, name) => {
-                    prefixes += 1;
-                    extra.push_str(&format!(
-                        " xmlns:x{prefixes}='{}' x{prefixes}:{name}='{}'",
-                        escape(ns),
-                        escape(value)
-                    ));
-                }
+                other => others.push((other, value)),
             }
         }
-        if !extra.is_empty() {
-            head.extra = extra.into();
+        if !others.is_empty() {
+            // parsers differ in the order in which they hand attributes on
+            others.sort_unstable();
+            head.extra = extra(&others).into();
         }
         if head.lang.is_none() {
             head.lang = lang.cloned();
@@ -449,6 +441,25 @@ impl Stanza {
         }
         head
     }
+}
+
+/// Attributes (namespace and name, value) that have no field of their own, as text.
+fn extra(others: &[((&str, &str), &str)]) -> String {
+    let mut text = String::new();
+    let mut prefixes = 0;
+    for ((ns, name), value) in others {
+        let value = escape(value);
+        match *ns {
+            "" => text.push_str(&format!(" {name}='{value}'")),
+            ns::XML => text.push_str(&format!(" xml:{name}='{value}'")),
+            ns => {
+                prefixes += 1;
+                let (ns, p) = (escape(ns), format!("x{prefixes}"));
+                text.push_str(&format!(" xmlns:{p}='{ns}' {p}:{name}='{value}'"));
+            }
+        }
+    }
+    text
 }
 
 /// The text of an element that is nothing but text, as it usually is: what needs no parser.
