@@ -80,6 +80,7 @@ fn scram() -> impl Strategy<Value = Vec<u8>> {
 const FOUND: &[&[u8]] = &[
     b"<message xms='lnbajber:cl2/ient' xmlns:q='urn:q' q:a='1' from='a@`'><q:b xmlns:q='urn:q'/></message>",
     b"<message ty='\"a@b/c' idx='0'>x</message>",
+    b"<message to='a@b/xmlns:a b=\"' id='0'>ob'/>></message>",
 ];
 
 #[test]
