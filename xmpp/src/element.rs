@@ -1,6 +1,11 @@
 //! A small element tree, for the payloads somebody looks into. Stanzas stay bytes.
 
-use crate::{framer::Limits, scan, stream::escape, work};
+use crate::{
+    framer::Limits,
+    scan,
+    stream::{escape, escape_value},
+    work,
+};
 use rxml::{Event, Options, Parse, Parser, parser::WithOptions};
 use std::fmt::Write as _;
 
@@ -47,7 +52,7 @@ impl Element {
         {
             return Some(element);
         }
-        let root = format!("<r xmlns='{}'>", escape(default_ns));
+        let root = format!("<r xmlns='{}'>", escape_value(default_ns));
         Self::parse_in(root.as_bytes(), xml)
     }
 
@@ -249,14 +254,16 @@ impl Element {
         // writing to a String cannot fail
         let _ = write!(out, "<{}", self.name);
         if self.ns != parent_ns {
-            let _ = write!(out, " xmlns='{}'", escape(&self.ns));
+            let _ = write!(out, " xmlns='{}'", escape_value(&self.ns));
         }
         for (n, attr) in self.attrs.iter().enumerate() {
-            let value = escape(&attr.value);
+            let value = escape_value(&attr.value);
             let _ = match attr.ns.as_str() {
                 "" => write!(out, " {}='{value}'", attr.name),
                 crate::ns::XML => write!(out, " xml:{}='{value}'", attr.name),
-                ns => write!(out, " xmlns:a{n}='{}' a{n}:{}='{value}'", escape(ns), attr.name),
+                ns => {
+                    write!(out, " xmlns:a{n}='{}' a{n}:{}='{value}'", escape_value(ns), attr.name)
+                }
             };
         }
         if self.nodes.is_empty() {
@@ -285,11 +292,11 @@ mod tests {
     #[test]
     fn a_tree_survives_writing_and_parsing() {
         let e = parse(
-            "<q xmlns='a' x='1&apos;2'><b xmlns='' xml:lang='de'>t&lt;&amp;</b><c:d xmlns:c='cc' c:y='2'/></q>",
+            "<q xmlns='a' x='1&apos;2' y='&#9;&#10;&#13;'><b xmlns='' xml:lang='de'>t&lt;&amp;</b><c:d xmlns:c='cc' c:y='2'/></q>",
         );
         let e = e.unwrap();
         assert_eq!(parse(&e.to_xml()).unwrap(), e);
-        assert_eq!(e.attr("x"), Some("1'2"));
+        assert_eq!((e.attr("x"), e.attr("y")), (Some("1'2"), Some("\t\n\r")));
         assert_eq!(e.child("", "b").unwrap().text(), "t<&");
         assert_eq!(e.child("cc", "d").unwrap().attr_ns("cc", "y"), Some("2"));
     }

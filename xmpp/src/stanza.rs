@@ -11,7 +11,7 @@ use crate::{
     framer,
     jid::Jid,
     ns,
-    stream::{attr, escape},
+    stream::{attr, escape_value},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -448,13 +448,13 @@ fn extra(others: &[((&str, &str), &str)]) -> String {
     let mut text = String::new();
     let mut prefixes = 0;
     for ((ns, name), value) in others {
-        let value = escape(value);
+        let value = escape_value(value);
         match *ns {
             "" => text.push_str(&format!(" {name}='{value}'")),
             ns::XML => text.push_str(&format!(" xml:{name}='{value}'")),
             ns => {
                 prefixes += 1;
-                let (ns, p) = (escape(ns), format!("x{prefixes}"));
+                let (ns, p) = (escape_value(ns), format!("x{prefixes}"));
                 text.push_str(&format!(" xmlns:{p}='{ns}' {p}:{name}='{value}'"));
             }
         }
@@ -518,6 +518,10 @@ mod tests {
         assert_eq!(again.head.extra, s.head.extra);
         assert!(s.to_xml().contains("foo='b&apos;r'"));
         assert!(s.to_xml().contains("='urn:p'"));
+        let s = stanza("<iq id='1&#9;2' type='get' foo='b&#10;c&#13;d'/>");
+        let again = stanza(&s.to_xml());
+        assert_eq!((again.head.id.as_deref(), &again.head.extra), (Some("1\t2"), &s.head.extra));
+        assert_eq!(&*s.head.extra, " foo='b&#10;c&#13;d'");
     }
 
     #[test]

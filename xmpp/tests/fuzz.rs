@@ -81,6 +81,8 @@ const FOUND: &[&[u8]] = &[
     b"<message xms='lnbajber:cl2/ient' xmlns:q='urn:q' q:a='1' from='a@`'><q:b xmlns:q='urn:q'/></message>",
     b"<message ty='\"a@b/c' idx='0'>x</message>",
     b"<message to='a@b/xmlns:a b=\"' id='0'>ob'/>></message>",
+    b"<message id='&#9;' x='&#10;'><a xmlns:b='c' b:d='e&#9;f'/></message>",
+    b"<message xmlns:b='c'><a b:d='e&#9;f&#10;&#13;'>&#13;</a></message>",
 ];
 
 #[test]
