@@ -1,7 +1,7 @@
 //! Counters of a node, without a library: the exposition is the node's business.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use xmpp::stanza::Kind;
+use xmpp::{stanza::Kind, work::Work};
 
 /// One monotonic counter.
 #[derive(Debug, Default)]
@@ -11,6 +11,11 @@ impl Counter {
     /// One more.
     pub fn add(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many more.
+    pub fn add_all(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
     }
 
     /// How many so far.
@@ -45,6 +50,8 @@ pub struct Metrics {
     queue_full: Counter,
     resumed: Counter,
     offline_stored: Counter,
+    parsed: Counter,
+    serialised: Counter,
 }
 
 fn index(kind: Kind) -> usize {
@@ -73,6 +80,17 @@ impl Metrics {
     pub fn stanza_out(&self, kind: Kind) {
         if let Some(c) = self.stanzas_out.get(index(kind)) {
             c.add();
+        }
+    }
+
+    /// Content was parsed after its framing, or elements written.
+    pub fn work(&self, work: Work) {
+        // forwarding does neither: no shared counter is touched for it
+        if work.parsed > 0 {
+            self.parsed.add_all(work.parsed);
+        }
+        if work.serialised > 0 {
+            self.serialised.add_all(work.serialised);
         }
     }
 
@@ -127,6 +145,12 @@ impl Metrics {
             ("mangrove_queue_full_total", "Deliveries refused: queue full.", &self.queue_full),
             ("mangrove_resumed_total", "Sessions resumed.", &self.resumed),
             ("mangrove_offline_stored_total", "Messages kept for later.", &self.offline_stored),
+            (
+                "mangrove_content_parsed_total",
+                "Contents of stanzas parsed after framing.",
+                &self.parsed,
+            ),
+            ("mangrove_content_serialised_total", "Elements written as XML.", &self.serialised),
         ];
         rows.extend(plain.map(|(name, help, c)| (name, help, String::new(), c.get())));
         rows.sort_by_key(|r| r.0);

@@ -1,5 +1,6 @@
 //! `mangrove account import`: many accounts from lines `user@host password`. Keys are derived on
-//! all cores, a batch at a time; a bad line is told of with its number, and the rest goes on.
+//! all cores, a batch at a time, while the node makes the accounts of the batch before; a bad line is
+//! told of with its number, and the rest goes on.
 
 use super::{
     Done, Failure, account,
@@ -13,12 +14,12 @@ use serde::Serialize;
 use std::{
     collections::HashMap,
     io::{self, BufRead, Read},
-    thread,
+    thread::{self, JoinHandle},
 };
 use xmpp::{jid::BareJid, sasl::ScramKeys};
 
 /// Accounts that are made in one transaction.
-const BATCH: usize = 250;
+const BATCH: usize = 256;
 /// The longest line, in bytes.
 const LONGEST: u64 = 8 << 10;
 /// Bad lines that are listed with `--json`; all are counted.
@@ -37,6 +38,9 @@ struct Wanted {
     jid: BareJid,
     password: String,
 }
+
+/// Lines, and the keys of each; `None` where the password is not allowed.
+type Derived = (Vec<Wanted>, Vec<Option<Vec<ScramKeys>>>);
 
 /// What became of the lines.
 #[derive(Debug, Default, Serialize)]
@@ -63,6 +67,7 @@ pub async fn import(client: &mut Client, out: &mut Output) -> Done {
     let mut summary = Summary::default();
     let mut wanted = Vec::new();
     let mut number = 0;
+    let mut under_way: Option<JoinHandle<Derived>> = None;
     loop {
         let line = next(&mut input).map_err(|e| Failure::new(format!("standard input: {e}")))?;
         if let Some(line) = &line {
@@ -74,12 +79,20 @@ pub async fn import(client: &mut Client, out: &mut Output) -> Done {
             }
         }
         if wanted.len() == BATCH || line.is_none() {
-            send(client, std::mem::take(&mut wanted), &mut summary, out).await?;
+            let before = under_way.take().map(JoinHandle::join);
+            let next = std::mem::take(&mut wanted);
+            under_way = Some(thread::spawn(move || {
+                let keys = derive(&next);
+                (next, keys)
+            }));
+            send(client, before, &mut summary, out).await?;
         }
         if line.is_none() {
             break;
         }
     }
+    let last = under_way.map(JoinHandle::join);
+    send(client, last, &mut summary, out).await?;
     report(&summary, out)
 }
 
@@ -138,22 +151,24 @@ fn parse(line: usize, bytes: &[u8]) -> Result<Option<Wanted>, Bad> {
     Ok(Some(Wanted { line, jid, password: password.to_owned() }))
 }
 
-/// Derives the keys of a batch, and has the accounts made.
+/// Has the accounts of a batch made, if there is one.
 async fn send(
     client: &mut Client,
-    wanted: Vec<Wanted>,
+    batch: Option<thread::Result<Derived>>,
     summary: &mut Summary,
     out: &mut Output,
 ) -> Done {
+    let Some(batch) = batch else { return Ok(()) };
+    let (wanted, keys) = batch.map_err(|_| Failure::new("deriving keys failed".to_owned()))?;
     let lines: HashMap<String, usize> =
         wanted.iter().map(|w| (w.jid.as_str().to_owned(), w.line)).collect();
     let mut accounts = Vec::new();
-    for (Wanted { line, jid, .. }, keys) in wanted.iter().zip(derive(&wanted)) {
+    for (Wanted { line, jid, .. }, keys) in wanted.into_iter().zip(keys) {
         match keys {
-            Some(keys) => accounts.push(NewAccount { jid: jid.clone(), keys }),
+            Some(keys) => accounts.push(NewAccount { jid, keys }),
             None => {
                 let error = "this password is not allowed (RFC 4013)".to_owned();
-                summary.bad(Bad { line: *line, error }, out);
+                summary.bad(Bad { line, error }, out);
             }
         }
     }
@@ -179,9 +194,10 @@ async fn send(
 /// Keys for each, in order.
 fn derive(wanted: &[Wanted]) -> Vec<Option<Vec<ScramKeys>>> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let share = wanted.len().div_ceil(cores).max(1);
-    let fresh = |some: &[Wanted]| -> Vec<_> {
-        some.iter().map(|w| ScramKeys::fresh(&w.password)).collect()
+    let share = wanted.len().div_ceil(cores).next_multiple_of(ScramKeys::TOGETHER).max(1);
+    let fresh = |some: &[Wanted]| {
+        let passwords: Vec<&str> = some.iter().map(|w| w.password.as_str()).collect();
+        ScramKeys::fresh_all(&passwords)
     };
     thread::scope(|scope| {
         let workers: Vec<_> =

@@ -68,6 +68,9 @@ fn metrics_count_what_happens() {
         assert_eq!(value("mangrove_restarts_total"), 0.0);
         assert_eq!(value("mangrove_processes"), value("mangrove_processes_in_tree"));
         assert!(value("mangrove_stanzas_total{direction=\"in\",kind=\"iq\"}") >= 1.0);
+        // binding was looked into, and answered
+        assert!(value("mangrove_content_parsed_total") >= 1.0);
+        assert!(value("mangrove_content_serialised_total") >= 1.0);
         assert!(value("process_resident_memory_bytes") > 1e6);
         value("mangrove_queue_age_seconds{queue=\"store_writes\"}");
         value("process_cpu_seconds_total");

@@ -1,6 +1,11 @@
 //! A small element tree, for the payloads somebody looks into. Stanzas stay bytes.
 
-use crate::{framer::Limits, scan, stream::escape};
+use crate::{
+    framer::Limits,
+    scan,
+    stream::{escape, escape_value},
+    work,
+};
 use rxml::{Event, Options, Parse, Parser, parser::WithOptions};
 use std::fmt::Write as _;
 
@@ -41,12 +46,13 @@ impl Element {
     /// Parses one element with everything in it. Names without a prefix are in `default_ns` where
     /// nothing else is declared. `None` when it is not exactly one well-formed element.
     pub fn parse(xml: &[u8], default_ns: &str) -> Option<Self> {
+        work::parsed();
         if let Some((element, len)) = scan::element(xml, default_ns, &Limits::default())
             && len == xml.len()
         {
             return Some(element);
         }
-        let root = format!("<r xmlns='{}'>", escape(default_ns));
+        let root = format!("<r xmlns='{}'>", escape_value(default_ns));
         Self::parse_in(root.as_bytes(), xml)
     }
 
@@ -240,17 +246,24 @@ impl Element {
 
     /// Appends the XML as content of a parent whose default namespace is `parent_ns`.
     pub fn write(&self, out: &mut String, parent_ns: &str) {
+        work::serialised();
+        self.write_in(out, parent_ns);
+    }
+
+    fn write_in(&self, out: &mut String, parent_ns: &str) {
         // writing to a String cannot fail
         let _ = write!(out, "<{}", self.name);
         if self.ns != parent_ns {
-            let _ = write!(out, " xmlns='{}'", escape(&self.ns));
+            let _ = write!(out, " xmlns='{}'", escape_value(&self.ns));
         }
         for (n, attr) in self.attrs.iter().enumerate() {
-            let value = escape(&attr.value);
+            let value = escape_value(&attr.value);
             let _ = match attr.ns.as_str() {
                 "" => write!(out, " {}='{value}'", attr.name),
                 crate::ns::XML => write!(out, " xml:{}='{value}'", attr.name),
-                ns => write!(out, " xmlns:a{n}='{}' a{n}:{}='{value}'", escape(ns), attr.name),
+                ns => {
+                    write!(out, " xmlns:a{n}='{}' a{n}:{}='{value}'", escape_value(ns), attr.name)
+                }
             };
         }
         if self.nodes.is_empty() {
@@ -260,7 +273,7 @@ impl Element {
         out.push('>');
         for node in &self.nodes {
             match node {
-                Node::Element(e) => e.write(out, &self.ns),
+                Node::Element(e) => e.write_in(out, &self.ns),
                 Node::Text(t) => out.push_str(&escape(t)),
             }
         }
@@ -279,11 +292,11 @@ mod tests {
     #[test]
     fn a_tree_survives_writing_and_parsing() {
         let e = parse(
-            "<q xmlns='a' x='1&apos;2'><b xmlns='' xml:lang='de'>t&lt;&amp;</b><c:d xmlns:c='cc' c:y='2'/></q>",
+            "<q xmlns='a' x='1&apos;2' y='&#9;&#10;&#13;'><b xmlns='' xml:lang='de'>t&lt;&amp;</b><c:d xmlns:c='cc' c:y='2'/></q>",
         );
         let e = e.unwrap();
         assert_eq!(parse(&e.to_xml()).unwrap(), e);
-        assert_eq!(e.attr("x"), Some("1'2"));
+        assert_eq!((e.attr("x"), e.attr("y")), (Some("1'2"), Some("\t\n\r")));
         assert_eq!(e.child("", "b").unwrap().text(), "t<&");
         assert_eq!(e.child("cc", "d").unwrap().attr_ns("cc", "y"), Some("2"));
     }

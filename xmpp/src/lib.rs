@@ -1,9 +1,11 @@
 //! The XMPP wire without I/O: bytes become stream events, stanzas become bytes.
 //!
 //! In reading order: [`jid`], [`ns`], [`error`] · [`framer`] (bytes to events) · [`stanza`],
-//! [`element`], [`nonza`], [`stream`] · [`sasl`] · [`payload`], one extension a file.
+//! [`element`], [`nonza`], [`stream`], [`work`] · [`sasl`] · [`payload`], one extension a file.
 //! It knows no sockets, no clock and no task; `rxml` is named here and nowhere else.
 
+mod child;
+mod declared;
 pub mod element;
 pub mod error;
 pub mod framer;
@@ -15,5 +17,6 @@ pub mod sasl;
 mod scan;
 pub mod stanza;
 pub mod stream;
+pub mod work;
 
 pub use element::Element;

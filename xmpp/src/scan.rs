@@ -7,9 +7,10 @@
 
 use crate::{
     Element,
+    child::{Child, Name},
     framer::Limits,
     ns,
-    stanza::{Child, Kind, Name},
+    stanza::Kind,
 };
 use std::borrow::Cow;
 

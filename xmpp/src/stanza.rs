@@ -3,19 +3,20 @@
 //! The content was validated by the framer when it came in; sending renders a head and splices the
 //! bytes (law 7). A clone is two reference counts. Payloads are parsed on demand.
 
+pub use crate::child::Child;
 use crate::{
     Element,
+    child::Name,
     error::StanzaError,
     framer,
     jid::Jid,
     ns,
-    stream::{attr, escape},
+    stream::{attr, escape_value},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{
     fmt,
-    ops::Range,
     sync::{Arc, OnceLock},
 };
 
@@ -133,92 +134,6 @@ impl Type {
     /// Whether it manages a presence subscription (RFC 6121 section 3).
     pub fn is_subscription(self) -> bool {
         matches!(self, Self::Subscribe | Self::Subscribed | Self::Unsubscribe | Self::Unsubscribed)
-    }
-}
-
-/// A direct child of a stanza: its name and where it stands in the body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Child {
-    pub(crate) ns: Name,
-    pub(crate) name: Name,
-    pub(crate) span: Range<u32>,
-}
-
-/// A name that costs nothing to keep when it is one of the usual ones.
-#[derive(Clone, Debug, Eq)]
-pub(crate) enum Name {
-    Known(&'static str),
-    Other(Arc<str>),
-}
-
-impl PartialEq for Name {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Name {
-    fn of(text: &str, known: &[&'static str]) -> Self {
-        let found = known.iter().find(|k| **k == text);
-        found.map_or_else(|| Self::Other(text.into()), |k| Self::Known(k))
-    }
-
-    pub(crate) fn of_namespace(text: &str) -> Self {
-        Self::of(text, ns::USUAL)
-    }
-
-    pub(crate) fn of_element(text: &str) -> Self {
-        const USUAL: &[&str] = &[
-            "body",
-            "query",
-            "ping",
-            "active",
-            "composing",
-            "paused",
-            "request",
-            "received",
-            "origin-id",
-            "markable",
-            "displayed",
-            "error",
-            "show",
-            "status",
-            "priority",
-            "c",
-            "x",
-            "bind",
-            "pubsub",
-            "vCard",
-            "delay",
-            "stanza-id",
-            "store",
-            "thread",
-            "subject",
-        ];
-        Self::of(text, USUAL)
-    }
-
-    fn as_str(&self) -> &str {
-        match self {
-            Self::Known(text) => text,
-            Self::Other(text) => text,
-        }
-    }
-}
-
-impl Child {
-    /// The namespace.
-    pub fn ns(&self) -> &str {
-        self.ns.as_str()
-    }
-
-    /// The local name.
-    pub fn name(&self) -> &str {
-        self.name.as_str()
-    }
-
-    fn range(&self) -> Range<usize> {
-        self.span.start as usize..self.span.end as usize
     }
 }
 
@@ -346,27 +261,41 @@ impl Stanza {
     /// Appends a child (XML complete in itself) to the content.
     #[must_use]
     pub fn append(&self, xml: &str) -> Self {
-        let body = [&self.body, xml.as_bytes()].concat();
-        self.with_body(body.into())
+        let more = self.with_body(Bytes::copy_from_slice(xml.as_bytes()));
+        self.join(more.head.children.iter(), xml.as_bytes())
+    }
+
+    /// With more content, whose children are known.
+    fn join<'a>(&self, children: impl Iterator<Item = &'a Child>, xml: &[u8]) -> Self {
+        let before = self.body.len();
+        let moved = children.map(|child| child.moved(|at| at.saturating_add(before)));
+        let children = self.head.children.iter().cloned().chain(moved).collect();
+        let body = [&self.body, xml].concat().into();
+        Self { head: self.edit(|h| h.children = children).head, body }
     }
 
     /// Without the children that `drop` names.
     #[must_use]
     pub fn without(&self, drop: impl Fn(&Child, &[u8]) -> bool) -> Self {
         let mut body = Vec::with_capacity(self.body.len());
+        let mut children = Vec::with_capacity(self.head.children.len());
         let mut kept = 0;
         for child in self.head.children.iter() {
             let range = child.range();
             if drop(child, self.body.get(range.clone()).unwrap_or_default()) {
                 body.extend_from_slice(self.body.get(kept..range.start).unwrap_or_default());
                 kept = range.end;
+            } else {
+                let gone = kept.saturating_sub(body.len());
+                children.push(child.moved(|at| at.saturating_sub(gone)));
             }
         }
         if kept == 0 {
             return self.clone();
         }
         body.extend_from_slice(self.body.get(kept..).unwrap_or_default());
-        self.with_body(body.into())
+        let head = self.edit(|h| h.children = children.into()).head;
+        Self { head, body: body.into() }
     }
 
     /// Another content; its children are found by parsing it.
@@ -407,7 +336,11 @@ impl Stanza {
 
     /// The text of the first child of that name in `jabber:client` (body, subject, priority ...).
     pub fn text_of(&self, name: &str) -> Option<String> {
-        Some(self.element(ns::CLIENT, name)?.text())
+        let xml = self.child(ns::CLIENT, name)?;
+        if let Some(text) = plain_text(&xml, name) {
+            return Some(text.to_owned());
+        }
+        Some(Element::parse(&xml, ns::CLIENT)?.text())
     }
 
     /// Appends the stanza as it stands in a client's stream.
@@ -459,16 +392,20 @@ impl Stanza {
     /// The error answer. That to a message has its content too, unless it is large, so that its sender
     /// sees which one it was (RFC 6120 section 8.3.1 leaves it open).
     pub fn reply_error(&self, error: &StanzaError) -> Self {
-        let returned = self.head.kind == Kind::Message && self.body.len() <= MAX_RETURNED;
         let mut reply = self.reply(Type::Error);
-        let mut body = Vec::new();
-        if returned {
-            let error = |c: &Child, _: &[u8]| c.ns() == ns::CLIENT && c.name() == "error";
-            body.extend_from_slice(&self.without(error).body);
-            reply = reply.edit(|h| h.lang.clone_from(&self.head.lang));
+        if self.head.kind == Kind::Message && self.body.len() <= MAX_RETURNED {
+            let content = self.without(|c, _| c.ns() == ns::CLIENT && c.name() == "error");
+            let (lang, children) = (self.head.lang.clone(), Arc::clone(&content.head.children));
+            reply = reply.edit(|h| (h.lang, h.children) = (lang, children));
+            reply.body = content.body;
         }
-        error.render(&mut body);
-        reply.with_body(body.into())
+        let mut xml = Vec::new();
+        error.render(&mut xml);
+        let span = 0..u32::try_from(xml.len()).unwrap_or(u32::MAX);
+        reply.join(
+            [Child { ns: Name::Known(ns::CLIENT), name: Name::Known("error"), span }].iter(),
+            &xml,
+        )
     }
 
     /// RFC 6120 section 8.3.1: the addresses exchanged, the same id.
@@ -488,8 +425,7 @@ impl Stanza {
     ) -> Head {
         let mut head = Head::new(kind, Type::Normal);
         let mut ty = None;
-        let mut extra = String::new();
-        let mut prefixes = 0;
+        let mut others = Vec::new();
         for (ns, name, value) in attrs {
             match (ns, name) {
                 ("", "id") => head.id = Some(value.into()),
@@ -503,20 +439,13 @@ impl Stanza {
                     Err(_) => head.problem = Some(Problem::From),
                 },
                 (ns::XML, "lang") => head.lang = Some(value.into()),
-                (ns::XML, name) => extra.push_str(&format!(" xml:{name}='{}'", escape(value))),
-                ("", name) => extra.push_str(&format!(" {name}='{}'", escape(value))),
-                (ns, name) => {
-                    prefixes += 1;
-                    extra.push_str(&format!(
-                        " xmlns:x{prefixes}='{}' x{prefixes}:{name}='{}'",
-                        escape(ns),
-                        escape(value)
-                    ));
-                }
+                other => others.push((other, value)),
             }
         }
-        if !extra.is_empty() {
-            head.extra = extra.into();
+        if !others.is_empty() {
+            // parsers differ in the order in which they hand attributes on
+            others.sort_unstable();
+            head.extra = extra(&others).into();
         }
         if head.lang.is_none() {
             head.lang = lang.cloned();
@@ -527,6 +456,34 @@ impl Stanza {
         }
         head
     }
+}
+
+/// Attributes (namespace and name, value) that have no field of their own, as text.
+fn extra(others: &[((&str, &str), &str)]) -> String {
+    let mut text = String::new();
+    let mut prefixes = 0;
+    for ((ns, name), value) in others {
+        let value = escape_value(value);
+        match *ns {
+            "" => text.push_str(&format!(" {name}='{value}'")),
+            ns::XML => text.push_str(&format!(" xml:{name}='{value}'")),
+            ns => {
+                prefixes += 1;
+                let (ns, p) = (escape_value(ns), format!("x{prefixes}"));
+                text.push_str(&format!(" xmlns:{p}='{ns}' {p}:{name}='{value}'"));
+            }
+        }
+    }
+    text
+}
+
+/// The text of an element that is nothing but text, as it usually is: what needs no parser.
+fn plain_text<'a>(xml: &'a [u8], name: &str) -> Option<&'a str> {
+    let rest = xml.strip_prefix(b"<")?.strip_prefix(name.as_bytes())?.strip_prefix(b">")?;
+    let rest = rest.strip_suffix(b">")?.strip_suffix(name.as_bytes())?.strip_suffix(b"</")?;
+    // a line's end is one character to XML
+    let plain = !rest.iter().any(|b| matches!(b, b'<' | b'&' | b'\r'));
+    plain.then(|| std::str::from_utf8(rest).ok())?
 }
 
 impl fmt::Debug for Stanza {
@@ -551,6 +508,7 @@ impl<'de> Deserialize<'de> for Stanza {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::work::{self, Work};
 
     fn stanza(xml: &str) -> Stanza {
         Stanza::parse(xml.as_bytes()).unwrap()
@@ -575,6 +533,10 @@ mod tests {
         assert_eq!(again.head.extra, s.head.extra);
         assert!(s.to_xml().contains("foo='b&apos;r'"));
         assert!(s.to_xml().contains("='urn:p'"));
+        let s = stanza("<iq id='1&#9;2' type='get' foo='b&#10;c&#13;d'/>");
+        let again = stanza(&s.to_xml());
+        assert_eq!((again.head.id.as_deref(), &again.head.extra), (Some("1\t2"), &s.head.extra));
+        assert_eq!(&*s.head.extra, " foo='b&#10;c&#13;d'");
     }
 
     #[test]
@@ -585,6 +547,31 @@ mod tests {
         let less = more.without(|c, _| c.ns() == "x" || c.ns() == "z");
         assert_eq!(less.to_xml(), "<message>text<b xmlns='y'>1</b></message>");
         assert_eq!(less.child("y", "b").unwrap(), "<b xmlns='y'>1</b>");
+        // places are those that parsing would find
+        let cut = more.without(|c, _| c.ns() == "y").append("<d xmlns='w'/><e xmlns='v'/>");
+        for changed in [&more, &less, &cut, &cut.without(|_, _| true)] {
+            assert_eq!(*changed, stanza(&changed.to_xml()));
+        }
+    }
+
+    #[test]
+    fn text_is_read_with_and_without_a_parser() {
+        for (xml, text, parsed) in [
+            ("<body>h\u{e9} ></body>", "h\u{e9} >", 0),
+            ("<body></body>", "", 0),
+            ("<body/>", "", 1),
+            ("<body>a&lt;b</body>", "a<b", 1),
+            ("<body>a\r\nb</body>", "a\nb", 1),
+            ("<body>a<b>c</b>d</body>", "ad", 1),
+            ("<body a='1'>x</body>", "x", 1),
+            ("<body><![CDATA[x]]></body>", "x", 1),
+        ] {
+            let s = stanza(&format!("<message>{xml}</message>"));
+            work::take();
+            assert_eq!(s.text_of("body").as_deref(), Some(text), "{xml}");
+            assert_eq!(work::take(), Work { parsed, serialised: 0 }, "{xml}");
+        }
+        assert_eq!(stanza("<message><bodyx>1</bodyx></message>").text_of("body"), None);
     }
 
     #[test]
@@ -597,6 +584,7 @@ mod tests {
         let error = iq.reply_error(&StanzaError::forbidden());
         assert_eq!((error.head.ty, error.has(ns::CLIENT, "error")), (Type::Error, true));
         assert!(!error.has("q", "q"));
+        assert_eq!(error, stanza(&error.to_xml()));
     }
 
     #[test]

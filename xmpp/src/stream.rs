@@ -3,7 +3,17 @@
 use crate::ns;
 use std::borrow::Cow;
 
-/// Escapes character data and attribute values (both quotes too).
+/// Escapes an attribute's value: whoever reads it makes a space of a tab or a line's end that stands
+/// in it as it is (XML 1.0 section 3.3.3).
+pub(crate) fn escape_value(value: &str) -> Cow<'_, str> {
+    let escaped = escape(value);
+    if escaped.contains(['\t', '\n']) {
+        return Cow::Owned(escaped.replace('\t', "&#9;").replace('\n', "&#10;"));
+    }
+    escaped
+}
+
+/// Escapes character data (both quotes too).
 pub fn escape(text: &str) -> Cow<'_, str> {
     let special = |b: u8| matches!(b, b'&' | b'<' | b'>' | b'\'' | b'"' | b'\r');
     if !text.bytes().any(special) {
@@ -29,7 +39,7 @@ pub(crate) fn attr(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b' ');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"='");
-    out.extend_from_slice(escape(value).as_bytes());
+    out.extend_from_slice(escape_value(value).as_bytes());
     out.push(b'\'');
 }
 
@@ -57,7 +67,9 @@ mod tests {
     #[test]
     fn everything_that_could_end_a_value_is_escaped() {
         assert_eq!(escape("a'b\"c<d>e&f\r"), "a&apos;b&quot;c&lt;d&gt;e&amp;f&#13;");
-        assert!(matches!(escape("plain"), Cow::Borrowed(_)));
+        assert!(matches!(escape("plain\t\n"), Cow::Borrowed(_)));
+        assert_eq!(escape_value("a\tb\nc\rd'"), "a&#9;b&#10;c&#13;d&apos;");
+        assert!(matches!(escape_value("plain"), Cow::Borrowed(_)));
     }
 
     #[test]

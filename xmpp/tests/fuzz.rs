@@ -76,6 +76,25 @@ fn scram() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|parts| parts.concat().into_bytes())
 }
 
+/// What `cargo fuzz` once found; every check gets all of it.
+const FOUND: &[&[u8]] = &[
+    b"<message xms='lnbajber:cl2/ient' xmlns:q='urn:q' q:a='1' from='a@`'><q:b xmlns:q='urn:q'/></message>",
+    b"<message ty='\"a@b/c' idx='0'>x</message>",
+    b"<message to='a@b/xmlns:a b=\"' id='0'>ob'/>></message>",
+    b"<message id='&#9;' x='&#10;'><a xmlns:b='c' b:d='e&#9;f'/></message>",
+    b"<message xmlns:b='c'><a b:d='e&#9;f&#10;&#13;'>&#13;</a></message>",
+];
+
+#[test]
+fn what_was_found_once_stays_mended() {
+    for data in FOUND {
+        checks::framer(data);
+        checks::framer(&[PIECES[1].as_bytes(), data].concat());
+        checks::head(data);
+        checks::scram(data);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -5,11 +5,12 @@
 
 use crate::{
     env::Env,
-    hooks::{Order, Stage},
+    hooks::{HookTable, Order, Stage},
     registrar::{Answer, IqCx, Module, Registrar, Target, Xep},
     routing,
 };
-use std::sync::Arc;
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
 use xmpp::{
     Element,
     error::StanzaError,
@@ -49,6 +50,8 @@ const NODE: &str = "mangrove:server";
 #[derive(Debug)]
 pub struct DiscoModule {
     config: DiscoConfig,
+    /// The capabilities as every log-on is told them, and of which features they are.
+    caps: Mutex<(Weak<HookTable>, Arc<str>)>,
 }
 
 impl Module for DiscoModule {
@@ -59,7 +62,7 @@ impl Module for DiscoModule {
     type Config = DiscoConfig;
 
     fn new(config: DiscoConfig) -> Self {
-        Self { config }
+        Self { config, caps: Mutex::new((Weak::new(), "".into())) }
     }
 
     fn register(on: &mut Registrar<'_, Self>) {
@@ -76,9 +79,19 @@ impl DiscoModule {
     /// XEP-0115 section 6.3: a client that knows the string need not ask.
     fn features(&self, env: &Env, stage: Stage, out: &mut Vec<u8>) {
         if stage == Stage::Authenticated {
-            let ver = caps::ver(&self.server(env, None));
-            out.extend_from_slice(caps::caps(NODE, &ver).to_xml().as_bytes());
+            out.extend_from_slice(self.caps(env).as_bytes());
         }
+    }
+
+    /// Made anew when modules were switched on or off.
+    fn caps(&self, env: &Env) -> Arc<str> {
+        let hooks = Arc::downgrade(&env.hooks());
+        let mut known = self.caps.lock();
+        if !known.0.ptr_eq(&hooks) {
+            let ver = caps::ver(&self.server(env, None));
+            *known = (hooks, caps::caps(NODE, &ver).to_xml().into());
+        }
+        Arc::clone(&known.1)
     }
 
     fn info(&self, cx: &mut IqCx<'_, '_>, query: InfoQuery) -> Answer {
@@ -274,6 +287,14 @@ mod tests {
             let before = out.len();
             module.features(&world.env, Stage::Unauthenticated { secure: true }, &mut out);
             assert_eq!(out.len(), before, "not before authentication");
+            // with other modules they are others, and not made anew for each who logs on
+            assert!(Arc::ptr_eq(&module.caps(&world.env), &module.caps(&world.env)));
+            world.env.set_hooks(HookTable::default());
+            out.clear();
+            module.features(&world.env, Stage::Authenticated, &mut out);
+            let element = Element::parse(&out, "").unwrap();
+            let info = module.server(&world.env, None);
+            assert_eq!(element.attr("ver"), Some(caps::ver(&info).as_str()));
             world.stop().await;
         });
     }

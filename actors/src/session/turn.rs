@@ -16,7 +16,7 @@ use supervision::Recorded;
 use xmpp::{
     error::StreamError,
     framer::{Event, Framer},
-    ns,
+    ns, work,
 };
 
 /// What the connection has to do after a turn, besides writing [`Effects::out`].
@@ -319,6 +319,7 @@ impl Turn {
 
     /// Does what needs no I/O and sorts the rest.
     fn apply(&mut self, env: &Arc<Env>) {
+        env.metrics.work(work::take());
         let actions = std::mem::take(&mut self.fx.actions);
         for action in actions {
             match action {
@@ -358,7 +359,7 @@ fn record(event: &Event) -> Recorded {
         Event::Nonza(nonza) if nonza.ns() == ns::SASL => {
             format!("<{} xmlns='{}'>(masked)", nonza.name(), nonza.ns()).as_str().into()
         }
-        Event::Nonza(nonza) => nonza.element().to_xml().as_str().into(),
+        Event::Nonza(nonza) => Arc::new(nonza.clone()).into(),
         Event::Open(_) => "<stream:stream>".into(),
         Event::Whitespace => " ".into(),
         Event::Close => "</stream:stream>".into(),

@@ -22,7 +22,7 @@ use xmpp::{
     Element,
     error::{StreamError, StreamErrorCondition as Condition},
     framer::{Event, Framer, Limits},
-    ns,
+    ns, work,
 };
 
 /// What a server sent to one client.
@@ -198,6 +198,8 @@ pub fn receive(
             Event::Close => Got::Close,
         });
     }
+    // what a client looks into is not the server's work
+    work::take();
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 """A server under test, started and ended by scripts, and xload run against it."""
-import fcntl, json, os, shlex, signal, subprocess, sys
+import fcntl, json, os, shlex, signal, subprocess, sys, urllib.request
 
 KIT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROOT = os.path.dirname(os.path.dirname(KIT))
@@ -70,6 +70,23 @@ class Server:
     def clear(self):
         """how to log on at the least cost"""
         return 'none' if self.env.get('PLAIN', '1') != '0' else 'starttls'
+
+    def counts(self):
+        """(stanzas in, stanzas out, contents parsed after framing, elements serialised) so far, by the server's own counters;
+        None where it has no METRICS or lacks one of these"""
+        at = self.env.get('METRICS')
+        if not at:
+            return None
+        names = ('mangrove_stanzas_total{direction="in"', 'mangrove_stanzas_total{direction="out"',
+                 'mangrove_content_parsed_total', 'mangrove_content_serialised_total')
+        try:
+            # no proxy: it is a server on this machine
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f'http://{at}/metrics', timeout=5) as page:
+                lines = page.read().decode().splitlines()
+        except OSError:
+            return None
+        found = [[float(x.rsplit(' ', 1)[1]) for x in lines if x.startswith(name)] for name in names]
+        return [sum(values) for values in found] if all(found) else None
 
     def lacks(self, cmd, opts):
         """why a case can't run against this server, or None"""

@@ -2,6 +2,7 @@
 //!
 //! Pure data: an exchange under way can be serialised. Passwords are never kept.
 
+mod lanes;
 pub mod plain;
 pub mod scram;
 
@@ -53,6 +54,24 @@ impl Hash {
             Self::Sha256 => pbkdf2_hmac::<sha2::Sha256>(password, salt, iterations, &mut out),
             Self::Sha512 => pbkdf2_hmac::<sha2::Sha512>(password, salt, iterations, &mut out),
         }
+        out
+    }
+
+    /// The same for many, in their order: several at once where that is faster.
+    pub(crate) fn salted_all(self, of: &[(&[u8], &[u8])], iterations: u32) -> Vec<Vec<u8>> {
+        let alone = |(password, salt): &(&[u8], &[u8])| self.salted(password, salt, iterations);
+        if self != Self::Sha512 {
+            return of.iter().map(alone).collect();
+        }
+        let mut out = Vec::with_capacity(of.len());
+        let (fours, rest) = of.as_chunks();
+        for four in fours {
+            match lanes::salted(four, iterations) {
+                Some(salted) => out.extend(salted),
+                None => out.extend(four.iter().map(alone)),
+            }
+        }
+        out.extend(rest.iter().map(alone));
         out
     }
 }

@@ -93,8 +93,11 @@ fn forwarded(stanza: &Stanza) {
 pub fn head(data: &[u8]) {
     if let Some(stanza) = Stanza::parse(data) {
         forwarded(&stanza);
-        let again = Stanza::parse(stanza.to_xml().as_bytes()).expect("it parses");
-        assert_eq!(again.head, stanza.head);
+        // an address or type that is none is answered with an error, and not kept
+        if stanza.head.problem.is_none() {
+            let again = Stanza::parse(stanza.to_xml().as_bytes()).expect("it parses");
+            assert_eq!(again.head, stanza.head);
+        }
     }
 }
 

@@ -1,0 +1,142 @@
+//! Law 7 by numbers: what a client sends is parsed when it is framed, and then not again; it is
+//! written to however many receivers by copying bytes.
+
+use actors::{
+    modules,
+    testkit::{World, WorldOptions, script::Script},
+};
+use config::Sections;
+use std::fmt::Write;
+use storage::{RosterChange, RosterItem, Subscription};
+
+/// Stanzas in and out, contents parsed after framing, elements serialised.
+type Counts = [u64; 4];
+
+fn counts(world: &World) -> Counts {
+    let rows = world.env.metrics.rows();
+    let sum = |name: &str, label: &str| {
+        let some = rows.iter().filter(|(n, _, l, _)| *n == name && l.contains(label));
+        some.map(|(.., value)| value).sum()
+    };
+    [
+        sum("mangrove_stanzas_total", "direction=\"in\""),
+        sum("mangrove_stanzas_total", "direction=\"out\""),
+        sum("mangrove_content_parsed_total", ""),
+        sum("mangrove_content_serialised_total", ""),
+    ]
+}
+
+#[expect(clippy::unwrap_used, reason = "for tests")]
+async fn run(world: &mut World, script: &str) -> Counts {
+    let before = counts(world);
+    Script::parse(script).unwrap().run(world).await.unwrap();
+    let after = counts(world);
+    std::array::from_fn(|n| after[n] - before[n])
+}
+
+async fn world() -> World {
+    World::new(modules::all(&mut Sections::default()), WorldOptions::default()).await
+}
+
+#[test]
+fn a_message_is_parsed_once_however_many_receive_it() {
+    World::block_on(async {
+        let mut world = world().await;
+        let mut script =
+            "account romeo@localhost rose\naccount juliet@localhost pencil\n".to_owned();
+        script += "R = romeo@localhost/orchard\n";
+        for n in 0..5 {
+            let _ = writeln!(script, "J{n} = juliet@localhost/{n}\nJ{n} C: <presence/>");
+            for seen in 0..=n {
+                let _ = writeln!(script, "J{n} S: <presence/>");
+                if seen < n {
+                    let _ = writeln!(script, "J{seen} S: <presence/>");
+                }
+            }
+        }
+        run(&mut world, &script).await;
+        // text with an entity and an element of another namespace: nobody looks into it
+        let mut script = "R C: <message to='juliet@localhost' type='chat' id='1'>\
+             <body>what light &lt;there&gt;?</body><active xmlns='http://jabber.org/protocol/chatstates'/>\
+             </message>\n"
+            .to_owned();
+        for n in 0..5 {
+            let _ = writeln!(
+                script,
+                "J{n} S: <message from='romeo@localhost/orchard' id='1' type='chat'>\
+                 <body>what light &lt;there&gt;?</body></message>"
+            );
+        }
+        assert_eq!(run(&mut world, &script).await, [1, 5, 0, 0]);
+        // the same by rxml, which frames what the short cut leaves to it
+        let script = script.replace("what light", "<![CDATA[what]]> l&#105;ght");
+        assert_eq!(run(&mut world, &script).await, [1, 5, 0, 0]);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_presence_is_parsed_once_however_many_contacts_see_it() {
+    World::block_on(async {
+        let mut world = world().await;
+        run(&mut world, "account romeo@localhost rose").await;
+        for n in 0..20 {
+            let name = format!("c{n:02}@localhost");
+            let script = format!(
+                "account {name} pencil\nC{n} = {name}/x\nC{n} C: <presence/>\nC{n} S: <presence/>"
+            );
+            run(&mut world, &script).await;
+            let mut item = RosterItem::new(name.parse().unwrap());
+            item.subscription = Subscription::From;
+            let put = RosterChange::Put(item);
+            let user = "romeo@localhost".parse().unwrap();
+            world.env.stores.rosters.change(&user, n, put, 100).await.unwrap();
+        }
+        let presence = "<priority>5</priority><show>away</show><status>in the orchard</status>";
+        let mut script = format!("R C: <presence>{presence}</presence>\nR S: <presence/>\n");
+        for n in 0..20 {
+            let _ = writeln!(
+                script,
+                "C{n} S: <presence from='romeo@localhost/orchard'>{presence}</presence>"
+            );
+        }
+        run(&mut world, "password romeo@localhost rose\nR = romeo@localhost/orchard").await;
+        assert_eq!(run(&mut world, &script).await, [1, 21, 0, 0], "the first presence");
+        assert_eq!(run(&mut world, &script).await, [1, 21, 0, 0], "another");
+        let gone = script
+            .replace("<presence>", "<presence type='unavailable'>")
+            .replace("R S: <presence/>", "R S: <presence type='unavailable'/>")
+            .replace("from='romeo@", "type='unavailable' from='romeo@");
+        assert_eq!(run(&mut world, &gone).await, [1, 21, 0, 0], "the last");
+        world.stop().await;
+    });
+}
+
+#[test]
+fn what_is_looked_into_is_counted() {
+    World::block_on(async {
+        let mut world = world().await;
+        run(&mut world, "account romeo@localhost rose\nR = romeo@localhost/orchard").await;
+        // the request is read, and the answer written and looked at, once each
+        let version =
+            "R C: <iq type='get' id='1' to='localhost'><query xmlns='jabber:iq:version'/></iq>
+                       R S: <iq type='result' id='1'/>";
+        assert_eq!(run(&mut world, version).await, [1, 1, 2, 1]);
+        // the same for a roster
+        let roster = "R C: <iq type='get' id='2'><query xmlns='jabber:iq:roster'/></iq>
+                      R S: <iq type='result' id='2'/>";
+        assert_eq!(run(&mut world, roster).await, [1, 1, 2, 1]);
+        // an error has no unknown parts
+        let unknown = "R C: <iq type='get' id='3' to='localhost'><query xmlns='urn:x'/></iq>
+                       R S: <iq type='error' id='3'/>";
+        assert_eq!(run(&mut world, unknown).await, [1, 1, 0, 0]);
+        // whitespace and nonzas cost nothing
+        let sm = "R C: <enable xmlns='urn:xmpp:sm:3'/>
+                  R S: <enabled xmlns='urn:xmpp:sm:3'/>";
+        run(&mut world, sm).await;
+        let acks = "R C: <r xmlns='urn:xmpp:sm:3'/>
+                    R S: <a xmlns='urn:xmpp:sm:3'/>";
+        assert_eq!(run(&mut world, acks).await, [0, 0, 0, 0]);
+        world.stop().await;
+    });
+}
