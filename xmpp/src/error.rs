@@ -122,6 +122,13 @@ impl StreamError {
         error
     }
 
+    /// XEP-0205 section 4.5: an element is larger than this server takes.
+    pub fn stanza_too_big() -> Self {
+        let mut error = Self::new(StreamErrorCondition::PolicyViolation);
+        error.app = Some("<stanza-too-big xmlns='urn:xmpp:errors'/>".to_owned());
+        error
+    }
+
     /// Appends the error element.
     pub fn render(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"<stream:error>");

@@ -5,6 +5,8 @@
 //! error the RFC names. An idle framer holds nothing but its header: parsers stand ready in a small
 //! pool per thread, since after the usual header all of them are in the same state.
 
+mod declared;
+
 use crate::{
     Element,
     error::{StreamError, StreamErrorCondition as Condition},
@@ -14,9 +16,10 @@ use crate::{
     stanza::{Child, Head, Kind, Name, Stanza},
 };
 use bytes::{Buf, Bytes, BytesMut};
+use declared::Declared;
 use rxml::{
     AttrMap, Error as XmlError, Event as XmlEvent, Namespace, NcName, Options, Parse, Parser,
-    RawEvent, RawParser, error::EndOrError, parser::WithOptions,
+    error::EndOrError, parser::WithOptions,
 };
 use serde::{Deserialize, Serialize};
 use std::{cell::RefCell, fmt, sync::Arc};
@@ -239,7 +242,7 @@ impl Framer {
     pub fn next(&mut self) -> Result<Option<Event>, StreamError> {
         loop {
             if self.at_boundary() {
-                let blank = self.buf.iter().take_while(|b| b.is_ascii_whitespace()).count();
+                let blank = self.buf.iter().take_while(|b| is_blank(**b)).count();
                 if blank > 0 {
                     self.buf.advance(blank);
                     return Ok(Some(Event::Whitespace));
@@ -250,6 +253,10 @@ impl Framer {
                         return Ok(None);
                     }
                     Some(b'<') => {}
+                    // section 4.9.3.22: how UTF-16 and UTF-32 begin
+                    Some(0 | 0xfe | 0xff) if self.opened.is_none() => {
+                        return Err(refuse(Condition::UnsupportedEncoding, "streams are UTF-8"));
+                    }
                     Some(_) if self.opened.is_none() => {
                         return Err(refuse(Condition::NotWellFormed, "not XML"));
                     }
@@ -358,6 +365,10 @@ impl Framer {
             XmlError::RestrictedXml(_) | XmlError::UndeclaredEntity => Condition::RestrictedXml,
             // section 4.9.3.22: or has otherwise improperly encoded the stream
             XmlError::InvalidUtf8Byte(_) => Condition::UnsupportedEncoding,
+            // a `<` of two bytes: UTF-16
+            _ if self.opened.is_none() && self.buf.starts_with(b"<\0") => {
+                Condition::UnsupportedEncoding
+            }
             _ if self.in_declaration() => Condition::RestrictedXml,
             // section 4.9.3.13: not well-formed or not namespace-well-formed
             _ => Condition::NotWellFormed,
@@ -391,10 +402,8 @@ impl Framer {
     }
 
     fn too_large(&self) -> StreamError {
-        refuse(
-            Condition::PolicyViolation,
-            &format!("an element may have {} bytes", self.limits.max_stanza),
-        )
+        let text = format!("an element may have {} bytes", self.limits.max_stanza);
+        StreamError::stanza_too_big().with_text(&text)
     }
 
     /// Takes the bytes of a complete first-level element out of the buffer.
@@ -429,6 +438,10 @@ impl Framer {
         match self.depth {
             1 => return self.open(&ns, &name, attrs).map(Some),
             2 => {
+                if ns.as_str() == ns::STREAM && name.as_str() == "stream" {
+                    // its end would be that of the stream
+                    return Err(refuse(Condition::InvalidXml, "a stream header in a stream"));
+                }
                 let kind =
                     if ns.as_str() == ns::CLIENT { Kind::parse(name.as_str()) } else { None };
                 let lang = self.opened.as_ref().and_then(|o| o.lang.as_ref());
@@ -505,12 +518,15 @@ impl Framer {
             header.set(ns.as_str(), name.as_str(), &value);
         }
         let raw = self.cut();
+        if raw.ends_with(b"/>") {
+            return Err(refuse(Condition::BadFormat, "a stream that ends where it begins"));
+        }
         let declared = Declared::read(&raw);
         // section 4.8.5: an implementation may accept only this one
         if !declared.prefix {
             return Err(refuse(Condition::BadNamespacePrefix, "the prefix of streams is stream"));
         }
-        if !declared.client {
+        if !declared.content {
             return Err(refuse(
                 Condition::InvalidNamespace,
                 "the content's namespace is jabber:client",
@@ -550,6 +566,11 @@ impl Framer {
     }
 }
 
+/// Whitespace as XML has it.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
 /// Whether a start tag has a prefix or declares one: its content may depend on it.
 fn declares_prefix(tag: &[u8]) -> bool {
     let name = tag.split(|b| b.is_ascii_whitespace() || *b == b'>').next().unwrap_or_default();
@@ -578,45 +599,4 @@ pub(crate) fn parse_stanza(xml: &[u8]) -> Option<Stanza> {
     let alone = framer.buf.is_empty();
     framer.rest();
     alone.then_some(stanza)
-}
-
-/// The namespaces that a stream header declares.
-struct Declared {
-    /// The default or some prefix is `jabber:client`.
-    client: bool,
-    /// The stream's element has the prefix `stream`, or none.
-    prefix: bool,
-    /// Exactly what [`USUAL`] declares.
-    usual: bool,
-}
-
-impl Declared {
-    fn read(header: &[u8]) -> Self {
-        let options = Options { max_token_length: MAX_TOKEN, ..Options::default() };
-        let mut parser: RawParser = WithOptions::with_options(options);
-        let (mut client, mut default, mut stream, mut others) = (false, false, false, false);
-        let (mut name, mut prefix) = (false, false);
-        let mut bytes = header;
-        while let Ok(Some(event)) = parser.parse(&mut bytes, false) {
-            match event {
-                RawEvent::ElementHeadOpen(_, (p, _)) => {
-                    name = p.as_ref().is_some_and(|p| p.as_str() == "stream");
-                    prefix = name || p.is_none();
-                }
-                RawEvent::Attribute(_, (prefix, local), value) => {
-                    match (prefix.as_ref().map(|p| p.as_str()), local.as_str()) {
-                        (None, "xmlns") => default = value == ns::CLIENT,
-                        (Some("xmlns"), "stream") => stream = value == ns::STREAM,
-                        (Some("xmlns"), _) => {
-                            others = true;
-                            client |= value == ns::CLIENT;
-                        }
-                        _ => {}
-                    }
-                }
-                _ => {}
-            }
-        }
-        Self { client: client || default, prefix, usual: name && default && stream && !others }
-    }
 }

@@ -4,7 +4,7 @@
 //! so that what two connections of one user do at once happens one after the other. Everything else
 //! reads the table without asking (law 3).
 
-use super::end::end;
+use super::{end::end, past::Past};
 use crate::{
     env::Env,
     resource::{Ended, Owner, Resource},
@@ -40,9 +40,10 @@ pub enum BindError {
 /// Why a session was not resumed.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum ResumeError {
-    /// There is no such session (any more).
+    /// There is no such session (any more). If it was not resumed in time: how many of the client's
+    /// stanzas were handled.
     #[error("no such session")]
-    Unknown,
+    Unknown(Option<u32>),
     /// The manager does not answer.
     #[error("the session manager is unavailable")]
     Unavailable,
@@ -199,6 +200,7 @@ pub struct SessionManager {
     number: usize,
     /// Lost sessions by the end of their resume window.
     windows: BTreeMap<(Instant, u64), Arc<Resource>>,
+    past: Past,
 }
 
 impl Process for SessionManager {
@@ -210,7 +212,7 @@ impl Process for SessionManager {
 
     async fn init((env, number): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.trap_exit(true);
-        let mut manager = Self { env, number, windows: BTreeMap::new() };
+        let mut manager = Self { env, number, windows: BTreeMap::new(), past: Past::default() };
         // after a crash: sessions whose windows nobody watches
         for resource in manager.mine() {
             if resource.owner() == Owner::Detached {
@@ -298,13 +300,14 @@ impl SessionManager {
             }
             let resource = first.remove();
             if resource.owner() == Owner::Detached {
+                self.past.note(&resource);
                 end(&self.env, &resource, Ended::Closed).await;
             }
         }
     }
 
     async fn bind(
-        &self,
+        &mut self,
         user: &BareJid,
         wanted: Option<FullJid>,
     ) -> Result<BoundResource, BindError> {
@@ -331,6 +334,9 @@ impl SessionManager {
             }
         }
         if let Some(old) = env.table.find(user, resource.jid().resource()) {
+            if old.owner() == Owner::Detached {
+                self.past.note(&old);
+            }
             end(env, &old, Ended::Conflict).await;
         }
         env.table.insert(Arc::clone(&resource));
@@ -342,8 +348,9 @@ impl SessionManager {
             r.with_sm(|sm| sm.as_ref().is_some_and(|s| s.token.as_deref() == Some(token)))
         };
         let found = self.env.table.with_user(user, |rs| rs.iter().find(has).cloned());
-        let resource = found.ok_or(ResumeError::Unknown)?;
-        let (epoch, parked) = resource.attach().ok_or(ResumeError::Unknown)?;
+        let unknown = || ResumeError::Unknown(self.past.find(user, token));
+        let resource = found.ok_or_else(unknown)?;
+        let (epoch, parked) = resource.attach().ok_or_else(unknown)?;
         Ok(Resumed { resource, epoch, parked })
     }
 }

@@ -122,8 +122,8 @@ impl Session {
         let Resumed { resource, epoch, parked } = match result {
             Ok(resumed) => resumed,
             // section 5: the client may go on with resource binding
-            Err(ResumeError::Unknown) => {
-                return failed(scope, None, StanzaErrorCondition::ItemNotFound);
+            Err(ResumeError::Unknown(handled)) => {
+                return failed(scope, handled, StanzaErrorCondition::ItemNotFound);
             }
             Err(ResumeError::Unavailable) => {
                 return failed(scope, None, StanzaErrorCondition::InternalServerError);
