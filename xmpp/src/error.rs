@@ -114,7 +114,8 @@ impl StreamError {
 
     /// XEP-0198 section 4: the client acknowledged more than was sent.
     pub fn handled_count_too_high(h: u32, sent: u32) -> Self {
-        let mut error = Self::new(StreamErrorCondition::UndefinedCondition);
+        let text = format!("{h} stanzas were acknowledged, but only {sent} were sent");
+        let mut error = Self::new(StreamErrorCondition::UndefinedCondition).with_text(&text);
         error.app = Some(format!(
             "<handled-count-too-high xmlns='{}' h='{h}' send-count='{sent}'/>",
             ns::SM
