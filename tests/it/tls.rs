@@ -70,6 +70,12 @@ fn clients_find_tls_on_both_kinds_of_ports() {
             tcp.write_all(HEADER).unwrap();
             let features = until(&mut tcp, "</stream:features>");
             assert!(features.contains("<required/>") && !features.contains("SCRAM"), "{features}");
+            // RFC 6120 section 6.5.4: without it no mechanism is looked at, known or not
+            for mechanism in ["SCRAM-SHA-1", "UNKNOWN"] {
+                let ns = "urn:ietf:params:xml:ns:xmpp-sasl";
+                write!(tcp, "<auth xmlns='{ns}' mechanism='{mechanism}'>=</auth>").unwrap();
+                assert!(until(&mut tcp, "</failure>").contains("<encryption-required/>"));
+            }
             tcp.write_all(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").unwrap();
             until(&mut tcp, "<proceed");
             let mut tls = secure(tcp, &own(&data));

@@ -218,7 +218,7 @@ errors! {
     conflict = Cancel Conflict,
     feature_not_implemented = Cancel FeatureNotImplemented,
     forbidden = Auth Forbidden,
-    internal_server_error = Wait InternalServerError,
+    internal_server_error = Cancel InternalServerError,
     item_not_found = Cancel ItemNotFound,
     jid_malformed = Modify JidMalformed,
     not_acceptable = Modify NotAcceptable,

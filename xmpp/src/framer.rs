@@ -121,8 +121,9 @@ const USUAL: &[u8] = b"<stream:stream xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams'>";
 /// Parsers that stand ready on each thread.
 const POOL: usize = 32;
-/// Longest attribute value or name; longer text is handed on in pieces.
-const MAX_TOKEN: usize = 8192;
+/// Longest attribute value or name: room for a small picture as a `data:` address; longer text is
+/// handed on in pieces.
+const MAX_TOKEN: usize = 64 << 10;
 
 thread_local! {
     static PARSERS: RefCell<Vec<Parser>> = const { RefCell::new(Vec::new()) };

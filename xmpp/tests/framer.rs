@@ -124,6 +124,22 @@ fn headers_that_are_not_of_a_client_stream_are_refused() {
 }
 
 #[test]
+fn an_attribute_may_be_long_but_not_as_long_as_a_stanza() {
+    for (length, result) in [(60_000, Ok(1)), (70_000, Err(Condition::PolicyViolation))] {
+        let mut framer = Framer::new(Limits::default());
+        let value = "x".repeat(length);
+        framer
+            .feed(format!("{HEADER}<message><x xmlns='urn:x' a='{value}'/></message>").as_bytes());
+        assert!(matches!(framer.next(), Ok(Some(Event::Open(_)))));
+        let children = framer.next().map(|event| match event {
+            Some(Event::Stanza(stanza)) => stanza.head.children.len(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(children.map_err(|e| e.condition), result, "{length}");
+    }
+}
+
+#[test]
 fn other_encodings_than_utf_8_are_told_from_what_is_no_xml() {
     let utf16 = |units: fn(u16) -> [u8; 2]| -> Vec<u8> {
         "<?xml version='1.0'?>".encode_utf16().flat_map(units).collect()

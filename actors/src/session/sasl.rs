@@ -126,18 +126,19 @@ impl Session {
     }
 
     fn auth(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
+        // section 6.5.4: not without TLS, whatever it is
+        if !self.may_authenticate() {
+            return self.fail_sasl(Failure::EncryptionRequired, Login::Failed, scope);
+        }
         let chosen = nonza.attr("mechanism").and_then(Mechanism::parse);
         let Some(mechanism) = chosen.filter(|m| self.mechanisms(scope.env).contains(m)) else {
-            // section 6.5.4: it is ours, but not without TLS
+            // it is ours, but not without TLS
             let unsafe_here = chosen.is_some_and(|m| scope.env.settings().mechanisms.contains(&m))
                 && self.conn.tls.is_none();
             let failure =
                 if unsafe_here { Failure::EncryptionRequired } else { Failure::InvalidMechanism };
             return self.fail_sasl(failure, Login::Failed, scope);
         };
-        if !self.may_authenticate() {
-            return self.fail_sasl(Failure::EncryptionRequired, Login::Failed, scope);
-        }
         match nonza.text().trim() {
             "" => {
                 self.phase = Phase::Sasl(Exchange::First(mechanism));
