@@ -73,7 +73,8 @@ impl ResolvesServerCert for Certificates {
 /// Accepts TLS connections; the certificates can be replaced while it runs.
 pub struct TlsAcceptor {
     current: ArcSwap<(Arc<ServerConfig>, Arc<Certificates>)>,
-    tickets: Arc<Tickets>,
+    /// What the keys of tickets are made from.
+    tickets: hkdf::Prk,
 }
 
 impl fmt::Debug for TlsAcceptor {
@@ -84,12 +85,14 @@ impl fmt::Debug for TlsAcceptor {
 
 impl TlsAcceptor {
     /// An acceptor with these certificates, the default one first. Tickets are sealed with a key
-    /// derived from `secret`, so that all nodes (and the next process) with that secret take them.
+    /// derived from `secret` and the certificates, so that all nodes (and the next process) with both
+    /// take them, and nobody else: a client that resumes sees no certificate, and binds its
+    /// authentication to the one it knows (RFC 5929 section 4).
     ///
     /// # Errors
     /// When there is no certificate or a key cannot be used.
     pub fn new(identities: Vec<Identity>, secret: &[u8]) -> Result<Arc<Self>, TlsError> {
-        let tickets = Arc::new(Tickets::new(secret)?);
+        let tickets = hkdf::Salt::new(hkdf::HKDF_SHA256, b"mangrove").extract(secret);
         let current = ArcSwap::from_pointee(build(identities, &tickets)?);
         Ok(Arc::new(Self { current, tickets }))
     }
@@ -118,10 +121,11 @@ fn suites() -> rustls::crypto::CryptoProvider {
 
 type Built = (Arc<ServerConfig>, Arc<Certificates>);
 
-fn build(identities: Vec<Identity>, tickets: &Arc<Tickets>) -> Result<Built, TlsError> {
+fn build(identities: Vec<Identity>, tickets: &hkdf::Prk) -> Result<Built, TlsError> {
     if identities.is_empty() {
         return Err(TlsError::NoCertificate);
     }
+    let tickets = Tickets::new(tickets, &identities)?;
     let provider = Arc::new(suites());
     let certified = identities.into_iter().map(|identity| {
         let key = provider.key_provider.load_private_key(identity.key).map_err(TlsError::Key)?;
@@ -141,7 +145,7 @@ fn build(identities: Vec<Identity>, tickets: &Arc<Tickets>) -> Result<Built, Tls
         .with_cert_resolver(Arc::clone(&certificates) as _);
     // XEP-0368 section 3
     config.alpn_protocols = vec![b"xmpp-client".to_vec()];
-    config.ticketer = Arc::clone(tickets) as _;
+    config.ticketer = Arc::new(tickets);
     config.ignore_client_order = true;
     // a client that comes back has one ticket to use
     config.send_tls13_tickets = 1;
@@ -222,10 +226,15 @@ impl fmt::Debug for Tickets {
 }
 
 impl Tickets {
-    fn new(secret: &[u8]) -> Result<Self, TlsError> {
+    fn new(from: &hkdf::Prk, identities: &[Identity]) -> Result<Self, TlsError> {
         let general = |_| TlsError::Setup(rustls::Error::General("no ticket key".to_owned()));
-        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"mangrove").extract(secret);
-        let okm = prk.expand(&[b"tls tickets"], &aead::CHACHA20_POLY1305).map_err(general)?;
+        let mut certificates = digest::Context::new(&digest::SHA256);
+        for certificate in identities.iter().filter_map(|i| i.chain.first()) {
+            certificates.update(certificate);
+        }
+        let certificates = certificates.finish();
+        let info = [b"tls tickets", certificates.as_ref()];
+        let okm = from.expand(&info, &aead::CHACHA20_POLY1305).map_err(general)?;
         let key = LessSafeKey::new(UnboundKey::from(okm));
         Ok(Self { key, random: SystemRandom::new() })
     }
@@ -266,12 +275,26 @@ impl ProducesTickets for Tickets {
 mod tests {
     use super::*;
 
+    fn identity(name: &str) -> Identity {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        Identity {
+            chain: vec![made.cert.der().clone()],
+            key: PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap(),
+        }
+    }
+
     #[test]
-    fn tickets_are_taken_by_whoever_has_the_secret() {
-        let a = Tickets::new(b"one").unwrap();
+    fn tickets_are_taken_by_whoever_has_the_secret_and_the_certificates() {
+        let secret = |s: &[u8]| hkdf::Salt::new(hkdf::HKDF_SHA256, b"").extract(s);
+        let (one, two) = (secret(b"one"), secret(b"two"));
+        let (before, after) = ([identity("a.example")], [identity("a.example")]);
+        let a = Tickets::new(&one, &before).unwrap();
         let sealed = a.encrypt(b"state").unwrap();
-        assert_eq!(Tickets::new(b"one").unwrap().decrypt(&sealed).unwrap(), b"state");
-        assert_eq!(Tickets::new(b"two").unwrap().decrypt(&sealed), None);
+        let opened =
+            |by: &hkdf::Prk, with: &[Identity]| Tickets::new(by, with).unwrap().decrypt(&sealed);
+        assert_eq!(opened(&one, &before).unwrap(), b"state");
+        assert_eq!(opened(&two, &before), None);
+        assert_eq!(opened(&one, &after), None);
         assert_eq!(a.decrypt(b"short"), None);
     }
 
@@ -287,13 +310,6 @@ mod tests {
 
     #[test]
     fn a_certificate_is_chosen_by_the_name_it_is_for() {
-        let identity = |name: &str| {
-            let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-            Identity {
-                chain: vec![made.cert.der().clone()],
-                key: PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap(),
-            }
-        };
         let (a, b) = (identity("a.example"), identity("b.example"));
         let (first, second) = (a.chain[0].clone(), b.chain[0].clone());
         let acceptor = TlsAcceptor::new(vec![a, b], b"s").unwrap();
