@@ -2,7 +2,7 @@
 
 use super::{
     Bound, Phase, Session,
-    effects::{Action, Scope},
+    effects::{Action, Scope, TimerKey},
 };
 use crate::routing::manager::{self, BindError, BoundResource};
 use std::sync::Arc;
@@ -87,7 +87,13 @@ impl Session {
         if let Some(resource) = &bound.resource {
             scope.fx.push(Action::Attach(Arc::clone(resource), bound.epoch));
         }
-        scope.fx.push(Action::Cancel(super::TimerKey::Negotiation));
+        scope.fx.push(Action::Cancel(TimerKey::Negotiation));
+        for row in &scope.env.hooks().timer {
+            if let Some((_, length)) = bound.timers.iter().find(|(module, _)| module == row.module)
+            {
+                scope.fx.push(Action::Timer(TimerKey::Module(row.module), *length));
+            }
+        }
         bound.secure = self.conn.tls.is_some();
         self.bound = Some(bound);
         self.phase = Phase::Established;

@@ -260,10 +260,12 @@ impl Client {
         }
         if self.closing && !busy {
             self.got.push_back(Got::Eof);
-            let ended = turn.detach();
+            let detached = turn.detach();
             self.turn = None;
-            if let Some((resource, _)) = ended {
-                end(env, &resource, Ended::Closed).await;
+            match detached {
+                Some((resource, true)) => manager::lost(env, resource),
+                Some((resource, false)) => end(env, &resource, Ended::Closed).await,
+                None => {}
             }
             return true;
         }
