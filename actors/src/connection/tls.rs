@@ -17,6 +17,7 @@ use rustls::{
 };
 use std::{fmt, sync::Arc};
 use thiserror::Error;
+use xmpp::jid::ascii_domain;
 
 /// How long a ticket is good for, in seconds (RFC 8446 section 4.6.1 allows 7 days).
 const TICKET_LIFE: u32 = 12 * 3600;
@@ -50,23 +51,37 @@ pub struct Identity {
 struct Certificates(Vec<Arc<CertifiedKey>>);
 
 impl Certificates {
-    /// The first that is good for `name`; the first of all when none is.
-    fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
-        let good = |key: &&Arc<CertifiedKey>| {
-            let name = name.and_then(|n| ServerName::try_from(n).ok());
-            let parsed = key.cert.first().and_then(|c| ParsedCertificate::try_from(c).ok());
-            name.zip(parsed).is_some_and(|(n, c)| verify_server_name(&c, &n).is_ok())
-        };
+    /// The first that is good for `name`, else for `host`; the first of all when none is.
+    fn find(&self, name: Option<&str>, host: Option<&str>) -> Option<&Arc<CertifiedKey>> {
         match self.0.as_slice() {
             [only] => Some(only),
-            all => all.iter().find(good).or(all.first()),
+            all => [name, host].into_iter().flatten().find_map(|n| self.good(n)).or(all.first()),
         }
+    }
+
+    fn good(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+        let name = ServerName::try_from(name).ok()?;
+        self.0.iter().find(|key| {
+            let parsed = key.cert.first().and_then(|c| ParsedCertificate::try_from(c).ok());
+            parsed.is_some_and(|c| verify_server_name(&c, &name).is_ok())
+        })
+    }
+}
+
+/// The certificates for a client that has said which host it wants before TLS began: when it does
+/// not say it there again, it gets that host's (RFC 6120 section 13.7.2.1 has it check for that one).
+#[derive(Debug)]
+struct ForHost(Arc<Certificates>, String);
+
+impl ResolvesServerCert for ForHost {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.find(hello.server_name(), Some(&self.1)).cloned()
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.find(hello.server_name()).cloned()
+        self.find(hello.server_name(), None).cloned()
     }
 }
 
@@ -106,8 +121,18 @@ impl TlsAcceptor {
         Ok(())
     }
 
-    pub(super) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.load().0)
+    /// For a client that wants `host`, if it has said so.
+    pub(super) fn config(&self, host: Option<&str>) -> Arc<ServerConfig> {
+        let current = self.current.load();
+        let (config, certificates) = &**current;
+        let several = certificates.0.len() > 1;
+        let Some(host) = host.filter(|_| several).and_then(ascii_domain) else {
+            return Arc::clone(config);
+        };
+        let resolver = ForHost(Arc::clone(certificates), host);
+        let mut config = ServerConfig::clone(config);
+        config.cert_resolver = Arc::new(resolver);
+        Arc::new(config)
     }
 }
 
@@ -153,7 +178,7 @@ fn build(identities: Vec<Identity>, tickets: &hkdf::Prk) -> Result<Built, TlsErr
 }
 
 /// What SASL has to know of a connection whose handshake is done.
-pub(super) fn facts(tls: &ServerConnection, acceptor: &TlsAcceptor) -> Tls {
+pub(super) fn facts(tls: &ServerConnection, acceptor: &TlsAcceptor, host: Option<&str>) -> Tls {
     // RFC 9266 section 2: only TLS 1.3 binds without further conditions
     let modern = tls.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3);
     let exporter = modern
@@ -164,7 +189,8 @@ pub(super) fn facts(tls: &ServerConnection, acceptor: &TlsAcceptor) -> Tls {
         .flatten();
     let sni = tls.server_name();
     let current = acceptor.current.load();
-    let certificate = current.1.find(sni).and_then(|key| key.cert.first());
+    let host = host.and_then(ascii_domain);
+    let certificate = current.1.find(sni, host.as_deref()).and_then(|key| key.cert.first());
     Tls {
         exporter: exporter.map(|e| e.to_vec()),
         end_point: certificate.and_then(|c| end_point(c)),
@@ -313,10 +339,13 @@ mod tests {
         let (a, b) = (identity("a.example"), identity("b.example"));
         let (first, second) = (a.chain[0].clone(), b.chain[0].clone());
         let acceptor = TlsAcceptor::new(vec![a, b], b"s").unwrap();
-        let chosen = |name| acceptor.current.load().1.find(name).unwrap().cert[0].clone();
-        assert_eq!(chosen(Some("b.example")), second);
-        assert_eq!(chosen(Some("c.example")), first);
-        assert_eq!(chosen(None), first);
+        let chosen =
+            |name, host| acceptor.current.load().1.find(name, host).unwrap().cert[0].clone();
+        assert_eq!(chosen(Some("b.example"), None), second);
+        assert_eq!(chosen(Some("c.example"), None), first);
+        assert_eq!(chosen(None, None), first);
+        assert_eq!(chosen(None, Some("b.example")), second);
+        assert_eq!(chosen(Some("a.example"), Some("b.example")), first);
         assert!(TlsAcceptor::new(Vec::new(), b"s").is_err());
         let mut mixed = identity("x.example");
         mixed.chain = vec![second];
