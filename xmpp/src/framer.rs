@@ -16,7 +16,7 @@ use crate::{
     stanza::{Child, Head, Kind, Name, Stanza},
 };
 use bytes::{Buf, Bytes, BytesMut};
-use declared::Declared;
+use declared::{Declared, declares_prefix};
 use rxml::{
     AttrMap, Error as XmlError, Event as XmlEvent, Namespace, NcName, Options, Parse, Parser,
     error::EndOrError, parser::WithOptions,
@@ -254,8 +254,11 @@ impl Framer {
                         return Ok(None);
                     }
                     Some(b'<') => {}
-                    // section 4.9.3.22: how UTF-16 and UTF-32 begin
-                    Some(0 | 0xfe | 0xff) if self.opened.is_none() => {
+                    // section 4.9.3.22: how UTF-16 begins
+                    Some(first)
+                        if self.opened.is_none()
+                            && (matches!(first, 0xfe | 0xff) || self.buf.starts_with(b"\0<")) =>
+                    {
                         return Err(refuse(Condition::UnsupportedEncoding, "streams are UTF-8"));
                     }
                     Some(_) if self.opened.is_none() => {
@@ -570,12 +573,6 @@ impl Framer {
 /// Whitespace as XML has it.
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
-}
-
-/// Whether a start tag has a prefix or declares one: its content may depend on it.
-fn declares_prefix(tag: &[u8]) -> bool {
-    let name = tag.split(|b| b.is_ascii_whitespace() || *b == b'>').next().unwrap_or_default();
-    name.contains(&b':') || tag.windows(6).any(|w| w == b"xmlns:")
 }
 
 /// Rewrites the content so that it declares every namespace itself.

@@ -1,5 +1,5 @@
-//! The namespaces that a stream header declares (RFC 6120 section 4.8): what the parser, which
-//! resolves them, does not tell.
+//! The namespaces that a tag declares (for a stream header: RFC 6120 section 4.8): what the parser,
+//! which resolves them, does not tell.
 
 use super::MAX_TOKEN;
 use crate::ns;
@@ -46,4 +46,10 @@ impl Declared {
             usual: name && default == ns::CLIENT && stream && !others,
         }
     }
+}
+
+/// Whether a start tag has a prefix or declares one: its content may depend on it.
+pub(super) fn declares_prefix(tag: &[u8]) -> bool {
+    let name = tag.split(|b| b.is_ascii_whitespace() || *b == b'>').next().unwrap_or_default();
+    name.contains(&b':') || tag.windows(6).any(|w| w == b"xmlns:")
 }
