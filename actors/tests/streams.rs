@@ -389,3 +389,23 @@ fn an_unknown_account_has_one_salt_however_it_is_written() {
     };
     assert_eq!(salt("biwsbj1ub2JvZHkscj1hYmM="), salt("biwsbj1OT0JPRFkscj1hYmM="));
 }
+
+/// XEP-0198 section 5: a client that comes too late learns how much of what it sent was handled.
+#[test]
+fn what_was_handled_in_a_session_is_remembered_for_who_comes_too_late() {
+    let late = include_str!("../../tests/scripts/resume-late.xmpp");
+    let failed = "J S: <failed xmlns='urn:xmpp:sm:3'>";
+    let mut script = late.to_owned();
+    for handled in [2, 1] {
+        assert!(script.contains(failed));
+        let counted = format!("J S: <failed xmlns='urn:xmpp:sm:3' h='{handled}'>");
+        script = script.replacen(failed, &counted, 1);
+    }
+    let script = Script::parse(&script).unwrap();
+    World::block_on(async {
+        let modules = actors::modules::all(&mut Sections::default());
+        let mut world = World::new(modules, WorldOptions::default()).await;
+        script.run(&mut world).await.unwrap();
+        world.stop().await;
+    });
+}

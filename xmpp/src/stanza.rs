@@ -256,6 +256,9 @@ pub enum Problem {
     Type,
 }
 
+/// The content of a message that is returned in an error, in bytes.
+const MAX_RETURNED: usize = 4096;
+
 /// The empty text, without an allocation of its own.
 fn no_text() -> Arc<str> {
     static EMPTY: OnceLock<Arc<str>> = OnceLock::new();
@@ -453,11 +456,19 @@ impl Stanza {
         reply.with_body(Bytes::copy_from_slice(payload))
     }
 
-    /// The error answer, without the original content (RFC 6120 section 8.3.1 leaves it open).
+    /// The error answer. That to a message has its content too, unless it is large, so that its sender
+    /// sees which one it was (RFC 6120 section 8.3.1 leaves it open).
     pub fn reply_error(&self, error: &StanzaError) -> Self {
+        let returned = self.head.kind == Kind::Message && self.body.len() <= MAX_RETURNED;
+        let mut reply = self.reply(Type::Error);
         let mut body = Vec::new();
+        if returned {
+            let error = |c: &Child, _: &[u8]| c.ns() == ns::CLIENT && c.name() == "error";
+            body.extend_from_slice(&self.without(error).body);
+            reply = reply.edit(|h| h.lang.clone_from(&self.head.lang));
+        }
         error.render(&mut body);
-        self.reply(Type::Error).with_body(body.into())
+        reply.with_body(body.into())
     }
 
     /// RFC 6120 section 8.3.1: the addresses exchanged, the same id.
@@ -585,6 +596,20 @@ mod tests {
         );
         let error = iq.reply_error(&StanzaError::forbidden());
         assert_eq!((error.head.ty, error.has(ns::CLIENT, "error")), (Type::Error, true));
+        assert!(!error.has("q", "q"));
+    }
+
+    #[test]
+    fn a_message_comes_back_with_its_error_unless_it_is_large() {
+        let names = |xml: &str| {
+            let error = stanza(xml).reply_error(&StanzaError::forbidden());
+            let names: Vec<_> = error.head.children.iter().map(|c| c.name().to_owned()).collect();
+            (names.join(" "), error.head.lang.clone())
+        };
+        let (children, lang) = names("<message xml:lang='it'><error/><body>ciao</body></message>");
+        assert_eq!((children.as_str(), lang.as_deref()), ("body error", Some("it")));
+        let large = format!("<message><body>{}</body></message>", "x".repeat(MAX_RETURNED));
+        assert_eq!(names(&large), ("error".to_owned(), None));
     }
 
     #[test]

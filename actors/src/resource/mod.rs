@@ -14,8 +14,8 @@ mod notices;
 mod tests;
 
 pub use acks::StreamManagement;
-pub use copies::Share;
-pub use frozen::FrozenResource;
+pub use copies::{Share, Shares};
+pub use frozen::{FrozenResource, FrozenWaiting};
 pub use limits::QueueLimits;
 
 use crate::session::Bound;

@@ -12,6 +12,7 @@ pub mod presence;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use crate::{
     env::Env,

@@ -1,5 +1,6 @@
 //! Sessions that nobody resumed in time: how much of what their clients sent was handled, for a client
-//! that comes too late (XEP-0198 section 5). A limited number; the oldest are forgotten first.
+//! that comes too late (XEP-0198 section 5). A limited number; the oldest are forgotten first,
+//! and all of them when the process ends.
 
 use crate::resource::Resource;
 use std::collections::{HashMap, VecDeque};
