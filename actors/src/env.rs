@@ -49,14 +49,6 @@ impl Hosts {
         self.0.iter().find(|h| &***h == name).cloned()
     }
 
-    /// The only host, when there is just one.
-    pub fn only(&self) -> Option<Arc<str>> {
-        match self.0.as_slice() {
-            [host] => Some(Arc::clone(host)),
-            _ => None,
-        }
-    }
-
     /// The first host: whose name goes into errors for clients that did not say which.
     pub fn default(&self) -> Option<Arc<str>> {
         self.0.first().cloned()

@@ -6,10 +6,15 @@ use actors::{
     modules::ping::{PingConfig, PingModule},
     registrar::Modules,
     session::Tls,
-    testkit::{World, WorldOptions},
+    testkit::{
+        World, WorldOptions, keys,
+        script::{Got, Script, Wire},
+    },
 };
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use config::Sections;
 use std::time::Duration;
+use storage::Account;
 
 const OPEN: &str = "X =
     X C: <stream:stream to='localhost' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>
@@ -335,4 +340,72 @@ fn what_comes_after_a_module_closed_the_stream_is_not_looked_at() {
             modules.add_with::<PingModule>(config.clone());
         },
     );
+}
+
+#[test]
+fn who_has_the_password_of_a_disabled_account_is_told_so() {
+    let said = |failure: &str| format!("X S: {FAILURE}<{failure}/></failure>\n");
+    let script = [
+        OPEN.to_owned(),
+        "\nX S: <stream:features/>\nX scram SCRAM-SHA-1 juliet pencil\n".to_owned(),
+        said("account-disabled"),
+        "X scram SCRAM-SHA-1 juliet ballpoint\n".to_owned(),
+        said("not-authorized"),
+        format!("X C: {PLAIN}AGp1bGlldABwZW5jaWw=</auth>\n"),
+        said("account-disabled"),
+        format!("X C: {PLAIN}AGp1bGlldABiYWxscG9pbnQ=</auth>\n"),
+        said("not-authorized"),
+    ];
+    let script = Script::parse(&script.concat()).unwrap();
+    World::block_on(async {
+        let mut world = World::new(Modules::default(), secure()).await;
+        let account = Account { keys: keys("pencil"), created: 0, disabled: true };
+        let user = "juliet@localhost".parse().unwrap();
+        world.env.stores.accounts.create(vec![(user, account)]).await.unwrap();
+        script.run(&mut world).await.unwrap();
+        world.stop().await;
+    });
+}
+
+/// A salt that changes with how a name is written would say that there is no such account.
+#[test]
+fn an_unknown_account_has_one_salt_however_it_is_written() {
+    // n,,n=nobody,r=abc and n,,n=NOBODY,r=abc: the challenges differ in their nonces alone
+    let salt = |first: &str| {
+        let script = format!(
+            "{OPEN}
+             X S: <stream:features/>
+             X C: <auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>{first}</auth>"
+        );
+        let script = Script::parse(&script).unwrap();
+        World::block_on(async {
+            let mut world = World::new(Modules::default(), WorldOptions::default()).await;
+            script.run(&mut world).await.unwrap();
+            let Got::Element(challenge) = world.next("X", true).await else { panic!() };
+            world.stop().await;
+            let text = String::from_utf8(BASE64.decode(challenge.text()).unwrap()).unwrap();
+            text.split(',').find(|part| part.starts_with("s=")).unwrap().to_owned()
+        })
+    };
+    assert_eq!(salt("biwsbj1ub2JvZHkscj1hYmM="), salt("biwsbj1OT0JPRFkscj1hYmM="));
+}
+
+/// XEP-0198 section 5: a client that comes too late learns how much of what it sent was handled.
+#[test]
+fn what_was_handled_in_a_session_is_remembered_for_who_comes_too_late() {
+    let late = include_str!("../../tests/scripts/resume-late.xmpp");
+    let failed = "J S: <failed xmlns='urn:xmpp:sm:3'>";
+    let mut script = late.to_owned();
+    for handled in [2, 1] {
+        assert!(script.contains(failed));
+        let counted = format!("J S: <failed xmlns='urn:xmpp:sm:3' h='{handled}'>");
+        script = script.replacen(failed, &counted, 1);
+    }
+    let script = Script::parse(&script).unwrap();
+    World::block_on(async {
+        let modules = actors::modules::all(&mut Sections::default());
+        let mut world = World::new(modules, WorldOptions::default()).await;
+        script.run(&mut world).await.unwrap();
+        world.stop().await;
+    });
 }

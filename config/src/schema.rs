@@ -97,8 +97,8 @@ fn every_address(port: u16) -> Vec<SocketAddr> {
 crate::section! {
     /// Who this server is and where it keeps its data.
     pub struct Server {
-        /// The domains whose users this server answers for, such as "example.org". The first is
-        /// the one a client gets that does not name any.
+        /// The domains whose users this server answers for, such as "example.org". A client
+        /// that names none of them is refused in the name of the first.
         pub hosts: Vec<String> = vec!["localhost".into()], in 1..,
         /// The directory for everything that is kept: accounts, messages, certificates made by the
         /// server itself. Relative to the working directory; made at the first start.

@@ -29,17 +29,23 @@ pub fn until(stream: &mut impl Read, text: &str) -> String {
     all
 }
 
-/// A client that trusts that certificate only.
-pub fn secure(
-    stream: TcpStream,
-    trusted: &CertificateDer<'static>,
-) -> StreamOwned<ClientConnection, TcpStream> {
+/// What trusts that certificate only.
+fn trusting(trusted: &CertificateDer<'static>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()));
     let config = config.with_safe_default_protocol_versions().unwrap();
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"xmpp-client".to_vec()];
+    config
+}
+
+/// A client that trusts that certificate only.
+pub fn secure(
+    stream: TcpStream,
+    trusted: &CertificateDer<'static>,
+) -> StreamOwned<ClientConnection, TcpStream> {
+    let config = trusting(trusted);
     let name = ServerName::try_from("localhost").unwrap();
     StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
 }
@@ -70,11 +76,47 @@ fn clients_find_tls_on_both_kinds_of_ports() {
             tcp.write_all(HEADER).unwrap();
             let features = until(&mut tcp, "</stream:features>");
             assert!(features.contains("<required/>") && !features.contains("SCRAM"), "{features}");
+            // RFC 6120 section 6.5.4: without it no mechanism is looked at, known or not
+            for mechanism in ["SCRAM-SHA-1", "UNKNOWN"] {
+                let ns = "urn:ietf:params:xml:ns:xmpp-sasl";
+                write!(tcp, "<auth xmlns='{ns}' mechanism='{mechanism}'>=</auth>").unwrap();
+                assert!(until(&mut tcp, "</failure>").contains("<encryption-required/>"));
+            }
             tcp.write_all(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").unwrap();
             until(&mut tcp, "<proceed");
             let mut tls = secure(tcp, &own(&data));
             tls.write_all(HEADER).unwrap();
             assert!(until(&mut tls, "</stream:features>").contains("SCRAM-SHA-1-PLUS"));
+        });
+        talk.await.unwrap();
+        node.stop().await;
+    });
+}
+
+#[test]
+fn a_client_that_names_its_host_in_the_stream_only_gets_that_hosts_certificate() {
+    block_on(async {
+        let options =
+            "storage.backend = 'memory'\nserver.hosts = ['localhost', 'b\u{fc}cher.example']";
+        let node = TestNode::with(options, |_| ()).await;
+        let (data, at) = (node.data.path().to_owned(), node.node.addresses().starttls[0]);
+        let talk = tokio::task::spawn_blocking(move || {
+            let file = data.join("certificates/xn--bcher-kva.example.crt");
+            let trusted = CertificateDer::from_pem_file(file).unwrap();
+            let header = String::from_utf8(HEADER.to_vec()).unwrap();
+            let header = header.replace("localhost", "b\u{fc}cher.example");
+            let mut tcp = TcpStream::connect(at).unwrap();
+            tcp.write_all(header.as_bytes()).unwrap();
+            until(&mut tcp, "</stream:features>");
+            tcp.write_all(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").unwrap();
+            until(&mut tcp, "<proceed");
+            let mut config = trusting(&trusted);
+            config.enable_sni = false;
+            let name = ServerName::try_from("xn--bcher-kva.example").unwrap();
+            let client = ClientConnection::new(Arc::new(config), name).unwrap();
+            let mut tls = StreamOwned::new(client, tcp);
+            tls.write_all(header.as_bytes()).unwrap();
+            until(&mut tls, "</stream:features>");
         });
         talk.await.unwrap();
         node.stop().await;

@@ -114,11 +114,19 @@ impl StreamError {
 
     /// XEP-0198 section 4: the client acknowledged more than was sent.
     pub fn handled_count_too_high(h: u32, sent: u32) -> Self {
-        let mut error = Self::new(StreamErrorCondition::UndefinedCondition);
+        let text = format!("{h} stanzas were acknowledged, but only {sent} were sent");
+        let mut error = Self::new(StreamErrorCondition::UndefinedCondition).with_text(&text);
         error.app = Some(format!(
             "<handled-count-too-high xmlns='{}' h='{h}' send-count='{sent}'/>",
             ns::SM
         ));
+        error
+    }
+
+    /// XEP-0205 section 4.5: an element is larger than this server takes.
+    pub fn stanza_too_big() -> Self {
+        let mut error = Self::new(StreamErrorCondition::PolicyViolation);
+        error.app = Some("<stanza-too-big xmlns='urn:xmpp:errors'/>".to_owned());
         error
     }
 
@@ -210,7 +218,7 @@ errors! {
     conflict = Cancel Conflict,
     feature_not_implemented = Cancel FeatureNotImplemented,
     forbidden = Auth Forbidden,
-    internal_server_error = Wait InternalServerError,
+    internal_server_error = Cancel InternalServerError,
     item_not_found = Cancel ItemNotFound,
     jid_malformed = Modify JidMalformed,
     not_acceptable = Modify NotAcceptable,

@@ -121,8 +121,9 @@ const USUAL: &[u8] = b"<stream:stream xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams'>";
 /// Parsers that stand ready on each thread.
 const POOL: usize = 32;
-/// Longest attribute value or name; longer text is handed on in pieces.
-const MAX_TOKEN: usize = 8192;
+/// Longest attribute value or name: room for a small picture as a `data:` address; longer text is
+/// handed on in pieces.
+const MAX_TOKEN: usize = 64 << 10;
 
 thread_local! {
     static PARSERS: RefCell<Vec<Parser>> = const { RefCell::new(Vec::new()) };
@@ -246,7 +247,7 @@ impl Framer {
     pub fn next(&mut self) -> Result<Option<Event>, StreamError> {
         loop {
             if self.at_boundary() {
-                let blank = self.buf.iter().take_while(|b| b.is_ascii_whitespace()).count();
+                let blank = self.buf.iter().take_while(|b| is_blank(**b)).count();
                 if blank > 0 {
                     self.buf.advance(blank);
                     return Ok(Some(Event::Whitespace));
@@ -257,6 +258,13 @@ impl Framer {
                         return Ok(None);
                     }
                     Some(b'<') => {}
+                    // section 4.9.3.22: how UTF-16 begins
+                    Some(first)
+                        if self.opened.is_none()
+                            && (matches!(first, 0xfe | 0xff) || self.buf.starts_with(b"\0<")) =>
+                    {
+                        return Err(refuse(Condition::UnsupportedEncoding, "streams are UTF-8"));
+                    }
                     Some(_) if self.opened.is_none() => {
                         return Err(refuse(Condition::NotWellFormed, "not XML"));
                     }
@@ -365,6 +373,10 @@ impl Framer {
             XmlError::RestrictedXml(_) | XmlError::UndeclaredEntity => Condition::RestrictedXml,
             // section 4.9.3.22: or has otherwise improperly encoded the stream
             XmlError::InvalidUtf8Byte(_) => Condition::UnsupportedEncoding,
+            // a `<` of two bytes: UTF-16
+            _ if self.opened.is_none() && self.buf.starts_with(b"<\0") => {
+                Condition::UnsupportedEncoding
+            }
             _ if self.in_declaration() => Condition::RestrictedXml,
             // section 4.9.3.13: not well-formed or not namespace-well-formed
             _ => Condition::NotWellFormed,
@@ -398,10 +410,8 @@ impl Framer {
     }
 
     fn too_large(&self) -> StreamError {
-        refuse(
-            Condition::PolicyViolation,
-            &format!("an element may have {} bytes", self.limits.max_stanza),
-        )
+        let text = format!("an element may have {} bytes", self.limits.max_stanza);
+        StreamError::stanza_too_big().with_text(&text)
     }
 
     /// Takes the bytes of a complete first-level element out of the buffer.
@@ -436,6 +446,10 @@ impl Framer {
         match self.depth {
             1 => return self.open(&ns, &name, attrs).map(Some),
             2 => {
+                if ns.as_str() == ns::STREAM && name.as_str() == "stream" {
+                    // its end would be that of the stream
+                    return Err(refuse(Condition::InvalidXml, "a stream header in a stream"));
+                }
                 let kind =
                     if ns.as_str() == ns::CLIENT { Kind::parse(name.as_str()) } else { None };
                 let lang = self.opened.as_ref().and_then(|o| o.lang.as_ref());
@@ -512,12 +526,15 @@ impl Framer {
             header.set(ns.as_str(), name.as_str(), &value);
         }
         let raw = self.cut();
+        if raw.ends_with(b"/>") {
+            return Err(refuse(Condition::BadFormat, "a stream that ends where it begins"));
+        }
         let declared = Declared::read(&raw);
         // section 4.8.5: an implementation may accept only this one
         if !declared.prefix {
             return Err(refuse(Condition::BadNamespacePrefix, "the prefix of streams is stream"));
         }
-        if !declared.client {
+        if !declared.content {
             return Err(refuse(
                 Condition::InvalidNamespace,
                 "the content's namespace is jabber:client",
@@ -555,6 +572,11 @@ impl Framer {
         }
         Ok(Event::Stanza(Stanza { head: Arc::new(head), body }))
     }
+}
+
+/// Whitespace as XML has it.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 /// Rewrites the content so that it declares every namespace itself.

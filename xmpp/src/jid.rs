@@ -376,6 +376,11 @@ pub fn prepare_domain(text: &str) -> Result<Cow<'_, str>, JidError> {
     sized(domain, JidError::Domain)
 }
 
+/// A domain as certificates have it: A-labels (RFC 5890 section 2.3.2.1).
+pub fn ascii_domain(domain: &str) -> Option<String> {
+    idna::domain_to_ascii(domain).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -65,6 +65,8 @@ fn what_the_rfc_forbids_ends_the_stream_with_the_error_it_names() {
         ("<message a=b/>", Condition::NotWellFormed),
         ("text<presence/>", Condition::BadFormat),
         ("<message><stream:error/></message>", Condition::InvalidXml),
+        ("<stream:stream to='localhost' version='1.0'>", Condition::InvalidXml),
+        ("\u{c}<presence/>", Condition::BadFormat),
     ] {
         assert_eq!(after_header(xml), Err(condition), "{xml}");
     }
@@ -106,8 +108,62 @@ fn headers_that_are_not_of_a_client_stream_are_refused() {
         ),
         ("GET / HTTP/1.1\r\n\r\n".to_owned(), Condition::NotWellFormed),
         ("<?xml version='1.0' encoding='latin-1'?>".to_owned(), Condition::UnsupportedEncoding),
+        (
+            format!("<stream:stream xmlns='jabber:client' xmlns:stream='{streams}'/>"),
+            Condition::BadFormat,
+        ),
+        (
+            format!(
+                "<stream:stream xmlns='urn:wrong' xmlns:c='jabber:client' xmlns:stream='{streams}'>"
+            ),
+            Condition::InvalidNamespace,
+        ),
     ] {
         assert_eq!(run(&[xml.as_bytes()]), Err(condition), "{xml}");
+    }
+}
+
+#[test]
+fn an_attribute_may_be_long_but_not_as_long_as_a_stanza() {
+    for (length, result) in [(60_000, Ok(1)), (70_000, Err(Condition::PolicyViolation))] {
+        let mut framer = Framer::new(Limits::default());
+        let value = "x".repeat(length);
+        framer
+            .feed(format!("{HEADER}<message><x xmlns='urn:x' a='{value}'/></message>").as_bytes());
+        assert!(matches!(framer.next(), Ok(Some(Event::Open(_)))));
+        let children = framer.next().map(|event| match event {
+            Some(Event::Stanza(stanza)) => stanza.head.children.len(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(children.map_err(|e| e.condition), result, "{length}");
+    }
+}
+
+#[test]
+fn other_encodings_than_utf_8_are_told_from_what_is_no_xml() {
+    let utf16 = |units: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        "<?xml version='1.0'?>".encode_utf16().flat_map(units).collect()
+    };
+    let (big, little) = (utf16(u16::to_be_bytes), utf16(u16::to_le_bytes));
+    for bytes in
+        [&big, &little, &[&b"\xfe\xff"[..], &big].concat(), &[&b"\xff\xfe"[..], &little].concat()]
+    {
+        assert_eq!(run(&[bytes]), Err(Condition::UnsupportedEncoding), "{bytes:?}");
+    }
+}
+
+#[test]
+fn a_stream_may_leave_the_content_namespace_to_its_stanzas() {
+    let streams = "http://etherx.jabber.org/streams";
+    for (header, end) in [
+        (format!("<stream xmlns='{streams}' version='1.0'>"), "</stream>"),
+        (format!("<stream:stream xmlns:stream='{streams}' version='1.0'>"), "</stream:stream>"),
+    ] {
+        let xml = format!("<message xmlns='jabber:client'><body>x</body></message>{end}");
+        let events = run(&[header.as_bytes(), xml.as_bytes()]).unwrap();
+        let Event::Stanza(s) = &events[1] else { panic!("{events:?}") };
+        assert_eq!(s.text_of("body").as_deref(), Some("x"));
+        assert_eq!(events[2], Event::Close);
     }
 }
 

@@ -326,7 +326,8 @@ impl Connection {
     }
 
     fn start_tls(&mut self) -> io::Result<()> {
-        self.transport.start_tls(Arc::clone(&self.port.tls))
+        let host = self.turn.session().host.clone();
+        self.transport.start_tls(Arc::clone(&self.port.tls), host)
     }
 
     /// Whose connection it is, when a proxy says so.

@@ -17,6 +17,7 @@ use rustls::{
 };
 use std::{fmt, sync::Arc};
 use thiserror::Error;
+use xmpp::jid::ascii_domain;
 
 /// How long a ticket is good for, in seconds (RFC 8446 section 4.6.1 allows 7 days).
 const TICKET_LIFE: u32 = 12 * 3600;
@@ -50,30 +51,45 @@ pub struct Identity {
 struct Certificates(Vec<Arc<CertifiedKey>>);
 
 impl Certificates {
-    /// The first that is good for `name`; the first of all when none is.
-    fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
-        let good = |key: &&Arc<CertifiedKey>| {
-            let name = name.and_then(|n| ServerName::try_from(n).ok());
-            let parsed = key.cert.first().and_then(|c| ParsedCertificate::try_from(c).ok());
-            name.zip(parsed).is_some_and(|(n, c)| verify_server_name(&c, &n).is_ok())
-        };
+    /// The first that is good for `name`, else for `host`; the first of all when none is.
+    fn find(&self, name: Option<&str>, host: Option<&str>) -> Option<&Arc<CertifiedKey>> {
         match self.0.as_slice() {
             [only] => Some(only),
-            all => all.iter().find(good).or(all.first()),
+            all => [name, host].into_iter().flatten().find_map(|n| self.good(n)).or(all.first()),
         }
+    }
+
+    fn good(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+        let name = ServerName::try_from(name).ok()?;
+        self.0.iter().find(|key| {
+            let parsed = key.cert.first().and_then(|c| ParsedCertificate::try_from(c).ok());
+            parsed.is_some_and(|c| verify_server_name(&c, &name).is_ok())
+        })
+    }
+}
+
+/// The certificates for a client that has said which host it wants before TLS began: when it does
+/// not say it there again, it gets that host's (RFC 6120 section 13.7.2.1 has it check for that one).
+#[derive(Debug)]
+struct ForHost(Arc<Certificates>, String);
+
+impl ResolvesServerCert for ForHost {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.find(hello.server_name(), Some(&self.1)).cloned()
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.find(hello.server_name()).cloned()
+        self.find(hello.server_name(), None).cloned()
     }
 }
 
 /// Accepts TLS connections; the certificates can be replaced while it runs.
 pub struct TlsAcceptor {
     current: ArcSwap<(Arc<ServerConfig>, Arc<Certificates>)>,
-    tickets: Arc<Tickets>,
+    /// What the keys of tickets are made from.
+    tickets: hkdf::Prk,
 }
 
 impl fmt::Debug for TlsAcceptor {
@@ -84,12 +100,14 @@ impl fmt::Debug for TlsAcceptor {
 
 impl TlsAcceptor {
     /// An acceptor with these certificates, the default one first. Tickets are sealed with a key
-    /// derived from `secret`, so that all nodes (and the next process) with that secret take them.
+    /// derived from `secret` and the certificates, so that all nodes (and the next process) with both
+    /// take them, and nobody else: a client that resumes sees no certificate, and binds its
+    /// authentication to the one it knows (RFC 5929 section 4).
     ///
     /// # Errors
     /// When there is no certificate or a key cannot be used.
     pub fn new(identities: Vec<Identity>, secret: &[u8]) -> Result<Arc<Self>, TlsError> {
-        let tickets = Arc::new(Tickets::new(secret)?);
+        let tickets = hkdf::Salt::new(hkdf::HKDF_SHA256, b"mangrove").extract(secret);
         let current = ArcSwap::from_pointee(build(identities, &tickets)?);
         Ok(Arc::new(Self { current, tickets }))
     }
@@ -103,8 +121,18 @@ impl TlsAcceptor {
         Ok(())
     }
 
-    pub(super) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current.load().0)
+    /// For a client that wants `host`, if it has said so.
+    pub(super) fn config(&self, host: Option<&str>) -> Arc<ServerConfig> {
+        let current = self.current.load();
+        let (config, certificates) = &**current;
+        let several = certificates.0.len() > 1;
+        let Some(host) = host.filter(|_| several).and_then(ascii_domain) else {
+            return Arc::clone(config);
+        };
+        let resolver = ForHost(Arc::clone(certificates), host);
+        let mut config = ServerConfig::clone(config);
+        config.cert_resolver = Arc::new(resolver);
+        Arc::new(config)
     }
 }
 
@@ -118,10 +146,11 @@ fn suites() -> rustls::crypto::CryptoProvider {
 
 type Built = (Arc<ServerConfig>, Arc<Certificates>);
 
-fn build(identities: Vec<Identity>, tickets: &Arc<Tickets>) -> Result<Built, TlsError> {
+fn build(identities: Vec<Identity>, tickets: &hkdf::Prk) -> Result<Built, TlsError> {
     if identities.is_empty() {
         return Err(TlsError::NoCertificate);
     }
+    let tickets = Tickets::new(tickets, &identities)?;
     let provider = Arc::new(suites());
     let certified = identities.into_iter().map(|identity| {
         let key = provider.key_provider.load_private_key(identity.key).map_err(TlsError::Key)?;
@@ -141,7 +170,7 @@ fn build(identities: Vec<Identity>, tickets: &Arc<Tickets>) -> Result<Built, Tls
         .with_cert_resolver(Arc::clone(&certificates) as _);
     // XEP-0368 section 3
     config.alpn_protocols = vec![b"xmpp-client".to_vec()];
-    config.ticketer = Arc::clone(tickets) as _;
+    config.ticketer = Arc::new(tickets);
     config.ignore_client_order = true;
     // a client that comes back has one ticket to use
     config.send_tls13_tickets = 1;
@@ -149,7 +178,7 @@ fn build(identities: Vec<Identity>, tickets: &Arc<Tickets>) -> Result<Built, Tls
 }
 
 /// What SASL has to know of a connection whose handshake is done.
-pub(super) fn facts(tls: &ServerConnection, acceptor: &TlsAcceptor) -> Tls {
+pub(super) fn facts(tls: &ServerConnection, acceptor: &TlsAcceptor, host: Option<&str>) -> Tls {
     // RFC 9266 section 2: only TLS 1.3 binds without further conditions
     let modern = tls.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3);
     let exporter = modern
@@ -160,7 +189,8 @@ pub(super) fn facts(tls: &ServerConnection, acceptor: &TlsAcceptor) -> Tls {
         .flatten();
     let sni = tls.server_name();
     let current = acceptor.current.load();
-    let certificate = current.1.find(sni).and_then(|key| key.cert.first());
+    let host = host.and_then(ascii_domain);
+    let certificate = current.1.find(sni, host.as_deref()).and_then(|key| key.cert.first());
     Tls {
         exporter: exporter.map(|e| e.to_vec()),
         end_point: certificate.and_then(|c| end_point(c)),
@@ -222,10 +252,15 @@ impl fmt::Debug for Tickets {
 }
 
 impl Tickets {
-    fn new(secret: &[u8]) -> Result<Self, TlsError> {
+    fn new(from: &hkdf::Prk, identities: &[Identity]) -> Result<Self, TlsError> {
         let general = |_| TlsError::Setup(rustls::Error::General("no ticket key".to_owned()));
-        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"mangrove").extract(secret);
-        let okm = prk.expand(&[b"tls tickets"], &aead::CHACHA20_POLY1305).map_err(general)?;
+        let mut certificates = digest::Context::new(&digest::SHA256);
+        for certificate in identities.iter().filter_map(|i| i.chain.first()) {
+            certificates.update(certificate);
+        }
+        let certificates = certificates.finish();
+        let info = [b"tls tickets", certificates.as_ref()];
+        let okm = from.expand(&info, &aead::CHACHA20_POLY1305).map_err(general)?;
         let key = LessSafeKey::new(UnboundKey::from(okm));
         Ok(Self { key, random: SystemRandom::new() })
     }
@@ -266,12 +301,26 @@ impl ProducesTickets for Tickets {
 mod tests {
     use super::*;
 
+    fn identity(name: &str) -> Identity {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        Identity {
+            chain: vec![made.cert.der().clone()],
+            key: PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap(),
+        }
+    }
+
     #[test]
-    fn tickets_are_taken_by_whoever_has_the_secret() {
-        let a = Tickets::new(b"one").unwrap();
+    fn tickets_are_taken_by_whoever_has_the_secret_and_the_certificates() {
+        let secret = |s: &[u8]| hkdf::Salt::new(hkdf::HKDF_SHA256, b"").extract(s);
+        let (one, two) = (secret(b"one"), secret(b"two"));
+        let (before, after) = ([identity("a.example")], [identity("a.example")]);
+        let a = Tickets::new(&one, &before).unwrap();
         let sealed = a.encrypt(b"state").unwrap();
-        assert_eq!(Tickets::new(b"one").unwrap().decrypt(&sealed).unwrap(), b"state");
-        assert_eq!(Tickets::new(b"two").unwrap().decrypt(&sealed), None);
+        let opened =
+            |by: &hkdf::Prk, with: &[Identity]| Tickets::new(by, with).unwrap().decrypt(&sealed);
+        assert_eq!(opened(&one, &before).unwrap(), b"state");
+        assert_eq!(opened(&two, &before), None);
+        assert_eq!(opened(&one, &after), None);
         assert_eq!(a.decrypt(b"short"), None);
     }
 
@@ -287,20 +336,16 @@ mod tests {
 
     #[test]
     fn a_certificate_is_chosen_by_the_name_it_is_for() {
-        let identity = |name: &str| {
-            let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-            Identity {
-                chain: vec![made.cert.der().clone()],
-                key: PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap(),
-            }
-        };
         let (a, b) = (identity("a.example"), identity("b.example"));
         let (first, second) = (a.chain[0].clone(), b.chain[0].clone());
         let acceptor = TlsAcceptor::new(vec![a, b], b"s").unwrap();
-        let chosen = |name| acceptor.current.load().1.find(name).unwrap().cert[0].clone();
-        assert_eq!(chosen(Some("b.example")), second);
-        assert_eq!(chosen(Some("c.example")), first);
-        assert_eq!(chosen(None), first);
+        let chosen =
+            |name, host| acceptor.current.load().1.find(name, host).unwrap().cert[0].clone();
+        assert_eq!(chosen(Some("b.example"), None), second);
+        assert_eq!(chosen(Some("c.example"), None), first);
+        assert_eq!(chosen(None, None), first);
+        assert_eq!(chosen(None, Some("b.example")), second);
+        assert_eq!(chosen(Some("a.example"), Some("b.example")), first);
         assert!(TlsAcceptor::new(Vec::new(), b"s").is_err());
         let mut mixed = identity("x.example");
         mixed.chain = vec![second];

@@ -40,6 +40,8 @@ pub(super) enum Got<'a> {
 struct Layer {
     tls: ServerConnection,
     acceptor: Arc<TlsAcceptor>,
+    /// The host that the client has named before.
+    host: Option<Arc<str>>,
     shaking: bool,
 }
 
@@ -71,11 +73,16 @@ impl Transport {
         Self { socket, layer: None }
     }
 
-    /// Begins the server's side of a TLS handshake.
-    pub(super) fn start_tls(&mut self, acceptor: Arc<TlsAcceptor>) -> io::Result<()> {
-        let mut tls = ServerConnection::new(acceptor.config()).map_err(io::Error::other)?;
+    /// Begins the server's side of a TLS handshake with a client that wants `host`.
+    pub(super) fn start_tls(
+        &mut self,
+        acceptor: Arc<TlsAcceptor>,
+        host: Option<Arc<str>>,
+    ) -> io::Result<()> {
+        let config = acceptor.config(host.as_deref());
+        let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
         tls.set_buffer_limit(Some(TLS_PENDING));
-        self.layer = Some(Box::new(Layer { tls, acceptor, shaking: true }));
+        self.layer = Some(Box::new(Layer { tls, acceptor, host, shaking: true }));
         Ok(())
     }
 
@@ -183,7 +190,7 @@ impl Layer {
                 .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
             if self.shaking && !self.tls.is_handshaking() {
                 self.shaking = false;
-                sink(Got::Secured(facts(&self.tls, &self.acceptor)));
+                sink(Got::Secured(facts(&self.tls, &self.acceptor, self.host.as_deref())));
             }
             let mut left = state.plaintext_bytes_to_read();
             while left > 0 {

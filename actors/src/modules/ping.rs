@@ -71,6 +71,8 @@ impl PingModule {
 
     fn silent(&self, cx: &mut SessionCx<'_>) {
         if std::mem::replace(&mut cx.slot::<Waiting>().0, true) {
+            // as long as a client has that resumes the session, and gets the ping again
+            cx.timer(self.config.grace);
             return cx.close(Condition::ConnectionTimeout, "no answer to a ping");
         }
         let id = cx.env.token();

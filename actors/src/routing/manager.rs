@@ -4,7 +4,7 @@
 //! so that what two connections of one user do at once happens one after the other. Everything else
 //! reads the table without asking (law 3).
 
-use super::{end::end, windows::Windows};
+use super::{end::end, past::Past, windows::Windows};
 use crate::{
     env::Env,
     resource::{Ended, FrozenWaiting, Owner, Resource},
@@ -40,9 +40,10 @@ pub enum BindError {
 /// Why a session was not resumed.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum ResumeError {
-    /// There is no such session (any more).
+    /// There is no such session (any more). If it was not resumed in time: how many of the client's
+    /// stanzas were handled.
     #[error("no such session")]
-    Unknown,
+    Unknown(Option<u32>),
     /// The manager does not answer.
     #[error("the session manager is unavailable")]
     Unavailable,
@@ -235,6 +236,7 @@ pub struct SessionManager {
     env: Arc<Env>,
     number: usize,
     windows: Windows,
+    past: Past,
 }
 
 impl Process for SessionManager {
@@ -246,7 +248,7 @@ impl Process for SessionManager {
 
     async fn init((env, number): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.trap_exit(true);
-        let mut manager = Self { env, number, windows: Windows::default() };
+        let mut manager = Self { env, number, windows: Windows::default(), past: Past::default() };
         // after a crash: sessions whose windows nobody watches
         for resource in manager.mine() {
             if resource.owner() == Owner::Detached {
@@ -334,6 +336,7 @@ impl SessionManager {
         let now = Instant::now();
         while let Some(resource) = self.windows.over(now) {
             if resource.owner() == Owner::Detached {
+                self.past.note(&resource);
                 end(&self.env, &resource, Ended::Closed).await;
             }
         }
@@ -348,7 +351,7 @@ impl SessionManager {
     }
 
     async fn bind(
-        &self,
+        &mut self,
         user: &BareJid,
         wanted: Option<FullJid>,
     ) -> Result<BoundResource, BindError> {
@@ -375,6 +378,9 @@ impl SessionManager {
             }
         }
         if let Some(old) = env.table.find(user, resource.jid().resource()) {
+            if old.owner() == Owner::Detached {
+                self.past.note(&old);
+            }
             end(env, &old, Ended::Conflict).await;
         }
         env.table.insert(Arc::clone(&resource));
@@ -386,9 +392,10 @@ impl SessionManager {
             r.with_sm(|sm| sm.as_ref().is_some_and(|s| s.token.as_deref() == Some(token)))
         };
         let found = self.env.table.with_user(user, |rs| rs.iter().find(has).cloned());
-        let resource = found.ok_or(ResumeError::Unknown)?;
+        let unknown = || ResumeError::Unknown(self.past.find(user, token));
+        let resource = found.ok_or_else(unknown)?;
         self.windows.close(resource.id());
-        let (epoch, parked) = resource.attach().ok_or(ResumeError::Unknown)?;
+        let (epoch, parked) = resource.attach().ok_or_else(unknown)?;
         Ok(Resumed { resource, epoch, parked })
     }
 }

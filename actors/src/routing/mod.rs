@@ -7,6 +7,7 @@
 pub mod account;
 pub mod end;
 pub mod manager;
+mod past;
 pub mod presence;
 pub mod table;
 #[cfg(test)]

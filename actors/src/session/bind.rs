@@ -2,23 +2,34 @@
 
 use super::{
     Bound, Phase, Session,
-    effects::{Action, Scope},
+    effects::{Action, Scope, TimerKey},
 };
 use crate::routing::manager::{self, BindError, BoundResource};
 use std::sync::Arc;
 use xmpp::{
     error::{StanzaError, StreamError, StreamErrorCondition as Condition},
+    jid::{BareJid, Jid},
     payload::{Payload, bind::Bind},
-    stanza::{Kind, Stanza, Type},
+    stanza::{Kind, Problem, Stanza, Type},
 };
 
 impl Session {
     /// After authentication only resource binding is allowed (RFC 6120 section 7.1).
     pub(super) fn before_bind(&mut self, stanza: &Stanza, scope: &mut Scope<'_>) {
+        let Some(user) = self.user.clone() else { return };
+        // section 8.1.2.1
+        let foreign = stanza.head.from.as_ref().is_some_and(|from| from.bare() != user);
+        if foreign || stanza.head.problem == Some(Problem::From) {
+            return self.fail(&StreamError::new(Condition::InvalidFrom), scope);
+        }
+        if stanza.head.problem == Some(Problem::To) {
+            return self.answer(stanza, &StanzaError::jid_malformed(), scope);
+        }
         let request = (stanza.head.kind == Kind::Iq && stanza.head.ty == Type::Set)
             .then(|| stanza.payload())
             .flatten()
-            .and_then(|p| Bind::from_element(&p).ok());
+            .and_then(|p| Bind::from_element(&p).ok())
+            .filter(|_| self.to_server_or_account(stanza, &user));
         let Some(bind) = request else {
             // section 7.1: anything else before binding is not authorized
             return self.fail(&StreamError::new(Condition::NotAuthorized), scope);
@@ -26,7 +37,6 @@ impl Session {
         if stanza.head.id.is_none() {
             return self.answer(stanza, &StanzaError::bad_request(), scope);
         }
-        let Some(user) = self.user.clone() else { return };
         let wanted = match bind.resource.filter(|r| !r.is_empty()) {
             None => None,
             Some(resource) => match user.with_resource(&resource) {
@@ -40,6 +50,13 @@ impl Session {
             async move { manager::bind(&env, &user, wanted).await },
             move |session, scope, result| session.bind_done(&stanza, result, scope),
         );
+    }
+
+    /// Whether a stanza is for the server itself or for the client's own account.
+    fn to_server_or_account(&self, stanza: &Stanza, user: &BareJid) -> bool {
+        let ours =
+            |to: &Jid| self.host.as_deref() == Some(to.as_str()) || to.as_str() == user.as_str();
+        stanza.head.to.as_ref().is_none_or(ours)
     }
 
     fn bind_done(
@@ -70,7 +87,13 @@ impl Session {
         if let Some(resource) = &bound.resource {
             scope.fx.push(Action::Attach(Arc::clone(resource), bound.epoch));
         }
-        scope.fx.push(Action::Cancel(super::TimerKey::Negotiation));
+        scope.fx.push(Action::Cancel(TimerKey::Negotiation));
+        for row in &scope.env.hooks().timer {
+            if let Some((_, length)) = bound.timers.iter().find(|(module, _)| module == row.module)
+            {
+                scope.fx.push(Action::Timer(TimerKey::Module(row.module), *length));
+            }
+        }
         bound.secure = self.conn.tls.is_some();
         self.bound = Some(bound);
         self.phase = Phase::Established;

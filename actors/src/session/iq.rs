@@ -8,7 +8,7 @@ use crate::{
 };
 use std::sync::Arc;
 use storage::StoreError;
-use xmpp::{error::StanzaError, jid::BareJid, stanza::Stanza};
+use xmpp::{error::StanzaError, jid::BareJid, ns, stanza::Stanza};
 
 pub(super) fn from_client(cx: &mut SessionCx<'_>, iq: Stanza) {
     if iq.head.id.is_none() {
@@ -70,10 +70,15 @@ fn answer(cx: &mut SessionCx<'_>, target: &Target, iq: Stanza) {
     let hooks = cx.env.hooks();
     let Some(child) = iq.head.children.first() else { return };
     let Some((module, handler)) = hooks.iqs.find(iq.head.ty, child.ns(), child.name()) else {
-        // known with the other type: the request makes no sense (RFC 6120 section 8.3.3.1)
-        let known = hooks.iqs.knows(child.ns(), child.name());
-        let error =
-            if known { StanzaError::bad_request() } else { StanzaError::service_unavailable() };
+        let error = if child.ns() == ns::BIND {
+            // this stream has its resource (RFC 6120 section 7.6.2.2)
+            StanzaError::not_allowed()
+        } else if hooks.iqs.knows(child.ns(), child.name()) {
+            // known with the other type: the request makes no sense (RFC 6120 section 8.3.3.1)
+            StanzaError::bad_request()
+        } else {
+            StanzaError::service_unavailable()
+        };
         return cx.refuse(&iq, &error);
     };
     let element = match iq.payload() {

@@ -122,6 +122,10 @@ pub struct Bound {
     pub(crate) secure: bool,
     /// Modules that want nothing of the queue to be written yet: see [`SessionCx::hold`].
     pub(crate) held: Vec<Cow<'static, str>>,
+    /// Timers of modules that run, each with its whole length: a connection that takes the session
+    /// over starts them anew.
+    #[serde(default)]
+    pub(crate) timers: Vec<(Cow<'static, str>, Duration)>,
 }
 
 /// Unanswered IQs of the server to one client; beyond it the oldest is forgotten.
@@ -139,6 +143,7 @@ impl Bound {
             acks: false,
             secure: false,
             held: Vec::new(),
+            timers: Vec::new(),
         })
     }
 }
@@ -253,6 +258,14 @@ impl SessionCx<'_> {
 
     /// Calls the module's `timer` point after `after`; replaces a running timer of the module.
     pub fn timer(&mut self, after: Duration) {
+        let timers = &mut self.bound.timers;
+        match timers.iter_mut().find(|(module, _)| module == self.module) {
+            Some((_, length)) => *length = after,
+            None => {
+                timers.reserve_exact(1);
+                timers.push((Cow::Borrowed(self.module), after));
+            }
+        }
         self.fx.push(Action::Timer(TimerKey::Module(self.module), after));
     }
 
@@ -379,6 +392,7 @@ impl Session {
             TimerKey::Module(name) => {
                 let hooks = scope.env.hooks();
                 let Some(mut cx) = self.cx(scope) else { return };
+                cx.bound.timers.retain(|(module, _)| module != name);
                 for row in hooks.timer.iter().filter(|r| r.module == name) {
                     cx.module = row.module;
                     (row.run)(&mut cx);

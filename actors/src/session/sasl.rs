@@ -30,9 +30,34 @@ pub(crate) enum Exchange {
     /// Chosen without an initial response: the client's first message has to come.
     First(Mechanism),
     /// The client's proof has to come.
-    Proof { exchange: sasl::Exchange, user: BareJid, known: bool },
+    Proof { exchange: sasl::Exchange, user: BareJid, standing: Standing },
     /// A store is asked.
     Busy,
+}
+
+/// What a right proof is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Standing {
+    /// There is no such account: no proof is right.
+    Unknown,
+    /// The account is disabled. Only who has its password is told (RFC 6120 section 6.5.2).
+    Disabled,
+    /// The client is who it says it is.
+    Good,
+}
+
+impl Standing {
+    fn of(account: Option<&Account>) -> Self {
+        account.map_or(Self::Unknown, |a| if a.disabled { Self::Disabled } else { Self::Good })
+    }
+
+    fn check(self) -> Result<(), Failure> {
+        match self {
+            Self::Unknown => Err(Failure::NotAuthorized),
+            Self::Disabled => Err(Failure::AccountDisabled),
+            Self::Good => Ok(()),
+        }
+    }
 }
 
 type Found = Result<Option<Arc<Account>>, StoreError>;
@@ -81,26 +106,39 @@ impl Session {
     pub(super) fn sasl(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) -> bool {
         match (nonza.name(), &self.phase) {
             ("auth", Phase::Features) => self.auth(nonza, scope),
+            // the exchange so far is given up, as if it had been aborted
+            ("auth", Phase::Sasl(_)) => {
+                if self.may_try_again(scope) {
+                    self.auth(nonza, scope);
+                }
+            }
             ("response", Phase::Sasl(_)) => self.response(nonza, scope),
-            ("abort", Phase::Sasl(_)) => self.fail_sasl(Failure::Aborted, Login::Failed, scope),
+            // an answer to nothing
+            ("response", Phase::Features) => {
+                self.fail_sasl(Failure::NotAuthorized, Login::Failed, scope);
+            }
+            ("abort", Phase::Features | Phase::Sasl(_)) => {
+                self.fail_sasl(Failure::Aborted, Login::Failed, scope);
+            }
             _ => return false,
         }
         true
     }
 
     fn auth(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
+        // section 6.5.4: not without TLS, whatever it is
+        if !self.may_authenticate() {
+            return self.fail_sasl(Failure::EncryptionRequired, Login::Failed, scope);
+        }
         let chosen = nonza.attr("mechanism").and_then(Mechanism::parse);
         let Some(mechanism) = chosen.filter(|m| self.mechanisms(scope.env).contains(m)) else {
-            // section 6.5.4: it is ours, but not without TLS
+            // it is ours, but not without TLS
             let unsafe_here = chosen.is_some_and(|m| scope.env.settings().mechanisms.contains(&m))
                 && self.conn.tls.is_none();
             let failure =
                 if unsafe_here { Failure::EncryptionRequired } else { Failure::InvalidMechanism };
             return self.fail_sasl(failure, Login::Failed, scope);
         };
-        if !self.may_authenticate() {
-            return self.fail_sasl(Failure::EncryptionRequired, Login::Failed, scope);
-        }
         match nonza.text().trim() {
             "" => {
                 self.phase = Phase::Sasl(Exchange::First(mechanism));
@@ -126,11 +164,9 @@ impl Session {
         };
         match exchange {
             Exchange::First(mechanism) => self.first(mechanism, &message, scope),
-            Exchange::Proof { exchange, user, known } => {
+            Exchange::Proof { exchange, user, standing } => {
                 let result = exchange.finish(&message);
-                match result
-                    .and_then(|last| if known { Ok(last) } else { Err(Failure::NotAuthorized) })
-                {
+                match result.and_then(|last| standing.check().map(|()| last)) {
                     Ok(last) => self.succeed(user, Some(&last), scope),
                     Err(failure) => self.refuse_user(&user, failure, scope),
                 }
@@ -206,13 +242,19 @@ impl Session {
         };
         self.look_up(user, scope, move |session, scope, user, found| {
             let account = match found {
-                Ok(account) => account.filter(|a| !a.disabled),
+                Ok(account) => account,
                 Err(error) => return session.store_failed(&error, scope),
             };
-            let keys = account.as_ref().and_then(|a| a.keys_for(hash)).cloned();
-            let known = keys.is_some();
-            let keys =
-                keys.unwrap_or_else(|| ScramKeys::fake(hash, &scope.env.secret, &first.username));
+            let account = account.as_deref().and_then(|a| Some((a, a.keys_for(hash)?)));
+            let standing = Standing::of(account.map(|(a, _)| a));
+            let keys = account.map_or_else(
+                || {
+                    // by the prepared name: one account has one salt, however it is written
+                    let name = user.as_ref().map_or(first.username.as_str(), BareJid::as_str);
+                    ScramKeys::fake(hash, &scope.env.secret, name)
+                },
+                |(_, keys)| keys.clone(),
+            );
             let nonce = scope.env.token();
             match first.challenge(keys, &nonce, &session.bindings()) {
                 Ok((exchange, message)) => {
@@ -222,7 +264,7 @@ impl Session {
                     let Some(user) = user else {
                         return session.fail_sasl(Failure::NotAuthorized, Login::Refused, scope);
                     };
-                    session.phase = Phase::Sasl(Exchange::Proof { exchange, user, known });
+                    session.phase = Phase::Sasl(Exchange::Proof { exchange, user, standing });
                     let text = BASE64.encode(message);
                     scope.fx.write(format!("<challenge xmlns='{}'>{text}</challenge>", ns::SASL));
                 }
@@ -239,7 +281,7 @@ impl Session {
         };
         self.look_up(user, scope, move |session, scope, user, found| {
             let account = match found {
-                Ok(account) => account.filter(|a| !a.disabled),
+                Ok(account) => account,
                 Err(error) => return session.store_failed(&error, scope),
             };
             // the cheapest hash, which every account has that got its keys here: an unknown user
@@ -248,9 +290,13 @@ impl Session {
             let keys = account.as_ref().and_then(|a| a.keys_for(hash).or_else(|| a.keys.first()));
             let fake = ScramKeys::fake(hash, &scope.env.secret, &plain.authcid);
             let right = keys.unwrap_or(&fake).verify(&plain.password);
+            let standing = Standing::of(account.as_deref());
+            let checked = if right { standing.check() } else { Err(Failure::NotAuthorized) };
             match user {
-                Some(user) if right => session.succeed(user, None, scope),
-                Some(user) => session.refuse_user(&user, Failure::NotAuthorized, scope),
+                Some(user) => match checked {
+                    Ok(()) => session.succeed(user, None, scope),
+                    Err(failure) => session.refuse_user(&user, failure, scope),
+                },
                 None => session.fail_sasl(Failure::NotAuthorized, Login::Refused, scope),
             }
         });
@@ -285,11 +331,18 @@ impl Session {
         scope.env.metrics.login(login);
         scope.fx.write(failure.to_xml());
         self.phase = Phase::Features;
+        self.may_try_again(scope);
+    }
+
+    /// Counts an attempt that came to nothing; with too many the stream ends.
+    fn may_try_again(&mut self, scope: &mut Scope<'_>) -> bool {
         self.failures = self.failures.saturating_add(1);
-        if self.failures >= scope.env.settings().max_sasl_failures {
+        let ends = self.failures >= scope.env.settings().max_sasl_failures;
+        if ends {
             let error = StreamError::new(Condition::PolicyViolation);
             self.fail(&error.with_text("too many failed authentication attempts"), scope);
         }
+        !ends
     }
 }
 

@@ -65,6 +65,9 @@ impl Session {
     /// Section 4: `<a h=''/>`.
     fn acked(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
         let Some(cx) = self.cx(scope) else { return };
+        if !cx.bound.acks {
+            return failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
+        }
         let Some(h) = nonza.attr("h").and_then(|h| h.parse::<u32>().ok()) else {
             let error = StreamError::new(Condition::InvalidXml).with_text("<a/> needs h");
             return self.fail(&error, scope);
@@ -122,8 +125,8 @@ impl Session {
         let Resumed { resource, epoch, parked } = match result {
             Ok(resumed) => resumed,
             // section 5: the client may go on with resource binding
-            Err(ResumeError::Unknown) => {
-                return failed(scope, None, StanzaErrorCondition::ItemNotFound);
+            Err(ResumeError::Unknown(handled)) => {
+                return failed(scope, handled, StanzaErrorCondition::ItemNotFound);
             }
             Err(ResumeError::Unavailable) => {
                 return failed(scope, None, StanzaErrorCondition::InternalServerError);

@@ -44,8 +44,8 @@ impl Session {
                 hosts.find(to).ok_or(Condition::HostUnknown)?
             }
             Some(_) => return Err(Condition::HostUnknown),
-            // section 4.7.2 demands it; with one host there is no doubt whom the client means
-            None => hosts.only().ok_or(Condition::ImproperAddressing)?,
+            // section 4.7.2
+            None => return Err(Condition::ImproperAddressing),
         };
         if let Some(user) = &self.user {
             // a restart must not change the host that was authenticated for

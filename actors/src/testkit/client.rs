@@ -90,6 +90,10 @@ impl Link {
 
     /// The connection breaks.
     pub(super) async fn cut(mut self, env: &Arc<Env>) {
+        self.detach(env).await;
+    }
+
+    async fn detach(&mut self, env: &Arc<Env>) {
         match self.turn.detach() {
             Some((resource, true)) => manager::lost(env, resource),
             Some((resource, false)) => end(env, &resource, Ended::Closed).await,
@@ -137,9 +141,7 @@ impl Link {
         if self.closing && !busy {
             said.eof = true;
             busy = true;
-            if let Some((resource, _)) = turn.detach() {
-                end(env, &resource, Ended::Closed).await;
-            }
+            self.detach(env).await;
         }
         busy
     }

@@ -197,7 +197,9 @@ impl First {
         // an extension the server must understand begins with m=: there is none
         let mut parts = bare.split(',');
         let username = unescape(parts.next()?.strip_prefix("n=")?)?;
-        let nonce = parts.next()?.strip_prefix("r=").filter(|n| !n.is_empty())?.to_owned();
+        // section 7: printable, without a comma
+        let printable = |n: &&str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_graphic());
+        let nonce = parts.next()?.strip_prefix("r=").filter(printable)?.to_owned();
         Some((Self { authzid, username, gs2, binding, nonce, bare: bare.to_owned() }, flag))
     }
 
@@ -353,6 +355,8 @@ mod tests {
             "x",
             "n,b,n=a,r=x",
             "n,,n=a,r=",
+            "n,,n=a,r=b c",
+            "n,,n=a,r=\u{e9}",
         ] {
             assert_eq!(
                 First::parse(bad.as_bytes(), false, false),
