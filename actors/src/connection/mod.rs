@@ -200,9 +200,11 @@ impl Process for Connection {
 }
 
 impl Drop for Connection {
-    /// It was killed: nobody has told the session manager yet.
+    /// It was killed: nobody has told the session manager yet, or the end is not finished.
     fn drop(&mut self) {
-        if let Some((resource, _)) = self.turn.detach() {
+        let detached = self.turn.detach().map(|(resource, _)| resource);
+        let unfinished = || self.resource.take().filter(|r| r.leaving().is_some());
+        if let Some(resource) = detached.or_else(unfinished) {
             manager::lost(&self.port.env, resource);
         }
     }
@@ -434,13 +436,13 @@ impl Connection {
         self.turn.stop_reading();
         self.finish_jobs().await;
         let Some((resource, resumable)) = self.turn.detach() else { return };
-        self.resource = None;
         let env = &self.port.env;
         if resumable {
             manager::lost(env, resource);
         } else {
             end(env, &resource, Ended::Closed).await;
         }
+        self.resource = None;
     }
 
     /// A handler panicked: the stanza it was working on is answered and never executed again.

@@ -8,6 +8,7 @@
 mod acks;
 mod copies;
 mod frozen;
+mod leftovers;
 mod limits;
 mod notices;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 pub use acks::StreamManagement;
 pub use copies::Share;
 pub use frozen::FrozenResource;
+pub use leftovers::Standing;
 pub use limits::QueueLimits;
 
 use crate::session::Bound;
@@ -97,6 +99,8 @@ struct State {
     parked: Option<Box<Bound>>,
     /// Why it ended, for the connection that served it.
     ended: Option<Ended>,
+    /// It has ended, and `queue` is what has to go on its way again.
+    leaving: Option<Arc<tokio::sync::Mutex<()>>>,
 }
 
 /// Why a session was ended from outside its connection.
@@ -136,11 +140,9 @@ pub enum Verdict {
     Held,
 }
 
-/// What is left of a session that ended.
+/// What has to be said of a session that ended.
 #[derive(Debug, Default)]
 pub struct Remains {
-    /// Not acknowledged or never sent, oldest first.
-    pub undelivered: Vec<Stanza>,
     /// The presence contacts still see.
     pub presence: Option<Stanza>,
     /// Who got directed presence.
@@ -185,6 +187,7 @@ impl Resource {
             sm: None,
             parked: None,
             ended: None,
+            leaving: None,
         };
         let user = jid.bare();
         Arc::new(Self { jid, user, id, limits, wake: Notify::new(), state: Mutex::new(state) })
@@ -544,7 +547,8 @@ impl Resource {
         Some(attached)
     }
 
-    /// Ends the session, once: what is left of it, or `None` when it had ended already.
+    /// Ends the session, once: what is to be said of it, or `None` when it had ended already. What
+    /// was not acknowledged or never sent is left: see [`Resource::leftover`].
     pub fn end(&self, why: Ended) -> Option<Remains> {
         let mut s = self.state.lock();
         if s.owner == Owner::Ended {
@@ -553,22 +557,20 @@ impl Resource {
         s.owner = Owner::Ended;
         s.ended = Some(why);
         s.parked = None;
-        let mut remains = Remains {
+        let remains = Remains {
             presence: s.presence.take(),
             directed: std::mem::take(&mut s.directed).into(),
-            ..Remains::default()
         };
         s.priority = None;
-        if let Some(sm) = s.sm.take() {
-            remains.undelivered.extend(sm.remains());
-        }
+        let unacked = s.sm.take().into_iter().flat_map(StreamManagement::remains);
+        let mut left: VecDeque<_> = unacked.map(|stanza| Item::Stanza(stanza).into()).collect();
         for Queued { item, share } in std::mem::take(&mut s.queue) {
-            if let Item::Stanza(stanza) = item
-                && share.is_none_or(Share::given_up)
-            {
-                remains.undelivered.push(stanza);
+            if matches!(item, Item::Stanza(_)) && share.is_none_or(Share::given_up) {
+                left.push_back(item.into());
             }
         }
+        s.leaving = (!left.is_empty()).then(Arc::default);
+        s.queue = left;
         drop(s);
         self.wake.notify_one();
         Some(remains)

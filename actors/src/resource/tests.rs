@@ -84,8 +84,10 @@ fn what_offline_storage_keeps_is_not_sent_on_its_way_again() {
     assert!(resource.sent_kept(1, &from("a@x/3")));
     let acked = resource.with_sm(|sm| sm.as_mut().map(|s| s.acknowledge(1)));
     assert_eq!((acked, resource.kept()), (Some(Ok(1)), 1));
-    let remains = resource.end(Ended::Closed).unwrap();
-    assert_eq!(remains.undelivered, [from("a@x/2")]);
+    resource.end(Ended::Closed).unwrap();
+    assert_eq!(resource.leftover(), Some(from("a@x/2")));
+    resource.passed();
+    assert_eq!((resource.leftover(), resource.standing()), (None, Standing::Away));
 }
 
 #[test]

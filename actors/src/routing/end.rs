@@ -1,23 +1,36 @@
 //! The end of a session, orderly or not: its contacts learn that it is gone, and what it did not
 //! get goes on its way again (XEP-0198 section 5, RFC 6121 section 4.5.4, law 11).
 
-use super::{bounce, manager, presence, route};
+use super::{bounce, manager, message, presence};
 use crate::{
     env::Env,
-    resource::{Ended, Resource},
+    resource::{Ended, Remains, Resource},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use xmpp::{
     error::StanzaError,
     stanza::{Kind, Stanza, Type},
 };
 
-/// Ends `resource`: takes it out of the table, tells who saw it, and re-routes what is left.
-/// Does nothing the second time.
+/// How long a message waits for older ones of a session that ended: longer only a store that does
+/// not answer takes, and then the sender of the older ones is told.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Ends `resource`: tells who saw it, re-routes what is left, and takes it out of the table. The
+/// second time it only waits until what was left is on its way.
 pub async fn end(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
-    env.table.remove(resource);
-    let Some(remains) = resource.end(why) else { return };
-    manager::unbind(env, resource).await;
+    let remains = resource.end(why);
+    if resource.leaving().is_none() {
+        env.table.remove(resource);
+    }
+    if let Some(remains) = remains {
+        manager::unbind(env, resource).await;
+        gone(env, resource, &remains).await;
+    }
+    pass_on(env, resource).await;
+}
+
+async fn gone(env: &Arc<Env>, resource: &Arc<Resource>, remains: &Remains) {
     let unavailable =
         Stanza::presence(Type::Unavailable).with_from(Some(resource.jid().clone().into()));
     let was = remains.presence.is_some();
@@ -28,9 +41,23 @@ pub async fn end(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
             (row.run)(env, resource, None).await;
         }
     }
-    for stanza in remains.undelivered {
-        undelivered(env, resource, stanza).await;
+}
+
+/// Sends on their way, oldest first, the stanzas that the client never got. Until that is done the
+/// resource stays in the table, and what comes for its user waits here: so nothing overtakes them
+/// (RFC 6120 section 10.1). One at a time does it; whoever waits goes on where another was killed.
+pub(super) async fn pass_on(env: &Arc<Env>, resource: &Resource) {
+    if let Some(lock) = resource.leaving() {
+        let Ok(_one_at_a_time) = tokio::time::timeout(PATIENCE, lock.lock()).await else {
+            tracing::warn!(jid = %resource.jid(), "what a session did not get is slow to go on");
+            return;
+        };
+        while let Some(stanza) = resource.leftover() {
+            undelivered(env, resource, stanza).await;
+            resource.passed();
+        }
     }
+    env.table.remove(resource);
 }
 
 /// A stanza that the client never got: a message goes to the user's account again, where another
@@ -40,11 +67,10 @@ async fn undelivered(env: &Arc<Env>, resource: &Resource, stanza: Stanza) {
         (Kind::Message, Type::Normal | Type::Chat) => {
             let user = resource.user().clone();
             let stanza = match &stanza.head.to {
-                Some(to) if to.resource().is_some() => stanza.with_to(Some(user.into())),
-                Some(_) => stanza,
-                None => stanza.with_to(Some(user.into())),
+                Some(to) if to.resource().is_none() => stanza,
+                _ => stanza.with_to(Some(user.clone().into())),
             };
-            route(env, stanza)
+            message(env, user, stanza, resource.id())
         }
         // 8.5.3.2.1: a room learns that its occupant is gone
         (Kind::Iq, Type::Get | Type::Set) | (Kind::Message, Type::Groupchat) => {

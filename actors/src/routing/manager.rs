@@ -211,9 +211,9 @@ impl Process for SessionManager {
     async fn init((env, number): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.trap_exit(true);
         let mut manager = Self { env, number, windows: BTreeMap::new() };
-        // after a crash: sessions whose windows nobody watches
+        // after a crash: sessions whose windows nobody watches, or whose end was not finished
         for resource in manager.mine() {
-            if resource.owner() == Owner::Detached {
+            if !matches!(resource.owner(), Owner::Attached(_)) {
                 manager.watch(resource);
             }
         }
@@ -272,8 +272,9 @@ impl SessionManager {
             Msg::Bind(user, wanted, reply) => reply.send(self.bind(&user, wanted).await),
             Msg::Resume(user, token, reply) => reply.send(self.resume(&user, &token)),
             Msg::Lost(resource) => match resource.owner() {
-                Owner::Detached => self.watch(resource),
-                Owner::Attached(_) | Owner::Ended => {}
+                // ended: its connection was killed over it
+                Owner::Detached | Owner::Ended => self.watch(resource),
+                Owner::Attached(_) => {}
             },
             Msg::End(resource, why, reply) => {
                 end(&self.env, &resource, why).await;
@@ -282,7 +283,7 @@ impl SessionManager {
         }
     }
 
-    /// Ends a detached resource when its window is over; at once if it has none.
+    /// Ends a detached resource when its window is over; at once if it has none, or has ended.
     fn watch(&mut self, resource: Arc<Resource>) {
         let window = resource.with_sm(|sm| {
             sm.as_ref().filter(|s| s.token.is_some()).map_or(Duration::ZERO, |s| s.window)
@@ -297,7 +298,7 @@ impl SessionManager {
                 return;
             }
             let resource = first.remove();
-            if resource.owner() == Owner::Detached {
+            if !matches!(resource.owner(), Owner::Attached(_)) {
                 end(&self.env, &resource, Ended::Closed).await;
             }
         }
