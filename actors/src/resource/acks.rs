@@ -1,6 +1,6 @@
 //! XEP-0198 as a resource keeps it: counters, and what the client has not acknowledged. Pure.
 
-use super::{copies::Share, weight};
+use super::{copies::Share, kept::Kept, weight};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, time::Duration};
 use xmpp::stanza::Stanza;
@@ -20,10 +20,7 @@ pub struct StreamManagement {
     pub unacked: VecDeque<Stanza>,
     /// The size of those, in bytes.
     pub bytes: usize,
-    /// Which of them offline storage keeps until they are acknowledged: what had been sent with
-    /// each, modulo 2^32.
-    pub kept: VecDeque<u32>,
-    /// Which of them other resources of the user got too, numbered in the same way.
+    /// Which of them other resources of the user got too: what had been sent with each, modulo 2^32.
     #[serde(skip)]
     pub(crate) shares: VecDeque<(u32, Share)>,
     /// An `<r/>` of ours is not answered yet.
@@ -48,11 +45,11 @@ impl StreamManagement {
         }
     }
 
-    /// Drops what the client has acknowledged; how many of those offline storage keeps.
+    /// Drops what the client has acknowledged.
     ///
     /// # Errors
     /// When it acknowledged more than was sent (XEP-0198 section 4): what was sent.
-    pub fn acknowledge(&mut self, h: u32) -> Result<usize, u32> {
+    pub(super) fn acknowledge(&mut self, h: u32) -> Result<(), u32> {
         let count = h.wrapping_sub(self.acked) as usize;
         if count > self.unacked.len() {
             return Err(self.sent());
@@ -62,9 +59,7 @@ impl StreamManagement {
         if self.unacked.is_empty() {
             self.unacked.shrink_to(8);
         }
-        let before = self.kept.len();
         let acked = self.acked;
-        self.kept.retain(|n| n.wrapping_sub(acked) as usize > count);
         let shares = std::mem::take(&mut self.shares).into_iter();
         let (had, waiting) = shares.partition(|(n, _)| n.wrapping_sub(acked) as usize <= count);
         self.shares = waiting;
@@ -73,20 +68,20 @@ impl StreamManagement {
         }
         self.acked = h;
         self.requested = false;
-        Ok(before - self.kept.len())
+        Ok(())
     }
 
     /// What is lost when the session ends now: without what offline storage keeps, and what another
     /// resource has or will have.
-    pub(super) fn remains(self) -> impl Iterator<Item = Stanza> {
-        let Self { acked, kept, unacked, shares, .. } = self;
+    pub(super) fn remains(self, kept: &Kept) -> impl Iterator<Item = Stanza> {
+        let Self { acked, unacked, shares, .. } = self;
         let mut shares = shares.into_iter().peekable();
         let numbered =
             unacked.into_iter().zip(1_u32..).map(move |(s, n)| (s, acked.wrapping_add(n)));
         numbered
             .filter(move |(_, n)| {
                 let share = shares.next_if(|(m, _)| m == n);
-                !kept.contains(n) && share.is_none_or(|(_, share)| share.given_up())
+                !kept.has(*n) && share.is_none_or(|(_, share)| share.given_up())
             })
             .map(|(stanza, _)| stanza)
     }
@@ -116,10 +111,9 @@ mod tests {
     #[test]
     fn counters_wrap_at_two_to_the_thirty_two() {
         let mut sm = state(u32::MAX, 3);
-        sm.kept = [0, 1, 2].into();
-        assert_eq!(sm.acknowledge(1), Ok(2));
-        assert_eq!((sm.unacked.len(), sm.kept.len()), (1, 1));
-        assert_eq!(sm.acknowledge(2), Ok(1));
+        assert_eq!(sm.acknowledge(1), Ok(()));
+        assert_eq!(sm.unacked.len(), 1);
+        assert_eq!(sm.acknowledge(2), Ok(()));
         assert!(sm.unacked.is_empty() && sm.bytes == 0);
     }
 

@@ -1,6 +1,6 @@
 //! A resource as data: what moves with a frozen session into another process.
 
-use super::{Item, QueueLimits, Resource, StreamManagement, weight};
+use super::{Item, Kept, QueueLimits, Resource, StreamManagement, weight};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc};
 use storage::Blocklist;
@@ -20,6 +20,7 @@ pub struct FrozenResource {
     marks: Vec<String>,
     blocked: Option<Arc<Blocklist>>,
     sm: Option<StreamManagement>,
+    kept: Kept,
 }
 
 impl Resource {
@@ -39,6 +40,7 @@ impl Resource {
             marks: s.marks.iter().map(|m| (*m).to_owned()).collect(),
             blocked: s.blocked.clone(),
             sm: s.sm.clone(),
+            kept: s.kept.clone(),
         }
     }
 
@@ -59,6 +61,7 @@ impl Resource {
         s.marks = marks.iter().copied().filter(|m| frozen.marks.iter().any(|f| f == m)).collect();
         s.blocked = frozen.blocked;
         s.sm = frozen.sm;
+        s.kept = frozen.kept;
         drop(s);
         resource
     }

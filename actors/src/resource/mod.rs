@@ -8,6 +8,7 @@
 mod acks;
 mod copies;
 mod frozen;
+mod kept;
 mod leftovers;
 mod limits;
 mod notices;
@@ -21,6 +22,7 @@ pub use leftovers::Standing;
 pub use limits::QueueLimits;
 
 use crate::session::Bound;
+use kept::Kept;
 use parking_lot::Mutex;
 use std::{collections::VecDeque, sync::Arc};
 use storage::Blocklist;
@@ -96,6 +98,7 @@ struct State {
     /// all of them at once.
     blocked: Option<Arc<Blocklist>>,
     sm: Option<StreamManagement>,
+    kept: Kept,
     parked: Option<Box<Bound>>,
     /// Why it ended, for the connection that served it.
     ended: Option<Ended>,
@@ -185,6 +188,7 @@ impl Resource {
             marks: Vec::new(),
             blocked: None,
             sm: None,
+            kept: Kept::default(),
             parked: None,
             ended: None,
             leaving: None,
@@ -323,23 +327,6 @@ impl Resource {
             sm.push(stanza.clone(), None);
         }
         true
-    }
-
-    /// The same, for a stanza that offline storage keeps until it is acknowledged.
-    pub fn sent_kept(&self, epoch: u64, stanza: &Stanza) -> bool {
-        if !self.sent(epoch, stanza) {
-            return false;
-        }
-        if let Some(sm) = &mut self.state.lock().sm {
-            let sent = sm.sent();
-            sm.kept.push_back(sent);
-        }
-        true
-    }
-
-    /// How many unacknowledged stanzas offline storage keeps.
-    pub fn kept(&self) -> usize {
-        self.state.lock().sm.as_ref().map_or(0, |sm| sm.kept.len())
     }
 
     /// A stanza of the client is being worked on: if that crashes, it is the poison. `false` when
@@ -562,8 +549,9 @@ impl Resource {
             directed: std::mem::take(&mut s.directed).into(),
         };
         s.priority = None;
-        let unacked = s.sm.take().into_iter().flat_map(StreamManagement::remains);
+        let unacked = s.sm.take().into_iter().flat_map(|sm| sm.remains(&s.kept));
         let mut left: VecDeque<_> = unacked.map(|stanza| Item::Stanza(stanza).into()).collect();
+        s.kept.end();
         for Queued { item, share } in std::mem::take(&mut s.queue) {
             if matches!(item, Item::Stanza(_)) && share.is_none_or(Share::given_up) {
                 left.push_back(item.into());

@@ -79,15 +79,20 @@ fn what_the_old_connection_had_begun_counts_for_the_new_one_once() {
 #[test]
 fn what_offline_storage_keeps_is_not_sent_on_its_way_again() {
     let resource = resource();
-    assert!(resource.sent_kept(1, &from("a@x/1")));
+    resource.with_sm(|sm| sm.as_mut().unwrap().acked = u32::MAX);
+    assert!(resource.sent_kept(1, &from("a@x/1"), 11));
     assert!(resource.sent(1, &from("a@x/2")));
-    assert!(resource.sent_kept(1, &from("a@x/3")));
-    let acked = resource.with_sm(|sm| sm.as_mut().map(|s| s.acknowledge(1)));
-    assert_eq!((acked, resource.kept()), (Some(Ok(1)), 1));
+    assert!(resource.sent_kept(1, &from("a@x/3"), 13));
+    assert_eq!((resource.acknowledge(0), resource.received()), (Ok(true), vec![11]));
+    assert_eq!((resource.acknowledge(1), resource.kept_after()), (Ok(false), 13));
+    assert!(resource.sent(1, &from("a@x/2")));
     resource.end(Ended::Closed).unwrap();
     assert_eq!(resource.leftover(), Some(from("a@x/2")));
     resource.passed();
     assert_eq!((resource.leftover(), resource.standing()), (None, Standing::Away));
+    assert_eq!(resource.received(), [11]);
+    resource.forgotten(&[11]);
+    assert!(resource.received().is_empty());
 }
 
 #[test]

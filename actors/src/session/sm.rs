@@ -161,8 +161,7 @@ impl Session {
 
 /// Takes an acknowledgement; `Err`: what had been sent, if that is less.
 fn acknowledge(resource: &Resource, h: u32) -> Result<(), u32> {
-    let kept = resource.with_sm(|sm| sm.as_mut().map_or(Ok(0), |sm| sm.acknowledge(h)))?;
-    if kept > 0 {
+    if resource.acknowledge(h)? {
         resource.notice(KEEPER);
     }
     Ok(())
