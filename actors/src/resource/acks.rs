@@ -1,9 +1,8 @@
 //! XEP-0198 as a resource keeps it: counters, and what the client has not acknowledged. Pure.
 
-use super::{copies::Share, kept::Kept, weight};
+use super::{Arrived, copies::Share, kept::Kept, weight};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, time::Duration};
-use xmpp::stanza::Stanza;
 
 /// XEP-0198 counters and the stanzas the client has not acknowledged.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -17,7 +16,7 @@ pub struct StreamManagement {
     /// What the client has acknowledged, modulo 2^32.
     pub acked: u32,
     /// Sent after `acked`, oldest first.
-    pub unacked: VecDeque<Stanza>,
+    pub unacked: VecDeque<Arrived>,
     /// The size of those, in bytes.
     pub bytes: usize,
     /// Which of them other resources of the user got too: what had been sent with each, modulo 2^32.
@@ -37,9 +36,9 @@ impl StreamManagement {
     }
 
     /// A stanza was sent.
-    pub(super) fn push(&mut self, stanza: Stanza, share: Option<Share>) {
-        self.bytes += weight(&stanza);
-        self.unacked.push_back(stanza);
+    pub(super) fn push(&mut self, arrived: Arrived, share: Option<Share>) {
+        self.bytes += weight(&arrived.stanza);
+        self.unacked.push_back(arrived);
         if let Some(share) = share {
             self.shares.push_back((self.sent(), share));
         }
@@ -54,7 +53,7 @@ impl StreamManagement {
         if count > self.unacked.len() {
             return Err(self.sent());
         }
-        let acked: usize = self.unacked.drain(..count).map(|s| weight(&s)).sum();
+        let acked: usize = self.unacked.drain(..count).map(|a| weight(&a.stanza)).sum();
         self.bytes = self.bytes.saturating_sub(acked);
         if self.unacked.is_empty() {
             self.unacked.shrink_to(8);
@@ -73,7 +72,7 @@ impl StreamManagement {
 
     /// What is lost when the session ends now: without what offline storage keeps, and what another
     /// resource has or will have.
-    pub(super) fn remains(self, kept: &Kept) -> impl Iterator<Item = Stanza> {
+    pub(super) fn remains(self, kept: &Kept) -> impl Iterator<Item = Arrived> {
         let Self { acked, unacked, shares, .. } = self;
         let mut shares = shares.into_iter().peekable();
         let numbered =
@@ -83,7 +82,7 @@ impl StreamManagement {
                 let share = shares.next_if(|(m, _)| m == n);
                 !kept.has(*n) && share.is_none_or(|(_, share)| share.given_up())
             })
-            .map(|(stanza, _)| stanza)
+            .map(|(arrived, _)| arrived)
     }
 
     /// Whether to send an `<r/>` now; if so, it counts as sent.
@@ -100,11 +99,13 @@ impl StreamManagement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use xmpp::stanza::Stanza;
 
     fn state(acked: u32, n: usize) -> StreamManagement {
         let stanza = Stanza::parse(b"<message xmlns='jabber:client'/>").unwrap();
         let mut state = StreamManagement { acked, ..StreamManagement::default() };
-        std::iter::repeat_n(stanza, n).for_each(|s| state.push(s, None));
+        let arrived = Arrived { stanza, at: 0 };
+        std::iter::repeat_n(arrived, n).for_each(|a| state.push(a, None));
         state
     }
 

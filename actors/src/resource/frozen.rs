@@ -1,6 +1,7 @@
 //! A resource as data: what moves with a frozen session into another process.
 
-use super::{Item, Kept, QueueLimits, Resource, StreamManagement, weight};
+use super::{Arrived, Item, Kept, QueueLimits, Resource, StreamManagement, weight};
+use crate::env::Clock;
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc};
 use storage::Blocklist;
@@ -13,7 +14,7 @@ use xmpp::{
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FrozenResource {
     jid: FullJid,
-    queue: Vec<Stanza>,
+    queue: Vec<Arrived>,
     presence: Option<Stanza>,
     priority: Option<i8>,
     directed: VecDeque<Jid>,
@@ -28,7 +29,7 @@ impl Resource {
     pub fn freeze(&self) -> FrozenResource {
         let s = self.state.lock();
         let stanzas = s.queue.iter().filter_map(|q| match &q.item {
-            Item::Stanza(stanza) => Some(stanza.clone()),
+            Item::Stanza(stanza) => Some(Arrived { stanza: stanza.clone(), at: q.at }),
             Item::Notice(_) => None,
         });
         FrozenResource {
@@ -49,12 +50,13 @@ impl Resource {
         frozen: FrozenResource,
         id: u64,
         limits: QueueLimits,
+        clock: Arc<Clock>,
         marks: &[&'static str],
     ) -> Arc<Self> {
-        let resource = Self::new(frozen.jid, id, limits);
+        let resource = Self::new(frozen.jid, id, limits, clock);
         let mut s = resource.state.lock();
-        s.queued_bytes = frozen.queue.iter().map(weight).sum();
-        s.queue = frozen.queue.into_iter().map(|s| Item::Stanza(s).into()).collect();
+        s.queued_bytes = frozen.queue.iter().map(|a| weight(&a.stanza)).sum();
+        s.queue = frozen.queue.into_iter().map(Into::into).collect();
         s.presence = frozen.presence;
         s.priority = frozen.priority;
         s.directed = frozen.directed;

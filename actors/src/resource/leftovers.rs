@@ -1,10 +1,9 @@
 //! What a session that ended leaves behind: kept here until it is on its way, oldest first, so that
 //! nothing newer for the user can overtake it. Where it goes is decided in `routing::end`.
 
-use super::{Item, Owner, Queued, Resource, weight};
+use super::{Arrived, Item, Owner, Queued, Resource, weight};
 use std::sync::Arc;
 use tokio::sync::Mutex;
-use xmpp::stanza::Stanza;
 
 /// How a resource stands to messages for its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +34,12 @@ impl Resource {
 
     /// The oldest of what is left. It stays until [`Resource::passed`]: rather twice than never,
     /// should the process that passes it on be killed.
-    pub fn leftover(&self) -> Option<Stanza> {
+    pub fn leftover(&self) -> Option<Arrived> {
         let s = self.state.lock();
-        match &s.queue.front()?.item {
-            Item::Stanza(stanza) if s.owner == Owner::Ended => Some(stanza.clone()),
+        match s.queue.front()? {
+            Queued { item: Item::Stanza(stanza), at, .. } if s.owner == Owner::Ended => {
+                Some(Arrived { stanza: stanza.clone(), at: *at })
+            }
             _ => None,
         }
     }

@@ -21,9 +21,10 @@ pub use frozen::FrozenResource;
 pub use leftovers::Standing;
 pub use limits::QueueLimits;
 
-use crate::session::Bound;
+use crate::{env::Clock, session::Bound};
 use kept::Kept;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc};
 use storage::Blocklist;
 use tokio::sync::{Notify, futures::Notified};
@@ -52,17 +53,34 @@ pub enum Item {
     Notice(&'static str),
 }
 
+/// A stanza for the client, and since when it is here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Arrived {
+    /// The stanza.
+    pub stanza: Stanza,
+    /// In milliseconds of the epoch; 0 for what is not delivered later (presence, IQs).
+    pub at: u64,
+}
+
 /// One place in the queue.
 #[derive(Debug)]
 struct Queued {
     item: Item,
+    /// See [`Arrived::at`].
+    at: u64,
     /// Other resources of the user have it too.
     share: Option<Share>,
 }
 
+impl From<Arrived> for Queued {
+    fn from(Arrived { stanza, at }: Arrived) -> Self {
+        Self { item: Item::Stanza(stanza), at, share: None }
+    }
+}
+
 impl From<Item> for Queued {
     fn from(item: Item) -> Self {
-        Self { item, share: None }
+        Self { item, at: 0, share: None }
     }
 }
 
@@ -128,6 +146,7 @@ pub struct Resource {
     user: BareJid,
     id: u64,
     limits: QueueLimits,
+    clock: Arc<Clock>,
     wake: Notify,
     state: Mutex<State>,
 }
@@ -173,7 +192,7 @@ pub fn blocks(list: &Blocklist, user: &BareJid, jid: &Jid) -> bool {
 
 impl Resource {
     /// A new resource, attached with epoch 1.
-    pub fn new(jid: FullJid, id: u64, limits: QueueLimits) -> Arc<Self> {
+    pub fn new(jid: FullJid, id: u64, limits: QueueLimits, clock: Arc<Clock>) -> Arc<Self> {
         let state = State {
             owner: Owner::Attached(1),
             epoch: 1,
@@ -194,7 +213,8 @@ impl Resource {
             leaving: None,
         };
         let user = jid.bare();
-        Arc::new(Self { jid, user, id, limits, wake: Notify::new(), state: Mutex::new(state) })
+        let (wake, state) = (Notify::new(), Mutex::new(state));
+        Arc::new(Self { jid, user, id, limits, clock, wake, state })
     }
 
     /// The full JID.
@@ -233,7 +253,13 @@ impl Resource {
         self.put(stanza, Some(share))
     }
 
+    /// When a stanza that comes now arrives: see [`Arrived::at`].
+    fn now(&self, stanza: &Stanza) -> u64 {
+        if stanza.head.kind == Kind::Message { self.clock.millis() } else { 0 }
+    }
+
     fn put(&self, stanza: Stanza, share: Option<Share>) -> Result<(), Refused> {
+        let at = self.now(&stanza);
         let mut s = self.state.lock();
         if s.owner == Owner::Ended {
             return Err(Refused::Ended(stanza));
@@ -253,7 +279,7 @@ impl Resource {
             return Err(Refused::Full(stanza));
         }
         s.queued_bytes += bytes;
-        s.queue.push_back(Queued { item: Item::Stanza(stanza), share });
+        s.queue.push_back(Queued { item: Item::Stanza(stanza), at, share });
         let first = s.queue.len() == 1;
         drop(s);
         if first {
@@ -292,10 +318,10 @@ impl Resource {
                 return None;
             }
             s.in_hand = false;
-            if let Some(Queued { item: Item::Stanza(stanza), share }) = s.queue.pop_front() {
+            if let Some(Queued { item: Item::Stanza(stanza), at, share }) = s.queue.pop_front() {
                 s.queued_bytes = s.queued_bytes.saturating_sub(weight(&stanza));
                 match (verdict, &mut s.sm) {
-                    (Verdict::Sent, Some(sm)) => sm.push(stanza, share),
+                    (Verdict::Sent, Some(sm)) => sm.push(Arrived { stanza, at }, share),
                     (Verdict::Sent, None) => {
                         if let Some(share) = share {
                             share.delivered();
@@ -324,7 +350,8 @@ impl Resource {
             return false;
         }
         if let Some(sm) = &mut s.sm {
-            sm.push(stanza.clone(), None);
+            let at = self.now(stanza);
+            sm.push(Arrived { stanza: stanza.clone(), at }, None);
         }
         true
     }
@@ -498,7 +525,7 @@ impl Resource {
             return None;
         }
         if std::mem::take(&mut s.in_hand)
-            && let Some(Queued { item: Item::Stanza(stanza), share }) = s.queue.pop_front()
+            && let Some(Queued { item: Item::Stanza(stanza), share, .. }) = s.queue.pop_front()
         {
             s.queued_bytes = s.queued_bytes.saturating_sub(weight(&stanza));
             // nor is it tried with another resource
@@ -550,11 +577,13 @@ impl Resource {
         };
         s.priority = None;
         let unacked = s.sm.take().into_iter().flat_map(|sm| sm.remains(&s.kept));
-        let mut left: VecDeque<_> = unacked.map(|stanza| Item::Stanza(stanza).into()).collect();
+        let mut left: VecDeque<Queued> = unacked.map(Queued::from).collect();
         s.kept.end();
-        for Queued { item, share } in std::mem::take(&mut s.queue) {
-            if matches!(item, Item::Stanza(_)) && share.is_none_or(Share::given_up) {
-                left.push_back(item.into());
+        for Queued { item, at, share } in std::mem::take(&mut s.queue) {
+            if let Item::Stanza(stanza) = item
+                && share.is_none_or(Share::given_up)
+            {
+                left.push_back(Arrived { stanza, at }.into());
             }
         }
         s.leaving = (!left.is_empty()).then(Arc::default);

@@ -4,11 +4,12 @@
 use super::{bounce, manager, message, presence};
 use crate::{
     env::Env,
-    resource::{Ended, Remains, Resource},
+    resource::{Arrived, Ended, Remains, Resource},
 };
 use std::{sync::Arc, time::Duration};
 use xmpp::{
     error::StanzaError,
+    payload::delay::delayed,
     stanza::{Kind, Stanza, Type},
 };
 
@@ -52,8 +53,8 @@ pub(super) async fn pass_on(env: &Arc<Env>, resource: &Resource) {
             tracing::warn!(jid = %resource.jid(), "what a session did not get is slow to go on");
             return;
         };
-        while let Some(stanza) = resource.leftover() {
-            undelivered(env, resource, stanza).await;
+        while let Some(arrived) = resource.leftover() {
+            undelivered(env, resource, arrived).await;
             resource.passed();
         }
     }
@@ -61,8 +62,10 @@ pub(super) async fn pass_on(env: &Arc<Env>, resource: &Resource) {
 }
 
 /// A stanza that the client never got: a message goes to the user's account again, where another
-/// resource or offline storage takes it; a request is answered.
-async fn undelivered(env: &Arc<Env>, resource: &Resource, stanza: Stanza) {
+/// resource or offline storage takes it, and it says since when it waits (XEP-0198 section 5,
+/// XEP-0203); a request is answered.
+async fn undelivered(env: &Arc<Env>, resource: &Resource, arrived: Arrived) {
+    let Arrived { stanza, at } = arrived;
     let later = match (stanza.head.kind, stanza.head.ty) {
         (Kind::Message, Type::Normal | Type::Chat) => {
             let user = resource.user().clone();
@@ -70,6 +73,7 @@ async fn undelivered(env: &Arc<Env>, resource: &Resource, stanza: Stanza) {
                 Some(to) if to.resource().is_none() => stanza,
                 _ => stanza.with_to(Some(user.clone().into())),
             };
+            let stanza = delayed(&stanza, user.domain(), at, "Not delivered before");
             message(env, user, stanza, resource.id())
         }
         // 8.5.3.2.1: a room learns that its occupant is gone

@@ -315,7 +315,8 @@ impl SessionManager {
             None => user.with_resource(&env.token()).map_err(|_| BindError::Unavailable)?,
         };
         let settings = env.settings();
-        let resource = Resource::new(jid, env.next_session(), settings.queues);
+        let clock = Arc::clone(&env.clock);
+        let resource = Resource::new(jid, env.next_session(), settings.queues, clock);
         let record = Record {
             resource: resource.jid().resource().to_owned(),
             token: token(env, &resource),

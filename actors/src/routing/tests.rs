@@ -52,7 +52,10 @@ fn what_waits_for_a_session_that_is_not_resumed_in_time_goes_to_offline_storage(
            R C: <message to='juliet@localhost/balcony' type='groupchat' id='4'><body>queued</body></message>
            R C: <iq to='juliet@localhost/balcony' type='get' id='5'><x xmlns='urn:example:x'/></iq>
            R S: nothing
-           T: 59s
+           T: 20s
+           R C: <message to='juliet@localhost' type='chat' id='6'><body>queued later</body></message>
+           R S: nothing
+           T: 39s
            R S: nothing
            T: 2s
            R S: <message type='error' id='4'><error type='cancel'>
@@ -61,9 +64,10 @@ fn what_waits_for_a_session_that_is_not_resumed_in_time_goes_to_offline_storage(
                 <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
            J = juliet@localhost/chamber
            J C: <presence/>
-           J S: <message id='1'><body>sent</body><delay xmlns='urn:xmpp:delay' from='localhost'/></message>
-           J S: <message id='2'><body>queued</body><delay xmlns='urn:xmpp:delay' from='localhost'/></message>
+           J S: <message id='1'><body>sent</body><delay xmlns='urn:xmpp:delay' from='localhost' stamp='2026-01-01T00:00:00.000Z'/></message>
+           J S: <message id='2'><body>queued</body><delay xmlns='urn:xmpp:delay' from='localhost' stamp='2026-01-01T00:00:00.000Z'/></message>
            J S: <message id='3' to='juliet@localhost'><delay xmlns='urn:xmpp:delay'/></message>
+           J S: <message id='6'><delay xmlns='urn:xmpp:delay' from='localhost' stamp='2026-01-01T00:00:20.000Z'/></message>
            J S: <presence/>
            J S: nothing
            K ~ juliet@localhost
@@ -92,7 +96,7 @@ fn or_to_another_resource_and_contacts_learn_only_then_that_it_is_gone() {
            K S: nothing
            T: 1s
            K S: <presence type='unavailable' from='juliet@localhost/balcony'/>
-           K S: <message id='1' to='juliet@localhost'/>
+           K S: <message id='1' to='juliet@localhost'><delay xmlns='urn:xmpp:delay' from='localhost' stamp='2026-01-01T00:00:00.000Z'/></message>
            R S: nothing";
     World::check(&script, modules);
 }

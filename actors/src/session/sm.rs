@@ -144,7 +144,7 @@ impl Session {
             sm.as_mut().map_or_else(Default::default, |sm| {
                 sm.requested = false;
                 sm.asked = sm.acked;
-                (sm.handled, sm.unacked.iter().cloned().collect::<Vec<_>>())
+                (sm.handled, sm.unacked.iter().map(|a| a.stanza.clone()).collect::<Vec<_>>())
             })
         });
         scope.fx.write(sm::resumed(previd, handled));

@@ -241,9 +241,10 @@ impl Turn {
     /// the table in place of the old.
     pub fn thaw(frozen: FrozenTurn, env: &Env) -> (Self, Option<Arc<Resource>>) {
         let mut session = frozen.session;
-        let resource = frozen
-            .resource
-            .map(|r| Resource::thaw(r, env.next_session(), env.settings().queues, routing::MARKS));
+        let resource = frozen.resource.map(|frozen| {
+            let (queues, clock) = (env.settings().queues, Arc::clone(&env.clock));
+            Resource::thaw(frozen, env.next_session(), queues, clock, routing::MARKS)
+        });
         if let (Some(bound), Some(resource)) = (session.bound.as_deref_mut(), &resource) {
             bound.resource = Some(Arc::clone(resource));
             bound.epoch = 1;

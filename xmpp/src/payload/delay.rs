@@ -1,6 +1,6 @@
 //! Delayed delivery (XEP-0203) and its timestamps (XEP-0082).
 
-use crate::{Element, ns};
+use crate::{Element, ns, stanza::Stanza};
 
 /// `CCYY-MM-DDThh:mm:ss.sssZ` for milliseconds since the epoch.
 pub fn timestamp(millis: u64) -> String {
@@ -25,6 +25,15 @@ pub fn delay(from: &str, millis: u64, why: &str) -> Element {
         .with_attr("from", from)
         .with_attr("stamp", timestamp(millis))
         .with_text(why)
+}
+
+/// The stanza with that element, unless `from` has said it already.
+pub fn delayed(stanza: &Stanza, from: &str, millis: u64, why: &str) -> Stanza {
+    let said = stanza.element(ns::DELAY, "delay");
+    if said.is_some_and(|d| d.attr("from") == Some(from)) {
+        return stanza.clone();
+    }
+    stanza.append(&delay(from, millis, why).to_xml())
 }
 
 #[cfg(test)]

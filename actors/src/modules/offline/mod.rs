@@ -27,7 +27,7 @@ use xmpp::{
     error::StanzaError,
     jid::BareJid,
     ns,
-    payload::delay::delay,
+    payload::delay::delayed,
     stanza::{Stanza, Type},
 };
 
@@ -287,7 +287,8 @@ fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
         return end(cx);
     }
     for message in page {
-        let stanza = delayed(&message, cx.host());
+        // one that waited for another session says since when
+        let stanza = delayed(&message.stanza, cx.host(), message.at, "Offline Storage");
         if !cx.send_kept(&stanza, message.id) {
             return end(cx);
         }
@@ -298,13 +299,4 @@ fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
     }
     cx.slot::<Delivery>().step = Step::Client;
     cx.resource().wake();
-}
-
-/// XEP-0203: since when the message waits; it may say so already.
-fn delayed(message: &OfflineMessage, host: &str) -> Stanza {
-    let said = message.stanza.element(ns::DELAY, "delay");
-    if said.is_some_and(|d| d.attr("from") == Some(host)) {
-        return message.stanza.clone();
-    }
-    message.stanza.append(&delay(host, message.at, "Offline Storage").to_xml())
 }
