@@ -191,7 +191,6 @@ impl Process for Connection {
             }
         }
         self.leave().await;
-        env.metrics.disconnections();
     }
 
     fn recent(&self) -> Vec<Recorded> {
@@ -200,8 +199,10 @@ impl Process for Connection {
 }
 
 impl Drop for Connection {
-    /// It was killed: nobody has told the session manager yet, or the end is not finished.
+    /// However it ended, it is counted. If it was killed, nobody has told the session manager yet, or
+    /// the end is not finished.
     fn drop(&mut self) {
+        self.port.env.metrics.disconnections();
         let detached = self.turn.detach().map(|(resource, _)| resource);
         let unfinished = || self.resource.take().filter(|r| r.leaving().is_some());
         if let Some(resource) = detached.or_else(unfinished) {

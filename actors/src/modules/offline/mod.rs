@@ -177,6 +177,7 @@ impl OfflineModule {
             let at = env.clock.millis();
             match env.stores.offline.push(&user, at, message.clone(), limit).await {
                 Ok(()) => {
+                    env.metrics.offline_stored();
                     notice(&env, &user);
                     Offline::Taken
                 }
