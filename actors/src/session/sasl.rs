@@ -35,7 +35,7 @@ pub(crate) enum Exchange {
     Busy,
 }
 
-type Found = Result<Option<Arc<Account>>, StoreError>;
+type Found = Option<Arc<Account>>;
 
 impl Session {
     fn bindings(&self) -> Bindings<'_> {
@@ -174,7 +174,8 @@ impl Session {
         }
     }
 
-    /// Looks the user up unless it has to wait; `then` gets what was found.
+    /// Looks the user up unless it has to wait; `then` gets the account if there is one that may log
+    /// on.
     fn look_up(
         &mut self,
         user: Option<BareJid>,
@@ -195,7 +196,10 @@ impl Session {
                 };
                 (user, found)
             },
-            move |session, scope, (user, found)| then(session, scope, user, found),
+            move |session, scope, (user, found)| match found {
+                Ok(account) => then(session, scope, user, account.filter(|a| !a.disabled)),
+                Err(error) => session.store_failed(&error, scope),
+            },
         );
     }
 
@@ -204,11 +208,7 @@ impl Session {
             Ok(user) => user,
             Err(failure) => return self.fail_sasl(failure, Login::Refused, scope),
         };
-        self.look_up(user, scope, move |session, scope, user, found| {
-            let account = match found {
-                Ok(account) => account.filter(|a| !a.disabled),
-                Err(error) => return session.store_failed(&error, scope),
-            };
+        self.look_up(user, scope, move |session, scope, user, account| {
             let keys = account.as_ref().and_then(|a| a.keys_for(hash)).cloned();
             let known = keys.is_some();
             let keys =
@@ -237,11 +237,7 @@ impl Session {
             Ok(user) => user,
             Err(failure) => return self.fail_sasl(failure, Login::Refused, scope),
         };
-        self.look_up(user, scope, move |session, scope, user, found| {
-            let account = match found {
-                Ok(account) => account.filter(|a| !a.disabled),
-                Err(error) => return session.store_failed(&error, scope),
-            };
+        self.look_up(user, scope, move |session, scope, user, account| {
             // the cheapest hash, which every account has that got its keys here: an unknown user
             // must cost the same
             let hash = sasl::Hash::Sha1;
