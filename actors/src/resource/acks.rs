@@ -1,6 +1,6 @@
 //! XEP-0198 as a resource keeps it: counters, and what the client has not acknowledged. Pure.
 
-use super::{Arrived, copies::Share, kept::Kept, weight};
+use super::{Arrived, copies::Share, kept::Kept, leftovers::Leaving, weight};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, time::Duration};
 
@@ -72,17 +72,18 @@ impl StreamManagement {
 
     /// What is lost when the session ends now: without what offline storage keeps, and what another
     /// resource has or will have.
-    pub(super) fn remains(self, kept: &Kept) -> impl Iterator<Item = Arrived> {
-        let Self { acked, unacked, shares, .. } = self;
-        let mut shares = shares.into_iter().peekable();
-        let numbered =
-            unacked.into_iter().zip(1_u32..).map(move |(s, n)| (s, acked.wrapping_add(n)));
-        numbered
-            .filter(move |(_, n)| {
-                let share = shares.next_if(|(m, _)| m == n);
-                !kept.has(*n) && share.is_none_or(|(_, share)| share.given_up())
-            })
-            .map(|(arrived, _)| arrived)
+    pub(super) fn remains(self, kept: &Kept, left: &mut Leaving) {
+        let mut shares = self.shares.into_iter().peekable();
+        let mut n = self.acked;
+        for arrived in self.unacked {
+            n = n.wrapping_add(1);
+            let share = shares.next_if(|(m, _)| *m == n);
+            if let Some(id) = kept.number_of(n) {
+                left.push_kept(id);
+            } else if share.is_none_or(|(_, share)| share.given_up()) {
+                left.push(arrived);
+            }
+        }
     }
 
     /// Whether to send an `<r/>` now; if so, it counts as sent.

@@ -1,7 +1,7 @@
 //! A resource as data: what moves with a frozen session into another process.
 
 use super::{Arrived, Item, Kept, QueueLimits, Resource, StreamManagement, weight};
-use crate::env::Clock;
+use crate::{env::Clock, routing::KEEPER};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc};
 use storage::Blocklist;
@@ -22,6 +22,7 @@ pub struct FrozenResource {
     blocked: Option<Arc<Blocklist>>,
     sm: Option<StreamManagement>,
     kept: Kept,
+    diverted: Option<u64>,
 }
 
 impl Resource {
@@ -42,6 +43,7 @@ impl Resource {
             blocked: s.blocked.clone(),
             sm: s.sm.clone(),
             kept: s.kept.clone(),
+            diverted: s.diverted,
         }
     }
 
@@ -65,6 +67,9 @@ impl Resource {
         s.sm = frozen.sm;
         s.kept = frozen.kept;
         drop(s);
+        if let Some(first) = frozen.diverted {
+            resource.divert(KEEPER, first);
+        }
         resource
     }
 }

@@ -20,9 +20,14 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Whether the stanza with which `n` had been sent is one of them.
-    pub(super) fn has(&self, n: u32) -> bool {
-        self.sent.iter().any(|(m, _)| *m == n)
+    /// The number in the store of the stanza with which `n` had been sent, if it is one of them.
+    pub(super) fn number_of(&self, n: u32) -> Option<u64> {
+        self.sent.iter().find(|(m, _)| *m == n).map(|(_, id)| *id)
+    }
+
+    /// See [`Resource::kept_after`].
+    pub(super) fn after(&self) -> u64 {
+        self.after
     }
 
     /// The client acknowledged all up to `h`; whether there are some of these among them.

@@ -18,11 +18,12 @@ mod tests;
 pub use acks::StreamManagement;
 pub use copies::Share;
 pub use frozen::FrozenResource;
-pub use leftovers::Standing;
+pub use leftovers::{Left, Standing};
 pub use limits::QueueLimits;
 
 use crate::{env::Clock, session::Bound};
 use kept::Kept;
+use leftovers::Leaving;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc};
@@ -101,9 +102,9 @@ struct State {
     epoch: u64,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
-    /// Offline storage keeps messages that are newer than those in `queue`: see
+    /// From which number on offline storage keeps messages that are newer than those in `queue`: see
     /// [`Resource::divert`].
-    diverted: bool,
+    diverted: Option<u64>,
     /// The head of `queue` is being worked on: if the process crashes now, this is the poison.
     in_hand: bool,
     /// The client's stanza that is being handled (XEP-0198 sessions only).
@@ -120,8 +121,8 @@ struct State {
     parked: Option<Box<Bound>>,
     /// Why it ended, for the connection that served it.
     ended: Option<Ended>,
-    /// It has ended, and `queue` is what has to go on its way again.
-    leaving: Option<Arc<tokio::sync::Mutex<()>>>,
+    /// It has ended, and this has to go on its way.
+    leaving: Option<Box<Leaving>>,
 }
 
 /// Why a session was ended from outside its connection.
@@ -198,7 +199,7 @@ impl Resource {
             epoch: 1,
             queue: VecDeque::new(),
             queued_bytes: 0,
-            diverted: false,
+            diverted: None,
             in_hand: false,
             working: None,
             presence: None,
@@ -268,7 +269,7 @@ impl Resource {
             return Err(Refused::Blocked(stanza));
         }
         let bytes = weight(&stanza);
-        let behind = s.diverted
+        let behind = s.diverted.is_some()
             && stanza.head.kind == Kind::Message
             && matches!(stanza.head.ty, Type::Normal | Type::Chat);
         if behind {
@@ -576,18 +577,20 @@ impl Resource {
             directed: std::mem::take(&mut s.directed).into(),
         };
         s.priority = None;
-        let unacked = s.sm.take().into_iter().flat_map(|sm| sm.remains(&s.kept));
-        let mut left: VecDeque<Queued> = unacked.map(Queued::from).collect();
+        let mut left = Box::<Leaving>::default();
+        if let Some(sm) = s.sm.take() {
+            sm.remains(&s.kept, &mut left);
+        }
         s.kept.end();
+        s.queued_bytes = 0;
         for Queued { item, at, share } in std::mem::take(&mut s.queue) {
             if let Item::Stanza(stanza) = item
                 && share.is_none_or(Share::given_up)
             {
-                left.push_back(Arrived { stanza, at }.into());
+                left.push(Arrived { stanza, at });
             }
         }
-        s.leaving = (!left.is_empty()).then(Arc::default);
-        s.queue = left;
+        s.leaving = (!left.is_empty()).then_some(left);
         drop(s);
         self.wake.notify_one();
         Some(remains)

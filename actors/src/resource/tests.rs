@@ -86,8 +86,12 @@ fn what_offline_storage_keeps_is_not_sent_on_its_way_again() {
     assert_eq!((resource.acknowledge(0), resource.received()), (Ok(true), vec![11]));
     assert_eq!((resource.acknowledge(1), resource.kept_after()), (Ok(false), 13));
     assert!(resource.sent(1, &from("a@x/2")));
+    assert!(resource.sent_kept(1, &from("a@x/5"), 15));
     resource.end(Ended::Closed).unwrap();
-    assert_eq!(resource.leftover().unwrap().stanza, from("a@x/2"));
+    let left = || resource.leftover().unwrap();
+    assert!(matches!(left(), Left::Stanza(arrived) if arrived.stanza == from("a@x/2")));
+    resource.passed();
+    assert!(matches!(left(), Left::Kept(ids) if ids == [15]), "it comes after that");
     resource.passed();
     assert!(resource.leftover().is_none() && resource.standing() == Standing::Away);
     assert_eq!(resource.received(), [11]);
@@ -116,7 +120,7 @@ fn messages_do_not_overtake_what_is_kept() {
     let resource = resource();
     resource.deliver(from("a@x/1")).unwrap();
     resource.notice("offline");
-    resource.divert("offline");
+    resource.divert("offline", 7);
     assert!(matches!(resource.deliver(from("a@x/2")), Err(Refused::Full(_))));
     resource.rejoin("offline");
     assert!(matches!(resource.deliver(from("a@x/2")), Err(Refused::Full(_))), "it waits");

@@ -1,10 +1,10 @@
 //! The end of a session, orderly or not: its contacts learn that it is gone, and what it did not
 //! get goes on its way again (XEP-0198 section 5, RFC 6121 section 4.5.4, law 11).
 
-use super::{bounce, manager, message, presence};
+use super::{Best, bounce, manager, message, most_available, presence};
 use crate::{
     env::Env,
-    resource::{Arrived, Ended, Remains, Resource},
+    resource::{Arrived, Ended, Left, Remains, Resource},
 };
 use std::{sync::Arc, time::Duration};
 use xmpp::{
@@ -48,17 +48,40 @@ async fn gone(env: &Arc<Env>, resource: &Arc<Resource>, remains: &Remains) {
 /// resource stays in the table, and what comes for its user waits here: so nothing overtakes them
 /// (RFC 6120 section 10.1). One at a time does it; whoever waits goes on where another was killed.
 pub(super) async fn pass_on(env: &Arc<Env>, resource: &Resource) {
-    if let Some(lock) = resource.leaving() {
+    // one that is not in the table any more goes on elsewhere, thawed
+    if let Some(lock) = resource.leaving().filter(|_| env.table.has(resource)) {
         let Ok(_one_at_a_time) = tokio::time::timeout(PATIENCE, lock.lock()).await else {
             tracing::warn!(jid = %resource.jid(), "what a session did not get is slow to go on");
             return;
         };
-        while let Some(arrived) = resource.leftover() {
-            undelivered(env, resource, arrived).await;
+        if let Some(after) = resource.newer_after() {
+            let newer = env.stores.offline.page(resource.user(), after, usize::MAX).await;
+            if let Err(error) = &newer {
+                tracing::warn!(%error, "messages may be out of order");
+            }
+            resource.also_left(newer.into_iter().flatten().map(|message| message.id));
+        }
+        while let Some(left) = resource.leftover() {
+            match left {
+                Left::Stanza(arrived) => undelivered(env, resource, arrived).await,
+                Left::Kept(ids) => move_back(env, resource, ids).await,
+            }
             resource.passed();
         }
     }
     env.table.remove(resource);
+}
+
+/// Offline storage keeps messages that came after those that were passed on just now: they are to be
+/// fetched after them too. Not when another resource takes those, which need not be stored then.
+async fn move_back(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
+    let user = resource.user();
+    let others = env.table.with_user(user, |all| most_available(all, u64::MAX));
+    if matches!(others, Best::Of(best) if best.is_empty())
+        && let Err(error) = env.stores.offline.move_back(user, ids).await
+    {
+        tracing::warn!(%error, "messages may be out of order");
+    }
 }
 
 /// A stanza that the client never got: a message goes to the user's account again, where another

@@ -209,6 +209,48 @@ fn a_full_queue_refuses_and_messages_go_to_offline_storage() {
     World::check_with(&script, &WorldOptions { settings, ..WorldOptions::default() }, modules);
 }
 
+#[test]
+fn what_a_session_leaves_behind_stands_before_what_was_kept_after_it() {
+    let begin = PAIR.to_owned()
+        + "J C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
+           J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
+           J C: <presence/>
+           J S: <presence/>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           J C: <a xmlns='urn:xmpp:sm:3' h='1'/>
+           J cut
+           R C: <message to='juliet@localhost' id='1'><body>queued</body></message>
+           R C: <message to='juliet@localhost' id='2'><body>queued</body></message>
+           R C: <message to='juliet@localhost' id='3'><body>kept</body></message>
+           R C: <message to='juliet@localhost' id='4'><body>kept</body></message>
+           ";
+    let resumed = "J ~ juliet@localhost
+           J C: <resume xmlns='urn:xmpp:sm:3' previd='{token}' h='1'/>
+           J S: <resumed xmlns='urn:xmpp:sm:3' previd='{token}' h='1'/>
+           J S: <message id='1'/>
+           J S: <message id='2'/>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           J S: <message id='3'/>
+           J S: <message id='4'/>
+           R C: <message to='juliet@localhost' id='5'><body>sent</body></message>
+           J S: <message id='5'/>
+           J cut
+           R C: <message to='juliet@localhost' id='6'><body>queued</body></message>
+           R C: <message to='juliet@localhost' id='7'><body>queued</body></message>
+           R C: <message to='juliet@localhost' id='8'><body>kept</body></message>
+           ";
+    let queues = QueueLimits { queued: 2, ..QueueLimits::default() };
+    let settings = Settings { queues, ..Settings::default() };
+    let options = WorldOptions { settings, ..WorldOptions::default() };
+    for (between, count) in [("", 4), (resumed, 8)] {
+        let again = "T: 61s\nM = juliet@localhost/garden\nM C: <presence/>\n";
+        let script = (1..=count).fold(format!("{begin}{between}{again}"), |s, id| {
+            format!("{s}M S: <message id='{id}'><delay xmlns='urn:xmpp:delay'/></message>\n")
+        });
+        World::check_with(&(script + "M S: <presence/>\nM S: nothing"), &options, modules);
+    }
+}
+
 /// Not with frozen sessions: what another resource has is not known any more after a thaw, and a
 /// message that may come twice is better than one that is lost.
 fn once(script: &str) {

@@ -176,9 +176,9 @@ impl OfflineModule {
             }
             let at = env.clock.millis();
             match env.stores.offline.push(&user, at, message.clone(), limit).await {
-                Ok(()) => {
+                Ok(id) => {
                     env.metrics.offline_stored();
-                    notice(&env, &user);
+                    notice(&env, &user, id);
                     Offline::Taken
                 }
                 // XEP-0160 section 2
@@ -225,11 +225,11 @@ fn worth(message: &Stanza) -> Worth {
 
 /// A resource may have become available while the message was on its way into the store, or its
 /// queue was full: the best one looks again.
-fn notice(env: &Env, user: &BareJid) {
+fn notice(env: &Env, user: &BareJid, id: u64) {
     let resources = env.table.resources(user);
     let best = resources.iter().filter_map(|r| Some((r.priority().filter(|p| *p >= 0)?, r)));
     if let Some((_, best)) = best.max_by_key(|(priority, _)| *priority) {
-        best.divert(OfflineModule::NAME);
+        best.divert(OfflineModule::NAME, id);
     }
 }
 
@@ -288,6 +288,10 @@ fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
         return end(cx);
     }
     for message in page {
+        // it came after what waits in the queue: we are told when that is written
+        if cx.resource().waits_for_queue(message.id) {
+            return end(cx);
+        }
         // one that waited for another session says since when
         let stanza = delayed(&message.stanza, cx.host(), message.at, "Offline Storage");
         if !cx.send_kept(&stanza, message.id) {

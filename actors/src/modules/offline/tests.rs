@@ -211,3 +211,33 @@ fn what_was_acknowledged_at_the_last_moment_does_not_come_again() {
         world.stop().await;
     });
 }
+
+#[test]
+fn what_is_kept_when_the_queue_is_full_comes_after_the_queue() {
+    let mut script = backlog(30);
+    script += "J = juliet@localhost/balcony
+         J C: <enable xmlns='urn:xmpp:sm:3'/>
+         J S: <enabled xmlns='urn:xmpp:sm:3'/>
+         J C: <presence/>
+         ";
+    let messages = |script: &mut String, ids: std::ops::Range<u32>| {
+        ids.for_each(|i| writeln!(script, "J S: <message id='{i}'/>").unwrap());
+    };
+    messages(&mut script, 0..20);
+    script += "J S: <r xmlns='urn:xmpp:sm:3'/>\n";
+    messages(&mut script, 20..26);
+    script += "J S: nothing\n";
+    for i in 30..35 {
+        writeln!(script, "R C: <message to='juliet@localhost' id='{i}'><body>b</body></message>")
+            .unwrap();
+    }
+    script += "J C: <a xmlns='urn:xmpp:sm:3' h='26'/>\n";
+    messages(&mut script, 26..30);
+    script += "J S: <r xmlns='urn:xmpp:sm:3'/>\nJ S: <presence/>\n";
+    messages(&mut script, 30..35);
+    script += "J S: nothing";
+    let queues = QueueLimits { queued: 4, unacked: 50, ..QueueLimits::default() };
+    let settings = crate::env::Settings { queues, ..Default::default() };
+    let options = WorldOptions { settings, ..WorldOptions::default() };
+    World::check_with(&script, &options, offline(100, secs(0)));
+}
