@@ -172,8 +172,9 @@ impl Clock {
 pub struct Env {
     /// The node's name.
     pub node: NodeId,
-    /// When it started, in milliseconds of the epoch.
+    /// When this process started, in milliseconds of the epoch.
     pub incarnation: u64,
+    since: AtomicU64,
     /// The hosts it serves.
     pub hosts: Hosts,
     /// Where data is kept.
@@ -236,6 +237,7 @@ impl Env {
         Arc::new(Self {
             node: parts.node,
             incarnation: parts.clock.millis(),
+            since: AtomicU64::new(parts.clock.millis()),
             hosts: parts.hosts,
             stores: parts.stores,
             table: Table::default(),
@@ -271,6 +273,17 @@ impl Env {
     /// Replaces the hooks (a module was switched on or off).
     pub fn set_hooks(&self, hooks: HookTable) {
         self.hooks.store(Arc::new(hooks));
+    }
+
+    /// Since when the node serves, in milliseconds of the epoch: longer than this process, if that
+    /// went on with another's sessions.
+    pub fn since(&self) -> u64 {
+        self.since.load(Ordering::Relaxed)
+    }
+
+    /// This process goes on with a node that serves `since` then.
+    pub(crate) fn went_on(&self, since: u64) {
+        self.since.store(since, Ordering::Relaxed);
     }
 
     /// A session number never used before on this node.

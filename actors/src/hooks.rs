@@ -11,6 +11,7 @@ use crate::{
     resource::Resource,
     session::{SessionCx, effects::BoxFuture},
 };
+use serde_json::Value;
 use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 use xmpp::{
     error::StanzaError,
@@ -166,6 +167,11 @@ points! {
     unavailable: dyn Fn(&Arc<Env>, &Arc<Resource>, Option<&Stanza>) -> BoxFuture<()> + Send + Sync,
     /// An account was removed: drop what is cached of it.
     removed: dyn Fn(&Arc<Env>, &BareJid) -> BoxFuture<()> + Send + Sync,
+    /// Another process goes on with the node: what the module keeps for all sessions and has in no
+    /// store, as data.
+    freeze: dyn Fn() -> Value + Send + Sync,
+    /// This process goes on with a node: what the module's `freeze` said in the other one.
+    thaw: dyn Fn(&Value) + Send + Sync,
 }
 
 impl fmt::Debug for HookTable {

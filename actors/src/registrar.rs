@@ -9,6 +9,7 @@ use crate::{
     session::{SessionCx, effects::BoxFuture},
 };
 use config::{Section, Sections};
+use serde_json::Value;
 use std::{collections::HashMap, fmt, future::Future, net::IpAddr, sync::Arc};
 use supervision::ChildSpec;
 use xmpp::{
@@ -293,6 +294,10 @@ impl<M: Module> Registrar<'_, M> {
     unavailable, (env: &Arc<Env>, resource: &Arc<Resource>, presence: Option<&Stanza>) -> BoxFuture<()> }
     point! { /// See [`HookTable::removed`].
     removed, (env: &Arc<Env>, user: &BareJid) -> BoxFuture<()> }
+    point! { /// See [`HookTable::freeze`].
+    freeze, () -> Value }
+    point! { /// See [`HookTable::thaw`].
+    thaw, (value: &Value) }
 }
 
 type Children = Box<dyn Fn(&Arc<Env>) -> Vec<ChildSpec> + Send + Sync>;

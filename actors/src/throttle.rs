@@ -4,6 +4,7 @@
 //! alone is not counted: anybody could lock its owner out.
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
@@ -34,11 +35,15 @@ impl Default for ThrottleLimits {
 /// `None`: all accounts of the address.
 type Key = (Option<String>, IpAddr);
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Count {
     since: u64,
     failures: u32,
 }
+
+/// What a [`Throttle`] has seen, as data.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct FrozenThrottle(Vec<(Key, Count)>);
 
 /// Failures by account and address.
 #[derive(Debug)]
@@ -68,6 +73,16 @@ impl Throttle {
     /// A throttle that has seen nothing.
     pub fn new(limits: ThrottleLimits) -> Self {
         Self { limits, counts: Mutex::default() }
+    }
+
+    /// What it has seen, for another process.
+    pub fn freeze(&self) -> FrozenThrottle {
+        FrozenThrottle(self.counts.lock().iter().map(|(k, c)| (k.clone(), c.clone())).collect())
+    }
+
+    /// Takes over what another process has seen, as much as this one remembers.
+    pub fn thaw(&self, FrozenThrottle(counts): FrozenThrottle) {
+        self.counts.lock().extend(counts.into_iter().take(self.limits.entries));
     }
 
     fn keys(&self, user: &str, ip: IpAddr) -> [(Key, u32); 2] {
@@ -175,6 +190,20 @@ mod tests {
         t.succeeded("a", ip("10.0.0.1"));
         t.failed("a", ip("10.0.0.1"), 1);
         assert_eq!(t.wait("a", ip("10.0.0.1"), 2), None);
+    }
+
+    #[test]
+    fn what_was_seen_holds_in_another_process_too() {
+        let t = throttle(100);
+        t.failed("a", ip("10.0.0.1"), 0);
+        t.failed("a", ip("10.0.0.1"), 0);
+        let bytes = serde_json::to_vec(&t.freeze()).unwrap();
+        let other = throttle(100);
+        other.thaw(serde_json::from_slice(&bytes).unwrap());
+        assert_eq!(other.wait("a", ip("10.0.0.1"), 1_000), Some(Duration::from_secs(9)));
+        let small = throttle(1);
+        small.thaw(t.freeze());
+        assert_eq!(small.counts.lock().len(), 1);
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub enum Request {
         by: Order,
         /// How many.
         limit: usize,
+        /// How long processes are metered before; with 0 no row has a `cpu`.
+        #[serde(default)]
+        seconds: f64,
     },
     /// The last crashes, the newest first.
     CrashList {
@@ -103,7 +106,12 @@ pub enum Order {
     Handled,
     /// How long they have been alive.
     Uptime,
+    /// Their share of the node's CPU, while they were metered.
+    Cpu,
 }
+
+/// The longest time processes are metered for one answer, in seconds.
+pub const METERED: f64 = 60.0;
 
 /// One line of an answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -193,6 +201,9 @@ pub struct ProcessRow {
     pub handled: u64,
     /// How long it has been in its present handler, in seconds.
     pub busy: Option<f64>,
+    /// Its share of the CPU the node used while it was metered: 0.05 is a twentieth.
+    #[serde(default)]
+    pub cpu: Option<f64>,
     /// What it says of itself.
     pub status: Option<String>,
 }

@@ -50,6 +50,9 @@ pub struct Ps {
     /// How many
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
+    /// How long processes are metered first, to show their shares of the node's CPU; 1 with --by cpu
+    #[arg(long, value_name = "S")]
+    seconds: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -62,25 +65,32 @@ enum By {
     Handled,
     /// Time alive
     Uptime,
+    /// Share of the node's CPU, see --seconds
+    Cpu,
 }
 
-pub async fn ps(node: &NodeArgs, Ps { by, limit }: Ps, out: &mut Output) -> Done {
+pub async fn ps(node: &NodeArgs, Ps { by, limit, seconds }: Ps, out: &mut Output) -> Done {
+    let seconds = seconds.unwrap_or(if matches!(by, By::Cpu) { 1.0 } else { 0.0 });
     let by = match by {
         By::Queue => Order::Queue,
         By::Busy => Order::Busy,
         By::Handled => Order::Handled,
         By::Uptime => Order::Uptime,
+        By::Cpu => Order::Cpu,
     };
-    let (rows, done) = node.connect().await?.rows(Request::Ps { by, limit }).await?;
+    let (rows, done) = node.connect().await?.rows(Request::Ps { by, limit, seconds }).await?;
     if out.json {
         out.json(&rows.iter().map(value).collect::<Vec<_>>());
         return Ok(());
     }
-    let mut table =
-        Table::new(&["id>", "kind", "queued>", "handled>", "busy>", "uptime>", "path", "status"]);
+    let mut head = vec!["id>", "kind", "queued>", "handled>", "busy>", "uptime>", "path", "status"];
+    if seconds > 0.0 {
+        head.insert(0, "cpu>");
+    }
+    let mut table = Table::new(&head);
     for row in &rows {
         let Row::Process(p) = row else { continue };
-        table.row(vec![
+        let mut cells = vec![
             p.id.to_string(),
             p.kind.clone(),
             p.queued.to_string(),
@@ -89,7 +99,13 @@ pub async fn ps(node: &NodeArgs, Ps { by, limit }: Ps, out: &mut Output) -> Done
             time(p.uptime),
             p.path.clone(),
             p.status.clone().unwrap_or_default(),
-        ]);
+        ];
+        if seconds > 0.0 {
+            // "-": it has started since
+            cells
+                .insert(0, p.cpu.map_or_else(|| "-".to_owned(), |c| format!("{:.1} %", c * 100.0)));
+        }
+        table.row(cells);
     }
     let mut lines = table.lines();
     lines.push(count_of(rows.len(), done.of, "process"));

@@ -1,10 +1,11 @@
 //! When a user was last seen (XEP-0012 section 4).
 
 use crate::Answer;
+use serde::{Deserialize, Serialize};
 use xmpp::jid::BareJid;
 
 /// The last time a user's last resource went away.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activity {
     /// In milliseconds of the epoch.
     pub at: u64,

@@ -20,7 +20,7 @@ pub use accounts::{Account, AccountStore};
 pub use activity::{Activity, ActivityStore};
 pub use blocklists::{Blocklist, BlocklistStore};
 pub use error::StoreError;
-pub use memory::MemoryStore;
+pub use memory::{MemoryStore, Snapshot};
 pub use offline::{OfflineMessage, OfflineStore};
 pub use private::PrivateStore;
 pub use rosters::{Roster, RosterChange, RosterItem, RosterStore, Subscription};

@@ -1,10 +1,11 @@
 //! Messages for users who are away (XEP-0160).
 
 use crate::Answer;
+use serde::{Deserialize, Serialize};
 use xmpp::{jid::BareJid, stanza::Stanza};
 
 /// One kept message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfflineMessage {
     /// Grows in the order of arrival; unique in the store.
     pub id: u64,

@@ -95,14 +95,15 @@ impl RosterItem {
 }
 
 /// A roster at one version.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roster {
     /// Grows with each change; 0 for a roster that was never changed.
     pub ver: u64,
     /// The contacts, in the order of their addresses.
     pub items: Vec<RosterItem>,
     /// Contacts removed lately and the version of the removal, oldest first; at most
-    /// [`TOMBSTONES`]. (RFC 6121 section 2.6.3: a client can be told what changed.)
+    /// [`TOMBSTONES`]. One who is hidden now stays among them: clients know of the removal alone, and
+    /// of hidden ones nothing. (RFC 6121 section 2.6.3: a client can be told what changed.)
     pub removed: Vec<(Jid, u64)>,
     /// Removals at or before this version are forgotten: who has an older roster needs all of it.
     pub floor: u64,
@@ -134,6 +135,9 @@ impl Roster {
         match change {
             RosterChange::Put(mut item) => {
                 item.ver = self.ver + 1;
+                if !item.hidden {
+                    self.removed.retain(|(jid, _)| jid != &item.jid);
+                }
                 let place = self.items.binary_search_by(|i| i.jid.cmp(&item.jid));
                 match place {
                     Ok(at) => {
@@ -143,18 +147,16 @@ impl Roster {
                     }
                     // who has too many since the limit was lowered may still change them
                     Err(_) if self.items.len() >= limit => return Err(StoreError::Full { limit }),
-                    Err(at) => {
-                        self.removed.retain(|(jid, _)| jid != &item.jid);
-                        self.items.insert(at, item);
-                    }
+                    Err(at) => self.items.insert(at, item),
                 }
             }
             RosterChange::Remove(jid) => {
                 let Ok(at) = self.items.binary_search_by(|i| i.jid.cmp(&jid)) else {
                     return Ok(false);
                 };
-                self.items.remove(at);
-                self.removed.push((jid, self.ver + 1));
+                if !self.items.remove(at).hidden {
+                    self.removed.push((jid, self.ver + 1));
+                }
                 if self.removed.len() > TOMBSTONES {
                     self.floor = self.removed.remove(0).1;
                 }
@@ -214,6 +216,22 @@ mod tests {
         assert_eq!(roster.removed.len(), TOMBSTONES);
         // the removals at versions 2 and 4 are gone
         assert_eq!((roster.floor, roster.removed.first()), (4, Some(&(jid(2), 6))));
+    }
+
+    #[test]
+    fn a_contact_that_comes_back_hidden_is_still_removed() {
+        let hidden = RosterItem { hidden: true, ..RosterItem::new(jid(1)) };
+        let mut roster = Roster::default();
+        roster.apply(0, RosterChange::Put(RosterItem::new(jid(1))), 1).unwrap();
+        roster.apply(1, RosterChange::Remove(jid(1)), 1).unwrap();
+        roster.apply(2, RosterChange::Put(hidden), 1).unwrap();
+        assert_eq!(roster.removed, [(jid(1), 2)]);
+        roster.apply(3, RosterChange::Remove(jid(1)), 1).unwrap();
+        assert_eq!(roster.removed, [(jid(1), 2)]);
+        let hidden = RosterItem { hidden: true, ..RosterItem::new(jid(1)) };
+        roster.apply(4, RosterChange::Put(hidden), 1).unwrap();
+        roster.apply(5, RosterChange::Put(RosterItem::new(jid(1))), 1).unwrap();
+        assert!(roster.removed.is_empty(), "it is seen again");
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! counted (a storm) it is not captured.
 
 pub use crate::crash_log::{CrashLog, CrashLogLimits};
-use crate::{exit::Exit, pid::Pid};
+use crate::{exit::Exit, pid::Pid, sys};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -159,7 +159,11 @@ thread_local! {
 /// Calls something of a process; a panic in it becomes what the hook noted.
 pub(crate) fn catch<T>(pid: &Pid, call: impl FnOnce() -> T) -> Result<T, Panic> {
     let outside = INSIDE.replace(Some((pid.system().crashes().number(), pid.kind())));
+    let began = pid.system().is_metered().then(sys::thread_cpu);
     let result = catch_unwind(AssertUnwindSafe(call));
+    if let Some(began) = began {
+        pid.add_ran(sys::thread_cpu().saturating_sub(began));
+    }
     INSIDE.set(outside);
     result.map_err(|payload| {
         let panic = Panic::take(&*payload);

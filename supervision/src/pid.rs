@@ -42,6 +42,8 @@ struct Extra {
     links: BTreeMap<u64, Pid>,
     monitors: Vec<(u64, Pid)>,
     status: Option<Arc<str>>,
+    /// While the system is metered.
+    ran: Duration,
     watch: Option<Watch>,
     owned: Vec<Owned>,
 }
@@ -74,8 +76,8 @@ const SIGNALLED: u16 = 128;
 pub(crate) struct Cell {
     id: u64,
     kind: &'static str,
-    /// Of a pool's child made from its number when somebody asks.
-    path: OnceLock<Box<Arc<str>>>,
+    /// Of one that is known by a number made when somebody asks.
+    name: OnceLock<Box<Name>>,
     number: u64,
     parent: Option<Pid>,
     system: System,
@@ -149,22 +151,47 @@ pub struct Pid(pub(crate) Arc<Cell>);
 pub struct Monitor(pub(crate) u64);
 
 /// Where a process is in the tree.
+#[derive(Clone, Debug)]
 pub(crate) enum At {
     Path(Arc<str>),
-    /// A number below its parent.
+    /// A supervisor's place, and the id of its template.
+    Template(Arc<str>, Arc<str>),
+    /// A number below its parent: most of a pool's children, and of a template's instances, live
+    /// and end without anybody asking for their path.
     Number(u64),
+}
+
+impl At {
+    fn name(self) -> (OnceLock<Box<Name>>, u64) {
+        let (path, template) = match self {
+            Self::Path(path) => (path, None),
+            Self::Template(path, template) => (path, Some(template)),
+            Self::Number(number) => return (OnceLock::new(), number),
+        };
+        (OnceLock::from(Box::new(Name { path, template })), 0)
+    }
+
+    pub(crate) fn path(&self, parent: Option<&Pid>) -> Arc<str> {
+        match self {
+            Self::Path(path) | Self::Template(path, _) => Arc::clone(path),
+            Self::Number(number) => parent.map_or_else(|| "/".into(), |p| p.below(*number)),
+        }
+    }
+}
+
+struct Name {
+    path: Arc<str>,
+    /// What its children are called, beside their number.
+    template: Option<Arc<str>>,
 }
 
 impl Pid {
     pub(crate) fn new(system: &System, kind: &'static str, at: At, parent: Option<Pid>) -> Self {
-        let (path, number) = match at {
-            At::Path(path) => (OnceLock::from(Box::new(path)), 0),
-            At::Number(number) => (OnceLock::new(), number),
-        };
+        let (name, number) = at.name();
         let pid = Self(Arc::new(Cell {
             id: system.next_id(),
             kind,
-            path,
+            name,
             number,
             parent: parent.clone(),
             system: system.clone(),
@@ -211,10 +238,21 @@ impl Pid {
 
     /// Its place in the tree, like `/c2s/connections/#51`.
     pub fn path(&self) -> &Arc<str> {
-        self.0.path.get_or_init(|| {
-            let above = self.parent().map_or("", |p| p.path());
-            Box::new(format!("{}/#{}", above.trim_end_matches('/'), self.0.number).into())
+        &self.name().path
+    }
+
+    fn name(&self) -> &Name {
+        self.0.name.get_or_init(|| {
+            let path = At::Number(self.0.number).path(self.parent());
+            Box::new(Name { path, template: None })
         })
+    }
+
+    /// The path of its child with that number.
+    fn below(&self, number: u64) -> Arc<str> {
+        let Name { path, template } = self.name();
+        let (above, id) = (path.trim_end_matches('/'), template.as_deref().unwrap_or_default());
+        format!("{above}/{id}#{number}").into()
     }
 
     /// Who started it.
@@ -560,6 +598,17 @@ impl Pid {
     pub fn busy(&self) -> Option<Duration> {
         let since = self.0.busy_since.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.uptime().saturating_sub(Duration::from_nanos(since)))
+    }
+
+    pub(crate) fn add_ran(&self, time: Duration) {
+        let mut state = self.0.state.lock();
+        if !self.has(ENDED) {
+            state.extra().ran += time;
+        }
+    }
+
+    pub(crate) fn ran(&self) -> Duration {
+        self.0.state.lock().extra.as_ref().map_or(Duration::ZERO, |e| e.ran)
     }
 
     /// How many messages it has handled.

@@ -18,7 +18,6 @@ use std::{
     future::Future,
     marker::PhantomData,
     pin::{Pin, pin},
-    sync::Arc,
 };
 use thiserror::Error;
 
@@ -285,10 +284,10 @@ async fn callback(pid: &Pid, handler: Pin<&mut impl Future<Output = Next>>) -> R
 pub(crate) async fn start<S: Server>(
     system: &System,
     parent: Option<Pid>,
-    path: Arc<str>,
+    at: At,
     args: S::Args,
 ) -> Result<Ref<S::Msg>, StartError> {
-    let pid = Pid::new(system, S::NAME, At::Path(path), parent);
+    let pid = Pid::new(system, S::NAME, at, parent);
     let me = Ref::new(pid, S::INBOX, S::OVERFLOW);
     let launch = Launch { args, guard: Guard::new(me.clone(), None) };
     let error = match Actor::spawn(None, Engine::<S>(PhantomData), launch).await {

@@ -199,11 +199,15 @@ pub struct Place {
     pub system: System,
     /// The supervisor.
     pub parent: Pid,
-    /// The child's path.
-    pub path: Arc<str>,
+    pub(crate) at: At,
 }
 
 impl Place {
+    /// The child's path.
+    pub fn path(&self) -> Arc<str> {
+        self.at.path(Some(&self.parent))
+    }
+
     /// Starts a process there.
     ///
     /// # Errors
@@ -212,8 +216,7 @@ impl Place {
         self,
         args: P::Args,
     ) -> Result<crate::Ref<P::Msg>, StartError> {
-        let at = At::Path(self.path);
-        process::start::<P>(&self.system, Some(self.parent), at, args, None).await
+        process::start::<P>(&self.system, Some(self.parent), self.at, args, None).await
     }
 
     /// Starts a server there.
@@ -221,7 +224,7 @@ impl Place {
     /// # Errors
     /// When its `init` says so, or it ended before.
     pub async fn server<S: Server>(self, args: S::Args) -> Result<crate::Ref<S::Msg>, StartError> {
-        server::start::<S>(&self.system, Some(self.parent), self.path, args).await
+        server::start::<S>(&self.system, Some(self.parent), self.at, args).await
     }
 
     /// Starts a supervisor with its children there.
@@ -229,7 +232,7 @@ impl Place {
     /// # Errors
     /// When one of them does not start; those before it were stopped again.
     pub async fn supervisor(self, spec: SupervisorSpec) -> Result<SupervisorRef, StartError> {
-        supervisor::start(&self.system, Some(self.parent), self.path, spec).await
+        supervisor::start(&self.system, Some(self.parent), self.at, spec).await
     }
 }
 
@@ -248,7 +251,7 @@ pub type StartFn = Arc<dyn Fn(Place) -> StartFuture + Send + Sync>;
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// // a start function of its own: here of a supervisor that is made when it is started
 /// let tenant = ChildSpec::new("tenant", |place: Place| async move {
-///     assert_eq!(&*place.path, "/tenant");
+///     assert_eq!(&*place.path(), "/tenant");
 ///     Ok(Started::Up(place.supervisor(SupervisorSpec::one_for_one()).await?.pid().clone()))
 /// })
 /// .kind(Kind::Supervisor)

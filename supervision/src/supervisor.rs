@@ -8,7 +8,7 @@ use crate::{
     decide::{self, Verdict, Window},
     exit::Exit,
     inbox::CastError,
-    pid::Pid,
+    pid::{At, Pid},
     process::{Cx, Event, InitError},
     server::{self, Next, Server},
     spec::{
@@ -60,10 +60,16 @@ pub struct Supervisor {
 pub(crate) async fn start(
     system: &System,
     parent: Option<Pid>,
-    path: Arc<str>,
+    at: At,
     spec: SupervisorSpec,
 ) -> Result<SupervisorRef, StartError> {
-    server::start::<Supervisor>(system, parent, path, spec).await.map(SupervisorRef)
+    let at = match (spec.strategy, spec.children.first()) {
+        (Strategy::SimpleOneForOne, Some(template)) => {
+            At::Template(at.path(parent.as_ref()), Arc::clone(&template.id))
+        }
+        _ => at,
+    };
+    server::start::<Supervisor>(system, parent, at, spec).await.map(SupervisorRef)
 }
 
 impl Server for Supervisor {
@@ -264,7 +270,7 @@ impl Supervisor {
         for key in keys {
             let Some(child) = self.children.get(key) else { continue };
             let spec = Arc::clone(&child.spec);
-            match launch(&spec, self.path_of(&spec, *key, cx), cx).await {
+            match launch(&spec, self.place(&spec, *key, cx), cx).await {
                 Ok(Started::Up(pid)) => self.set(*key, ChildState::Up(pid)),
                 Ok(Started::Ignored) if self.template.is_some() => {
                     self.remove(*key);
@@ -287,12 +293,12 @@ impl Supervisor {
         Ok(())
     }
 
-    fn path_of(&self, spec: &ChildSpec, key: Key, cx: &Cx<Msg>) -> Arc<str> {
-        let above = cx.pid().path();
-        let above = above.trim_end_matches('/');
+    fn place(&self, spec: &ChildSpec, key: Key, cx: &Cx<Msg>) -> At {
         match &self.template {
-            Some(_) => [above, "/", &spec.id, "#", &key.to_string()].concat().into(),
-            None => [above, "/", &spec.id].concat().into(),
+            Some(_) => At::Number(key),
+            None => {
+                At::Path([cx.pid().path().trim_end_matches('/'), "/", &spec.id].concat().into())
+            }
         }
     }
 
@@ -360,8 +366,8 @@ impl Supervisor {
                 None => {}
             }
         }
-        let path = self.path_of(&spec, self.next + 1, cx);
-        let started = launch(&spec, path, cx).await?;
+        let at = self.place(&spec, self.next + 1, cx);
+        let started = launch(&spec, at, cx).await?;
         match &started {
             Started::Up(pid) => {
                 self.add(spec, ChildState::Up(pid.clone()));
@@ -394,7 +400,7 @@ impl Supervisor {
             ChildState::Undefined => {}
         }
         let spec = Arc::clone(&child.spec);
-        let started = launch(&spec, self.path_of(&spec, key, cx), cx).await?;
+        let started = launch(&spec, self.place(&spec, key, cx), cx).await?;
         if let Started::Up(pid) = &started {
             self.set(key, ChildState::Up(pid.clone()));
         }
@@ -477,10 +483,13 @@ impl Supervisor {
     }
 }
 
-async fn launch(spec: &ChildSpec, path: Arc<str>, cx: &Cx<Msg>) -> Result<Started, StartError> {
+async fn launch(spec: &ChildSpec, at: At, cx: &Cx<Msg>) -> Result<Started, StartError> {
     let (system, parent) = (cx.system().clone(), cx.pid().clone());
-    let starting = (spec.start)(Place { system, parent, path: Arc::clone(&path) });
-    let Some(limit) = spec.ready_within else { return starting.await };
+    let Some(limit) = spec.ready_within else {
+        return (spec.start)(Place { system, parent, at }).await;
+    };
+    let path = at.path(Some(&parent));
+    let starting = (spec.start)(Place { system, parent, at });
     match timeout(limit, starting).await {
         Ok(started) => started,
         Err(_) => {

@@ -23,12 +23,17 @@
 //! probe.me().cast(2).unwrap();
 //! let figures: Statistics = sys::statistics(probe.pid());
 //! assert_eq!((figures.handled, figures.queued), (1, 1));
+//! assert!(figures.ran.is_zero());
+//! let metering: supervision::system::Metering = system.meter();
 //! sys::resume(probe.pid());
 //! assert_eq!(probe.message().await, 2);
+//! drop(metering);
+//! assert!(!sys::statistics(probe.pid()).ran.is_zero());
 //! # });
 //! ```
 
 use crate::pid::{Pid, Signal};
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
@@ -198,6 +203,10 @@ pub struct Statistics {
     pub handled: u64,
     /// Messages that wait.
     pub queued: usize,
+    /// The CPU time it has used, as far as that was metered ([`crate::System::meter`]): what OTP's
+    /// reductions are for. A server's `init` counts for who starts it too.
+    #[serde(default)]
+    pub ran: Duration,
 }
 
 /// What is known of a process (`sys:get_status/1`); it is not disturbed.
@@ -220,11 +229,18 @@ pub fn status(pid: &Pid) -> Status {
     }
 }
 
-/// The figures of a process (`sys:statistics/2`); they are always counted.
+/// The figures of a process (`sys:statistics/2`); all but the time it ran are always counted.
 ///
 /// Example: [`crate::sys`].
 pub fn statistics(pid: &Pid) -> Statistics {
-    Statistics { uptime: pid.uptime(), handled: pid.handled(), queued: pid.depth() }
+    let (uptime, handled, queued, ran) = (pid.uptime(), pid.handled(), pid.depth(), pid.ran());
+    Statistics { uptime, handled, queued, ran }
+}
+
+/// What this thread has used of a CPU.
+pub(crate) fn thread_cpu() -> Duration {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(used.tv_sec.unsigned_abs(), u32::try_from(used.tv_nsec).unwrap_or_default())
 }
 
 /// Holds a process (`sys:suspend/1`): after its present message it takes no other, nor timers, until

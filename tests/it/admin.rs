@@ -165,7 +165,7 @@ fn operators_are_processes_of_the_tree() {
     block_on(async {
         let node = TestNode::start("").await;
         let mut client = Client::connect(&node.socket()).await.unwrap();
-        let ps = Request::Ps { by: Order::Uptime, limit: 10_000 };
+        let ps = Request::Ps { by: Order::Uptime, limit: 10_000, seconds: 0.0 };
         let (rows, done) = client.rows(ps).await.unwrap();
         let operators =
             rows.iter().filter(|r| matches!(r, Row::Process(p) if p.kind == "operator"));

@@ -19,6 +19,7 @@ mod examples;
 mod http;
 mod interop;
 mod limits;
+mod load;
 mod node;
 mod outage;
 mod proxy;

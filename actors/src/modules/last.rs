@@ -2,15 +2,15 @@
 //!
 //! Noted when the last resource of a user goes unavailable, and written once a second for all users
 //! together: sessions are short, and what a crash may lose is a second. What a resource does while
-//! it is available it says itself: such a question is routed to it.
+//! it is available it says itself: such a question is routed to it, if who asks may see the user.
 
 use crate::{
     env::Env,
-    hooks::Order,
+    hooks::{Flow, Order},
     registrar::{Answer, IqCx, Module, Registrar, Target, Xep},
     resource::Resource,
     routing,
-    session::effects::BoxFuture,
+    session::{SessionCx, effects::BoxFuture},
     stopped::stopped,
 };
 use parking_lot::Mutex;
@@ -22,7 +22,7 @@ use xmpp::{
     jid::{BareJid, Jid},
     ns,
     payload::last::{self, LastQuery},
-    stanza::Stanza,
+    stanza::{Kind, Stanza, Type},
 };
 
 config::section! {
@@ -61,6 +61,7 @@ impl Module for LastModule {
     fn register(on: &mut Registrar<'_, Self>) {
         on.feature(ns::LAST)
             .iq_get::<LastQuery>(Self::last)
+            .inbound(Order::Last, Self::of_resource)
             .unavailable(Order::Main, Self::unavailable)
             .removed(Order::Main, Self::removed);
     }
@@ -75,9 +76,7 @@ impl LastModule {
     fn last(&self, cx: &mut IqCx<'_, '_>, _: LastQuery) -> Answer {
         let env = Arc::clone(cx.session.env);
         match cx.target {
-            Target::Server(_) => {
-                answer(env.clock.millis().saturating_sub(env.incarnation) / 1000, "")
-            }
+            Target::Server(_) => answer(env.clock.millis().saturating_sub(env.since()) / 1000, ""),
             // whoever asks for himself is connected
             Target::Account(user) if user == cx.session.user() => answer(0, ""),
             Target::Account(user) => {
@@ -86,6 +85,29 @@ impl LastModule {
                 Answer::later(account(env, user, from, noted))
             }
         }
+    }
+
+    /// Section 4: who may not see the user's presence does not reach a resource either.
+    fn of_resource(&self, cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow {
+        // what is no proper request is refused later on
+        let proper = stanza.head.id.is_some() && stanza.head.children.len() == 1;
+        let asks = proper && stanza.head.kind == Kind::Iq && stanza.head.ty == Type::Get;
+        let Some(to) = stanza.head.to.clone().filter(|_| asks && stanza.has(ns::LAST, "query"))
+        else {
+            return Flow::Continue;
+        };
+        if to.node().is_none() || to.resource().is_none() || cx.env.hosts.find(&to).is_none() {
+            return Flow::Continue;
+        }
+        let (env, from, iq) = (Arc::clone(cx.env), cx.jid().clone().into(), stanza.clone());
+        cx.job(async move { routing::sees(&env, &to.bare(), &from).await }, move |cx, sees| {
+            match sees {
+                Ok(true) => cx.route(iq),
+                Ok(false) => cx.refuse(&iq, &StanzaError::forbidden()),
+                Err(error) => cx.refuse(&iq, &error.into()),
+            }
+        });
+        Flow::Stop
     }
 
     /// A resource went unavailable; `None`: it had been so already, or never was available.
@@ -175,7 +197,8 @@ async fn account(env: Arc<Env>, user: BareJid, from: Jid, noted: Option<Activity
         Ok(false) => return StanzaError::forbidden().into(),
         Err(error) => return Answer::Error(error.into()),
     }
-    if env.table.with_user(&user, |all| all.iter().any(|r| r.priority().is_some())) {
+    // connected is enough (section 3)
+    if env.table.with_user(&user, |all| !all.is_empty()) {
         return answer(0, "");
     }
     let known = match noted {
@@ -240,11 +263,14 @@ mod tests {
              N S: <iq type='result' id='2'><query xmlns='jabber:iq:last' seconds='0'/></iq>
              J C: <presence type='unavailable'><status>Parting is such sweet sorrow</status></presence>
              J S: <presence type='unavailable' from='juliet@localhost/balcony'/>
+             J cut
              T: 10s
              N C: <iq type='get' id='3' to='juliet@localhost'><query xmlns='jabber:iq:last'/></iq>
              N S: <iq type='result' id='3'><query xmlns='jabber:iq:last' seconds='0'/></iq>
              K C: <presence type='unavailable'><status>Good night</status></presence>
              T: 30s
+             N C: <iq type='get' id='c' to='juliet@localhost'><query xmlns='jabber:iq:last'/></iq>
+             N S: <iq type='result' id='c'><query xmlns='jabber:iq:last' seconds='0'/></iq>
              K cut
              T: 5s
              N C: <iq type='get' id='4' to='juliet@localhost'><query xmlns='jabber:iq:last'/></iq>
@@ -267,6 +293,37 @@ mod tests {
              N = nurse@localhost/house
              N C: <iq type='get' id='1' to='juliet@localhost'><query xmlns='jabber:iq:last'/></iq>
              N S: <iq type='result' id='1'><query xmlns='jabber:iq:last' seconds='7'/></iq>",
+        );
+    }
+
+    #[test]
+    fn a_resource_is_asked_by_those_alone_who_may_see_it() {
+        check(
+            "account juliet@localhost pencil
+             account romeo@localhost pencil
+             account nurse@localhost pencil
+             J = juliet@localhost/balcony
+             N = nurse@localhost/house
+             R = romeo@localhost/orchard
+             N C: <iq type='get' id='1' to='juliet@localhost/balcony'>
+               <query xmlns='jabber:iq:last'/></iq>
+             J S: <iq type='get' id='1' from='nurse@localhost/house'>
+               <query xmlns='jabber:iq:last'/></iq>
+             J C: <iq type='result' id='1' to='nurse@localhost/house'>
+               <query xmlns='jabber:iq:last' seconds='123'/></iq>
+             N S: <iq type='result' id='1' from='juliet@localhost/balcony'>
+               <query xmlns='jabber:iq:last' seconds='123'/></iq>
+             R C: <iq type='get' id='2' to='juliet@localhost/balcony'>
+               <query xmlns='jabber:iq:last'/></iq>
+             R S: <iq type='error' id='2' from='juliet@localhost/balcony'><error type='auth'>
+               <forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+             R C: <iq type='get' id='3' to='nobody@localhost/nowhere'>
+               <query xmlns='jabber:iq:last'/></iq>
+             R S: <iq type='error' id='3'><error type='auth'>
+               <forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+             R C: <iq type='get' id='4' to='juliet@localhost/balcony'><ping xmlns='urn:xmpp:ping'/></iq>
+             J S: <iq type='get' id='4' from='romeo@localhost/orchard'/>
+             J S: nothing",
         );
     }
 

@@ -2,6 +2,7 @@
 //! configuration does not say otherwise.
 
 pub mod blocking;
+pub mod delay;
 pub mod disco;
 pub mod last;
 pub mod offline;
@@ -25,6 +26,7 @@ use config::Sections;
 pub fn all(sections: &mut Sections) -> Modules {
     let mut modules = Modules::default();
     modules.add::<blocking::BlockingModule>(sections);
+    modules.add::<delay::DelayModule>(sections);
     modules.add::<disco::DiscoModule>(sections);
     modules.add::<last::LastModule>(sections);
     modules.add::<offline::OfflineModule>(sections);

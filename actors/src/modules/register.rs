@@ -9,9 +9,11 @@ use crate::{
     registrar::{Answer, IqCx, Module, Registrar, Target, Xep},
     routing,
     session::effects::BoxFuture,
-    throttle::{Throttle, ThrottleLimits},
+    throttle::{FrozenThrottle, Throttle, ThrottleLimits},
 };
 use config::{hours, secs};
+use serde::Deserialize;
+use serde_json::Value;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use storage::Account;
 use xmpp::{
@@ -71,11 +73,21 @@ impl Module for RegisterModule {
             .features(Order::Main, Self::features)
             .registration(Self::before)
             .iq_get::<Register>(Self::get)
-            .iq_set::<Register>(Self::set);
+            .iq_set::<Register>(Self::set)
+            .freeze(Order::Main, Self::freeze)
+            .thaw(Order::Main, Self::thaw);
     }
 }
 
 impl RegisterModule {
+    fn freeze(&self) -> Value {
+        serde_json::to_value(self.attempts.freeze()).unwrap_or_default()
+    }
+
+    fn thaw(&self, attempts: &Value) {
+        self.attempts.thaw(FrozenThrottle::deserialize(attempts).unwrap_or_default());
+    }
+
     /// Section 8.
     fn features(&self, _: &Env, stage: Stage, out: &mut Vec<u8>) {
         if self.config.create && stage == (Stage::Unauthenticated { secure: true }) {
@@ -288,7 +300,7 @@ mod tests {
              J = juliet@localhost/balcony
              J C: <iq type='get' id='8'><query xmlns='jabber:iq:register'/></iq>
              J S: <iq type='result' id='8'><query xmlns='jabber:iq:register'><registered/>
-               <username>juliet</username></query></iq>",
+               <instructions/><username>juliet</username><password/></query></iq>",
         ];
         check(&script.concat(), &RegisterConfig::default(), true);
     }
@@ -305,6 +317,21 @@ mod tests {
         let closed = RegisterConfig { create: false, ..RegisterConfig::default() };
         let unavailable = refused("1", "cancel", "service-unavailable");
         check(&format!("{asked}{unavailable}"), &closed, true);
+    }
+
+    #[test]
+    fn a_server_without_registration_says_so() {
+        let script = format!(
+            "{OPEN}
+             X S: <stream:features/>
+             X C: <iq type='get' id='1' to='localhost'><query xmlns='jabber:iq:register'/></iq>
+             {}
+             X C: <iq type='get' id='2' to='localhost'><query xmlns='jabber:iq:version'/></iq>
+             X S: <stream:error>
+               <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+            refused("1", "cancel", "service-unavailable")
+        );
+        World::check(&script, |_| {});
     }
 
     #[test]

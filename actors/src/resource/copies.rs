@@ -1,9 +1,13 @@
 //! One message for several resources of a user (RFC 6121 section 8.5.2.1.1): delivered when one of
 //! them has it, and on its way again only when none has and none will.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// One resource's share in such a message. Whether a client has it yet is known to all of them.
@@ -20,6 +24,30 @@ impl Share {
     /// of a message that nobody got says so.
     pub fn given_up(self) -> bool {
         Arc::into_inner(self.0).is_some_and(|delivered| !delivered.into_inner())
+    }
+}
+
+/// A share as data: which message's it is, by a number that holds for one hand-over, and whether
+/// a client has it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct FrozenShare(usize, bool);
+
+impl Share {
+    /// Valid as long as all shares of the node live.
+    pub(super) fn freeze(&self) -> FrozenShare {
+        FrozenShare(Arc::as_ptr(&self.0).addr(), self.0.load(Ordering::Acquire))
+    }
+}
+
+/// The shares that one hand-over has thawed so far. It has to be dropped at its end: while it lives
+/// nobody is the last to give up.
+#[derive(Debug, Default)]
+pub struct Shares(HashMap<usize, Share>);
+
+impl Shares {
+    pub(super) fn thaw(&mut self, FrozenShare(message, delivered): FrozenShare) -> Share {
+        let new = || Share(Arc::new(AtomicBool::new(delivered)));
+        self.0.entry(message).or_insert_with(new).clone()
     }
 }
 

@@ -1,20 +1,27 @@
-//! A resource as data: what moves with a frozen session into another process.
+//! A resource as data: what moves with a session into another process.
+//!
+//! Freezing copies; all sessions of a node are frozen at one moment, while none of them acts.
 
-use super::{Arrived, Item, Kept, QueueLimits, Resource, StreamManagement, weight};
-use crate::{env::Clock, routing::KEEPER};
+use super::{
+    Item, Kept, Owner, Queued, Resource, StreamManagement,
+    copies::{FrozenShare, Shares},
+    weight,
+};
+use crate::{env::Env, routing::MARKS, session::Bound};
 use serde::{Deserialize, Serialize};
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use storage::Blocklist;
 use xmpp::{
     jid::{FullJid, Jid},
     stanza::Stanza,
 };
 
-/// The serialised form of a resource: what moves with a frozen session.
+/// The serialised form of a resource. Ownership is not in it: whoever thaws it has it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FrozenResource {
     jid: FullJid,
-    queue: Vec<Arrived>,
+    queue: Vec<FrozenQueued>,
+    diverted: Option<u64>,
     presence: Option<Stanza>,
     priority: Option<i8>,
     directed: VecDeque<Jid>,
@@ -22,54 +29,116 @@ pub struct FrozenResource {
     blocked: Option<Arc<Blocklist>>,
     sm: Option<StreamManagement>,
     kept: Kept,
-    diverted: Option<u64>,
+    /// The shares of what is not acknowledged, as `sm` numbers them.
+    shares: Vec<(u32, FrozenShare)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum FrozenItem {
+    Stanza(Stanza),
+    Notice(String),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FrozenQueued {
+    item: FrozenItem,
+    at: u64,
+    share: Option<FrozenShare>,
+}
+
+/// A session that waits to be resumed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FrozenWaiting {
+    resource: FrozenResource,
+    parked: Option<Box<Bound>>,
+    /// What is left of its window.
+    left: Duration,
 }
 
 impl Resource {
     /// Copies what a frozen session needs of its resource.
     pub fn freeze(&self) -> FrozenResource {
         let s = self.state.lock();
-        let stanzas = s.queue.iter().filter_map(|q| match &q.item {
-            Item::Stanza(stanza) => Some(Arrived { stanza: stanza.clone(), at: q.at }),
-            Item::Notice(_) => None,
+        let queue = s.queue.iter().map(|q| {
+            let item = match &q.item {
+                Item::Stanza(stanza) => FrozenItem::Stanza(stanza.clone()),
+                Item::Notice(module) => FrozenItem::Notice((*module).to_owned()),
+            };
+            FrozenQueued { item, at: q.at, share: q.share.as_ref().map(super::Share::freeze) }
         });
+        let shares = s.sm.iter().flat_map(|sm| &sm.shares);
         FrozenResource {
             jid: self.jid.clone(),
-            queue: stanzas.collect(),
+            queue: queue.collect(),
+            diverted: s.diverted,
             presence: s.presence.clone(),
             priority: s.priority,
             directed: s.directed.clone(),
             marks: s.marks.iter().map(|m| (*m).to_owned()).collect(),
             blocked: s.blocked.clone(),
-            sm: s.sm.clone(),
             kept: s.kept.clone(),
-            diverted: s.diverted,
+            shares: shares.map(|(n, share)| (*n, share.freeze())).collect(),
+            sm: s.sm.clone().map(|sm| StreamManagement { shares: VecDeque::new(), ..sm }),
         }
     }
 
-    /// A resource like the frozen one. `marks` are the names this build knows.
-    pub fn thaw(
-        frozen: FrozenResource,
-        id: u64,
-        limits: QueueLimits,
-        clock: Arc<Clock>,
-        marks: &[&'static str],
-    ) -> Arc<Self> {
-        let resource = Self::new(frozen.jid, id, limits, clock);
+    /// The same for one that waits to be resumed for `left` more; `None` if it does not.
+    pub(crate) fn freeze_waiting(&self, left: Duration) -> Option<FrozenWaiting> {
+        if self.owner() != Owner::Detached {
+            return None;
+        }
+        let parked = self.state.lock().parked.as_ref().and_then(|bound| {
+            let bound = serde_json::to_value(bound).ok()?;
+            serde_json::from_value(bound).ok()
+        });
+        Some(FrozenWaiting { resource: self.freeze(), parked, left })
+    }
+
+    /// A resource like the frozen one, attached with epoch 1. What this build does not know any
+    /// more, marks and modules that were to be told something, is left out.
+    pub fn thaw(frozen: FrozenResource, env: &Env, shares: &mut Shares) -> Arc<Self> {
+        let hooks = env.hooks();
+        let known = |name: &str| hooks.notice.iter().map(|r| r.module).find(|m| *m == name);
+        let clock = Arc::clone(&env.clock);
+        let resource = Self::new(frozen.jid, env.next_session(), env.settings().queues, clock);
         let mut s = resource.state.lock();
-        s.queued_bytes = frozen.queue.iter().map(|a| weight(&a.stanza)).sum();
-        s.queue = frozen.queue.into_iter().map(Into::into).collect();
+        for FrozenQueued { item, at, share } in frozen.queue {
+            let item = match item {
+                FrozenItem::Stanza(stanza) => {
+                    s.queued_bytes += weight(&stanza);
+                    Item::Stanza(stanza)
+                }
+                FrozenItem::Notice(module) => match known(&module) {
+                    Some(module) => Item::Notice(module),
+                    None => continue,
+                },
+            };
+            let share = share.map(|share| shares.thaw(share));
+            s.queue.push_back(Queued { item, at, share });
+        }
+        s.diverted = frozen.diverted;
         s.presence = frozen.presence;
         s.priority = frozen.priority;
         s.directed = frozen.directed;
-        s.marks = marks.iter().copied().filter(|m| frozen.marks.iter().any(|f| f == m)).collect();
+        s.marks = MARKS.iter().copied().filter(|m| frozen.marks.iter().any(|f| f == m)).collect();
         s.blocked = frozen.blocked;
         s.sm = frozen.sm;
         s.kept = frozen.kept;
-        drop(s);
-        if let Some(first) = frozen.diverted {
-            resource.divert(KEEPER, first);
+        if let Some(sm) = &mut s.sm {
+            sm.shares = frozen.shares.into_iter().map(|(n, f)| (n, shares.thaw(f))).collect();
         }
+        drop(s);
         resource
+    }
+
+    /// The same for one that waits to be resumed, and what is left of its window.
+    pub(crate) fn thaw_waiting(
+        frozen: FrozenWaiting,
+        env: &Env,
+        shares: &mut Shares,
+    ) -> (Arc<Self>, Duration) {
+        let resource = Self::thaw(frozen.resource, env, shares);
+        resource.detach(1, frozen.parked);
+        (resource, frozen.left)
     }
 }

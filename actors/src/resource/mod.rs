@@ -16,8 +16,8 @@ mod notices;
 mod tests;
 
 pub use acks::StreamManagement;
-pub use copies::Share;
-pub use frozen::FrozenResource;
+pub use copies::{Share, Shares};
+pub use frozen::{FrozenResource, FrozenWaiting};
 pub use leftovers::{Left, Standing};
 pub use limits::QueueLimits;
 

@@ -4,15 +4,15 @@
 //! so that what two connections of one user do at once happens one after the other. Everything else
 //! reads the table without asking (law 3).
 
-use super::end::end;
+use super::{end::end, windows::Windows};
 use crate::{
     env::Env,
-    resource::{Ended, Owner, Resource},
+    resource::{Ended, FrozenWaiting, Owner, Resource},
     session::Bound,
 };
 use arc_swap::ArcSwapOption;
 use cluster::{Record, RegistryError, Token};
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use supervision::{
     CallError, ChildSpec, Cx, Event, Exit, InitError, Process, Ref, Reply, Shutdown, SupervisorSpec,
 };
@@ -75,8 +75,11 @@ pub enum Msg {
     Bind(BareJid, Option<FullJid>, Reply<Result<BoundResource, BindError>>),
     /// Resume the session with this token.
     Resume(BareJid, String, Reply<Result<Resumed, ResumeError>>),
-    /// The connection of this resource is gone; it can be resumed for a while, or not.
-    Lost(Arc<Resource>),
+    /// The connection of this resource is gone; it can be resumed for that long, `None`: as long as
+    /// was agreed on, or not at all.
+    Lost(Arc<Resource>, Option<Duration>),
+    /// Which sessions wait to be resumed, for another process.
+    Freeze(Reply<Vec<FrozenWaiting>>),
     /// End this session.
     End(Arc<Resource>, Ended, Reply<()>),
 }
@@ -141,7 +144,7 @@ pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Resum
 /// that is just being restarted finds the resource in the table.
 pub fn lost(env: &Arc<Env>, resource: Arc<Resource>) {
     if let Some(manager) = env.managers.of(env, resource.user())
-        && manager.cast(Msg::Lost(resource)).is_err()
+        && manager.cast(Msg::Lost(resource, None)).is_err()
     {
         tracing::warn!("a session manager did not take a lost session; it looks for it later");
     }
@@ -174,6 +177,40 @@ pub async fn adopt(env: &Arc<Env>, resource: &Arc<Resource>) {
     env.table.insert(Arc::clone(resource));
 }
 
+/// The same for a session that waits to be resumed, for `left` more. Never waits; see [`lost`].
+pub(crate) async fn adopt_waiting(env: &Arc<Env>, resource: Arc<Resource>, left: Duration) {
+    adopt(env, &resource).await;
+    if let Some(manager) = env.managers.of(env, resource.user())
+        && manager.cast(Msg::Lost(resource, Some(left))).is_err()
+    {
+        tracing::warn!(
+            "a session manager did not take a session that waits; it looks for it later"
+        );
+    }
+}
+
+/// The sessions that wait to be resumed, as data.
+///
+/// # Errors
+/// When a manager does not answer.
+pub(crate) async fn freeze(env: &Arc<Env>) -> Result<Vec<FrozenWaiting>, CallError> {
+    let mut waiting = Vec::new();
+    for manager in &env.managers.0 {
+        if let Some(manager) = manager.load_full() {
+            waiting.extend(manager.call(Msg::Freeze, DEADLINE).await?);
+        }
+    }
+    Ok(waiting)
+}
+
+/// Forgets all sessions without a word to anybody, since another process goes on with them.
+pub(crate) fn let_go(env: &Env) {
+    for resource in (0..).map_while(|shard| env.table.page(shard)).flatten() {
+        env.table.remove(&resource);
+        drop(resource.end(Ended::Shutdown));
+    }
+}
+
 /// Tells the registry the priority of the resource.
 pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
     let name = resource.jid().resource();
@@ -197,8 +234,7 @@ pub(super) async fn unbind(env: &Arc<Env>, resource: &Resource) {
 pub struct SessionManager {
     env: Arc<Env>,
     number: usize,
-    /// Lost sessions by the end of their resume window.
-    windows: BTreeMap<(Instant, u64), Arc<Resource>>,
+    windows: Windows,
 }
 
 impl Process for SessionManager {
@@ -210,11 +246,11 @@ impl Process for SessionManager {
 
     async fn init((env, number): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.trap_exit(true);
-        let mut manager = Self { env, number, windows: BTreeMap::new() };
+        let mut manager = Self { env, number, windows: Windows::default() };
         // after a crash: sessions whose windows nobody watches, or whose end was not finished
         for resource in manager.mine() {
             if !matches!(resource.owner(), Owner::Attached(_)) {
-                manager.watch(resource);
+                manager.watch(resource, None);
             }
         }
         if let Some(place) = manager.env.managers.0.get(number) {
@@ -225,7 +261,7 @@ impl Process for SessionManager {
 
     async fn run(&mut self, cx: &mut Cx<Msg>) -> Exit {
         loop {
-            let next = self.windows.keys().next().map(|(at, _)| *at);
+            let next = self.windows.next();
             tokio::select! {
                 biased;
                 event = cx.next() => match event {
@@ -271,11 +307,12 @@ impl SessionManager {
         match msg {
             Msg::Bind(user, wanted, reply) => reply.send(self.bind(&user, wanted).await),
             Msg::Resume(user, token, reply) => reply.send(self.resume(&user, &token)),
-            Msg::Lost(resource) => match resource.owner() {
+            Msg::Lost(resource, left) => match resource.owner() {
                 // ended: its connection was killed over it
-                Owner::Detached | Owner::Ended => self.watch(resource),
+                Owner::Detached | Owner::Ended => self.watch(resource, left),
                 Owner::Attached(_) => {}
             },
+            Msg::Freeze(reply) => reply.send(self.freeze()),
             Msg::End(resource, why, reply) => {
                 end(&self.env, &resource, why).await;
                 reply.send(());
@@ -284,24 +321,31 @@ impl SessionManager {
     }
 
     /// Ends a detached resource when its window is over; at once if it has none, or has ended.
-    fn watch(&mut self, resource: Arc<Resource>) {
-        let window = resource.with_sm(|sm| {
-            sm.as_ref().filter(|s| s.token.is_some()).map_or(Duration::ZERO, |s| s.window)
-        });
-        self.windows.insert((Instant::now() + window, resource.id()), resource);
+    fn watch(&mut self, resource: Arc<Resource>, left: Option<Duration>) {
+        let window = || {
+            resource.with_sm(|sm| {
+                sm.as_ref().filter(|s| s.token.is_some()).map_or(Duration::ZERO, |s| s.window)
+            })
+        };
+        let end = Instant::now() + left.unwrap_or_else(window);
+        self.windows.open(resource, end);
     }
 
     async fn expire(&mut self) {
         let now = Instant::now();
-        while let Some(first) = self.windows.first_entry() {
-            if first.key().0 > now {
-                return;
-            }
-            let resource = first.remove();
+        while let Some(resource) = self.windows.over(now) {
             if !matches!(resource.owner(), Owner::Attached(_)) {
                 end(&self.env, &resource, Ended::Closed).await;
             }
         }
+    }
+
+    fn freeze(&self) -> Vec<FrozenWaiting> {
+        let now = Instant::now();
+        let waiting = self.windows.iter();
+        waiting
+            .filter_map(|(r, end)| r.freeze_waiting(end.saturating_duration_since(now)))
+            .collect()
     }
 
     async fn bind(
@@ -345,6 +389,7 @@ impl SessionManager {
         };
         let found = self.env.table.with_user(user, |rs| rs.iter().find(has).cloned());
         let resource = found.ok_or(ResumeError::Unknown)?;
+        self.windows.close(resource.id());
         let (epoch, parked) = resource.attach().ok_or(ResumeError::Unknown)?;
         Ok(Resumed { resource, epoch, parked })
     }

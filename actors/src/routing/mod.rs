@@ -13,6 +13,7 @@ pub mod presence;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use crate::{
     env::Env,

@@ -80,9 +80,10 @@ async fn answer_probe(env: &Arc<Env>, from: &Jid, to: &Jid) {
     }
 }
 
-/// Tells `to` the presence of all available resources of a user, or that they are gone.
+/// Tells `to` the presence of all available resources of a user, or that they are gone; not whom the
+/// user blocks, who has seen them go then (XEP-0191 section 3.2).
 pub async fn show(env: &Arc<Env>, user: &BareJid, to: &Jid, available: bool) {
-    for resource in env.table.resources(user) {
+    for resource in env.table.resources(user).into_iter().filter(|r| !r.blocks(to)) {
         let Some((presence, _)) = resource.presence() else { continue };
         let presence = if available {
             presence

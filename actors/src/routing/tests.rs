@@ -10,7 +10,7 @@ use crate::{
     },
     registrar::Modules,
     resource::QueueLimits,
-    testkit::{World, WorldOptions, script::Script},
+    testkit::{World, WorldOptions},
 };
 
 fn modules(modules: &mut Modules) {
@@ -99,6 +99,60 @@ fn or_to_another_resource_and_contacts_learn_only_then_that_it_is_gone() {
            K S: <message id='1' to='juliet@localhost'><delay xmlns='urn:xmpp:delay' from='localhost' stamp='2026-01-01T00:00:00.000Z'/></message>
            R S: nothing";
     World::check(&script, modules);
+}
+
+#[test]
+fn each_loss_of_a_session_has_a_window_of_its_own() {
+    let again = "J ~ juliet@localhost
+        J C: <resume xmlns='urn:xmpp:sm:3' previd='{token}' h='0'/>\n";
+    let resumed = "J S: <resumed xmlns='urn:xmpp:sm:3' previd='{token}'/>\n";
+    let script = [
+        PAIR,
+        "J C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
+         J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}' max='60'/>
+         J cut
+         T: 40s\n",
+        again,
+        resumed,
+        "J cut\nT: 40s\n",
+        again,
+        resumed,
+        "J cut\nT: 59s\n",
+        again,
+        resumed,
+        "J cut\nT: 61s\n",
+        again,
+        "J S: <failed xmlns='urn:xmpp:sm:3'>
+           <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>",
+    ];
+    World::check(&script.concat(), modules);
+}
+
+#[test]
+fn what_does_not_fit_into_a_queue_is_not_overtaken_by_what_would() {
+    let large = "x".repeat(2_000);
+    let script = PAIR.to_owned()
+        + "J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+           J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
+           J C: <presence/>
+           J S: <presence/>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           J cut
+           R C: <message to='juliet@localhost' id='1'><body>b</body></message>
+           R C: <message to='juliet@localhost' id='2'><body>LARGE</body></message>
+           R C: <message to='juliet@localhost' id='3'><body>b</body></message>
+           J ~ juliet@localhost
+           J C: <resume xmlns='urn:xmpp:sm:3' previd='{token}' h='1'/>
+           J S: <resumed xmlns='urn:xmpp:sm:3' previd='{token}'/>
+           J S: <message id='1'/>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           J S: <message id='2'><delay xmlns='urn:xmpp:delay'/></message>
+           J S: <message id='3'><delay xmlns='urn:xmpp:delay'/></message>
+           J S: nothing";
+    let queues = QueueLimits { queued_bytes: 1_000, ..QueueLimits::default() };
+    let settings = Settings { queues, ..Settings::default() };
+    let options = WorldOptions { settings, ..WorldOptions::default() };
+    World::check_with(&script.replace("LARGE", &large), &options, modules);
 }
 
 #[test]
@@ -251,18 +305,6 @@ fn what_a_session_leaves_behind_stands_before_what_was_kept_after_it() {
     }
 }
 
-/// Not with frozen sessions: what another resource has is not known any more after a thaw, and a
-/// message that may come twice is better than one that is lost.
-fn once(script: &str) {
-    World::block_on(async {
-        let mut all = Modules::default();
-        modules(&mut all);
-        let mut world = World::new(all, WorldOptions::default()).await;
-        Script::parse(script).unwrap().run(&mut world).await.unwrap_or_else(|e| panic!("{e}"));
-        world.stop().await;
-    });
-}
-
 const TWO: &str = "J C: <enable xmlns='urn:xmpp:sm:3' resume='1' max='60'/>
     J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}' max='60'/>
     J C: <presence/>
@@ -289,7 +331,7 @@ fn what_one_of_two_resources_got_does_not_come_again_when_the_other_ends() {
            K S: <presence type='unavailable' from='juliet@localhost/balcony'/>
            K S: nothing
            R S: nothing";
-    once(&script);
+    World::check(&script, modules);
 }
 
 #[test]
@@ -307,5 +349,5 @@ fn what_neither_got_goes_on_its_way_once() {
            M S: <message id='1'><delay xmlns='urn:xmpp:delay' from='localhost'/></message>
            M S: <presence from='juliet@localhost/garden'/>
            M S: nothing";
-    once(&script);
+    World::check(&script, modules);
 }

@@ -158,16 +158,21 @@ impl Session {
     /// Stanzas before authentication: in-band registration is the only one (XEP-0077 section 3.1),
     /// and only under TLS since it carries a password; anything else is `not-authorized` (RFC 6120 section 4.9.3.12).
     pub(super) fn before_authentication(&mut self, stanza: Stanza, scope: &mut Scope<'_>) {
-        let open = matches!(self.phase, Phase::Features) && self.conn.tls.is_some();
+        let child = stanza.head.children.first();
+        let registers = child.is_some_and(|c| c.ns() == ns::REGISTER)
+            && super::is_request(&stanza)
+            && matches!(self.phase, Phase::Features);
         let hooks = scope.env.hooks();
-        let (Some((_, register)), Some(host), true) = (&hooks.registration, &self.host, open)
-        else {
-            return self.fail(&StreamError::new(Condition::NotAuthorized), scope);
+        let (register, host) = match (&hooks.registration, &self.host) {
+            (Some((_, register)), Some(host)) if registers && self.conn.tls.is_some() => {
+                (register, host)
+            }
+            // section 3.1: who does not support it says so
+            (None, _) if registers => {
+                return self.answer(&stanza, &StanzaError::service_unavailable(), scope);
+            }
+            _ => return self.fail(&StreamError::new(Condition::NotAuthorized), scope),
         };
-        let registers = stanza.head.children.first().is_some_and(|c| c.ns() == ns::REGISTER);
-        if !super::is_request(&stanza) || !registers {
-            return self.fail(&StreamError::new(Condition::NotAuthorized), scope);
-        }
         if stanza.head.id.is_none() {
             return self.answer(&stanza, &StanzaError::bad_request(), scope);
         }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     env::Env,
-    resource::{FrozenResource, Resource},
+    resource::{FrozenResource, Resource, Shares},
     routing,
 };
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,8 @@ pub struct FrozenTurn {
     session: Session,
     framer: xmpp::framer::FrozenFramer,
     resource: Option<FrozenResource>,
+    /// What is left of the timers, by the modules they belong to; `None`: of the negotiation.
+    timers: Vec<(Option<String>, Duration)>,
 }
 
 impl Turn {
@@ -220,37 +222,55 @@ impl Turn {
         self.recent = VecDeque::new();
     }
 
-    /// The session as data, at a stanza boundary with no job out; `None` in between.
-    pub fn freeze(&self) -> Option<FrozenTurn> {
-        if self.busy || !self.jobs.is_empty() || !self.fx.out.is_empty() || self.closing {
+    /// The session as data, with what is left of the connection's `timers` for it. `None` unless
+    /// everything that was asked for is done and written: no job is out, no handshake agreed on,
+    /// nothing of the client held back. Copies: this turn must not go on if another does.
+    pub fn freeze(&self, timers: impl Iterator<Item = (TimerKey, Duration)>) -> Option<FrozenTurn> {
+        let busy = self.pending() || self.securing || self.closing || self.waiting;
+        if busy || !self.fx.out.is_empty() || !self.todo.is_empty() {
             return None;
         }
         let session = serde_json::to_value(&self.session).ok()?;
+        let resource = self.session.bound.as_ref().and_then(|b| b.resource.as_ref());
+        let name = |key| match key {
+            TimerKey::Negotiation => None,
+            TimerKey::Module(module) => Some(module.to_owned()),
+        };
         Some(FrozenTurn {
             session: serde_json::from_value(session).ok()?,
             framer: self.framer.freeze(),
-            resource: self
-                .session
-                .bound
-                .as_ref()
-                .and_then(|b| b.resource.as_ref().map(|r| r.freeze())),
+            resource: resource.map(|r| r.freeze()),
+            timers: timers.map(|(key, left)| (name(key), left)).collect(),
         })
     }
 
     /// Goes on where [`Turn::freeze`] stopped. The resource is a new one that the caller puts into
-    /// the table in place of the old.
-    pub fn thaw(frozen: FrozenTurn, env: &Env) -> (Self, Option<Arc<Resource>>) {
+    /// the table: see [`crate::handover::Thaw::turn`].
+    pub(crate) fn thaw(
+        frozen: FrozenTurn,
+        env: &Env,
+        shares: &mut Shares,
+    ) -> (Self, Option<Arc<Resource>>) {
         let mut session = frozen.session;
-        let resource = frozen.resource.map(|frozen| {
-            let (queues, clock) = (env.settings().queues, Arc::clone(&env.clock));
-            Resource::thaw(frozen, env.next_session(), queues, clock, routing::MARKS)
-        });
+        let resource = frozen.resource.map(|r| Resource::thaw(r, env, shares));
         if let (Some(bound), Some(resource)) = (session.bound.as_deref_mut(), &resource) {
             bound.resource = Some(Arc::clone(resource));
             bound.epoch = 1;
         }
         let limits = env.settings().framer_limits(session.user.is_some());
-        (Self::of(Framer::thaw(frozen.framer, limits), session), resource)
+        let mut turn = Self::of(Framer::thaw(frozen.framer, limits), session);
+        turn.todo.extend(resource.clone().map(Todo::Attach));
+        let hooks = env.hooks();
+        let key = |module: Option<String>| match module {
+            None => Some(TimerKey::Negotiation),
+            // what this build does not know any more needs no timer
+            Some(name) => {
+                hooks.timer.iter().find(|r| r.module == name).map(|r| TimerKey::Module(r.module))
+            }
+        };
+        let timers = frozen.timers.into_iter();
+        turn.todo.extend(timers.filter_map(|(of, left)| Some(Todo::Timer(key(of)?, left))));
+        (turn, resource)
     }
 
     /// Hands complete events to the session until it is busy or there are none.

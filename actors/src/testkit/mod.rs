@@ -3,68 +3,49 @@
 //! [`World`] joins sessions, stores in memory and the session managers. A module's test is a script
 //! (see [`script`]) and one line: `World::check(script, |modules| { modules.add_with::<M>(..); })`.
 
+mod client;
 pub mod matcher;
+mod moved;
 pub mod scram;
 pub mod script;
 
+pub use client::{client_framer, receive};
+
 use crate::{
-    connection,
     env::{Clock, Env, EnvParts, Settings},
     registrar::Modules,
-    resource::{Ended, Resource},
-    routing::{end::end, manager},
-    session::{
-        Conn, Tls,
-        effects::TimerKey,
-        turn::{FrozenTurn, Todo, Turn},
-    },
+    routing::manager::Managers,
+    session::Tls,
     throttle::Throttle,
 };
+use client::{Heard, Link, Said};
 use cluster::{MemoryRegistry, NodeId};
+use moved::{Moved, Op};
 use script::{Got, Script, Wire};
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use storage::{Account, MemoryStore, Stores};
 use supervision::{ChildSpec, SupervisorRef, SupervisorSpec, System};
 use tokio::time::Instant;
 use xmpp::{
-    Element,
-    error::{StreamError, StreamErrorCondition as Condition},
-    framer::{Event, Framer, Limits},
     jid::BareJid,
-    ns,
     sasl::{Hash, ScramKeys},
 };
 
 /// The time at which every world begins, in milliseconds of the epoch (2026-01-01T00:00:00Z).
 pub const START: u64 = 1_767_225_600_000;
 
-/// One client's connection.
-#[derive(Debug)]
-struct Client {
-    turn: Option<Turn>,
-    resource: Option<Arc<Resource>>,
-    timers: BTreeMap<TimerKey, Instant>,
-    closing: bool,
-    /// What the client has received and not looked at.
-    inbox: Framer,
-    got: VecDeque<Got>,
-}
-
 /// A server without sockets.
-#[derive(Debug)]
 pub struct World {
     /// The shared parts.
     pub env: Arc<Env>,
+    store: Arc<MemoryStore>,
     system: System,
     tree: SupervisorRef,
-    clients: BTreeMap<String, Client>,
+    links: BTreeMap<String, Link>,
+    /// What was sent to clients and not heard yet.
+    said: BTreeMap<String, Said>,
+    heard: BTreeMap<String, Heard>,
     tls: Option<Tls>,
-    /// Every session is frozen into bytes and thawed between any two steps.
-    pub freezing: bool,
 }
 
 /// Options of a [`World`].
@@ -96,6 +77,16 @@ impl World {
     /// # Panics
     /// When the modules contradict each other or their processes do not start: it is for tests.
     pub async fn new(modules: Modules, options: WorldOptions) -> Self {
+        Self::with(modules, options, Clock::fixed(START), MemoryStore::default()).await
+    }
+
+    async fn with(
+        modules: Modules,
+        options: WorldOptions,
+        clock: Clock,
+        store: MemoryStore,
+    ) -> Self {
+        let store = Arc::new(store);
         let system = System::new("world");
         #[expect(clippy::panic, reason = "for tests")]
         let (hooks, children) = modules.build().unwrap_or_else(|e| panic!("{e:?}"));
@@ -103,13 +94,13 @@ impl World {
         let env = Env::new(EnvParts {
             node: NodeId::new("world"),
             hosts: crate::env::Hosts::new(hosts),
-            stores: Stores::of(Arc::new(MemoryStore::default())),
+            stores: Stores::of(Arc::clone(&store)),
             registry: Arc::new(MemoryRegistry::default()),
             managers: 2,
             hooks,
             settings: options.settings,
             throttle: Throttle::default(),
-            clock: Clock::fixed(START),
+            clock,
             secret: [7; 32],
         });
         let modules = children
@@ -118,14 +109,16 @@ impl World {
             .fold(SupervisorSpec::one_for_one(), SupervisorSpec::child);
         let tree = SupervisorSpec::one_for_one()
             .child(ChildSpec::supervisor("modules", modules))
-            .child(ChildSpec::supervisor("session_managers", manager::Managers::spec(&env)));
+            .child(ChildSpec::supervisor("session_managers", Managers::spec(&env)));
         #[expect(clippy::panic, reason = "for tests")]
         let tree = system.start(tree).await.unwrap_or_else(|e| panic!("{e}"));
-        Self { env, system, tree, clients: BTreeMap::new(), freezing: false, tls: options.tls }
+        let (links, said, heard) = Default::default();
+        Self { env, store, system, tree, links, said, heard, tls: options.tls }
     }
 
     /// Runs a script against a world with the modules that `add` adds; once as it is, and once with
-    /// every session frozen and thawed between any two steps.
+    /// everything that a client does in a process of its own: the world is frozen into bytes after
+    /// it, and thawed from them in the next process.
     ///
     /// # Panics
     /// When the script is not followed.
@@ -136,21 +129,32 @@ impl World {
     /// The same with options.
     ///
     /// # Panics
-    /// When the script is not followed.
+    /// When the script is not followed, or this is not the thread of a test.
     #[expect(clippy::panic, reason = "for tests")]
     pub fn check_with(script: &str, options: &WorldOptions, add: impl Fn(&mut Modules)) {
-        let parsed = Script::parse(script).unwrap_or_else(|e| panic!("{e}"));
-        for freezing in [false, true] {
+        let modules = || {
             let mut modules = Modules::default();
             add(&mut modules);
-            Self::block_on(async {
-                let mut world = Self::new(modules, options.clone()).await;
-                world.freezing = freezing;
-                let result = parsed.run(&mut world).await;
-                world.stop().await;
-                result.unwrap_or_else(|e| panic!("(freezing: {freezing}) {e}"));
-            });
+            modules
+        };
+        let number = moved::number();
+        match moved::asked() {
+            Some(asked) if asked == number => {
+                return moved::serve(modules(), options).unwrap_or_else(|e| panic!("{e}"));
+            }
+            Some(_) => return,
+            None => {}
         }
+        let script = Script::parse(script).unwrap_or_else(|e| panic!("{e}"));
+        Self::block_on(async {
+            let mut world = Self::new(modules(), options.clone()).await;
+            let result = script.run(&mut world).await;
+            world.stop().await;
+            result.unwrap_or_else(|e| panic!("{e}"));
+            let mut moved = Moved::new(number, options.tls.clone());
+            let result = script.run(&mut moved).await;
+            result.unwrap_or_else(|e| panic!("(moved from process to process) {e}"));
+        });
     }
 
     /// Runs a future on a runtime of its own with paused time.
@@ -172,9 +176,8 @@ impl World {
     /// # Panics
     /// When one has not.
     pub async fn stop(mut self) {
-        let names: Vec<String> = self.clients.keys().cloned().collect();
-        for name in names {
-            self.cut(&name).await;
+        while let Some((name, _)) = self.links.first_key_value() {
+            self.perform(Op::Cut(name.clone())).await;
         }
         self.tree.stop().await;
         assert_eq!(self.system.alive(), 0, "every process ends with its tree");
@@ -182,231 +185,132 @@ impl World {
 
     /// Works until nobody has anything to do.
     async fn settle(&mut self) {
-        loop {
+        let mut quiet = 0;
+        while quiet < 2 {
             let mut idle = true;
-            let names: Vec<String> = self.clients.keys().cloned().collect();
+            let names: Vec<String> = self.links.keys().cloned().collect();
             for name in names {
-                if let Some(mut client) = self.clients.remove(&name) {
-                    idle &= !client.step(&self.env).await;
-                    self.clients.insert(name, client);
+                let Some(mut link) = self.links.remove(&name) else { continue };
+                let said = self.said.entry(name.clone()).or_default();
+                idle &= !link.step(&self.env, said).await;
+                if !said.is_over() {
+                    self.links.insert(name, link);
                 }
             }
-            // the managers' turn: they answer before we go on, or have nothing to do with us
+            quiet = if idle { quiet + 1 } else { 0 };
+            // the managers' turn: what they do now is seen in the next round
             tokio::task::yield_now().await;
-            if idle {
+        }
+    }
+
+    /// What was sent to whom since the last time.
+    fn said(&mut self) -> BTreeMap<String, Said> {
+        std::mem::take(&mut self.said)
+    }
+
+    /// Does one thing, and all that it causes.
+    #[expect(clippy::panic, reason = "for tests")]
+    async fn perform(&mut self, op: Op) {
+        match op {
+            Op::Account(jid, password) => {
+                let user: BareJid = jid.parse().unwrap_or_else(|e| panic!("{e}"));
+                let account = Account { keys: keys(&password), created: START, disabled: false };
+                let created = self.env.stores.accounts.create(vec![(user, account)]).await;
+                assert_eq!(created, Ok(1));
+            }
+            Op::Connect(name) => {
+                let link = Link::new(self.tls.clone(), &self.env);
+                self.said.remove(&name);
+                self.links.insert(name, link);
+            }
+            Op::Send(name, bytes) => {
+                if let Some(link) = self.links.get_mut(&name) {
+                    link.feed(bytes.as_bytes(), &self.env);
+                }
+                self.settle().await;
+            }
+            Op::Cut(name) => {
+                if let Some(link) = self.links.remove(&name) {
+                    link.cut(&self.env).await;
+                }
+                self.settle().await;
+            }
+            Op::Pass(time) => self.pass_time(time).await,
+        }
+    }
+
+    async fn pass_time(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        loop {
+            let due = self.links.values().filter_map(Link::due).min();
+            let next = due.map_or(until, |at| at.min(until)).max(Instant::now());
+            let step = next.duration_since(Instant::now());
+            self.env.clock.advance(step);
+            tokio::time::sleep_until(next).await;
+            for link in self.links.values_mut() {
+                link.time(&self.env);
+            }
+            self.settle().await;
+            if next >= until {
                 return;
             }
         }
     }
 
-    /// Freezes a session into bytes and thaws it, as if in another process.
-    #[expect(clippy::panic, reason = "for tests")]
-    async fn refreeze(&mut self, name: &str) {
-        let Some(client) = self.clients.get_mut(name) else { return };
-        let Some(frozen) = client.turn.as_ref().and_then(Turn::freeze) else { return };
-        let bytes = serde_json::to_vec(&frozen).unwrap_or_else(|e| panic!("{e}"));
-        let frozen: FrozenTurn = serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{e}"));
-        let (turn, resource) = Turn::thaw(frozen, &self.env);
-        if let (Some(old), Some(new)) = (&client.resource, &resource) {
-            self.env.table.remove(old);
-            drop(old.end(Ended::Closed));
-            manager::adopt(&self.env, new).await;
+    /// Lets the clients hear what was sent to them.
+    fn hear(&mut self) {
+        for (name, said) in self.said() {
+            if let Some(heard) = self.heard.get_mut(&name) {
+                heard.hear(&said);
+            }
         }
-        client.turn = Some(turn);
-        client.resource = resource;
     }
 }
 
-impl Client {
-    /// One round; whether anything was done.
-    async fn step(&mut self, env: &Arc<Env>) -> bool {
-        let Some(turn) = &mut self.turn else { return false };
-        let mut busy = false;
-        for todo in turn.todo() {
-            busy = true;
-            match todo {
-                Todo::StartTls => turn.secured(Tls::default(), env),
-                Todo::Attach(resource) => self.resource = Some(resource),
-                Todo::Timer(key, after) => {
-                    self.timers.insert(key, Instant::now() + after);
-                }
-                Todo::Cancel(key) => {
-                    self.timers.remove(&key);
-                }
-                Todo::Close => self.closing = true,
-            }
-        }
-        while let Some(job) = turn.job() {
-            busy = true;
-            let then = job.await;
-            turn.done(then, env);
-        }
-        if !self.closing && turn.drain(64, env).is_none() {
-            let undefined = || StreamError::new(Condition::UndefinedCondition);
-            let why = self.resource.as_deref().map_or_else(undefined, connection::evicted);
-            turn.end(why, env);
-            busy = true;
-        }
-        busy |= turn.pending();
-        let out = std::mem::take(turn.out());
-        if !out.is_empty() {
-            busy = true;
-            #[expect(clippy::panic, reason = "for tests")]
-            receive(&mut self.inbox, &out, &mut self.got).unwrap_or_else(|e| panic!("{e}"));
-        }
-        if turn.waiting() {
-            busy = true;
-            turn.go_on(env);
-        }
-        if self.closing && !busy {
-            self.got.push_back(Got::Eof);
-            let ended = turn.detach();
-            self.turn = None;
-            if let Some((resource, _)) = ended {
-                end(env, &resource, Ended::Closed).await;
-            }
-            return true;
-        }
-        busy
+fn binding(tls: Option<&Tls>, name: &str) -> Option<Vec<u8>> {
+    let tls = tls?;
+    match name {
+        "tls-exporter" => tls.exporter.clone(),
+        "tls-server-end-point" => tls.end_point.clone(),
+        _ => Some(b"something".to_vec()),
     }
-}
-
-/// Cuts what a client receives into its parts.
-///
-/// # Errors
-/// When the server did not send what a stream is made of.
-pub fn receive(
-    framer: &mut Framer,
-    bytes: &[u8],
-    got: &mut VecDeque<Got>,
-) -> Result<(), StreamError> {
-    framer.feed(bytes);
-    while let Some(event) = framer.next()? {
-        got.push_back(match event {
-            Event::Open(header) => Got::Open(header),
-            Event::Nonza(nonza) => Got::Element(nonza.element().clone()),
-            Event::Stanza(stanza) => {
-                let xml = stanza.to_xml();
-                match Element::parse(xml.as_bytes(), ns::CLIENT) {
-                    Some(element) => Got::Element(element),
-                    None => continue,
-                }
-            }
-            Event::Whitespace => continue,
-            Event::Close => Got::Close,
-        });
-    }
-    Ok(())
-}
-
-/// A framer for the receiving side of a client.
-pub fn client_framer() -> Framer {
-    Framer::new(Limits { max_stanza: 64 << 20, max_depth: 1_000, max_attrs: 1_000 })
 }
 
 impl Wire for World {
-    #[expect(clippy::panic, reason = "for tests")]
     async fn account(&mut self, jid: &str, password: &str) {
-        let user: BareJid = jid.parse().unwrap_or_else(|e| panic!("{e}"));
-        let account = Account { keys: keys(password), created: START, disabled: false };
-        let created = self.env.stores.accounts.create(vec![(user, account)]).await;
-        assert_eq!(created, Ok(1));
+        self.perform(Op::Account(jid.to_owned(), password.to_owned())).await;
     }
 
     async fn connect(&mut self, name: &str) {
-        let conn = Conn {
-            peer: [127, 0, 0, 1].into(),
-            starttls: self.tls.is_none(),
-            tls_required: false,
-            tls: self.tls.clone(),
-        };
-        let client = Client {
-            turn: Some(Turn::new(conn, &self.env)),
-            resource: None,
-            timers: BTreeMap::from([(
-                TimerKey::Negotiation,
-                Instant::now() + self.env.settings().negotiation_timeout,
-            )]),
-            closing: false,
-            inbox: client_framer(),
-            got: VecDeque::new(),
-        };
-        self.clients.insert(name.to_owned(), client);
+        self.heard.insert(name.to_owned(), Heard::new());
+        self.perform(Op::Connect(name.to_owned())).await;
     }
 
     async fn send(&mut self, name: &str, bytes: &str, restart: bool) {
-        if let Some(client) = self.clients.get_mut(name) {
-            if restart {
-                client.inbox.restart();
-            }
-            if let Some(turn) = &mut client.turn {
-                turn.feed(bytes.as_bytes(), &self.env);
-            }
+        self.hear();
+        if let Some(heard) = self.heard.get_mut(name).filter(|_| restart) {
+            heard.restart();
         }
-        self.settle().await;
+        self.perform(Op::Send(name.to_owned(), bytes.to_owned())).await;
     }
 
     async fn next(&mut self, name: &str, _wait: bool) -> Got {
         self.settle().await;
-        let got = self.clients.get_mut(name).and_then(|c| c.got.pop_front());
-        got.unwrap_or(Got::Nothing)
+        self.hear();
+        self.heard.get_mut(name).and_then(Heard::next).unwrap_or(Got::Nothing)
     }
 
     fn binding(&self, name: &str) -> Option<Vec<u8>> {
-        let tls = self.tls.as_ref()?;
-        match name {
-            "tls-exporter" => tls.exporter.clone(),
-            "tls-server-end-point" => tls.end_point.clone(),
-            _ => Some(b"something".to_vec()),
-        }
+        binding(self.tls.as_ref(), name)
     }
 
     async fn cut(&mut self, name: &str) {
-        let Some(mut client) = self.clients.remove(name) else { return };
-        let Some(turn) = &mut client.turn else { return };
-        match turn.detach() {
-            Some((resource, true)) => manager::lost(&self.env, resource),
-            Some((resource, false)) => end(&self.env, &resource, Ended::Closed).await,
-            None => {}
-        }
-        self.settle().await;
+        self.heard.remove(name);
+        self.perform(Op::Cut(name.to_owned())).await;
     }
 
     async fn pass(&mut self, time: Duration) -> bool {
-        let until = Instant::now() + time;
-        loop {
-            let due = self.clients.values().flat_map(|c| c.timers.values().copied()).min();
-            let next = due.map_or(until, |at| at.min(until)).max(Instant::now());
-            let step = next.duration_since(Instant::now());
-            self.env.clock.advance(step);
-            tokio::time::sleep_until(next).await;
-            for client in self.clients.values_mut() {
-                let Some(turn) = &mut client.turn else {
-                    client.timers.clear();
-                    continue;
-                };
-                let now = Instant::now();
-                let due: Vec<_> =
-                    client.timers.iter().filter(|(_, at)| **at <= now).map(|(k, _)| *k).collect();
-                for key in due {
-                    client.timers.remove(&key);
-                    turn.timer(key, &self.env);
-                }
-            }
-            self.settle().await;
-            if next >= until {
-                return true;
-            }
-        }
-    }
-
-    async fn between(&mut self) {
-        if self.freezing {
-            self.settle().await;
-            let names: Vec<String> = self.clients.keys().cloned().collect();
-            for name in names {
-                self.refreeze(&name).await;
-            }
-        }
+        self.perform(Op::Pass(time)).await;
+        true
     }
 }

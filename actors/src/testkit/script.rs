@@ -58,8 +58,6 @@ pub trait Wire {
     fn binding(&self, _name: &str) -> Option<Vec<u8>> {
         None
     }
-    /// Called between any two steps.
-    async fn between(&mut self) {}
 }
 
 /// One step of a script.
@@ -120,7 +118,6 @@ impl Script {
         let mut vars = Vars::new();
         let mut log = String::new();
         for (n, step) in &self.0 {
-            wire.between().await;
             let said = run_step(step, wire, &mut vars).await;
             let _ = writeln!(log, "{step:?}");
             said.map_err(|e| format!("line {n}: {e}\n{log}"))?;

@@ -47,7 +47,8 @@ struct Soak {
 /// What one round has shown.
 struct Round {
     total: Rc<Total>,
-    idle_mb: f64,
+    /// With the idle clients alone, before the others came and when they have left.
+    idle_mb: [f64; 2],
     looks: Vec<Value>,
     left_mb: f64,
     after: Option<Counts>,
@@ -81,12 +82,17 @@ pub async fn run(cx: Rc<Ctx>, a: &Args) -> R<bool> {
     let second = soak.round(secs, fresh).await?;
     let d = snap(&cx.pids).since(&before);
 
-    let growth = (second.left_mb / first.left_mb - 1.0) * 100.0;
-    if growth > tolerance {
-        let (was, is) = (first.left_mb, second.left_mb);
-        let told = format!("{is:.1} MB after everybody left, {was:.1} MB after the first round");
-        cx.err("memory", &format!("{told}: {growth:.1} % more, {tolerance} % are allowed"));
-    }
+    let growth = |when: &str, [was, is]: [f64; 2]| {
+        let growth = (is / was - 1.0) * 100.0;
+        if growth > tolerance {
+            let told = format!("{is:.1} MB {when}, {was:.1} MB before");
+            cx.err("memory", &format!("{told}: {growth:.1} % more, {tolerance} % are allowed"));
+        }
+        r2(growth)
+    };
+    let idle = [&first, &second].map(|r| growth("when only the idle clients were left", r.idle_mb));
+    let left = growth("when everybody had left", [first.left_mb, second.left_mb]);
+    let idle_mb = [&first, &second].map(|r| r.idle_mb.map(r2));
     soak.compare(first.after).await?;
     let sessions = second.total.sessions.get();
     if sessions == 0 {
@@ -100,8 +106,9 @@ pub async fn run(cx: Rc<Ctx>, a: &Args) -> R<bool> {
             "sessions": sessions, "messages": second.total.messages.get(),
             "bound_ms": second.total.bound.borrow_mut().json(), "message_ms": second.total.msg.borrow_mut().json(),
             "server_cpu_ms_per_session": r4(d.srv * 1e3 / sessions as f64),
-            "pss_fresh_mb": r2(fresh_mb), "pss_idle_mb": r2(second.idle_mb),
-            "pss_after_first_round_mb": r2(first.left_mb), "pss_after_mb": r2(second.left_mb), "growth_pct": r2(growth),
+            "pss_fresh_mb": r2(fresh_mb),
+            "pss_idle_mb": idle_mb, "idle_growth_pct": idle,
+            "pss_after_first_round_mb": r2(first.left_mb), "pss_after_mb": r2(second.left_mb), "growth_pct": left,
             "counts_fresh": fresh.map(counts_json), "counts_after_first_round": first.after.map(counts_json),
             "counts_after": second.after.map(counts_json), "looks": second.looks,
         }),
@@ -158,10 +165,12 @@ impl Soak {
         let conns = logon_all(&self.cx, self.idle, self.conc, "idle", true).await?;
         let residents = Residents::settle(&self.cx, conns);
         self.counts("when the idle clients are there", in_order(crowd)).await?;
-        let idle_mb = self.pss_mb();
+        let before_mb = self.pss_mb();
         let total = Rc::new(Total::default());
         let looks = self.chat(secs, &total).await?;
         self.counts("when only the idle clients are left", in_order(crowd)).await?;
+        tokio::time::sleep(Duration::from_secs_f64(self.settle)).await;
+        let idle_mb = [before_mb, self.pss_mb()];
         residents.leave(&self.cx).await;
         let after = self.counts("when everybody has left", in_order(none)).await?;
         if let (Some(was), Some(is)) = (fresh, after)

@@ -44,7 +44,9 @@ pub(crate) async fn run(
 async fn dispatch(request: Request, node: &Arc<Shared>, rows: &Rows) -> Result<Done, Refusal> {
     match request {
         Request::Tree {} => processes::tree(node, rows).await,
-        Request::Ps { by, limit } => processes::ps(node, by, limit.min(MOST), rows).await,
+        Request::Ps { by, limit, seconds } => {
+            processes::ps(node, by, limit.min(MOST), seconds, rows).await
+        }
         Request::CrashList { limit } => crashes::list(node, limit.min(MOST), rows).await,
         Request::CrashShow { id } => crashes::show(node, id, rows).await,
         Request::Sessions { host, user, limit } => {

@@ -2,11 +2,12 @@
 
 use super::Rows;
 use crate::{
-    admin::protocol::{Done, Order, ProcessRow, Refusal, Row, TreeRow},
+    admin::protocol::{Done, METERED, Order, ProcessRow, Refusal, Row, TreeRow},
     node::Shared,
 };
-use std::{cmp::Reverse, sync::Arc, time::Duration};
-use supervision::{Pid, TreeNode};
+use rustix::time::{ClockId, clock_gettime};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
+use supervision::{Pid, System, TreeNode, sys};
 
 pub(super) async fn tree(node: &Arc<Shared>, rows: &Rows) -> Result<Done, Refusal> {
     let trees = node.system.tree();
@@ -34,8 +35,15 @@ pub(super) async fn ps(
     node: &Arc<Shared>,
     by: Order,
     limit: usize,
+    seconds: f64,
     rows: &Rows,
 ) -> Result<Done, Refusal> {
+    if !(0.0..=METERED).contains(&seconds) {
+        let why = format!("processes are metered for 0 to {METERED} seconds, not for {seconds}");
+        return Err(Refusal::new(why));
+    }
+    let shares = metered(&node.system, Duration::from_secs_f64(seconds)).await;
+    let share = |pid: &Pid| shares.get(&pid.id()).copied();
     let mut pids = node.system.pids();
     let count = pids.len();
     // what they are ordered by changes meanwhile: it is looked at once
@@ -45,16 +53,43 @@ pub(super) async fn ps(
             Order::Busy => pid.busy().map_or(0, |d| d.as_nanos().max(1)),
             Order::Handled => u128::from(pid.handled()),
             Order::Uptime => pid.uptime().as_nanos(),
+            // positive floats are ordered as their bits are
+            Order::Cpu => share(pid).map_or(0, |share| u128::from(share.to_bits())),
         };
         (Reverse(first), pid.id())
     });
     for pid in pids.iter().take(limit) {
-        rows.send(Row::Process(row(pid))).await?;
+        rows.send(Row::Process(row(pid, share(pid)))).await?;
     }
     Ok(Done { of: Some(count) })
 }
 
-fn row(pid: &Pid) -> ProcessRow {
+/// The share that each process that is still there had of the CPU the program used in that time.
+async fn metered(system: &System, time: Duration) -> HashMap<u64, f64> {
+    if time.is_zero() {
+        return HashMap::new();
+    }
+    let ran = |pid: &Pid| (pid.id(), sys::statistics(pid).ran);
+    let before: HashMap<u64, Duration> = system.pids().iter().map(ran).collect();
+    let (metering, used) = (system.meter(), cpu());
+    tokio::time::sleep(time).await;
+    drop(metering);
+    let used = (cpu() - used).max(1e-9);
+    let share = |(id, ran): (u64, Duration)| {
+        let ran = ran - before.get(&id).copied().unwrap_or_default();
+        (id, ran.as_secs_f64() / used)
+    };
+    system.pids().iter().map(ran).map(share).collect()
+}
+
+/// What the whole program has used, in seconds.
+fn cpu() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+        .as_secs_f64()
+}
+
+fn row(pid: &Pid, cpu: Option<f64>) -> ProcessRow {
     ProcessRow {
         id: pid.id(),
         path: pid.path().to_string(),
@@ -63,6 +98,7 @@ fn row(pid: &Pid) -> ProcessRow {
         queued: pid.depth(),
         handled: pid.handled(),
         busy: pid.busy().as_ref().map(Duration::as_secs_f64),
+        cpu,
         status: pid.status().map(|s| s.to_string()),
     }
 }

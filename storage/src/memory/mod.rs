@@ -4,6 +4,9 @@
 
 mod lists;
 mod offline;
+mod snapshot;
+
+pub use snapshot::Snapshot;
 
 use crate::{
     Account, AccountStore, Activity, Answer, Blocklist, Roster, RosterChange, RosterStore,

@@ -8,9 +8,9 @@ use xmpp::{jid::BareJid, stanza::Stanza};
 /// Messages by user, and all of them by the time they arrived.
 #[derive(Default)]
 pub(super) struct Messages {
-    last: u64,
-    users: HashMap<BareJid, BTreeMap<u64, OfflineMessage>>,
-    times: BTreeSet<(u64, u64, BareJid)>,
+    pub(super) last: u64,
+    pub(super) users: HashMap<BareJid, BTreeMap<u64, OfflineMessage>>,
+    pub(super) times: BTreeSet<(u64, u64, BareJid)>,
 }
 
 impl Messages {

@@ -7,6 +7,7 @@
 mod ours;
 mod raw;
 
+use rustix::time::{ClockId, clock_gettime};
 use std::{fs, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 
@@ -21,11 +22,8 @@ const FAN: u64 = 1000;
 
 /// CPU time of all threads of the program, in ns.
 fn cpu() -> u64 {
-    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    tasks
-        .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
-        .filter_map(|stat| stat.split(' ').next()?.parse::<u64>().ok())
-        .sum()
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or_default()
 }
 
 fn resident() -> u64 {
@@ -45,8 +43,46 @@ impl Meter {
         Self(cpu())
     }
 
+    fn each(&self, count: u64) -> u64 {
+        (cpu() - self.0) / count
+    }
+
     fn report(&self, name: &str, count: u64) {
-        report(name, (cpu() - self.0) / count, "ns");
+        report(name, self.each(count), "ns");
+    }
+}
+
+/// Idle memory, start and stop. From the second round on memory is there already: what is measured
+/// then is what stays, the median of the rounds.
+#[derive(Default)]
+struct Rounds {
+    spawns: Vec<u64>,
+    stops: Vec<u64>,
+}
+
+impl Rounds {
+    /// How many there are.
+    const ALL: std::ops::Range<u32> = 0..8;
+
+    fn spawned(&mut self, round: u32, memory: u64, spawn: &Meter, count: u64) {
+        if round == 0 {
+            report("idle", (resident() - memory) / count, "bytes");
+        } else {
+            self.spawns.push(spawn.each(count));
+        }
+    }
+
+    fn stopped(&mut self, round: u32, stop: &Meter, count: u64) {
+        if round > 0 {
+            self.stops.push(stop.each(count));
+        }
+    }
+
+    fn report(mut self) {
+        for (name, figures) in [("spawn", &mut self.spawns), ("stop", &mut self.stops)] {
+            figures.sort_unstable();
+            report(name, figures.get(figures.len() / 2).copied().unwrap_or_default(), "ns");
+        }
     }
 }
 

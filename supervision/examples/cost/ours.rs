@@ -1,9 +1,10 @@
 //! Lean processes and servers.
 
 use crate::{
-    Error, FAN, MESSAGES, Meter, flood, report, report_rate, report_restarts, resident, until,
+    Error, FAN, MESSAGES, Meter, Rounds, flood, report, report_rate, report_restarts, resident,
+    until,
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 use supervision::{
     CastError, ChildSpec, Cx, Event, Exit, InitError, Next, PoolRef, PoolSpec, Process, Ref, Reply,
     Restart, Server, Started, SupervisorRef, SupervisorSpec, System, crash::CrashLogLimits,
@@ -83,7 +84,7 @@ impl Server for Serving {
 /// A child that has its id as a name.
 fn named(kind: Kind, id: &str) -> ChildSpec {
     ChildSpec::new(id, move |place| async move {
-        let (system, path) = (place.system.clone(), Arc::clone(&place.path));
+        let (system, path) = (place.system.clone(), place.path());
         let me = match kind {
             Kind::Lean => place.process::<Lean>(()).await?,
             Kind::Server => place.server::<Serving>(()).await?,
@@ -93,50 +94,41 @@ fn named(kind: Kind, id: &str) -> ChildSpec {
     })
 }
 
-/// Idle memory, start and stop: of lean ones under their pool, of servers under a supervisor. The
-/// second time memory is there already: what is measured is what stays.
+/// Of lean ones under their pool; of servers, below, under a supervisor.
 async fn lean_processes(pool: &PoolRef<Lean>) -> Result<(), Error> {
     const MANY: u64 = 100_000;
-    for round in 0..2 {
+    let mut rounds = Rounds::default();
+    for round in Rounds::ALL {
         let (memory, spawn) = (resident(), Meter::start());
         for _ in 0..MANY {
             pool.start(()).await?;
         }
-        if round == 0 {
-            report("idle", (resident() - memory) / MANY, "bytes");
-        } else {
-            spawn.report("spawn", MANY);
-        }
+        rounds.spawned(round, memory, &spawn, MANY);
         let stop = Meter::start();
         pool.drain(Duration::from_secs(60)).await?;
-        if round == 1 {
-            stop.report("stop", MANY);
-        }
+        rounds.stopped(round, &stop, MANY);
     }
+    rounds.report();
     Ok(())
 }
 
 async fn servers() -> Result<(), Error> {
     const MANY: u64 = 20_000;
     let system = System::new("servers");
-    for round in 0..2 {
+    let mut rounds = Rounds::default();
+    for round in Rounds::ALL {
         let template = ChildSpec::server::<Serving>("instance", || ()).restart(Restart::Temporary);
         let sup = system.start(SupervisorSpec::simple_one_for_one(template)).await?;
         let (memory, spawn) = (resident(), Meter::start());
         for _ in 0..MANY {
             sup.start_instance().await?;
         }
-        if round == 0 {
-            report("idle", (resident() - memory) / MANY, "bytes");
-        } else {
-            spawn.report("spawn", MANY);
-        }
+        rounds.spawned(round, memory, &spawn, MANY);
         let stop = Meter::start();
         sup.stop().await;
-        if round == 1 {
-            stop.report("stop", MANY);
-        }
+        rounds.stopped(round, &stop, MANY);
     }
+    rounds.report();
     Ok(())
 }
 

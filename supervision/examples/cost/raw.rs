@@ -2,7 +2,8 @@
 //! crash is an error that a handler returns: no panic, no report.
 
 use crate::{
-    Error, FAN, MESSAGES, Meter, flood, report, report_rate, report_restarts, resident, until,
+    Error, FAN, MESSAGES, Meter, Rounds, flood, report, report_rate, report_restarts, resident,
+    until,
 };
 use parking_lot::Mutex;
 use ractor::{
@@ -110,7 +111,8 @@ impl Actor for Parent {
 
 async fn processes() -> Result<(), Error> {
     const MANY: u64 = 20_000;
-    for round in 0..2 {
+    let mut rounds = Rounds::default();
+    for round in Rounds::ALL {
         let (parent, ended) = Actor::spawn(None, Parent, Slot::default()).await?;
         let handled = Handled::default();
         let (memory, spawn) = (resident(), Meter::start());
@@ -122,11 +124,7 @@ async fn processes() -> Result<(), Error> {
                 _ => return Err("the parent is gone".into()),
             }
         }
-        if round == 0 {
-            report("idle", (resident() - memory) / MANY, "bytes");
-        } else {
-            spawn.report("spawn", MANY);
-        }
+        rounds.spawned(round, memory, &spawn, MANY);
         let stop = Meter::start();
         parent.stop(None);
         ended.await?;
@@ -134,10 +132,9 @@ async fn processes() -> Result<(), Error> {
             // an error: it was aborted, and has ended as well
             drop(task.await);
         }
-        if round == 1 {
-            stop.report("stop", MANY);
-        }
+        rounds.stopped(round, &stop, MANY);
     }
+    rounds.report();
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! their own, with data that is gone afterwards; [`Tcp`], over which scripts talk to either; and
 //! [`Peer`], a client written by hand.
 
+pub mod load;
 mod node;
 mod peer;
 mod program;

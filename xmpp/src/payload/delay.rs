@@ -1,6 +1,6 @@
 //! Delayed delivery (XEP-0203) and its timestamps (XEP-0082).
 
-use crate::{Element, ns, stanza::Stanza};
+use crate::{Element, jid::Jid, ns, stanza::Stanza};
 
 /// `CCYY-MM-DDThh:mm:ss.sssZ` for milliseconds since the epoch.
 pub fn timestamp(millis: u64) -> String {
@@ -34,6 +34,17 @@ pub fn delayed(stanza: &Stanza, from: &str, millis: u64, why: &str) -> Stanza {
         return stanza.clone();
     }
     stanza.append(&delay(from, millis, why).to_xml())
+}
+
+/// Removes the notes whose `from` is an address that `claimed` picks (section 5).
+pub fn without_claims_of(stanza: &Stanza, claimed: impl Fn(&Jid) -> bool) -> Stanza {
+    stanza.without(|child, xml| {
+        child.ns() == ns::DELAY
+            && child.name() == "delay"
+            && Element::parse(xml, ns::CLIENT)
+                .and_then(|e| e.attr("from")?.parse().ok())
+                .is_some_and(|by: Jid| claimed(&by))
+    })
 }
 
 #[cfg(test)]

@@ -31,13 +31,15 @@ impl Payload for Register {
 pub fn form(registered: Option<&str>) -> Element {
     let field = |n| Element::new(ns::REGISTER, n);
     let query = field("query");
+    let text = |text| field("instructions").with_text(text);
     let query = match registered {
-        None => query
-            .with_child(field("instructions").with_text("Choose a username and password."))
-            .with_child(field("username")),
-        Some(name) => {
-            query.with_child(field("registered")).with_child(field("username").with_text(name))
+        None => {
+            query.with_child(text("Choose a username and password.")).with_child(field("username"))
         }
+        Some(name) => query
+            .with_child(field("registered"))
+            .with_child(text("Choose a new password."))
+            .with_child(field("username").with_text(name)),
     };
     query.with_child(field("password"))
 }

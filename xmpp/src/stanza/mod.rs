@@ -259,6 +259,9 @@ pub enum Problem {
     Type,
 }
 
+/// The content of a message that is returned in an error, in bytes.
+const MAX_RETURNED: usize = 4096;
+
 /// The empty text, without an allocation of its own.
 fn no_text() -> Arc<str> {
     static EMPTY: OnceLock<Arc<str>> = OnceLock::new();
@@ -456,11 +459,19 @@ impl Stanza {
         reply.with_body(Bytes::copy_from_slice(payload))
     }
 
-    /// The error answer, without the original content (RFC 6120 section 8.3.1 leaves it open).
+    /// The error answer. That to a message has its content too, unless it is large, so that its sender
+    /// sees which one it was (RFC 6120 section 8.3.1 leaves it open).
     pub fn reply_error(&self, error: &StanzaError) -> Self {
+        let returned = self.head.kind == Kind::Message && self.body.len() <= MAX_RETURNED;
+        let mut reply = self.reply(Type::Error);
         let mut body = Vec::new();
+        if returned {
+            let error = |c: &Child, _: &[u8]| c.ns() == ns::CLIENT && c.name() == "error";
+            body.extend_from_slice(&self.without(error).body);
+            reply = reply.edit(|h| h.lang.clone_from(&self.head.lang));
+        }
         error.render(&mut body);
-        self.reply(Type::Error).with_body(body.into())
+        reply.with_body(body.into())
     }
 
     /// RFC 6120 section 8.3.1: the addresses exchanged, the same id.

@@ -46,6 +46,20 @@ fn replies_exchange_the_addresses() {
     );
     let error = iq.reply_error(&StanzaError::forbidden());
     assert_eq!((error.head.ty, error.has(ns::CLIENT, "error")), (Type::Error, true));
+    assert!(!error.has("q", "q"));
+}
+
+#[test]
+fn a_message_comes_back_with_its_error_unless_it_is_large() {
+    let names = |xml: &str| {
+        let error = stanza(xml).reply_error(&StanzaError::forbidden());
+        let names: Vec<_> = error.head.children.iter().map(|c| c.name().to_owned()).collect();
+        (names.join(" "), error.head.lang.clone())
+    };
+    let (children, lang) = names("<message xml:lang='it'><error/><body>ciao</body></message>");
+    assert_eq!((children.as_str(), lang.as_deref()), ("body error", Some("it")));
+    let large = format!("<message><body>{}</body></message>", "x".repeat(MAX_RETURNED));
+    assert_eq!(names(&large), ("error".to_owned(), None));
 }
 
 #[test]

@@ -61,3 +61,46 @@ fn what_waits_for_a_lost_session_is_refused_when_its_sender_is_blocked() {
         blocking(10),
     );
 }
+
+#[test]
+fn what_was_kept_of_somebody_who_is_blocked_since_is_refused() {
+    World::check(
+        "account juliet@localhost pencil
+         account romeo@localhost rose
+         account paris@localhost ring
+         J = juliet@localhost/balcony
+         R = romeo@localhost/orchard
+         P = paris@localhost/hall
+         R C: <message to='juliet@localhost' id='1'><body>a</body></message>
+         P C: <message to='juliet@localhost' id='2'><body>b</body></message>
+         R C: <message to='juliet@localhost' id='3'><body>c</body></message>
+         R S: nothing
+         J C: <iq type='set' id='4'><block xmlns='urn:xmpp:blocking'><item jid='romeo@localhost'/></block></iq>
+         J S: <iq type='result' id='4'/>
+         J C: <presence/>
+         J S: <message id='2' from='paris@localhost/hall'/>
+         J S: <presence/>
+         J S: nothing
+         R S: <message type='error' id='1' from='juliet@localhost'><error type='cancel'>
+              <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>
+         R S: <message type='error' id='3'/>
+         J C: <iq type='set' id='5'><unblock xmlns='urn:xmpp:blocking'/></iq>
+         J S: <iq type='result' id='5'/>
+         J cut
+         R C: <message to='juliet@localhost' id='6'><body>d</body></message>
+         J = juliet@localhost/balcony
+         J C: <presence/>
+         J S: <message id='6'/>
+         J S: <presence/>
+         J C: <presence type='unavailable'/>
+         J S: <presence type='unavailable'/>
+         R C: <message to='juliet@localhost' id='7'><body>e</body></message>
+         J C: <iq type='set' id='8'><block xmlns='urn:xmpp:blocking'><item jid='localhost'/></block></iq>
+         J S: <iq type='result' id='8'/>
+         J C: <presence/>
+         J S: <presence/>
+         R S: <message type='error' id='7'/>
+         J S: nothing",
+        blocking(10),
+    );
+}

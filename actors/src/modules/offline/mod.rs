@@ -15,6 +15,7 @@ use crate::{
     hooks::{Offline, Order},
     registrar::{Module, Registrar, Xep},
     resource::Resource,
+    routing,
     session::{SessionCx, effects::BoxFuture, slots::Slot},
 };
 use config::secs;
@@ -74,7 +75,7 @@ impl Slot for Delivery {
 
 impl Module for OfflineModule {
     const NAME: &'static str = "offline";
-    const XEPS: &'static [Xep] = &[Xep(160, "1.0.1"), Xep(203, "2.0"), Xep(334, "0.4.0")];
+    const XEPS: &'static [Xep] = &[Xep(160, "1.0.1"), Xep(334, "0.4.0")];
     type Config = OfflineConfig;
 
     fn new(config: OfflineConfig) -> Self {
@@ -287,6 +288,37 @@ fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
     if page.is_empty() || !takes(cx) {
         return end(cx);
     }
+    let blocked = |m: &OfflineMessage| {
+        m.stanza.head.from.as_ref().is_some_and(|from| cx.resource().blocks(from))
+    };
+    let (refused, page): (Vec<_>, Vec<_>) = page.into_iter().partition(blocked);
+    if refused.is_empty() {
+        return write(cx, page);
+    }
+    // XEP-0191 section 3.2: whoever was blocked in the meantime is not heard
+    let (env, user) = (Arc::clone(cx.env), cx.user().clone());
+    let refusal = async move {
+        let ids = refused.iter().map(|m| m.id).collect();
+        env.stores.offline.remove(&user, ids).await?;
+        for message in refused {
+            if let Some(later) = routing::blocked(&env, &message.stanza) {
+                later.await;
+            }
+        }
+        Ok(())
+    };
+    cx.job(refusal, move |cx, refused: Result<(), StoreError>| match refused {
+        Ok(()) if page.is_empty() => proceed(cx),
+        Ok(()) => write(cx, page),
+        Err(error) => {
+            tracing::warn!(user = %cx.user(), %error, "offline messages have to wait");
+            end(cx);
+        }
+    });
+}
+
+/// Sends as much of a page as the client takes.
+fn write(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
     for message in page {
         // it came after what waits in the queue: we are told when that is written
         if cx.resource().waits_for_queue(message.id) {

@@ -108,27 +108,26 @@ fn a_backlog_larger_than_the_queues_comes_whole_and_in_order() {
 
 #[test]
 fn what_was_not_taken_by_a_session_that_ends_comes_to_the_next() {
-    World::block_on(async {
-        let mut modules = Modules::default();
-        offline(100, secs(0))(&mut modules);
-        let mut world = World::new(modules, WorldOptions::default()).await;
-        let script = backlog(30)
-            + "J = juliet@localhost/balcony
-               J C: <enable xmlns='urn:xmpp:sm:3'/>
-               J S: <enabled xmlns='urn:xmpp:sm:3'/>
-               J C: <presence/>
-               J S: <message id='0'/>
-               J cut
-               J = juliet@localhost/balcony
-               J C: <presence/>
-               ";
-        let script = (0..30).fold(script, |s, i| format!("{s}J S: <message id='{i}'/>\n"));
-        let script = crate::testkit::script::Script::parse(&script).unwrap();
-        script.run(&mut world).await.unwrap();
-        let user = "juliet@localhost".parse().unwrap();
-        assert_eq!(world.env.stores.offline.count(&user).await, Ok(0));
-        world.stop().await;
-    });
+    let script = backlog(30)
+        + "J = juliet@localhost/balcony
+           J C: <enable xmlns='urn:xmpp:sm:3'/>
+           J S: <enabled xmlns='urn:xmpp:sm:3'/>
+           J C: <presence/>
+           J S: <message id='0'/>
+           J cut
+           J = juliet@localhost/balcony
+           J C: <presence/>
+           ";
+    let script = (0..30).fold(script, |s, i| format!("{s}J S: <message id='{i}'/>\n"));
+    // and they are not kept any longer
+    let script = script
+        + "J S: <presence/>
+           J cut
+           J = juliet@localhost/balcony
+           J C: <presence/>
+           J S: <presence/>
+           J S: nothing";
+    World::check(&script, offline(100, secs(0)));
 }
 
 #[test]

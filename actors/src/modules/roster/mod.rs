@@ -15,9 +15,10 @@ use crate::{
     env::Env,
     hooks::{Flow, Order, Stage},
     registrar::{Answer, IqCx, Module, Registrar, Xep},
-    session::{SessionCx, effects::BoxFuture},
+    session::{SessionCx, effects::BoxFuture, slots::Slot},
 };
 use change::{Decision, INTERESTED, Rosters, push, visible};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use storage::{Roster, RosterChange, RosterItem};
 use xmpp::{
@@ -43,6 +44,14 @@ config::section! {
 /// gets the whole roster (section 2.6.2 leaves it to the server).
 const INTERIM: usize = 100;
 
+/// Whether the presence that is being sent is the initial one, and no change of the priority.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Initial(bool);
+
+impl Slot for Initial {
+    const NAME: &'static str = "roster";
+}
+
 /// The module.
 #[derive(Debug)]
 pub struct RosterModule {
@@ -63,6 +72,7 @@ impl Module for RosterModule {
             .features(Order::Main, Self::features)
             .iq_get::<RosterGet>(Self::get)
             .iq_set::<RosterSetQuery>(Self::set)
+            .available(Order::Main, Self::available)
             .visible(Order::Main, Self::visible)
             .subscription_out(Order::Main, Self::subscription_out)
             .subscription_in(Order::Main, Self::subscription_in)
@@ -140,9 +150,17 @@ impl RosterModule {
         Answer::Sent
     }
 
+    fn available(&self, cx: &mut SessionCx<'_>, _: i8) {
+        let initial = cx.resource().priority().is_none();
+        cx.slot::<Initial>().0 = initial;
+    }
+
     /// Section 3.1.3: requests are delivered whenever a resource becomes available, until they are
     /// answered.
     fn visible(&self, cx: &mut SessionCx<'_>, _: i8) {
+        if !cx.slot::<Initial>().0 {
+            return;
+        }
         let (env, user) = (Arc::clone(cx.env), cx.user().clone());
         cx.job(async move { env.stores.rosters.get(&user).await }, |cx, roster| {
             let Ok(roster) = roster else { return };

@@ -43,17 +43,16 @@ impl Rosters {
                 Ok(Decision { change, always: false, first: None, value })
             })
             .await?;
+        // section 3.2.2: while the contact is still subscribed
+        if ty == Type::Unsubscribed && before.subscription.has_from() {
+            show(env, user, contact, false).await;
+        }
         if route {
             send(env, stanza).await;
         }
-        match ty {
-            // section 3.1.5
-            Type::Subscribed if route => show(env, user, contact, true).await,
-            // section 3.2.2
-            Type::Unsubscribed if before.subscription.has_from() => {
-                show(env, user, contact, false).await;
-            }
-            _ => {}
+        // section 3.1.5
+        if ty == Type::Subscribed && route {
+            show(env, user, contact, true).await;
         }
         Ok(())
     }
@@ -70,6 +69,10 @@ impl Rosters {
         stanza: &Stanza,
     ) -> Result<(), StanzaError> {
         let ty = stanza.head.ty;
+        if env.stores.accounts.get(user).await?.is_none() {
+            // section 8.5.1: silently
+            return Ok(());
+        }
         if ty == Type::Subscribe && !self.takes_requests(env, user, contact).await? {
             return refuse(env, user, contact).await;
         }
@@ -87,18 +90,17 @@ impl Rosters {
                 Ok(Decision { change, always: false, first, value: (before, step) })
             })
             .await?;
-        let from: Jid = user.clone().into();
+        // section 3.3.3
+        if before.subscription.has_from() && !step.next.subscription.has_from() {
+            show(env, user, contact, false).await;
+        }
         if let Some(reply) = step.reply {
-            let reply =
-                Stanza::presence(reply).with_from(Some(from)).with_to(Some(contact.clone()));
+            let from = Some(user.clone().into());
+            let reply = Stanza::presence(reply).with_from(from).with_to(Some(contact.clone()));
             send(env, reply).await;
         }
-        let sees = step.next.subscription.has_from();
         if step.reply == Some(Type::Subscribed) {
             show(env, user, contact, true).await;
-        } else if before.subscription.has_from() && !sees {
-            // section 3.3.3
-            show(env, user, contact, false).await;
         }
         Ok(())
     }
@@ -128,16 +130,17 @@ impl Rosters {
         if was.subscription.has_to() || was.ask {
             send(env, say(Type::Unsubscribe)).await;
         }
-        if was.subscription.has_from() || was.pending {
-            send(env, say(Type::Unsubscribed)).await;
-        }
+        // as in section 3.2.2
         if was.subscription.has_from() {
             show(env, user, contact, false).await;
+        }
+        if was.subscription.has_from() || was.pending {
+            send(env, say(Type::Unsubscribed)).await;
         }
         Ok(())
     }
 
-    /// Whether a request can be kept: the account exists, and there are not too many.
+    /// Whether a request can be kept: there are not too many.
     async fn takes_requests(
         &self,
         env: &Arc<Env>,
@@ -149,7 +152,7 @@ impl Rosters {
             return Ok(true);
         }
         let requests = roster.items.iter().filter(|i| i.hidden).count();
-        Ok(requests < self.config.requests && env.stores.accounts.get(user).await?.is_some())
+        Ok(requests < self.config.requests)
     }
 
     /// The change that brings a contact into the state `next`.
@@ -199,7 +202,7 @@ impl Rosters {
     }
 }
 
-/// Section 3.1.3: for who does not exist (or takes no more requests), the server refuses.
+/// For who takes no more requests, the server refuses.
 async fn refuse(env: &Arc<Env>, user: &BareJid, contact: &Jid) -> Result<(), StanzaError> {
     let refusal = Stanza::presence(Type::Unsubscribed)
         .with_from(Some(user.clone().into()))

@@ -1,0 +1,313 @@
+//! A server that moves: each thing that clients do happens in a process of its own, which gets
+//! everything the processes before have left behind as bytes, and leaves bytes to the next.
+//!
+//! [`Moved`] is what a script sees of it. It starts the test program again, with the name of the
+//! test that runs and the number of the check in it; there the same check calls [`serve`], which
+//! thaws the world, does what is asked, and freezes it.
+
+use super::{
+    World, WorldOptions, binding,
+    client::{Heard, Link, Said},
+    script::{Got, Wire},
+};
+use crate::{
+    env::Clock,
+    handover::{self, FrozenNode, Thaw},
+    registrar::Modules,
+    session::{Tls, turn::FrozenTurn},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    env, io,
+    io::{BufRead as _, Write as _},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+use storage::{MemoryStore, Snapshot};
+use xmpp::Element;
+
+/// Names the check of the test that has to serve, by its number.
+const CHECK: &str = "MANGROVE_TESTKIT_CHECK";
+/// What the answer begins with, on a line of its own: the test runner writes there too.
+const ANSWER: &str = "the world goes on as";
+
+/// What is asked of a server.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Op {
+    /// Make an account.
+    Account(String, String),
+    /// Somebody connects.
+    Connect(String),
+    /// A client sends bytes.
+    Send(String, String),
+    /// A connection breaks.
+    Cut(String),
+    /// Time passes.
+    Pass(Duration),
+}
+
+/// A world as bytes carry it.
+#[derive(Serialize, Deserialize)]
+struct FrozenWorld {
+    clock: u64,
+    store: Snapshot,
+    node: FrozenNode,
+    links: BTreeMap<String, FrozenTurn>,
+}
+
+impl World {
+    /// Ends here what goes on elsewhere.
+    #[expect(clippy::panic, reason = "for tests")]
+    async fn freeze(mut self) -> FrozenWorld {
+        let freeze = |(name, link): (&String, &Link)| {
+            let frozen = link.freeze();
+            (name.clone(), frozen.unwrap_or_else(|| panic!("{name} cannot be frozen")))
+        };
+        let links = self.links.iter().map(freeze).collect();
+        let node = handover::freeze(&self.env).await.unwrap_or_else(|e| panic!("{e}"));
+        self.links.clear();
+        handover::let_go(&self.env);
+        let (store, env) = (Arc::clone(&self.store), Arc::clone(&self.env));
+        self.stop().await;
+        FrozenWorld { clock: env.clock.millis(), store: store.snapshot(), node, links }
+    }
+
+    /// Goes on where another world stopped.
+    async fn thaw(frozen: FrozenWorld, modules: Modules, options: WorldOptions) -> Self {
+        let store = MemoryStore::restored(frozen.store);
+        let mut world = Self::with(modules, options, Clock::fixed(frozen.clock), store).await;
+        let env = Arc::clone(&world.env);
+        let mut thaw = Thaw::begin(&env, frozen.node).await;
+        for (name, turn) in frozen.links {
+            world.links.insert(name, Link::thawed(thaw.turn(turn).await));
+        }
+        drop(thaw);
+        world.settle().await;
+        world
+    }
+}
+
+thread_local! {
+    static CHECKS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The number of this check in its test: the same in every process that runs the test.
+pub(super) fn number() -> u32 {
+    CHECKS.set(CHECKS.get() + 1);
+    CHECKS.get()
+}
+
+/// The check that this process is there for; `None`: a test runs by itself.
+pub(super) fn asked() -> Option<u32> {
+    env::var(CHECK).ok()?.parse().ok()
+}
+
+/// Does in this process what another one asks for on the standard input.
+///
+/// # Errors
+/// When the other process does not say what is expected.
+pub(super) fn serve(modules: Modules, options: &WorldOptions) -> io::Result<()> {
+    let mut lines = io::stdin().lock().lines();
+    let mut line = || lines.next().unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()));
+    let (ops, world) = (line()?, line()?);
+    let ops: Vec<Op> = serde_json::from_str(&ops)?;
+    let world: Option<FrozenWorld> = serde_json::from_str(&world)?;
+    let (said, world) = World::block_on(async {
+        let mut live = match world {
+            Some(frozen) => World::thaw(frozen, modules, options.clone()).await,
+            None => World::new(modules, options.clone()).await,
+        };
+        for op in ops {
+            live.perform(op).await;
+        }
+        (live.said(), live.freeze().await)
+    });
+    let (said, world) = (serde_json::to_string(&said)?, serde_json::to_string(&world)?);
+    io::stdout().write_all(format!("\n{ANSWER}\n{said}\n{world}\n").as_bytes())
+}
+
+/// A server that moves from process to process, as scripts talk to it.
+#[derive(Debug)]
+pub(super) struct Moved {
+    test: String,
+    check: u32,
+    tls: Option<Tls>,
+    /// What the last process left behind.
+    world: String,
+    /// What the next one is to do.
+    ops: Vec<Op>,
+    heard: BTreeMap<String, Heard>,
+}
+
+impl Moved {
+    /// A server for the check of that number in the test that runs.
+    ///
+    /// # Panics
+    /// When this is not the thread of a test.
+    #[expect(clippy::panic, reason = "for tests")]
+    pub(super) fn new(check: u32, tls: Option<Tls>) -> Self {
+        let thread = std::thread::current();
+        let test = thread.name().filter(|name| *name != "main");
+        let test = test.unwrap_or_else(|| panic!("a check is called by the thread of its test"));
+        Self {
+            test: test.to_owned(),
+            check,
+            tls,
+            world: "null".to_owned(),
+            ops: Vec::new(),
+            heard: BTreeMap::new(),
+        }
+    }
+
+    /// Has a fresh process do what is left to do.
+    #[expect(clippy::panic, reason = "for tests")]
+    fn go_on(&mut self) {
+        if self.ops.is_empty() {
+            return;
+        }
+        let ops = serde_json::to_string(&self.ops).unwrap_or_else(|e| panic!("{e}"));
+        let output = self.process(&ops).unwrap_or_else(|e| panic!("no process: {e}"));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut lines = text.lines().skip_while(|line| *line != ANSWER).skip(1);
+        // what the test does after its answer, without its other checks, means nothing
+        let (Some(said), Some(world)) = (lines.next(), lines.next()) else {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            panic!("in a fresh process, {}, at {ops}:\n{text}{errors}", output.status);
+        };
+        let said: BTreeMap<String, Said> =
+            serde_json::from_str(said).unwrap_or_else(|e| panic!("{e}"));
+        for (name, said) in said {
+            if let Some(heard) = self.heard.get_mut(&name) {
+                heard.hear(&said);
+            }
+        }
+        self.world = world.to_owned();
+        self.ops.clear();
+    }
+
+    fn process(&self, ops: &str) -> io::Result<std::process::Output> {
+        let mut child = Command::new(env::current_exe()?)
+            .args([&self.test, "--exact", "--nocapture", "--test-threads=1"])
+            .env(CHECK, self.check.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        // it reads all of it before it writes anything of size; if it does not, its output says why
+        if let Some(mut stdin) = child.stdin.take() {
+            drop(stdin.write_all(format!("{ops}\n{}\n", self.world).as_bytes()));
+        }
+        child.wait_with_output()
+    }
+}
+
+impl Wire for Moved {
+    async fn account(&mut self, jid: &str, password: &str) {
+        self.ops.push(Op::Account(jid.to_owned(), password.to_owned()));
+    }
+
+    async fn connect(&mut self, name: &str) {
+        self.heard.insert(name.to_owned(), Heard::new());
+        self.ops.push(Op::Connect(name.to_owned()));
+    }
+
+    async fn send(&mut self, name: &str, bytes: &str, restart: bool) {
+        if let Some(heard) = self.heard.get_mut(name).filter(|_| restart) {
+            heard.restart();
+        }
+        // one stanza comes in two pieces: the process may change in the middle of it too
+        let one = Element::parse_in_stream(bytes.as_bytes()).is_some();
+        let middle = bytes.floor_char_boundary(if one { bytes.len() / 2 } else { 0 });
+        let (first, rest) = bytes.split_at(middle);
+        for piece in [first, rest].into_iter().filter(|piece| !piece.is_empty()) {
+            self.ops.push(Op::Send(name.to_owned(), piece.to_owned()));
+            self.go_on();
+        }
+    }
+
+    async fn next(&mut self, name: &str, _wait: bool) -> Got {
+        self.go_on();
+        self.heard.get_mut(name).and_then(Heard::next).unwrap_or(Got::Nothing)
+    }
+
+    async fn cut(&mut self, name: &str) {
+        self.heard.remove(name);
+        self.ops.push(Op::Cut(name.to_owned()));
+        self.go_on();
+    }
+
+    async fn pass(&mut self, time: Duration) -> bool {
+        self.ops.push(Op::Pass(time));
+        self.go_on();
+        true
+    }
+
+    fn binding(&self, name: &str) -> Option<Vec<u8>> {
+        binding(self.tls.as_ref(), name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        hooks::{Flow, Order},
+        registrar::{Module, Registrar, Xep},
+        session::SessionCx,
+    };
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use xmpp::stanza::{Kind, Stanza, Type};
+
+    config::section! {
+        /// Nothing to configure.
+        pub struct ForgetfulConfig {}
+    }
+
+    /// Numbers messages in memory that no other process knows.
+    struct Forgetful(AtomicU32);
+
+    impl Module for Forgetful {
+        const NAME: &'static str = "forgetful";
+        const XEPS: &'static [Xep] = &[];
+        type Config = ForgetfulConfig;
+
+        fn new(_: ForgetfulConfig) -> Self {
+            Self(AtomicU32::new(0))
+        }
+
+        fn register(on: &mut Registrar<'_, Self>) {
+            on.inbound(Order::Main, Self::inbound);
+        }
+    }
+
+    impl Forgetful {
+        fn inbound(&self, cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow {
+            assert!(stanza.head.kind == Kind::Message || asked().is_none(), "not in this process");
+            let n = self.0.fetch_add(1, Ordering::Relaxed);
+            cx.send(&Stanza::iq(Type::Get, &n.to_string(), "<n xmlns='n'/>"));
+            Flow::Stop
+        }
+    }
+
+    fn check(script: &str) {
+        let login = "account juliet@localhost pencil\nJ = juliet@localhost/balcony\n";
+        World::check(&format!("{login}{script}"), |modules| {
+            modules.add_with::<Forgetful>(ForgetfulConfig {});
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "(moved from process to process) line 6: J got <iq")]
+    fn what_a_module_has_in_memory_alone_is_missed_in_the_next_process() {
+        check("J C: <message/>\nJ S: <iq id='0'/>\nJ C: <message/>\nJ S: <iq id='1'/>");
+    }
+
+    #[test]
+    #[should_panic(expected = "not in this process")]
+    fn what_another_process_dies_of_is_said_in_this_one() {
+        check("J C: <presence/>\nJ S: <iq id='0'/>");
+    }
+}
