@@ -184,7 +184,7 @@ pub struct Env {
     /// The addresses that have connections.
     pub addresses: Arc<Addresses>,
     /// The wall clock.
-    pub clock: Clock,
+    pub clock: Arc<Clock>,
     /// For what must look random and be the same every time (salts of unknown users).
     pub secret: [u8; 32],
     settings: ArcSwap<Settings>,
@@ -238,7 +238,7 @@ impl Env {
             metrics: Metrics::default(),
             throttle: parts.throttle,
             addresses: Arc::default(),
-            clock: parts.clock,
+            clock: Arc::new(parts.clock),
             secret: parts.secret,
             settings: ArcSwap::from_pointee(parts.settings),
             hooks: ArcSwap::from_pointee(parts.hooks),

@@ -16,6 +16,7 @@ pub mod registrar;
 pub mod resource;
 pub mod routing;
 pub mod session;
+mod stopped;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod throttle;

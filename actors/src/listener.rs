@@ -1,8 +1,11 @@
 //! A listening port: accepts connections and hands them to the pool.
 
-use crate::connection::{Accepted, Connection, Port};
+use crate::{
+    connection::{Accepted, Connection, Port},
+    stopped::stopped,
+};
 use std::{convert::Infallible, fmt, io, sync::Arc, time::Duration};
-use supervision::{Cx, Event, Exit, InitError, PoolRef, Process};
+use supervision::{Cx, Exit, InitError, PoolRef, Process};
 use tokio::net::TcpListener;
 
 /// Name of the pool of all connections.
@@ -52,13 +55,7 @@ impl Process for Listener {
         loop {
             tokio::select! {
                 biased;
-                event = cx.next() => {
-                    if let Event::Exit { from, reason } = event
-                        && Some(&from) == cx.pid().parent()
-                    {
-                        return reason;
-                    }
-                }
+                reason = stopped(cx) => return reason,
                 accepted = self.args.socket.accept() => match accepted {
                     Ok((socket, peer)) => self.accept(socket, peer.ip()),
                     Err(error) => refused(&error).await,

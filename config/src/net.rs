@@ -10,6 +10,15 @@ use std::{
     str::FromStr,
 };
 
+/// A value that is written as a text.
+fn parsed<T: Value + FromStr>(raw: &Raw, wrong: &mut Vec<Wrong>) -> Option<T> {
+    let read = raw.text().and_then(|text| text.trim().parse().ok());
+    if read.is_none() {
+        wrong.push(Wrong::kind::<T>(raw));
+    }
+    read
+}
+
 /// `":5222"` is every address of the machine, as `"[::]:5222"`; port 0 lets the system choose one.
 impl Value for SocketAddr {
     type Measure = Unlimited;
@@ -45,11 +54,7 @@ impl Value for IpAddr {
         "\"192.0.2.1\"".into()
     }
     fn read(raw: &Raw, wrong: &mut Vec<Wrong>) -> Option<Self> {
-        let read = raw.text().and_then(|text| text.trim().parse().ok());
-        if read.is_none() {
-            wrong.push(Wrong::kind::<Self>(raw));
-        }
-        read
+        parsed(raw, wrong)
     }
     fn toml(&self) -> Option<String> {
         Some(quoted(&self.to_string()))
@@ -129,11 +134,7 @@ impl Value for Network {
         "\"10.0.0.0/8\"".into()
     }
     fn read(raw: &Raw, wrong: &mut Vec<Wrong>) -> Option<Self> {
-        let read = raw.text().and_then(|text| text.trim().parse().ok());
-        if read.is_none() {
-            wrong.push(Wrong::kind::<Self>(raw));
-        }
-        read
+        parsed(raw, wrong)
     }
     fn toml(&self) -> Option<String> {
         Some(quoted(&self.to_string()))

@@ -17,7 +17,8 @@ pub struct OfflineMessage {
 
 /// Kept messages by user.
 pub trait OfflineStore: Send + Sync + 'static {
-    /// Keeps a message that arrived at `at` (milliseconds of the epoch); at most `limit` a user.
+    /// Keeps a message that arrived at `at` (milliseconds of the epoch); at most `limit` a user. Its
+    /// id.
     ///
     /// Errors: `Full`.
     fn push<'a>(
@@ -26,7 +27,7 @@ pub trait OfflineStore: Send + Sync + 'static {
         at: u64,
         stanza: Stanza,
         limit: usize,
-    ) -> Answer<'a, ()>;
+    ) -> Answer<'a, u64>;
 
     /// Up to `limit` messages with an id greater than `after`, oldest first.
     fn page<'a>(
@@ -38,6 +39,10 @@ pub trait OfflineStore: Send + Sync + 'static {
 
     /// Forgets messages; those that are not there are passed over.
     fn remove<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> Answer<'a, ()>;
+
+    /// Puts messages behind all others of their user, in the order given and with new ids; those
+    /// that are not there are passed over.
+    fn move_back<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> Answer<'a, ()>;
 
     /// How many messages wait.
     fn count<'a>(&'a self, user: &'a BareJid) -> Answer<'a, usize>;

@@ -1,6 +1,6 @@
 //! `/live`, `/ready`, `/metrics`.
 
-use crate::support::{Tcp, TestNode, block_on};
+use crate::support::{PASSWORD, Peer, Tcp, TestNode, block_on, until};
 use actors::testkit::script::Script;
 use std::{collections::BTreeMap, net::SocketAddr};
 use tokio::{
@@ -24,6 +24,19 @@ pub async fn get(to: SocketAddr, path: &str) -> (u16, String) {
         ask(to, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
     let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
     (head[9..12].parse().unwrap(), body.to_owned())
+}
+
+/// The page of the metrics, and its values by name and labels.
+async fn metrics(at: SocketAddr) -> (String, BTreeMap<String, f64>) {
+    let (status, page) = get(at, "/metrics").await;
+    assert_eq!(status, 200);
+    let values = page
+        .lines()
+        .filter(|l| !l.starts_with('#'))
+        .map(|l| l.rsplit_once(' ').expect("a name and a value"))
+        .map(|(name, value)| (name.to_owned(), value.parse().expect("a number")))
+        .collect();
+    (page, values)
 }
 
 #[test]
@@ -52,14 +65,7 @@ fn metrics_count_what_happens() {
         let script =
             script.replace("<failure/>", "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
         Script::parse(&script).unwrap().run(&mut tcp).await.unwrap();
-        let (status, page) = get(at, "/metrics").await;
-        assert_eq!(status, 200);
-        let values: BTreeMap<&str, f64> = page
-            .lines()
-            .filter(|l| !l.starts_with('#'))
-            .map(|l| l.rsplit_once(' ').expect("a name and a value"))
-            .map(|(name, value)| (name, value.parse().expect("a number")))
-            .collect();
+        let (page, values) = metrics(at).await;
         let value = |name: &str| *values.get(name).unwrap_or_else(|| panic!("{name}\n{page}"));
         assert_eq!(value("mangrove_sessions"), 1.0);
         assert_eq!(value("mangrove_logins_total{result=\"ok\"}"), 1.0);
@@ -80,6 +86,42 @@ fn metrics_count_what_happens() {
             assert_eq!(page.matches(&format!("{line}\n")).count(), 1, "{line}");
         }
         drop(tcp);
+        node.stop().await;
+    });
+}
+
+#[test]
+fn metrics_count_kept_messages_and_connections_that_were_killed() {
+    block_on(async {
+        let node = TestNode::start("").await;
+        let at = node.node.addresses().http[0];
+        for user in ["a", "b"] {
+            node.account(&format!("{user}@localhost"), PASSWORD).await;
+        }
+        let mut a = Peer::login(node.c2s(), "a@localhost/one").await;
+        // what is worth nothing later is not kept
+        let composing = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
+        for content in ["<body>1</body>", composing, "<body>2</body>"] {
+            a.send(&format!("<message to='b@localhost' type='chat'>{content}</message>")).await;
+        }
+        assert_eq!(a.ping().await, []);
+        let mut b = Peer::login(node.c2s(), "b@localhost/two").await;
+        assert_eq!(b.ping().await, []);
+        let pids = node.node.system().pids();
+        let killed = pids.iter().find(|p| p.status().is_some_and(|s| &*s == "b@localhost/two"));
+        killed.unwrap().kill();
+        killed.unwrap().wait().await;
+        until("it is counted", || node.counted("mangrove_disconnections_total{}") == 1).await;
+        let (_, values) = metrics(at).await;
+        for (name, value) in [
+            ("mangrove_offline_stored_total", 2.0),
+            ("mangrove_connections_total", 2.0),
+            ("mangrove_disconnections_total", 1.0),
+        ] {
+            assert_eq!(values[name], value, "{name}");
+        }
+        drop(a);
+        until("the other is gone", || node.counted("mangrove_disconnections_total{}") == 2).await;
         node.stop().await;
     });
 }

@@ -2,9 +2,11 @@
 //! kept or answered, never silently gone (law 11); whoever sends is not held up, and no queue grows
 //! beyond its limit (law 2).
 
-use crate::support::{PASSWORD, Peer, TestNode, block_on, stanza_error, until};
+use crate::support::{
+    PASSWORD, Peer, TestNode, block_in_one_thread, block_on, stanza_error, until,
+};
 use actors::resource::Resource;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{sync::Arc, time::Duration};
 use xmpp::{Element, stanza::Stanza};
 
 const OPTIONS: &str = "\
@@ -209,7 +211,7 @@ async fn deaf(options: &str, size: usize) {
     let mut b = Peer::login(node.c2s(), "b@localhost/again").await;
     b.send("<presence/>").await;
     let (ids, _) = messages(&mut b, sent + 10).await;
-    assert_eq!(BTreeSet::from_iter(ids), BTreeSet::from_iter(0..sent + 10), "each once");
+    assert_eq!(ids, (0..sent + 10).collect::<Vec<_>>(), "each once, in their order");
     assert!(b.ping().await.iter().all(|e| e.name() != "message"));
     node.stop().await;
 }
@@ -244,9 +246,44 @@ fn the_messages_of_a_connection_that_is_killed_are_kept() {
         let mut b = Peer::login(node.c2s(), "b@localhost/again").await;
         b.send("<presence/>").await;
         let (ids, _) = messages(&mut b, sent + 10).await;
-        assert_eq!(BTreeSet::from_iter(ids), BTreeSet::from_iter(0..sent + 10), "each once");
+        assert_eq!(ids, (0..sent + 10).collect::<Vec<_>>(), "each once, in their order");
         assert!(b.ping().await.iter().all(|e| e.name() != "message"));
         assert!(all_in_the_tree(&node));
+        node.stop().await;
+    });
+}
+
+#[test]
+fn who_reads_nothing_for_a_minute_is_let_go_and_loses_nothing() {
+    // in one thread time can be made to pass
+    block_in_one_thread(async {
+        let node = node(OPTIONS).await;
+        let mut b = Peer::connect_narrow(node.c2s()).await;
+        b.log_on("b@localhost/stalled").await;
+        b.send("<enable xmlns='urn:xmpp:sm:3'/>").await;
+        b.available().await;
+        let mut a = Peer::login(node.c2s(), "a@localhost/one").await;
+        let mut sent = 0;
+        while kept(&node).await.is_empty() {
+            a.send(&message("b@localhost", sent, 16 << 10)).await;
+            a.ping().await;
+            sent += 1;
+        }
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(30)).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(resource(&node, "stalled").is_some(), "it may take its time");
+        tokio::time::advance(Duration::from_secs(31)).await;
+        until("its connection is gone", || node.connections() == 1).await;
+        tokio::time::resume();
+        until("its session has ended", || resource(&node, "stalled").is_none()).await;
+        assert_eq!(a.ping().await, [], "the others notice nothing");
+        let mut b = Peer::login(node.c2s(), "b@localhost/again").await;
+        b.send("<presence/>").await;
+        let (ids, _) = messages(&mut b, sent).await;
+        assert_eq!(ids, (0..sent).collect::<Vec<_>>(), "each once, in their order");
         node.stop().await;
     });
 }

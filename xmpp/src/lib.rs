@@ -5,7 +5,6 @@
 //! It knows no sockets, no clock and no task; `rxml` is named here and nowhere else.
 
 mod child;
-mod declared;
 pub mod element;
 pub mod error;
 pub mod framer;

@@ -191,7 +191,6 @@ impl Process for Connection {
             }
         }
         self.leave().await;
-        env.metrics.disconnections();
     }
 
     fn recent(&self) -> Vec<Recorded> {
@@ -200,9 +199,13 @@ impl Process for Connection {
 }
 
 impl Drop for Connection {
-    /// It was killed: nobody has told the session manager yet.
+    /// However it ended, it is counted. If it was killed, nobody has told the session manager yet, or
+    /// the end is not finished.
     fn drop(&mut self) {
-        if let Some((resource, _)) = self.turn.detach() {
+        self.port.env.metrics.disconnections();
+        let detached = self.turn.detach().map(|(resource, _)| resource);
+        let unfinished = || self.resource.take().filter(|r| r.leaving().is_some());
+        if let Some(resource) = detached.or_else(unfinished) {
             manager::lost(&self.port.env, resource);
         }
     }
@@ -435,13 +438,13 @@ impl Connection {
         self.turn.stop_reading();
         self.finish_jobs().await;
         let Some((resource, resumable)) = self.turn.detach() else { return };
-        self.resource = None;
         let env = &self.port.env;
         if resumable {
             manager::lost(env, resource);
         } else {
             end(env, &resource, Ended::Closed).await;
         }
+        self.resource = None;
     }
 
     /// A handler panicked: the stanza it was working on is answered and never executed again.

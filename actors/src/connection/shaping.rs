@@ -6,7 +6,7 @@
 use crate::throttle::address_of;
 use parking_lot::Mutex;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
     net::IpAddr,
     sync::Arc,
@@ -48,22 +48,69 @@ impl Bucket {
         }
         Duration::from_secs_f64((-self.tokens / rate.bytes as f64).min(3600.0))
     }
+
+    /// Whether it is as if nothing had been taken.
+    fn is_full(&self, rate: Rate, now: Instant) -> bool {
+        let earned = now.duration_since(self.at).as_secs_f64() * rate.bytes as f64;
+        rate.bytes == 0 || self.tokens + earned >= rate.burst as f64
+    }
 }
 
 #[derive(Debug)]
 struct Address {
     connections: usize,
     bucket: Bucket,
+    /// By which it fills.
+    rate: Rate,
 }
 
 const SHARDS: usize = 16;
+/// Addresses without connections that a shard remembers until their buckets are full again. At the
+/// limit those that are full are forgotten, and if there are none, the newest.
+const REMEMBERED: usize = 4_096;
+/// How long a shard whose limit is reached does not look for those that are full again.
+const PAUSE: Duration = Duration::from_secs(1);
 
-type Shard = Mutex<HashMap<IpAddr, Address>>;
+#[derive(Debug, Default)]
+struct Shard {
+    addresses: HashMap<IpAddr, Address>,
+    /// How many of them have no connections.
+    remembered: usize,
+    /// When those that were full were forgotten last.
+    swept: Option<Instant>,
+}
 
-/// The addresses that have connections. As large as there are connections.
+impl Shard {
+    /// A connection of `ip` is gone: whoever has used up what may come at once does not get it again
+    /// by connecting anew.
+    fn leave(&mut self, ip: IpAddr, now: Instant) {
+        let Some(address) = self.addresses.get_mut(&ip) else { return };
+        address.connections = address.connections.saturating_sub(1);
+        if address.connections > 0 {
+            return;
+        }
+        let waited = |at: Instant| now.duration_since(at) >= PAUSE;
+        if self.remembered >= REMEMBERED && self.swept.is_none_or(waited) {
+            self.swept = Some(now);
+            let used = |a: &Address| a.connections > 0 || !a.bucket.is_full(a.rate, now);
+            self.addresses.retain(|other, a| *other == ip || used(a));
+            self.remembered =
+                self.addresses.iter().filter(|(o, a)| **o != ip && a.connections == 0).count();
+        }
+        let full = self.addresses.get(&ip).is_none_or(|a| a.bucket.is_full(a.rate, now));
+        if full || self.remembered >= REMEMBERED {
+            self.addresses.remove(&ip);
+        } else {
+            self.remembered += 1;
+        }
+    }
+}
+
+/// The addresses that have connections, or have had and sent a lot. As large as there are
+/// connections, and a limited number besides.
 #[derive(Debug)]
 pub struct Addresses {
-    shards: [Shard; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
 }
 
@@ -82,7 +129,7 @@ pub struct Admission {
 
 impl Addresses {
     #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the array's length")]
-    fn shard(&self, ip: IpAddr) -> &Shard {
+    fn shard(&self, ip: IpAddr) -> &Mutex<Shard> {
         &self.shards[self.hasher.hash_one(ip) as usize % SHARDS]
     }
 
@@ -90,14 +137,22 @@ impl Addresses {
     pub fn admit(self: &Arc<Self>, ip: IpAddr, max: usize, rate: Rate) -> Option<Admission> {
         let ip = address_of(ip);
         let mut shard = self.shard(ip).lock();
-        let address = shard.entry(ip).or_insert_with(|| Address {
-            connections: 0,
-            bucket: Bucket::new(rate, Instant::now()),
-        });
-        if address.connections >= max {
+        if max == 0 || shard.addresses.get(&ip).is_some_and(|a| a.connections >= max) {
             return None;
         }
-        address.connections += 1;
+        match shard.addresses.entry(ip) {
+            Entry::Occupied(address) => {
+                let address = address.into_mut();
+                address.connections += 1;
+                if address.connections == 1 {
+                    shard.remembered -= 1;
+                }
+            }
+            Entry::Vacant(place) => {
+                let bucket = Bucket::new(rate, Instant::now());
+                place.insert(Address { connections: 1, bucket, rate });
+            }
+        }
         drop(shard);
         Some(Admission { addresses: Arc::clone(self), ip })
     }
@@ -110,19 +165,16 @@ impl Admission {
             return Duration::ZERO;
         }
         let mut shard = self.addresses.shard(self.ip).lock();
-        shard.get_mut(&self.ip).map_or(Duration::ZERO, |a| a.bucket.take(rate, n, now))
+        shard.addresses.get_mut(&self.ip).map_or(Duration::ZERO, |address| {
+            address.rate = rate;
+            address.bucket.take(rate, n, now)
+        })
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let mut shard = self.addresses.shard(self.ip).lock();
-        if let Some(address) = shard.get_mut(&self.ip) {
-            address.connections = address.connections.saturating_sub(1);
-            if address.connections == 0 {
-                shard.remove(&self.ip);
-            }
-        }
+        self.addresses.shard(self.ip).lock().leave(self.ip, Instant::now());
     }
 }
 
@@ -156,6 +208,53 @@ mod tests {
         drop(a);
         assert!(all.admit(ip, 2, rate).is_some());
         drop(b);
-        assert!(all.shards.iter().all(|s| s.lock().is_empty()), "nothing is kept");
+    }
+
+    fn entries(all: &Addresses) -> usize {
+        all.shards.iter().map(|s| s.lock().addresses.len()).sum()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_connects_anew_does_not_get_a_full_bucket() {
+        let all = Arc::new(Addresses::default());
+        let rate = Rate { bytes: 10, burst: 100 };
+        let ip = "10.0.0.1".parse().unwrap();
+        let a = all.admit(ip, 2, rate).unwrap();
+        assert_eq!(a.take(rate, 150, Instant::now()), Duration::from_secs(5));
+        drop(a);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let a = all.admit(ip, 2, rate).unwrap();
+        assert_eq!(a.take(rate, 0, Instant::now()), Duration::from_secs(3));
+        drop(a);
+        tokio::time::advance(Duration::from_secs(13)).await;
+        // what is full again is like new
+        let a = all.admit(ip, 2, rate).unwrap();
+        assert_eq!(a.take(rate, 100, Instant::now()), Duration::ZERO);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        drop(a);
+        assert_eq!(entries(&all), 0);
+        let none = Rate { bytes: 0, burst: 0 };
+        let a = all.admit(ip, 2, none).unwrap();
+        a.take(none, 1_000, Instant::now());
+        drop(a);
+        assert_eq!(entries(&all), 0, "without a rate there is nothing to remember");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_remembered_of_addresses_is_limited() {
+        let all = Arc::new(Addresses::default());
+        let rate = Rate { bytes: 1, burst: 100 };
+        let visit = |n: u32| {
+            let ip = std::net::Ipv4Addr::from(n).into();
+            all.admit(ip, 1, rate).unwrap().take(rate, 50, Instant::now());
+        };
+        let many = u32::try_from(REMEMBERED * SHARDS * 2).unwrap();
+        (0..many).for_each(visit);
+        assert_eq!(entries(&all), REMEMBERED * SHARDS);
+        let counted: usize = all.shards.iter().map(|s| s.lock().remembered).sum();
+        assert_eq!(counted, REMEMBERED * SHARDS);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        (many..many + 1_000).for_each(visit);
+        assert_eq!(entries(&all), 1_000, "what is full again made room");
     }
 }

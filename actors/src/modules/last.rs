@@ -11,11 +11,12 @@ use crate::{
     resource::Resource,
     routing,
     session::{SessionCx, effects::BoxFuture},
+    stopped::stopped,
 };
 use parking_lot::Mutex;
 use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 use storage::Activity;
-use supervision::{ChildSpec, Cx, Event, Exit, InitError, Process};
+use supervision::{ChildSpec, Cx, Exit, InitError, Process};
 use xmpp::{
     error::StanzaError,
     jid::{BareJid, Jid},
@@ -155,13 +156,7 @@ impl Process for Writer {
         loop {
             tokio::select! {
                 biased;
-                event = cx.next() => {
-                    if let Event::Exit { from, reason } = event
-                        && Some(&from) == cx.pid().parent()
-                    {
-                        return reason;
-                    }
-                }
+                reason = stopped(cx) => return reason,
                 () = tokio::time::sleep(FLUSH) => self.flush().await,
             }
         }

@@ -1,9 +1,8 @@
 //! XEP-0198 as a resource keeps it: counters, and what the client has not acknowledged. Pure.
 
-use super::{copies::Share, weight};
+use super::{Arrived, copies::Share, kept::Kept, leftovers::Leaving, weight};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, time::Duration};
-use xmpp::stanza::Stanza;
 
 /// XEP-0198 counters and the stanzas the client has not acknowledged.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -17,13 +16,10 @@ pub struct StreamManagement {
     /// What the client has acknowledged, modulo 2^32.
     pub acked: u32,
     /// Sent after `acked`, oldest first.
-    pub unacked: VecDeque<Stanza>,
+    pub unacked: VecDeque<Arrived>,
     /// The size of those, in bytes.
     pub bytes: usize,
-    /// Which of them offline storage keeps until they are acknowledged: what had been sent with
-    /// each, modulo 2^32.
-    pub kept: VecDeque<u32>,
-    /// Which of them other resources of the user got too, numbered in the same way.
+    /// Which of them other resources of the user got too: what had been sent with each, modulo 2^32.
     #[serde(skip)]
     pub(crate) shares: VecDeque<(u32, Share)>,
     /// An `<r/>` of ours is not answered yet.
@@ -40,31 +36,29 @@ impl StreamManagement {
     }
 
     /// A stanza was sent.
-    pub(super) fn push(&mut self, stanza: Stanza, share: Option<Share>) {
-        self.bytes += weight(&stanza);
-        self.unacked.push_back(stanza);
+    pub(super) fn push(&mut self, arrived: Arrived, share: Option<Share>) {
+        self.bytes += weight(&arrived.stanza);
+        self.unacked.push_back(arrived);
         if let Some(share) = share {
             self.shares.push_back((self.sent(), share));
         }
     }
 
-    /// Drops what the client has acknowledged; how many of those offline storage keeps.
+    /// Drops what the client has acknowledged.
     ///
     /// # Errors
     /// When it acknowledged more than was sent (XEP-0198 section 4): what was sent.
-    pub fn acknowledge(&mut self, h: u32) -> Result<usize, u32> {
+    pub(super) fn acknowledge(&mut self, h: u32) -> Result<(), u32> {
         let count = h.wrapping_sub(self.acked) as usize;
         if count > self.unacked.len() {
             return Err(self.sent());
         }
-        let acked: usize = self.unacked.drain(..count).map(|s| weight(&s)).sum();
+        let acked: usize = self.unacked.drain(..count).map(|a| weight(&a.stanza)).sum();
         self.bytes = self.bytes.saturating_sub(acked);
         if self.unacked.is_empty() {
             self.unacked.shrink_to(8);
         }
-        let before = self.kept.len();
         let acked = self.acked;
-        self.kept.retain(|n| n.wrapping_sub(acked) as usize > count);
         let shares = std::mem::take(&mut self.shares).into_iter();
         let (had, waiting) = shares.partition(|(n, _)| n.wrapping_sub(acked) as usize <= count);
         self.shares = waiting;
@@ -73,22 +67,23 @@ impl StreamManagement {
         }
         self.acked = h;
         self.requested = false;
-        Ok(before - self.kept.len())
+        Ok(())
     }
 
     /// What is lost when the session ends now: without what offline storage keeps, and what another
     /// resource has or will have.
-    pub(super) fn remains(self) -> impl Iterator<Item = Stanza> {
-        let Self { acked, kept, unacked, shares, .. } = self;
-        let mut shares = shares.into_iter().peekable();
-        let numbered =
-            unacked.into_iter().zip(1_u32..).map(move |(s, n)| (s, acked.wrapping_add(n)));
-        numbered
-            .filter(move |(_, n)| {
-                let share = shares.next_if(|(m, _)| m == n);
-                !kept.contains(n) && share.is_none_or(|(_, share)| share.given_up())
-            })
-            .map(|(stanza, _)| stanza)
+    pub(super) fn remains(self, kept: &Kept, left: &mut Leaving) {
+        let mut shares = self.shares.into_iter().peekable();
+        let mut n = self.acked;
+        for arrived in self.unacked {
+            n = n.wrapping_add(1);
+            let share = shares.next_if(|(m, _)| *m == n);
+            if let Some(id) = kept.number_of(n) {
+                left.push_kept(id);
+            } else if share.is_none_or(|(_, share)| share.given_up()) {
+                left.push(arrived);
+            }
+        }
     }
 
     /// Whether to send an `<r/>` now; if so, it counts as sent.
@@ -105,21 +100,22 @@ impl StreamManagement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use xmpp::stanza::Stanza;
 
     fn state(acked: u32, n: usize) -> StreamManagement {
         let stanza = Stanza::parse(b"<message xmlns='jabber:client'/>").unwrap();
         let mut state = StreamManagement { acked, ..StreamManagement::default() };
-        std::iter::repeat_n(stanza, n).for_each(|s| state.push(s, None));
+        let arrived = Arrived { stanza, at: 0 };
+        std::iter::repeat_n(arrived, n).for_each(|a| state.push(a, None));
         state
     }
 
     #[test]
     fn counters_wrap_at_two_to_the_thirty_two() {
         let mut sm = state(u32::MAX, 3);
-        sm.kept = [0, 1, 2].into();
-        assert_eq!(sm.acknowledge(1), Ok(2));
-        assert_eq!((sm.unacked.len(), sm.kept.len()), (1, 1));
-        assert_eq!(sm.acknowledge(2), Ok(1));
+        assert_eq!(sm.acknowledge(1), Ok(()));
+        assert_eq!(sm.unacked.len(), 1);
+        assert_eq!(sm.acknowledge(2), Ok(()));
         assert!(sm.unacked.is_empty() && sm.bytes == 0);
     }
 

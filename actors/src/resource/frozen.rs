@@ -3,7 +3,7 @@
 //! Freezing copies; all sessions of a node are frozen at one moment, while none of them acts.
 
 use super::{
-    Item, Owner, Queued, Resource, StreamManagement,
+    Item, Kept, Owner, Queued, Resource, StreamManagement,
     copies::{FrozenShare, Shares},
     weight,
 };
@@ -20,14 +20,15 @@ use xmpp::{
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FrozenResource {
     jid: FullJid,
-    queue: Vec<(FrozenItem, Option<FrozenShare>)>,
-    diverted: bool,
+    queue: Vec<FrozenQueued>,
+    diverted: Option<u64>,
     presence: Option<Stanza>,
     priority: Option<i8>,
     directed: VecDeque<Jid>,
     marks: Vec<String>,
     blocked: Option<Arc<Blocklist>>,
     sm: Option<StreamManagement>,
+    kept: Kept,
     /// The shares of what is not acknowledged, as `sm` numbers them.
     shares: Vec<(u32, FrozenShare)>,
 }
@@ -36,6 +37,13 @@ pub struct FrozenResource {
 enum FrozenItem {
     Stanza(Stanza),
     Notice(String),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FrozenQueued {
+    item: FrozenItem,
+    at: u64,
+    share: Option<FrozenShare>,
 }
 
 /// A session that waits to be resumed.
@@ -56,7 +64,7 @@ impl Resource {
                 Item::Stanza(stanza) => FrozenItem::Stanza(stanza.clone()),
                 Item::Notice(module) => FrozenItem::Notice((*module).to_owned()),
             };
-            (item, q.share.as_ref().map(super::Share::freeze))
+            FrozenQueued { item, at: q.at, share: q.share.as_ref().map(super::Share::freeze) }
         });
         let shares = s.sm.iter().flat_map(|sm| &sm.shares);
         FrozenResource {
@@ -68,6 +76,7 @@ impl Resource {
             directed: s.directed.clone(),
             marks: s.marks.iter().map(|m| (*m).to_owned()).collect(),
             blocked: s.blocked.clone(),
+            kept: s.kept.clone(),
             shares: shares.map(|(n, share)| (*n, share.freeze())).collect(),
             sm: s.sm.clone().map(|sm| StreamManagement { shares: VecDeque::new(), ..sm }),
         }
@@ -90,9 +99,10 @@ impl Resource {
     pub fn thaw(frozen: FrozenResource, env: &Env, shares: &mut Shares) -> Arc<Self> {
         let hooks = env.hooks();
         let known = |name: &str| hooks.notice.iter().map(|r| r.module).find(|m| *m == name);
-        let resource = Self::new(frozen.jid, env.next_session(), env.settings().queues);
+        let clock = Arc::clone(&env.clock);
+        let resource = Self::new(frozen.jid, env.next_session(), env.settings().queues, clock);
         let mut s = resource.state.lock();
-        for (item, share) in frozen.queue {
+        for FrozenQueued { item, at, share } in frozen.queue {
             let item = match item {
                 FrozenItem::Stanza(stanza) => {
                     s.queued_bytes += weight(&stanza);
@@ -104,7 +114,7 @@ impl Resource {
                 },
             };
             let share = share.map(|share| shares.thaw(share));
-            s.queue.push_back(Queued { item, share });
+            s.queue.push_back(Queued { item, at, share });
         }
         s.diverted = frozen.diverted;
         s.presence = frozen.presence;
@@ -113,6 +123,7 @@ impl Resource {
         s.marks = MARKS.iter().copied().filter(|m| frozen.marks.iter().any(|f| f == m)).collect();
         s.blocked = frozen.blocked;
         s.sm = frozen.sm;
+        s.kept = frozen.kept;
         if let Some(sm) = &mut s.sm {
             sm.shares = frozen.shares.into_iter().map(|(n, f)| (n, shares.thaw(f))).collect();
         }

@@ -8,6 +8,8 @@
 mod acks;
 mod copies;
 mod frozen;
+mod kept;
+mod leftovers;
 mod limits;
 mod notices;
 #[cfg(test)]
@@ -16,10 +18,14 @@ mod tests;
 pub use acks::StreamManagement;
 pub use copies::{Share, Shares};
 pub use frozen::{FrozenResource, FrozenWaiting};
+pub use leftovers::{Left, Standing};
 pub use limits::QueueLimits;
 
-use crate::session::Bound;
+use crate::{env::Clock, session::Bound};
+use kept::Kept;
+use leftovers::Leaving;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc};
 use storage::Blocklist;
 use tokio::sync::{Notify, futures::Notified};
@@ -48,17 +54,34 @@ pub enum Item {
     Notice(&'static str),
 }
 
+/// A stanza for the client, and since when it is here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Arrived {
+    /// The stanza.
+    pub stanza: Stanza,
+    /// In milliseconds of the epoch; 0 for what is not delivered later (presence, IQs).
+    pub at: u64,
+}
+
 /// One place in the queue.
 #[derive(Debug)]
 struct Queued {
     item: Item,
+    /// See [`Arrived::at`].
+    at: u64,
     /// Other resources of the user have it too.
     share: Option<Share>,
 }
 
+impl From<Arrived> for Queued {
+    fn from(Arrived { stanza, at }: Arrived) -> Self {
+        Self { item: Item::Stanza(stanza), at, share: None }
+    }
+}
+
 impl From<Item> for Queued {
     fn from(item: Item) -> Self {
-        Self { item, share: None }
+        Self { item, at: 0, share: None }
     }
 }
 
@@ -79,9 +102,9 @@ struct State {
     epoch: u64,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
-    /// Offline storage keeps messages that are newer than those in `queue`: see
+    /// From which number on offline storage keeps messages that are newer than those in `queue`: see
     /// [`Resource::divert`].
-    diverted: bool,
+    diverted: Option<u64>,
     /// The head of `queue` is being worked on: if the process crashes now, this is the poison.
     in_hand: bool,
     /// The client's stanza that is being handled (XEP-0198 sessions only).
@@ -94,9 +117,12 @@ struct State {
     /// all of them at once.
     blocked: Option<Arc<Blocklist>>,
     sm: Option<StreamManagement>,
+    kept: Kept,
     parked: Option<Box<Bound>>,
     /// Why it ended, for the connection that served it.
     ended: Option<Ended>,
+    /// It has ended, and this has to go on its way.
+    leaving: Option<Box<Leaving>>,
 }
 
 /// Why a session was ended from outside its connection.
@@ -121,6 +147,7 @@ pub struct Resource {
     user: BareJid,
     id: u64,
     limits: QueueLimits,
+    clock: Arc<Clock>,
     wake: Notify,
     state: Mutex<State>,
 }
@@ -136,11 +163,9 @@ pub enum Verdict {
     Held,
 }
 
-/// What is left of a session that ended.
+/// What has to be said of a session that ended.
 #[derive(Debug, Default)]
 pub struct Remains {
-    /// Not acknowledged or never sent, oldest first.
-    pub undelivered: Vec<Stanza>,
     /// The presence contacts still see.
     pub presence: Option<Stanza>,
     /// Who got directed presence.
@@ -168,13 +193,13 @@ pub fn blocks(list: &Blocklist, user: &BareJid, jid: &Jid) -> bool {
 
 impl Resource {
     /// A new resource, attached with epoch 1.
-    pub fn new(jid: FullJid, id: u64, limits: QueueLimits) -> Arc<Self> {
+    pub fn new(jid: FullJid, id: u64, limits: QueueLimits, clock: Arc<Clock>) -> Arc<Self> {
         let state = State {
             owner: Owner::Attached(1),
             epoch: 1,
             queue: VecDeque::new(),
             queued_bytes: 0,
-            diverted: false,
+            diverted: None,
             in_hand: false,
             working: None,
             presence: None,
@@ -183,11 +208,14 @@ impl Resource {
             marks: Vec::new(),
             blocked: None,
             sm: None,
+            kept: Kept::default(),
             parked: None,
             ended: None,
+            leaving: None,
         };
         let user = jid.bare();
-        Arc::new(Self { jid, user, id, limits, wake: Notify::new(), state: Mutex::new(state) })
+        let (wake, state) = (Notify::new(), Mutex::new(state));
+        Arc::new(Self { jid, user, id, limits, clock, wake, state })
     }
 
     /// The full JID.
@@ -226,7 +254,13 @@ impl Resource {
         self.put(stanza, Some(share))
     }
 
+    /// When a stanza that comes now arrives: see [`Arrived::at`].
+    fn now(&self, stanza: &Stanza) -> u64 {
+        if stanza.head.kind == Kind::Message { self.clock.millis() } else { 0 }
+    }
+
     fn put(&self, stanza: Stanza, share: Option<Share>) -> Result<(), Refused> {
+        let at = self.now(&stanza);
         let mut s = self.state.lock();
         if s.owner == Owner::Ended {
             return Err(Refused::Ended(stanza));
@@ -235,7 +269,7 @@ impl Resource {
             return Err(Refused::Blocked(stanza));
         }
         let bytes = weight(&stanza);
-        let behind = s.diverted
+        let behind = s.diverted.is_some()
             && stanza.head.kind == Kind::Message
             && matches!(stanza.head.ty, Type::Normal | Type::Chat);
         if behind {
@@ -246,7 +280,7 @@ impl Resource {
             return Err(Refused::Full(stanza));
         }
         s.queued_bytes += bytes;
-        s.queue.push_back(Queued { item: Item::Stanza(stanza), share });
+        s.queue.push_back(Queued { item: Item::Stanza(stanza), at, share });
         let first = s.queue.len() == 1;
         drop(s);
         if first {
@@ -285,10 +319,10 @@ impl Resource {
                 return None;
             }
             s.in_hand = false;
-            if let Some(Queued { item: Item::Stanza(stanza), share }) = s.queue.pop_front() {
+            if let Some(Queued { item: Item::Stanza(stanza), at, share }) = s.queue.pop_front() {
                 s.queued_bytes = s.queued_bytes.saturating_sub(weight(&stanza));
                 match (verdict, &mut s.sm) {
-                    (Verdict::Sent, Some(sm)) => sm.push(stanza, share),
+                    (Verdict::Sent, Some(sm)) => sm.push(Arrived { stanza, at }, share),
                     (Verdict::Sent, None) => {
                         if let Some(share) = share {
                             share.delivered();
@@ -317,26 +351,10 @@ impl Resource {
             return false;
         }
         if let Some(sm) = &mut s.sm {
-            sm.push(stanza.clone(), None);
+            let at = self.now(stanza);
+            sm.push(Arrived { stanza: stanza.clone(), at }, None);
         }
         true
-    }
-
-    /// The same, for a stanza that offline storage keeps until it is acknowledged.
-    pub fn sent_kept(&self, epoch: u64, stanza: &Stanza) -> bool {
-        if !self.sent(epoch, stanza) {
-            return false;
-        }
-        if let Some(sm) = &mut self.state.lock().sm {
-            let sent = sm.sent();
-            sm.kept.push_back(sent);
-        }
-        true
-    }
-
-    /// How many unacknowledged stanzas offline storage keeps.
-    pub fn kept(&self) -> usize {
-        self.state.lock().sm.as_ref().map_or(0, |sm| sm.kept.len())
     }
 
     /// A stanza of the client is being worked on: if that crashes, it is the poison. `false` when
@@ -508,7 +526,7 @@ impl Resource {
             return None;
         }
         if std::mem::take(&mut s.in_hand)
-            && let Some(Queued { item: Item::Stanza(stanza), share }) = s.queue.pop_front()
+            && let Some(Queued { item: Item::Stanza(stanza), share, .. }) = s.queue.pop_front()
         {
             s.queued_bytes = s.queued_bytes.saturating_sub(weight(&stanza));
             // nor is it tried with another resource
@@ -544,7 +562,8 @@ impl Resource {
         Some(attached)
     }
 
-    /// Ends the session, once: what is left of it, or `None` when it had ended already.
+    /// Ends the session, once: what is to be said of it, or `None` when it had ended already. What
+    /// was not acknowledged or never sent is left: see [`Resource::leftover`].
     pub fn end(&self, why: Ended) -> Option<Remains> {
         let mut s = self.state.lock();
         if s.owner == Owner::Ended {
@@ -553,22 +572,25 @@ impl Resource {
         s.owner = Owner::Ended;
         s.ended = Some(why);
         s.parked = None;
-        let mut remains = Remains {
+        let remains = Remains {
             presence: s.presence.take(),
             directed: std::mem::take(&mut s.directed).into(),
-            ..Remains::default()
         };
         s.priority = None;
+        let mut left = Box::<Leaving>::default();
         if let Some(sm) = s.sm.take() {
-            remains.undelivered.extend(sm.remains());
+            sm.remains(&s.kept, &mut left);
         }
-        for Queued { item, share } in std::mem::take(&mut s.queue) {
+        s.kept.end();
+        s.queued_bytes = 0;
+        for Queued { item, at, share } in std::mem::take(&mut s.queue) {
             if let Item::Stanza(stanza) = item
                 && share.is_none_or(Share::given_up)
             {
-                remains.undelivered.push(stanza);
+                left.push(Arrived { stanza, at });
             }
         }
+        s.leaving = (!left.is_empty()).then_some(left);
         drop(s);
         self.wake.notify_one();
         Some(remains)

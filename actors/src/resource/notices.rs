@@ -1,6 +1,7 @@
 //! What modules tell a session through its queue, and how offline storage keeps the order with it.
 
-use super::{Item, Owner, Resource};
+use super::{Item, Owner, Queued, Resource};
+use xmpp::stanza::Kind;
 
 impl Resource {
     /// Tells the session that a module's data of this user changed. Not counted against the queue's
@@ -15,15 +16,15 @@ impl Resource {
         }
     }
 
-    /// A message is kept that came after all that waits here: `module` is told when the client has
-    /// got that. Until [`Resource::rejoin`] later messages are refused, so that they go the same
+    /// A message is kept, under the number `id`, that came after all that waits here: `module` is told
+    /// when the client has got that. Until [`Resource::rejoin`] later messages are refused, so that they go the same
     /// way and do not overtake it.
-    pub fn divert(&self, module: &'static str) {
+    pub fn divert(&self, module: &'static str, id: u64) {
         let mut s = self.state.lock();
         if s.owner == Owner::Ended {
             return;
         }
-        s.diverted = true;
+        s.diverted = Some(s.diverted.map_or(id, |first| first.min(id)));
         // the first may be in the connection's hands
         let mut first = s.in_hand;
         s.queue.retain(|queued| {
@@ -38,6 +39,16 @@ impl Resource {
     /// again.
     pub fn rejoin(&self, module: &'static str) {
         let mut s = self.state.lock();
-        s.diverted &= s.queue.iter().any(|q| matches!(q.item, Item::Notice(m) if m == module));
+        if !s.queue.iter().any(|q| matches!(q.item, Item::Notice(m) if m == module)) {
+            s.diverted = None;
+        }
+    }
+
+    /// Whether the kept message of that number came after messages that wait here.
+    pub fn waits_for_queue(&self, id: u64) -> bool {
+        let s = self.state.lock();
+        let message =
+            |q: &Queued| matches!(&q.item, Item::Stanza(s) if s.head.kind == Kind::Message);
+        s.diverted.is_some_and(|first| id >= first) && s.queue.iter().any(message)
     }
 }

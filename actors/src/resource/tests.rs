@@ -5,7 +5,7 @@ use super::*;
 fn resource() -> Arc<Resource> {
     let limits = QueueLimits { queued: 2, ..QueueLimits::default() };
     let jid = "juliet@localhost/balcony".parse().unwrap();
-    let resource = Resource::new(jid, 1, limits);
+    let resource = Resource::new(jid, 1, limits, Arc::default());
     resource.with_sm(|sm| *sm = Some(StreamManagement::default()));
     resource
 }
@@ -79,19 +79,31 @@ fn what_the_old_connection_had_begun_counts_for_the_new_one_once() {
 #[test]
 fn what_offline_storage_keeps_is_not_sent_on_its_way_again() {
     let resource = resource();
-    assert!(resource.sent_kept(1, &from("a@x/1")));
+    resource.with_sm(|sm| sm.as_mut().unwrap().acked = u32::MAX);
+    assert!(resource.sent_kept(1, &from("a@x/1"), 11));
     assert!(resource.sent(1, &from("a@x/2")));
-    assert!(resource.sent_kept(1, &from("a@x/3")));
-    let acked = resource.with_sm(|sm| sm.as_mut().map(|s| s.acknowledge(1)));
-    assert_eq!((acked, resource.kept()), (Some(Ok(1)), 1));
-    let remains = resource.end(Ended::Closed).unwrap();
-    assert_eq!(remains.undelivered, [from("a@x/2")]);
+    assert!(resource.sent_kept(1, &from("a@x/3"), 13));
+    assert_eq!((resource.acknowledge(0), resource.received()), (Ok(true), vec![11]));
+    assert_eq!((resource.acknowledge(1), resource.kept_after()), (Ok(false), 13));
+    assert!(resource.sent(1, &from("a@x/2")));
+    assert!(resource.sent_kept(1, &from("a@x/5"), 15));
+    resource.end(Ended::Closed).unwrap();
+    let left = || resource.leftover().unwrap();
+    assert!(matches!(left(), Left::Stanza(arrived) if arrived.stanza == from("a@x/2")));
+    resource.passed();
+    assert!(matches!(left(), Left::Kept(ids) if ids == [15]), "it comes after that");
+    resource.passed();
+    assert!(resource.leftover().is_none() && resource.standing() == Standing::Away);
+    assert_eq!(resource.received(), [11]);
+    resource.forgotten(&[11]);
+    assert!(resource.received().is_empty());
 }
 
 #[test]
 fn what_is_not_acknowledged_has_a_limit_in_bytes() {
     let limits = QueueLimits { queued_bytes: 1_000, ..QueueLimits::default() };
-    let resource = Resource::new("juliet@localhost/balcony".parse().unwrap(), 1, limits);
+    let jid = "juliet@localhost/balcony".parse().unwrap();
+    let resource = Resource::new(jid, 1, limits, Arc::default());
     resource.with_sm(|sm| *sm = Some(StreamManagement::default()));
     let large = format!("<message><body>{}</body></message>", "x".repeat(900));
     let send = || assert!(resource.sent(1, &Stanza::parse(large.as_bytes()).unwrap()));
@@ -108,7 +120,7 @@ fn messages_do_not_overtake_what_is_kept() {
     let resource = resource();
     resource.deliver(from("a@x/1")).unwrap();
     resource.notice("offline");
-    resource.divert("offline");
+    resource.divert("offline", 7);
     assert!(matches!(resource.deliver(from("a@x/2")), Err(Refused::Full(_))));
     resource.rejoin("offline");
     assert!(matches!(resource.deliver(from("a@x/2")), Err(Refused::Full(_))), "it waits");

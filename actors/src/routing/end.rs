@@ -1,23 +1,37 @@
 //! The end of a session, orderly or not: its contacts learn that it is gone, and what it did not
 //! get goes on its way again (XEP-0198 section 5, RFC 6121 section 4.5.4, law 11).
 
-use super::{bounce, manager, presence, route};
+use super::{Best, bounce, manager, message, most_available, presence};
 use crate::{
     env::Env,
-    resource::{Ended, Resource},
+    resource::{Arrived, Ended, Left, Remains, Resource},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use xmpp::{
     error::StanzaError,
+    payload::delay::delayed,
     stanza::{Kind, Stanza, Type},
 };
 
-/// Ends `resource`: takes it out of the table, tells who saw it, and re-routes what is left.
-/// Does nothing the second time.
+/// How long a message waits for older ones of a session that ended: longer only a store that does
+/// not answer takes, and then the sender of the older ones is told.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Ends `resource`: tells who saw it, re-routes what is left, and takes it out of the table. The
+/// second time it only waits until what was left is on its way.
 pub async fn end(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
-    env.table.remove(resource);
-    let Some(remains) = resource.end(why) else { return };
-    manager::unbind(env, resource).await;
+    let remains = resource.end(why);
+    if resource.leaving().is_none() {
+        env.table.remove(resource);
+    }
+    if let Some(remains) = remains {
+        manager::unbind(env, resource).await;
+        gone(env, resource, &remains).await;
+    }
+    pass_on(env, resource).await;
+}
+
+async fn gone(env: &Arc<Env>, resource: &Arc<Resource>, remains: &Remains) {
     let unavailable =
         Stanza::presence(Type::Unavailable).with_from(Some(resource.jid().clone().into()));
     let was = remains.presence.is_some();
@@ -28,23 +42,62 @@ pub async fn end(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
             (row.run)(env, resource, None).await;
         }
     }
-    for stanza in remains.undelivered {
-        undelivered(env, resource, stanza).await;
+}
+
+/// Sends on their way, oldest first, the stanzas that the client never got. Until that is done the
+/// resource stays in the table, and what comes for its user waits here: so nothing overtakes them
+/// (RFC 6120 section 10.1). One at a time does it; whoever waits goes on where another was killed.
+pub(super) async fn pass_on(env: &Arc<Env>, resource: &Resource) {
+    // one that is not in the table any more goes on elsewhere, thawed
+    if let Some(lock) = resource.leaving().filter(|_| env.table.has(resource)) {
+        let Ok(_one_at_a_time) = tokio::time::timeout(PATIENCE, lock.lock()).await else {
+            tracing::warn!(jid = %resource.jid(), "what a session did not get is slow to go on");
+            return;
+        };
+        if let Some(after) = resource.newer_after() {
+            let newer = env.stores.offline.page(resource.user(), after, usize::MAX).await;
+            if let Err(error) = &newer {
+                tracing::warn!(%error, "messages may be out of order");
+            }
+            resource.also_left(newer.into_iter().flatten().map(|message| message.id));
+        }
+        while let Some(left) = resource.leftover() {
+            match left {
+                Left::Stanza(arrived) => undelivered(env, resource, arrived).await,
+                Left::Kept(ids) => move_back(env, resource, ids).await,
+            }
+            resource.passed();
+        }
+    }
+    env.table.remove(resource);
+}
+
+/// Offline storage keeps messages that came after those that were passed on just now: they are to be
+/// fetched after them too. Not when another resource takes those, which need not be stored then.
+async fn move_back(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
+    let user = resource.user();
+    let others = env.table.with_user(user, |all| most_available(all, u64::MAX));
+    if matches!(others, Best::Of(best) if best.is_empty())
+        && let Err(error) = env.stores.offline.move_back(user, ids).await
+    {
+        tracing::warn!(%error, "messages may be out of order");
     }
 }
 
 /// A stanza that the client never got: a message goes to the user's account again, where another
-/// resource or offline storage takes it; a request is answered.
-async fn undelivered(env: &Arc<Env>, resource: &Resource, stanza: Stanza) {
+/// resource or offline storage takes it, and it says since when it waits (XEP-0198 section 5,
+/// XEP-0203); a request is answered.
+async fn undelivered(env: &Arc<Env>, resource: &Resource, arrived: Arrived) {
+    let Arrived { stanza, at } = arrived;
     let later = match (stanza.head.kind, stanza.head.ty) {
         (Kind::Message, Type::Normal | Type::Chat) => {
             let user = resource.user().clone();
             let stanza = match &stanza.head.to {
-                Some(to) if to.resource().is_some() => stanza.with_to(Some(user.into())),
-                Some(_) => stanza,
-                None => stanza.with_to(Some(user.into())),
+                Some(to) if to.resource().is_none() => stanza,
+                _ => stanza.with_to(Some(user.clone().into())),
             };
-            route(env, stanza)
+            let stanza = delayed(&stanza, user.domain(), at, "Not delivered before");
+            message(env, user, stanza, resource.id())
         }
         // 8.5.3.2.1: a room learns that its occupant is gone
         (Kind::Iq, Type::Get | Type::Set) | (Kind::Message, Type::Groupchat) => {

@@ -249,9 +249,9 @@ impl Process for SessionManager {
     async fn init((env, number): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.trap_exit(true);
         let mut manager = Self { env, number, windows: Windows::default(), past: Past::default() };
-        // after a crash: sessions whose windows nobody watches
+        // after a crash: sessions whose windows nobody watches, or whose end was not finished
         for resource in manager.mine() {
-            if resource.owner() == Owner::Detached {
+            if !matches!(resource.owner(), Owner::Attached(_)) {
                 manager.watch(resource, None);
             }
         }
@@ -310,8 +310,9 @@ impl SessionManager {
             Msg::Bind(user, wanted, reply) => reply.send(self.bind(&user, wanted).await),
             Msg::Resume(user, token, reply) => reply.send(self.resume(&user, &token)),
             Msg::Lost(resource, left) => match resource.owner() {
-                Owner::Detached => self.watch(resource, left),
-                Owner::Attached(_) | Owner::Ended => {}
+                // ended: its connection was killed over it
+                Owner::Detached | Owner::Ended => self.watch(resource, left),
+                Owner::Attached(_) => {}
             },
             Msg::Freeze(reply) => reply.send(self.freeze()),
             Msg::End(resource, why, reply) => {
@@ -321,7 +322,7 @@ impl SessionManager {
         }
     }
 
-    /// Ends a detached resource when its window is over; at once if it has none.
+    /// Ends a detached resource when its window is over; at once if it has none, or has ended.
     fn watch(&mut self, resource: Arc<Resource>, left: Option<Duration>) {
         let window = || {
             resource.with_sm(|sm| {
@@ -337,6 +338,8 @@ impl SessionManager {
         while let Some(resource) = self.windows.over(now) {
             if resource.owner() == Owner::Detached {
                 self.past.note(&resource);
+            }
+            if !matches!(resource.owner(), Owner::Attached(_)) {
                 end(&self.env, &resource, Ended::Closed).await;
             }
         }
@@ -361,7 +364,8 @@ impl SessionManager {
             None => user.with_resource(&env.token()).map_err(|_| BindError::Unavailable)?,
         };
         let settings = env.settings();
-        let resource = Resource::new(jid, env.next_session(), settings.queues);
+        let clock = Arc::clone(&env.clock);
+        let resource = Resource::new(jid, env.next_session(), settings.queues, clock);
         let record = Record {
             resource: resource.jid().resource().to_owned(),
             token: token(env, &resource),

@@ -7,6 +7,8 @@
 pub mod account;
 pub mod end;
 pub mod manager;
+#[cfg(test)]
+mod order;
 mod past;
 pub mod presence;
 pub mod table;
@@ -17,7 +19,7 @@ mod windows;
 use crate::{
     env::Env,
     hooks::{Flow, Offline},
-    resource::{Refused, Resource, Share},
+    resource::{Refused, Resource, Share, Standing},
     session::effects::BoxFuture,
 };
 use std::sync::Arc;
@@ -45,7 +47,7 @@ pub fn route(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
         (Some(_), Some(_)) if stanza.head.ty == Type::Probe => presence::probed(env, to, stanza),
         (Some(_), Some(resource)) if !stanza.head.ty.is_subscription() => {
             match env.table.find(&to.bare(), resource) {
-                Some(found) => hand(env, &found, stanza),
+                Some(found) => hand(env, &found, stanza, 0),
                 None => no_such_resource(env, &to, stanza),
             }
         }
@@ -76,15 +78,16 @@ fn no_such_resource(env: &Arc<Env>, to: &Jid, stanza: Stanza) -> Option<BoxFutur
 /// RFC 6121 section 8.5.2: addressed to an account.
 fn to_account(env: &Arc<Env>, user: BareJid, stanza: Stanza) -> Option<BoxFuture<()>> {
     match stanza.head.kind {
-        Kind::Message => message(env, user, stanza),
+        Kind::Message => message(env, user, stanza, 0),
         Kind::Presence => presence::to_account(env, user, stanza),
         // a client's IQ to an account is answered in its session, before it gets here
         Kind::Iq => bounce(env, &stanza, &StanzaError::service_unavailable()),
     }
 }
 
-/// RFC 6121 sections 8.5.2.1.1 and 8.5.2.2.1.
-fn message(env: &Arc<Env>, user: BareJid, stanza: Stanza) -> Option<BoxFuture<()>> {
+/// RFC 6121 sections 8.5.2.1.1 and 8.5.2.2.1. What sessions after `past` leave behind goes first: one
+/// that ended earlier has had its turn, or it is what sends this.
+fn message(env: &Arc<Env>, user: BareJid, stanza: Stanza, past: u64) -> Option<BoxFuture<()>> {
     match stanza.head.ty {
         Type::Error => None,
         Type::Groupchat => bounce(env, &stanza, &StanzaError::service_unavailable()),
@@ -97,11 +100,22 @@ fn message(env: &Arc<Env>, user: BareJid, stanza: Stanza) -> Option<BoxFuture<()
             None
         }
         _ => {
-            let best = env.table.with_user(&user, most_available);
+            let best = match env.table.with_user(&user, |all| most_available(all, past)) {
+                Best::Of(best) => best,
+                Best::After(leaving) => {
+                    let env = Arc::clone(env);
+                    return Some(Box::pin(async move {
+                        end::pass_on(&env, &leaving).await;
+                        if let Some(later) = message(&env, user, stanza, leaving.id()) {
+                            later.await;
+                        }
+                    }));
+                }
+            };
             match best.as_slice() {
                 [] => Some(Box::pin(offline(Arc::clone(env), user, stanza))),
-                [one] => hand(env, one, stanza),
-                several => hand_to_all(env, user, several, stanza),
+                [one] => hand(env, one, stanza, past),
+                several => hand_to_all(env, user, several, stanza, past),
             }
         }
     }
@@ -113,6 +127,7 @@ fn hand_to_all(
     user: BareJid,
     resources: &[Arc<Resource>],
     stanza: Stanza,
+    past: u64,
 ) -> Option<BoxFuture<()>> {
     let share = Share::default();
     let (mut taken, mut why) = (false, None);
@@ -123,33 +138,53 @@ fn hand_to_all(
         }
     }
     match why {
-        Some((resource, why)) if !taken => refused(env, resource, why),
+        Some((resource, why)) if !taken => refused(env, resource, why, past),
         // whoever took it has ended already
-        _ if share.given_up() => message(env, user, stanza),
+        _ if share.given_up() => message(env, user, stanza, past),
         _ => None,
     }
 }
 
+/// Who takes a message for an account.
+enum Best {
+    /// These.
+    Of(Vec<Arc<Resource>>),
+    /// That is to be seen when what this one leaves behind is on its way.
+    After(Arc<Resource>),
+}
+
 /// The resources of the highest priority, none below 0 (RFC 6121 section 8.5.2.1.1, option of the
-/// most available resource; equal ones all count).
-fn most_available(resources: &[Arc<Resource>]) -> Vec<Arc<Resource>> {
-    let priorities = resources.iter().map(|r| r.priority().filter(|p| *p >= 0));
-    let Some(top) = priorities.flatten().max() else { return Vec::new() };
-    resources.iter().filter(|r| r.priority() == Some(top)).cloned().collect()
+/// most available resource; equal ones all count). They stand in the order of their numbers.
+fn most_available(resources: &[Arc<Resource>], past: u64) -> Best {
+    let (mut top, mut best) = (0, Vec::new());
+    for resource in resources {
+        match resource.standing() {
+            Standing::Leaving if resource.id() > past => return Best::After(Arc::clone(resource)),
+            Standing::Available(priority) if priority >= top => {
+                if priority > top {
+                    best.clear();
+                    top = priority;
+                }
+                best.push(Arc::clone(resource));
+            }
+            _ => {}
+        }
+    }
+    Best::Of(best)
 }
 
 /// Puts a stanza into a resource's queue; what is refused is dealt with by kind (law 11).
-fn hand(env: &Arc<Env>, resource: &Resource, stanza: Stanza) -> Option<BoxFuture<()>> {
-    resource.deliver(stanza).err().and_then(|why| refused(env, resource, why))
+fn hand(env: &Arc<Env>, resource: &Resource, stanza: Stanza, past: u64) -> Option<BoxFuture<()>> {
+    resource.deliver(stanza).err().and_then(|why| refused(env, resource, why, past))
 }
 
-fn refused(env: &Arc<Env>, resource: &Resource, why: Refused) -> Option<BoxFuture<()>> {
+fn refused(env: &Arc<Env>, resource: &Resource, why: Refused, past: u64) -> Option<BoxFuture<()>> {
     match why {
         Refused::Blocked(stanza) => blocked(env, &stanza),
-        // it is no longer in the table: as if it had not been found
+        // as if it had not been found
         Refused::Ended(stanza) => match (stanza.head.kind, stanza.head.ty) {
             (Kind::Message, Type::Normal | Type::Chat) => {
-                message(env, resource.user().clone(), stanza)
+                message(env, resource.user().clone(), stanza, past)
             }
             (Kind::Presence, _) => None,
             _ => bounce(env, &stanza, &StanzaError::service_unavailable()),

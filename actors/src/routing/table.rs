@@ -71,6 +71,11 @@ impl Table {
         self.with_user(user, |rs| rs.iter().find(|r| r.jid().resource() == resource).cloned())
     }
 
+    /// Whether this very resource is there.
+    pub fn has(&self, resource: &Resource) -> bool {
+        self.with_user(resource.user(), |all| all.iter().any(|r| r.id() == resource.id()))
+    }
+
     /// Looks at all resources of a user; `f` must be short, a lock is held.
     pub fn with_user<R>(&self, user: &BareJid, f: impl FnOnce(&[Arc<Resource>]) -> R) -> R {
         let shard = self.shard(user).read();

@@ -52,7 +52,10 @@ fn what_waits_for_a_session_that_is_not_resumed_in_time_goes_to_offline_storage(
            R C: <message to='juliet@localhost/balcony' type='groupchat' id='4'><body>queued</body></message>
            R C: <iq to='juliet@localhost/balcony' type='get' id='5'><x xmlns='urn:example:x'/></iq>
            R S: nothing
-           T: 59s
+           T: 20s
+           R C: <message to='juliet@localhost' type='chat' id='6'><body>queued later</body></message>
+           R S: nothing
+           T: 39s
            R S: nothing
            T: 2s
            R S: <message type='error' id='4'><error type='cancel'>
@@ -61,9 +64,10 @@ fn what_waits_for_a_session_that_is_not_resumed_in_time_goes_to_offline_storage(
                 <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
            J = juliet@localhost/chamber
            J C: <presence/>
-           J S: <message id='1'><body>sent</body><delay xmlns='urn:xmpp:delay' from='localhost'/></message>
-           J S: <message id='2'><body>queued</body><delay xmlns='urn:xmpp:delay' from='localhost'/></message>
+           J S: <message id='1'><body>sent</body><delay xmlns='urn:xmpp:delay' from='localhost' stamp='2026-01-01T00:00:00.000Z'/></message>
+           J S: <message id='2'><body>queued</body><delay xmlns='urn:xmpp:delay' from='localhost' stamp='2026-01-01T00:00:00.000Z'/></message>
            J S: <message id='3' to='juliet@localhost'><delay xmlns='urn:xmpp:delay'/></message>
+           J S: <message id='6'><delay xmlns='urn:xmpp:delay' from='localhost' stamp='2026-01-01T00:00:20.000Z'/></message>
            J S: <presence/>
            J S: nothing
            K ~ juliet@localhost
@@ -92,7 +96,7 @@ fn or_to_another_resource_and_contacts_learn_only_then_that_it_is_gone() {
            K S: nothing
            T: 1s
            K S: <presence type='unavailable' from='juliet@localhost/balcony'/>
-           K S: <message id='1' to='juliet@localhost'/>
+           K S: <message id='1' to='juliet@localhost'><delay xmlns='urn:xmpp:delay' from='localhost' stamp='2026-01-01T00:00:00.000Z'/></message>
            R S: nothing";
     World::check(&script, modules);
 }
@@ -257,6 +261,48 @@ fn a_full_queue_refuses_and_messages_go_to_offline_storage() {
     let queues = QueueLimits { queued: 2, ..QueueLimits::default() };
     let settings = Settings { queues, ..Settings::default() };
     World::check_with(&script, &WorldOptions { settings, ..WorldOptions::default() }, modules);
+}
+
+#[test]
+fn what_a_session_leaves_behind_stands_before_what_was_kept_after_it() {
+    let begin = PAIR.to_owned()
+        + "J C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
+           J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
+           J C: <presence/>
+           J S: <presence/>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           J C: <a xmlns='urn:xmpp:sm:3' h='1'/>
+           J cut
+           R C: <message to='juliet@localhost' id='1'><body>queued</body></message>
+           R C: <message to='juliet@localhost' id='2'><body>queued</body></message>
+           R C: <message to='juliet@localhost' id='3'><body>kept</body></message>
+           R C: <message to='juliet@localhost' id='4'><body>kept</body></message>
+           ";
+    let resumed = "J ~ juliet@localhost
+           J C: <resume xmlns='urn:xmpp:sm:3' previd='{token}' h='1'/>
+           J S: <resumed xmlns='urn:xmpp:sm:3' previd='{token}' h='1'/>
+           J S: <message id='1'/>
+           J S: <message id='2'/>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           J S: <message id='3'/>
+           J S: <message id='4'/>
+           R C: <message to='juliet@localhost' id='5'><body>sent</body></message>
+           J S: <message id='5'/>
+           J cut
+           R C: <message to='juliet@localhost' id='6'><body>queued</body></message>
+           R C: <message to='juliet@localhost' id='7'><body>queued</body></message>
+           R C: <message to='juliet@localhost' id='8'><body>kept</body></message>
+           ";
+    let queues = QueueLimits { queued: 2, ..QueueLimits::default() };
+    let settings = Settings { queues, ..Settings::default() };
+    let options = WorldOptions { settings, ..WorldOptions::default() };
+    for (between, count) in [("", 4), (resumed, 8)] {
+        let again = "T: 61s\nM = juliet@localhost/garden\nM C: <presence/>\n";
+        let script = (1..=count).fold(format!("{begin}{between}{again}"), |s, id| {
+            format!("{s}M S: <message id='{id}'><delay xmlns='urn:xmpp:delay'/></message>\n")
+        });
+        World::check_with(&(script + "M S: <presence/>\nM S: nothing"), &options, modules);
+    }
 }
 
 const TWO: &str = "J C: <enable xmlns='urn:xmpp:sm:3' resume='1' max='60'/>

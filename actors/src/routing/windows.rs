@@ -59,7 +59,7 @@ mod tests {
     fn a_session_has_one_window_the_last() {
         let resource = |id| {
             let jid = "juliet@localhost/balcony".parse().unwrap();
-            Resource::new(jid, id, QueueLimits::default())
+            Resource::new(jid, id, QueueLimits::default(), Arc::default())
         };
         let start = Instant::now();
         let at = |s| start + Duration::from_secs(s);

@@ -207,13 +207,13 @@ impl SessionCx<'_> {
         self.bound.held.push(Cow::Borrowed(self.module));
     }
 
-    /// Sends a stanza that offline storage keeps until the client has acknowledged it (with
+    /// Sends a stanza that offline storage keeps under `id` until the client has acknowledged it (with
     /// XEP-0198: the module [`KEEPER`] gets a notice then). `false`: the connection is no longer the
     /// session's, nothing was sent.
     ///
     /// [`KEEPER`]: crate::routing::KEEPER
-    pub fn send_kept(&mut self, stanza: &Stanza) -> bool {
-        let ours = self.resource.sent_kept(self.bound.epoch, stanza);
+    pub fn send_kept(&mut self, stanza: &Stanza, id: u64) -> bool {
+        let ours = self.resource.sent_kept(self.bound.epoch, stanza, id);
         if ours {
             stanza.render(&mut self.fx.out);
             self.env.metrics.stanza_out(stanza.head.kind);

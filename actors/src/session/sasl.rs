@@ -60,7 +60,7 @@ impl Standing {
     }
 }
 
-type Found = Result<Option<Arc<Account>>, StoreError>;
+type Found = Option<Arc<Account>>;
 
 impl Session {
     fn bindings(&self) -> Bindings<'_> {
@@ -210,7 +210,7 @@ impl Session {
         }
     }
 
-    /// Looks the user up unless it has to wait; `then` gets what was found.
+    /// Looks the user up unless it has to wait; `then` gets the account if there is one.
     fn look_up(
         &mut self,
         user: Option<BareJid>,
@@ -231,7 +231,10 @@ impl Session {
                 };
                 (user, found)
             },
-            move |session, scope, (user, found)| then(session, scope, user, found),
+            move |session, scope, (user, found)| match found {
+                Ok(account) => then(session, scope, user, account),
+                Err(error) => session.store_failed(&error, scope),
+            },
         );
     }
 
@@ -240,11 +243,7 @@ impl Session {
             Ok(user) => user,
             Err(failure) => return self.fail_sasl(failure, Login::Refused, scope),
         };
-        self.look_up(user, scope, move |session, scope, user, found| {
-            let account = match found {
-                Ok(account) => account,
-                Err(error) => return session.store_failed(&error, scope),
-            };
+        self.look_up(user, scope, move |session, scope, user, account| {
             let account = account.as_deref().and_then(|a| Some((a, a.keys_for(hash)?)));
             let standing = Standing::of(account.map(|(a, _)| a));
             let keys = account.map_or_else(
@@ -279,11 +278,7 @@ impl Session {
             Ok(user) => user,
             Err(failure) => return self.fail_sasl(failure, Login::Refused, scope),
         };
-        self.look_up(user, scope, move |session, scope, user, found| {
-            let account = match found {
-                Ok(account) => account,
-                Err(error) => return session.store_failed(&error, scope),
-            };
+        self.look_up(user, scope, move |session, scope, user, account| {
             // the cheapest hash, which every account has that got its keys here: an unknown user
             // must cost the same
             let hash = sasl::Hash::Sha1;

@@ -147,7 +147,7 @@ impl Session {
             sm.as_mut().map_or_else(Default::default, |sm| {
                 sm.requested = false;
                 sm.asked = sm.acked;
-                (sm.handled, sm.unacked.iter().cloned().collect::<Vec<_>>())
+                (sm.handled, sm.unacked.iter().map(|a| a.stanza.clone()).collect::<Vec<_>>())
             })
         });
         scope.fx.write(sm::resumed(previd, handled));
@@ -164,8 +164,7 @@ impl Session {
 
 /// Takes an acknowledgement; `Err`: what had been sent, if that is less.
 fn acknowledge(resource: &Resource, h: u32) -> Result<(), u32> {
-    let kept = resource.with_sm(|sm| sm.as_mut().map_or(Ok(0), |sm| sm.acknowledge(h)))?;
-    if kept > 0 {
+    if resource.acknowledge(h)? {
         resource.notice(KEEPER);
     }
     Ok(())

@@ -13,6 +13,7 @@ pub(super) async fn suite(stores: &Stores) {
         messages_are_removed_by_id_and_only_from_their_user
         no_more_than_the_limit_wait
         an_id_is_never_used_again
+        messages_can_be_put_behind_the_others
         what_many_push_at_once_is_all_there
         many_that_push_at_once_do_not_pass_the_limit
         purging_forgets_all_of_one_user
@@ -30,7 +31,8 @@ fn parse(xml: &str) -> Result<Stanza, StoreError> {
 }
 
 async fn push(stores: &Stores, user: &BareJid, at: u64, body: &str) -> Case {
-    Ok(stores.offline.push(user, at, message(body)?, 1000).await?)
+    stores.offline.push(user, at, message(body)?, 1000).await?;
+    Ok(())
 }
 
 async fn page(stores: &Stores, user: &BareJid) -> Result<Vec<OfflineMessage>, StoreError> {
@@ -165,6 +167,30 @@ async fn an_id_is_never_used_again(stores: &Stores) -> Case {
         stores.offline.remove(&one, ids).await?;
     }
     assert_eq!(seen.len(), 5);
+    Ok(())
+}
+
+async fn messages_can_be_put_behind_the_others(stores: &Stores) -> Case {
+    let (one, other) = (user("one@back.x")?, user("other@back.x")?);
+    let mut ids = Vec::new();
+    for n in 0..4 {
+        let message = message(&n.to_string())?;
+        ids.push(stores.offline.push(&one, 1_000_000 + n, message, 1000).await?);
+    }
+    let kept = page(stores, &one).await?;
+    assert_eq!(kept.iter().map(|m| m.id).collect::<Vec<_>>(), ids);
+    // the last is not this user's
+    push(stores, &other, 1_000_000, "x").await?;
+    let others = page(stores, &other).await?;
+    let moved = [2, 0].iter().filter_map(|n| ids.get(*n).copied());
+    let moved = moved.chain(others.iter().map(|m| m.id)).collect();
+    stores.offline.move_back(&one, moved).await?;
+    let kept = page(stores, &one).await?;
+    assert_eq!(bodies(&kept), ["1", "3", "2", "0"]);
+    assert_eq!(kept.last().map(|m| m.at), Some(1_000_000), "when it arrived does not change");
+    assert!(kept.is_sorted_by_key(|m| m.id));
+    assert_eq!(page(stores, &other).await?, others);
+    assert_eq!((stores.offline.count(&one).await?, stores.offline.count(&other).await?), (4, 1));
     Ok(())
 }
 

@@ -14,6 +14,15 @@ pub(super) struct Messages {
 }
 
 impl Messages {
+    fn keep(&mut self, user: &BareJid, at: u64, stanza: Stanza) -> u64 {
+        self.last += 1;
+        let id = self.last;
+        self.times.insert((at, id, user.clone()));
+        let message = OfflineMessage { id, at, stanza };
+        self.users.entry(user.clone()).or_default().insert(id, message);
+        id
+    }
+
     fn forget(&mut self, user: &BareJid, ids: impl IntoIterator<Item = u64>) -> usize {
         let Some(kept) = self.users.get_mut(user) else { return 0 };
         let gone: Vec<_> = ids.into_iter().filter_map(|id| kept.remove(&id)).collect();
@@ -34,17 +43,13 @@ impl OfflineStore for MemoryStore {
         at: u64,
         stanza: Stanza,
         limit: usize,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, u64> {
         answer(move || {
             let all = &mut *self.offline.lock();
             if all.users.get(user).map_or(0, BTreeMap::len) >= limit {
                 return Err(StoreError::Full { limit });
             }
-            all.last += 1;
-            let message = OfflineMessage { id: all.last, at, stanza };
-            all.times.insert((at, all.last, user.clone()));
-            all.users.entry(user.clone()).or_default().insert(all.last, message);
-            Ok(())
+            Ok(all.keep(user, at, stanza))
         })
     }
 
@@ -65,6 +70,20 @@ impl OfflineStore for MemoryStore {
     fn remove<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> Answer<'a, ()> {
         answer(move || {
             self.offline.lock().forget(user, ids);
+            Ok(())
+        })
+    }
+
+    fn move_back<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> Answer<'a, ()> {
+        answer(move || {
+            let all = &mut *self.offline.lock();
+            for id in ids {
+                let found = all.users.get(user).and_then(|kept| kept.get(&id)).cloned();
+                if let Some(OfflineMessage { at, stanza, .. }) = found {
+                    all.forget(user, [id]);
+                    all.keep(user, at, stanza);
+                }
+            }
             Ok(())
         })
     }

@@ -47,7 +47,7 @@ impl OfflineStore for SqliteStore {
         at: u64,
         stanza: Stanza,
         limit: usize,
-    ) -> Answer<'a, ()> {
+    ) -> Answer<'a, u64> {
         Box::pin(async move {
             let (key, xml) = (user.clone(), stanza.to_xml());
             let work = move |db: &Connection| {
@@ -57,9 +57,13 @@ impl OfflineStore for SqliteStore {
                 }
                 db.prepare_cached("INSERT INTO offline (user, at, stanza) VALUES (?, ?, ?)")?
                     .execute(params![key.as_str(), int(at), xml])?;
-                Ok(waiting + 1)
+                Ok((waiting + 1, uint(db.last_insert_rowid())))
             };
-            self.write(work, count_is(user)).await.map(drop)
+            let user = user.clone();
+            let count_is = move |caches: &Caches, pushed: Option<&(usize, u64)>| {
+                caches.waiting.wrote(&user, pushed.map(|(waiting, _)| *waiting));
+            };
+            Ok(self.write(work, count_is).await?.1)
         })
     }
 
@@ -86,6 +90,26 @@ impl OfflineStore for SqliteStore {
                 let sql = "DELETE FROM offline WHERE id = ? AND user = ?";
                 let mut delete = db.prepare_cached(sql)?;
                 for id in ids {
+                    delete.execute(params![int(id), key.as_str()])?;
+                }
+                count(db, &key)
+            };
+            self.write(work, count_is(user)).await.map(drop)
+        })
+    }
+
+    fn move_back<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let key = user.clone();
+            let work = move |db: &Connection| {
+                let mut copy = db.prepare_cached(
+                    "INSERT INTO offline (user, at, stanza)
+                     SELECT user, at, stanza FROM offline WHERE id = ? AND user = ?",
+                )?;
+                let mut delete =
+                    db.prepare_cached("DELETE FROM offline WHERE id = ? AND user = ?")?;
+                for id in ids {
+                    copy.execute(params![int(id), key.as_str()])?;
                     delete.execute(params![int(id), key.as_str()])?;
                 }
                 count(db, &key)

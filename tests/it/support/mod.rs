@@ -36,6 +36,12 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(future)
 }
 
+/// The same in one thread: there a test can make time pass (`tokio::time::pause`).
+pub fn block_in_one_thread(future: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(future);
+}
+
 /// Waits until something is so.
 pub async fn until(what: &str, mut is: impl FnMut() -> bool) {
     let wait = async {

@@ -27,6 +27,15 @@ pub fn delay(from: &str, millis: u64, why: &str) -> Element {
         .with_text(why)
 }
 
+/// The stanza with that element, unless `from` has said it already.
+pub fn delayed(stanza: &Stanza, from: &str, millis: u64, why: &str) -> Stanza {
+    let said = stanza.element(ns::DELAY, "delay");
+    if said.is_some_and(|d| d.attr("from") == Some(from)) {
+        return stanza.clone();
+    }
+    stanza.append(&delay(from, millis, why).to_xml())
+}
+
 /// Removes the notes whose `from` is an address that `claimed` picks (section 5).
 pub fn without_claims_of(stanza: &Stanza, claimed: impl Fn(&Jid) -> bool) -> Stanza {
     stanza.without(|child, xml| {

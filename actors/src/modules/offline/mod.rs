@@ -14,6 +14,7 @@ use crate::{
     env::Env,
     hooks::{Offline, Order},
     registrar::{Module, Registrar, Xep},
+    resource::Resource,
     routing,
     session::{SessionCx, effects::BoxFuture, slots::Slot},
 };
@@ -27,7 +28,7 @@ use xmpp::{
     error::StanzaError,
     jid::BareJid,
     ns,
-    payload::delay::delay,
+    payload::delay::delayed,
     stanza::{Stanza, Type},
 };
 
@@ -50,14 +51,10 @@ pub struct OfflineModule {
     config: OfflineConfig,
 }
 
-/// A delivery, as far as it is.
+/// A delivery; what was sent is known to the resource.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Delivery {
     step: Step,
-    /// The last message that was read, ever: none is sent twice in a session.
-    after: u64,
-    /// Sent, and not removed from the store yet, oldest first.
-    sent: Vec<u64>,
 }
 
 /// What a delivery waits for.
@@ -92,6 +89,7 @@ impl Module for OfflineModule {
             .visible(Order::Main, Self::visible)
             .notice(Order::Main, Self::more)
             .closing(Order::Main, Self::closing)
+            .unavailable(Order::Main, Self::forget)
             .offline(Order::Main, Self::keep);
     }
 
@@ -107,23 +105,10 @@ impl Module for OfflineModule {
 impl OfflineModule {
     /// The process that served the resource before may have ended in the middle of a delivery.
     fn bound(&self, cx: &mut SessionCx<'_>) {
-        let kept = cx.resource().kept();
-        if !takes(cx) && kept == 0 {
-            return;
-        }
-        begin(cx);
-        let (env, user) = (Arc::clone(cx.env), cx.user().clone());
-        // what the client has not acknowledged it gets by resuming
-        let sent = async move {
-            if kept == 0 { Ok(Vec::new()) } else { env.stores.offline.page(&user, 0, kept).await }
-        };
-        cx.job(sent, |cx, sent| {
-            let sent = sent.unwrap_or_default();
-            let delivery = cx.slot::<Delivery>();
-            delivery.after = sent.last().map_or(0, |m| m.id);
-            delivery.sent = sent.into_iter().map(|m| m.id).collect();
+        if takes(cx) || !cx.resource().received().is_empty() {
+            begin(cx);
             proceed(cx);
-        });
+        }
     }
 
     /// From here on nothing newer is written before what is kept.
@@ -158,16 +143,25 @@ impl OfflineModule {
     /// A client that closes its stream in order has what was written before; without this the last
     /// page would come again at its next login.
     fn closing(&self, cx: &mut SessionCx<'_>) {
-        let sent = received(cx);
-        if sent.is_empty() {
-            return;
-        }
-        let (env, user) = (Arc::clone(cx.env), cx.user().clone());
-        cx.job(async move { env.stores.offline.remove(&user, sent).await }, |_, removed| {
-            if let Err(error) = removed {
+        cx.resource().takes_more();
+        let forget = self.forget(cx.env, cx.resource(), None);
+        cx.job(forget, |_, ()| ());
+    }
+
+    /// What the client has acknowledged does not come again, even if the session ends at that very
+    /// moment.
+    fn forget(
+        &self,
+        env: &Arc<Env>,
+        resource: &Arc<Resource>,
+        _: Option<&Stanza>,
+    ) -> BoxFuture<()> {
+        let (env, resource) = (Arc::clone(env), Arc::clone(resource));
+        Box::pin(async move {
+            if let Err(error) = forget(&env, &resource).await {
                 tracing::warn!(%error, "offline messages may be delivered again");
             }
-        });
+        })
     }
 
     fn keep(&self, env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline> {
@@ -183,8 +177,9 @@ impl OfflineModule {
             }
             let at = env.clock.millis();
             match env.stores.offline.push(&user, at, message.clone(), limit).await {
-                Ok(()) => {
-                    notice(&env, &user);
+                Ok(id) => {
+                    env.metrics.offline_stored();
+                    notice(&env, &user, id);
                     Offline::Taken
                 }
                 // XEP-0160 section 2
@@ -231,11 +226,11 @@ fn worth(message: &Stanza) -> Worth {
 
 /// A resource may have become available while the message was on its way into the store, or its
 /// queue was full: the best one looks again.
-fn notice(env: &Env, user: &BareJid) {
+fn notice(env: &Env, user: &BareJid, id: u64) {
     let resources = env.table.resources(user);
     let best = resources.iter().filter_map(|r| Some((r.priority().filter(|p| *p >= 0)?, r)));
     if let Some((_, best)) = best.max_by_key(|(priority, _)| *priority) {
-        best.divert(OfflineModule::NAME);
+        best.divert(OfflineModule::NAME, id);
     }
 }
 
@@ -255,29 +250,29 @@ fn end(cx: &mut SessionCx<'_>) {
     cx.release();
 }
 
-/// Takes those that the client has: what was sent, but for what it has not acknowledged (XEP-0198).
-fn received(cx: &mut SessionCx<'_>) -> Vec<u64> {
-    let kept = cx.resource().kept();
-    let delivery = cx.slot::<Delivery>();
-    let taken = delivery.sent.len().saturating_sub(kept);
-    delivery.sent.drain(..taken).collect()
+/// Removes from the store what the client has.
+async fn forget(env: &Env, resource: &Resource) -> Result<(), StoreError> {
+    let received = resource.received();
+    if received.is_empty() {
+        return Ok(());
+    }
+    env.stores.offline.remove(resource.user(), received.clone()).await?;
+    resource.forgotten(&received);
+    Ok(())
 }
 
 /// Forgets what the client has, and reads the next page.
 fn proceed(cx: &mut SessionCx<'_>) {
     let takes = takes(cx);
-    let sent = received(cx);
-    let delivery = cx.slot::<Delivery>();
-    delivery.step = Step::Store;
-    let after = delivery.after;
-    let (env, user) = (Arc::clone(cx.env), cx.user().clone());
+    cx.resource().takes_more();
+    cx.slot::<Delivery>().step = Step::Store;
+    let (env, resource) = (Arc::clone(cx.env), Arc::clone(cx.resource()));
     cx.job(
         async move {
+            forget(&env, &resource).await?;
+            let after = resource.kept_after();
             let store = &env.stores.offline;
-            if !sent.is_empty() {
-                store.remove(&user, sent).await?;
-            }
-            if takes { store.page(&user, after, PAGE).await } else { Ok(Vec::new()) }
+            if takes { store.page(resource.user(), after, PAGE).await } else { Ok(Vec::new()) }
         },
         |cx, page: Result<Vec<OfflineMessage>, StoreError>| match page {
             Ok(page) => deliver(cx, page),
@@ -325,13 +320,15 @@ fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
 /// Sends as much of a page as the client takes.
 fn write(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
     for message in page {
-        let stanza = delayed(&message, cx.host());
-        if !cx.send_kept(&stanza) {
+        // it came after what waits in the queue: we are told when that is written
+        if cx.resource().waits_for_queue(message.id) {
             return end(cx);
         }
-        let delivery = cx.slot::<Delivery>();
-        delivery.after = message.id;
-        delivery.sent.push(message.id);
+        // one that waited for another session says since when
+        let stanza = delayed(&message.stanza, cx.host(), message.at, "Offline Storage");
+        if !cx.send_kept(&stanza, message.id) {
+            return end(cx);
+        }
         // the rest of the page is read again
         if cx.resource().crowded() {
             break;
@@ -339,13 +336,4 @@ fn write(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
     }
     cx.slot::<Delivery>().step = Step::Client;
     cx.resource().wake();
-}
-
-/// XEP-0203: since when the message waits; it may say so already.
-fn delayed(message: &OfflineMessage, host: &str) -> Stanza {
-    let said = message.stanza.element(ns::DELAY, "delay");
-    if said.is_some_and(|d| d.attr("from") == Some(host)) {
-        return message.stanza.clone();
-    }
-    message.stanza.append(&delay(host, message.at, "Offline Storage").to_xml())
 }

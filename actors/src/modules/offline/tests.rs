@@ -3,7 +3,8 @@
 use super::*;
 use crate::{
     registrar::Modules,
-    resource::QueueLimits,
+    resource::{Ended, QueueLimits, StreamManagement},
+    routing::{end::end, manager},
     testkit::{World, WorldOptions},
 };
 use std::fmt::Write as _;
@@ -143,4 +144,99 @@ fn a_client_that_leaves_at_once_does_not_get_it_again() {
            J S: <presence/>
            J S: nothing";
     World::check(&script, offline(10, secs(0)));
+}
+
+#[test]
+fn what_is_half_acknowledged_when_another_connection_takes_over_comes_once() {
+    let script = backlog(50)
+        + "J = juliet@localhost/balcony
+           J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+           J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
+           J C: <presence/>
+           ";
+    let expect = |script: String, name: &str, ids: std::ops::Range<u32>| {
+        ids.fold(script, |s, i| format!("{s}{name} S: <message id='{i}'/>\n"))
+    };
+    let script = expect(script, "J", 0..20) + "J S: <r xmlns='urn:xmpp:sm:3'/>\n";
+    let script = expect(script, "J", 20..26)
+        + "J S: nothing
+           K ~ juliet@localhost
+           K C: <resume xmlns='urn:xmpp:sm:3' previd='{token}' h='10'/>
+           K S: <resumed xmlns='urn:xmpp:sm:3' previd='{token}' h='1'/>
+           ";
+    let script = expect(script, "K", 10..26) + "K S: <r xmlns='urn:xmpp:sm:3'/>\n";
+    let script = expect(script, "K", 26..36)
+        + "K S: nothing
+           K C: <a xmlns='urn:xmpp:sm:3' h='36'/>
+           ";
+    let script = expect(script, "K", 36..50)
+        + "K S: <r xmlns='urn:xmpp:sm:3'/>
+           K C: <a xmlns='urn:xmpp:sm:3' h='50'/>
+           K S: <presence/>
+           K S: <r xmlns='urn:xmpp:sm:3'/>
+           K S: nothing
+           K cut
+           T: 301s
+           L = juliet@localhost/chamber
+           L C: <presence/>
+           L S: <presence/>
+           L S: nothing";
+    let queues = QueueLimits { unacked: 50, ..QueueLimits::default() };
+    let settings = crate::env::Settings { queues, ..Default::default() };
+    let options = WorldOptions { settings, ..WorldOptions::default() };
+    World::check_with(&script, &options, offline(100, secs(0)));
+}
+
+#[test]
+fn what_was_acknowledged_at_the_last_moment_does_not_come_again() {
+    World::block_on(async {
+        let mut modules = Modules::default();
+        offline(100, secs(0))(&mut modules);
+        let mut world = World::new(modules, WorldOptions::default()).await;
+        let script = crate::testkit::script::Script::parse(&backlog(3)).unwrap();
+        script.run(&mut world).await.unwrap();
+        let (env, user) = (&world.env, "juliet@localhost".parse().unwrap());
+        let session = manager::bind(env, &user, None).await.unwrap();
+        let resource = session.resource;
+        resource.with_sm(|sm| *sm = Some(StreamManagement::default()));
+        for message in env.stores.offline.page(&user, 0, 2).await.unwrap() {
+            assert!(resource.sent_kept(session.epoch, &message.stanza, message.id));
+        }
+        assert_eq!(resource.acknowledge(1), Ok(true));
+        end(env, &resource, Ended::Conflict).await;
+        let left = env.stores.offline.page(&user, 0, 9).await.unwrap();
+        let left: Vec<_> = left.iter().map(|m| m.stanza.head.id.as_deref().unwrap()).collect();
+        assert_eq!(left, ["1", "2"]);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn what_is_kept_when_the_queue_is_full_comes_after_the_queue() {
+    let mut script = backlog(30);
+    script += "J = juliet@localhost/balcony
+         J C: <enable xmlns='urn:xmpp:sm:3'/>
+         J S: <enabled xmlns='urn:xmpp:sm:3'/>
+         J C: <presence/>
+         ";
+    let messages = |script: &mut String, ids: std::ops::Range<u32>| {
+        ids.for_each(|i| writeln!(script, "J S: <message id='{i}'/>").unwrap());
+    };
+    messages(&mut script, 0..20);
+    script += "J S: <r xmlns='urn:xmpp:sm:3'/>\n";
+    messages(&mut script, 20..26);
+    script += "J S: nothing\n";
+    for i in 30..35 {
+        writeln!(script, "R C: <message to='juliet@localhost' id='{i}'><body>b</body></message>")
+            .unwrap();
+    }
+    script += "J C: <a xmlns='urn:xmpp:sm:3' h='26'/>\n";
+    messages(&mut script, 26..30);
+    script += "J S: <r xmlns='urn:xmpp:sm:3'/>\nJ S: <presence/>\n";
+    messages(&mut script, 30..35);
+    script += "J S: nothing";
+    let queues = QueueLimits { queued: 4, unacked: 50, ..QueueLimits::default() };
+    let settings = crate::env::Settings { queues, ..Default::default() };
+    let options = WorldOptions { settings, ..WorldOptions::default() };
+    World::check_with(&script, &options, offline(100, secs(0)));
 }

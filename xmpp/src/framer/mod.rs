@@ -5,10 +5,11 @@
 //! error the RFC names. An idle framer holds nothing but its header: parsers stand ready in a small
 //! pool per thread, since after the usual header all of them are in the same state.
 
+mod namespaces;
+
 use crate::{
     Element,
     child::{Child, Name},
-    declared::{Declared, declares_prefix},
     error::{StreamError, StreamErrorCondition as Condition},
     jid::Jid,
     nonza::Nonza,
@@ -17,6 +18,7 @@ use crate::{
     work,
 };
 use bytes::{Buf, Bytes, BytesMut};
+use namespaces::{Declared, declares_prefix, normalise};
 use rxml::{
     AttrMap, Error as XmlError, Event as XmlEvent, Namespace, NcName, Options, Parse, Parser,
     error::EndOrError, parser::WithOptions,
@@ -577,18 +579,6 @@ impl Framer {
 /// Whitespace as XML has it.
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
-}
-
-/// Rewrites the content so that it declares every namespace itself.
-fn normalise(root: &[u8], raw: &[u8], head: Head) -> Result<Stanza, StreamError> {
-    let element = Element::parse_in(root, raw)
-        .ok_or_else(|| refuse(Condition::PolicyViolation, "nested too deeply"))?;
-    let mut plain = Element::new(ns::CLIENT, head.kind.as_str());
-    plain = plain.with_nodes_of(element);
-    let parsed = Stanza::parse(plain.to_xml().as_bytes())
-        .ok_or_else(|| StreamError::new(Condition::InternalServerError))?;
-    let children = Arc::clone(&parsed.head.children);
-    Ok(Stanza { head: Arc::new(Head { children, ..head }), body: parsed.body })
 }
 
 /// Parses exactly one stanza.

@@ -1,0 +1,173 @@
+//! Tests: a message that is sent while sessions of its user end does not overtake what they leave
+//! behind, whoever is killed over it.
+
+use super::{end::end, manager, send};
+use crate::{
+    env::Env,
+    hooks::{Offline, Order},
+    modules::offline::{OfflineConfig, OfflineModule},
+    registrar::{Module, Modules, Registrar, Xep},
+    resource::{Ended, Resource},
+    session::effects::BoxFuture,
+    testkit::{World, WorldOptions, script::Wire},
+};
+use std::sync::Arc;
+use tokio::{sync::Semaphore, task::yield_now};
+use xmpp::{
+    jid::{BareJid, FullJid},
+    stanza::Stanza,
+};
+
+thread_local! {
+    /// Offline storage is slow: each message waits until the test lets it through.
+    static GATE: Arc<Semaphore> = Arc::new(Semaphore::new(0));
+}
+
+fn open(messages: usize) {
+    GATE.with(|gate| gate.add_permits(messages));
+}
+
+config::section! {
+    /// Nothing to configure.
+    pub struct SlowConfig {}
+}
+
+#[derive(Debug)]
+struct Slow;
+
+impl Module for Slow {
+    const NAME: &'static str = "slow";
+    const XEPS: &'static [Xep] = &[];
+    type Config = SlowConfig;
+
+    fn new(_: SlowConfig) -> Self {
+        Self
+    }
+
+    fn register(on: &mut Registrar<'_, Self>) {
+        on.offline(Order::First, Self::wait);
+    }
+}
+
+impl Slow {
+    fn wait(&self, _: &Arc<Env>, _: &BareJid, message: Stanza) -> BoxFuture<Offline> {
+        let gate = GATE.with(Arc::clone);
+        Box::pin(async move {
+            gate.acquire().await.unwrap().forget();
+            Offline::Pass(message)
+        })
+    }
+}
+
+fn user() -> BareJid {
+    "b@localhost".parse().unwrap()
+}
+
+fn message(id: u32) -> Stanza {
+    let xml = format!("<message from='a@localhost/a' to='b@localhost' id='{id}'><body/></message>");
+    Stanza::parse(xml.as_bytes()).unwrap()
+}
+
+async fn world() -> World {
+    let mut modules = Modules::default();
+    modules.add_with::<OfflineModule>(OfflineConfig::default());
+    modules.add_with::<Slow>(SlowConfig {});
+    let mut world = World::new(modules, WorldOptions::default()).await;
+    world.account("b@localhost", "x").await;
+    world
+}
+
+/// A session for which these messages wait.
+async fn session(env: &Arc<Env>, name: &str, messages: [u32; 2]) -> Arc<Resource> {
+    let jid: FullJid = format!("b@localhost/{name}").parse().unwrap();
+    let bound = manager::bind(env, &user(), Some(jid)).await.unwrap();
+    for id in messages {
+        bound.resource.deliver(message(id)).unwrap();
+    }
+    bound.resource
+}
+
+async fn stored(env: &Arc<Env>) -> Vec<String> {
+    let page = env.stores.offline.page(&user(), 0, 10).await.unwrap();
+    page.iter().map(|m| m.stanza.head.id.as_deref().unwrap().to_owned()).collect()
+}
+
+/// Begins the end of a session, and is killed in the middle.
+async fn begin_to_end(env: &Arc<Env>, session: &Arc<Resource>) {
+    tokio::select! {
+        biased;
+        () = end(env, session, Ended::Closed) => panic!("the gate is shut"),
+        () = yield_now() => {}
+    }
+}
+
+#[test]
+fn a_message_does_not_overtake_what_ending_sessions_leave_behind() {
+    World::block_on(async {
+        let world = world().await;
+        let env = &world.env;
+        let one = session(env, "one", [1, 2]).await;
+        let two = session(env, "two", [3, 4]).await;
+        let slowly = async {
+            for _ in 0..5 {
+                yield_now().await;
+                open(1);
+            }
+        };
+        let (first, second) = (end(env, &one, Ended::Closed), end(env, &two, Ended::Closed));
+        tokio::join!(first, second, send(env, message(5)), slowly);
+        assert_eq!(stored(env).await, ["1", "3", "4", "2", "5"]);
+        assert!(env.table.is_empty());
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_sender_goes_on_where_the_end_of_a_session_was_killed() {
+    World::block_on(async {
+        let world = world().await;
+        let env = &world.env;
+        let one = session(env, "one", [1, 2]).await;
+        begin_to_end(env, &one).await;
+        open(3);
+        send(env, message(3)).await;
+        assert_eq!(stored(env).await, ["1", "2", "3"]);
+        assert!(env.table.is_empty());
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_manager_goes_on_where_the_end_of_a_session_was_killed() {
+    World::block_on(async {
+        let world = world().await;
+        let env = &world.env;
+        let one = session(env, "one", [1, 2]).await;
+        begin_to_end(env, &one).await;
+        open(2);
+        manager::lost(env, one);
+        // its next answer comes after that
+        assert!(manager::resume(env, &user(), "none").await.is_err());
+        while !env.table.is_empty() {
+            yield_now().await;
+        }
+        assert_eq!(stored(env).await, ["1", "2"]);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_new_session_of_the_name_begins_when_that_is_done() {
+    World::block_on(async {
+        let world = world().await;
+        let env = &world.env;
+        let one = session(env, "one", [1, 2]).await;
+        begin_to_end(env, &one).await;
+        open(2);
+        let again = session(env, "one", [3, 4]).await;
+        assert_eq!(stored(env).await, ["1", "2"]);
+        assert_eq!((again.queued(), env.table.len()), (2, 1));
+        open(2);
+        world.stop().await;
+    });
+}

@@ -1,0 +1,175 @@
+//! What state machines can do: postpone, enter states, insert events, time out.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod common;
+
+use common::SECOND;
+use std::time::Duration;
+use supervision::{
+    Actions, CallError, Cx, Exit, InitError, Reply, StateMachine, Step, sys,
+    testkit::{self, Kit, Probe, ended},
+};
+
+/// A turnstile: coin, push; and everything a state machine can do.
+#[derive(Default)]
+struct Gate {
+    log: Vec<String>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Turn {
+    Locked,
+    Open,
+}
+
+#[derive(Debug)]
+enum Move {
+    Coin,
+    Push(Reply<&'static str>),
+    Note(&'static str),
+    /// A state time-out of 100 ms, an event time-out of 50, one named of 300.
+    Timers,
+    Again,
+    Forget,
+    Leave,
+    Log(Reply<Vec<String>>),
+}
+
+impl StateMachine for Gate {
+    type Args = ();
+    type Msg = Move;
+    type State = Turn;
+    const NAME: &'static str = "gate";
+    const INBOX: usize = 8;
+
+    async fn init((): (), _: &mut Cx<Move>) -> Result<(Turn, Self), InitError> {
+        Ok((Turn::Locked, Self::default()))
+    }
+
+    fn enter(&mut self, state: &Turn) -> Actions<Move> {
+        self.log.push(format!("enter {state:?}"));
+        Actions::new()
+    }
+
+    async fn handle(&mut self, state: &Turn, what: Move, _: &mut Cx<Move>) -> Step<Turn, Move> {
+        match (state, what) {
+            (Turn::Locked, Move::Coin) => Step::to(Turn::Open).with(
+                Actions::new().next_event(Move::Note("first")).next_event(Move::Note("second")),
+            ),
+            (Turn::Locked, push @ Move::Push(_)) => {
+                self.log.push("postponed".to_owned());
+                Step::keep().postpone(push)
+            }
+            (Turn::Open, Move::Push(reply)) => {
+                self.log.push("pushed".to_owned());
+                Step::to(Turn::Locked).with(Actions::new().reply(reply, "through"))
+            }
+            (Turn::Open, Move::Coin) => Step::to(Turn::Open),
+            (_, Move::Note(text)) => {
+                self.log.push(text.to_owned());
+                Step::keep()
+            }
+            (_, Move::Timers) => {
+                let ms = Duration::from_millis;
+                Step::keep().with(
+                    Actions::new()
+                        .state_timeout(ms(100), Move::Note("state"))
+                        .event_timeout(ms(50), Move::Note("event"))
+                        .timeout("named", ms(300), Move::Note("named")),
+                )
+            }
+            (_, Move::Again) => Step::repeat(),
+            (_, Move::Forget) => Step::keep().with(Actions::new().cancel("named")),
+            (_, Move::Leave) => Step::stop(Exit::shutdown("left")),
+            (_, Move::Log(reply)) => {
+                let log = std::mem::take(&mut self.log);
+                Step::keep().with(Actions::new().reply(reply, log))
+            }
+        }
+    }
+}
+
+async fn gate() -> Kit<Move> {
+    testkit::state_machine::<Gate>("gate", || ()).await
+}
+
+async fn log(kit: &Kit<Move>) -> Vec<String> {
+    kit.me.call(Move::Log, SECOND).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_postpones_enters_and_inserts_events() {
+    let kit = gate().await;
+    assert_eq!(log(&kit).await, ["enter Locked"]);
+    let pushed = kit.me.call(Move::Push, SECOND);
+    let coins = async {
+        tokio::task::yield_now().await;
+        kit.me.cast(Move::Note("waits")).unwrap();
+        kit.me.cast(Move::Coin).unwrap();
+        kit.me.cast(Move::Note("last")).unwrap();
+    };
+    let (pushed, ()) = tokio::join!(pushed, coins);
+    assert_eq!(pushed, Ok("through"));
+    assert_eq!(
+        log(&kit).await,
+        ["postponed", "waits", "enter Open", "first", "second", "pushed", "enter Locked", "last"]
+    );
+    assert_eq!(sys::state(kit.me.pid(), SECOND).await.unwrap(), "Locked");
+    // to the state it is in is not a change, unless it is asked for
+    kit.me.cast(Move::Coin).unwrap();
+    kit.me.cast(Move::Coin).unwrap();
+    assert_eq!(log(&kit).await, ["enter Open", "first", "second"]);
+    kit.me.cast(Move::Again).unwrap();
+    assert_eq!(log(&kit).await, ["enter Open"]);
+    kit.me.cast(Move::Leave).unwrap();
+    assert_eq!(ended(kit.me.pid()).await.to_string(), "{shutdown, left}");
+    kit.root.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machines_time_outs_end_with_what_they_are_about() {
+    let kit = gate().await;
+    log(&kit).await;
+    // nothing happens: all three
+    kit.me.cast(Move::Timers).unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(log(&kit).await, ["event", "state", "named"]);
+    // an event takes back the event's
+    kit.me.cast(Move::Timers).unwrap();
+    kit.me.cast(Move::Note("x")).unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(log(&kit).await, ["x", "state", "named"]);
+    // a new state takes back the state's
+    kit.me.cast(Move::Timers).unwrap();
+    kit.me.cast(Move::Coin).unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(log(&kit).await, ["enter Open", "first", "second", "named"]);
+    // a name is cancelled, or replaced
+    kit.me.cast(Move::Timers).unwrap();
+    kit.me.cast(Move::Timers).unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(log(&kit).await, ["event", "state", "named"]);
+    kit.me.cast(Move::Timers).unwrap();
+    kit.me.cast(Move::Forget).unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(log(&kit).await, ["state"]);
+    kit.root.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn postponed_messages_have_a_limit() {
+    let kit = gate().await;
+    let probe: Probe<&'static str> = Probe::start(&kit.system).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..9 {
+        let me = kit.me.clone();
+        calls.spawn(async move { me.call(Move::Push, SECOND).await });
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ended(kit.me.pid()).await.to_string(), "too many messages are postponed");
+    while let Some(call) = calls.join_next().await {
+        assert_eq!(call.unwrap(), Err(CallError::Gone));
+    }
+    drop(probe);
+    kit.root.stop().await;
+}
