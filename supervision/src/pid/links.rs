@@ -1,0 +1,85 @@
+//! Links and monitors: who is told of an end.
+
+use super::{ENDED, Monitor, Pid, Signal};
+use crate::exit::Exit;
+
+impl Pid {
+    pub(super) fn add_link(&self, other: &Pid) -> bool {
+        let mut state = self.0.state.lock();
+        let alive = !self.has(ENDED);
+        if alive {
+            state.extra().links.insert(other.id(), other.clone());
+        }
+        alive
+    }
+
+    /// Links two processes: when one ends, the other gets an exit signal (`link/1`).
+    pub fn link(&self, other: &Pid) {
+        if self == other {
+            return;
+        }
+        // a link between parent and child is in the parent's map only
+        if other.parent() != Some(self) && !other.add_link(self) {
+            return self.exit_from(other, Exit::NoProc);
+        }
+        if self.parent() == Some(other) {
+            return;
+        }
+        if !self.add_link(other) {
+            other.drop_link(self);
+            other.exit_from(self, Exit::NoProc);
+        } else if !other.is_alive() && self.drop_link(other) {
+            self.exit_from(other, Exit::NoProc);
+        }
+    }
+
+    /// Removes a link (`unlink/1`).
+    pub fn unlink(&self, other: &Pid) {
+        self.drop_link(other);
+        other.drop_link(self);
+    }
+
+    pub(super) fn drop_link(&self, other: &Pid) -> bool {
+        let mut state = self.0.state.lock();
+        state.extra.as_mut().is_some_and(|e| e.links.remove(&other.id()).is_some())
+    }
+
+    /// `watcher` gets a [`crate::Event::Down`] when this process ends (`monitor/2`).
+    pub fn monitor(&self, watcher: &Pid) -> Monitor {
+        let monitor = self.0.system.next_id();
+        let mut state = self.0.state.lock();
+        if !self.has(ENDED) {
+            state.extra().monitors.push((monitor, watcher.clone()));
+        } else {
+            drop(state);
+            let pid = self.clone();
+            watcher.signal(Signal::Down { monitor, pid, reason: Exit::NoProc });
+        }
+        Monitor(monitor)
+    }
+
+    /// Ends a monitor (`demonitor/1`).
+    pub fn demonitor(&self, monitor: Monitor) {
+        if let Some(extra) = &mut self.0.state.lock().extra {
+            extra.monitors.retain(|(id, _)| *id != monitor.0);
+        }
+    }
+
+    /// The live processes it started and is linked to, in start order.
+    pub(crate) fn linked_children(&self) -> Vec<Pid> {
+        self.links(usize::MAX).into_iter().filter(|p| p.parent() == Some(self)).collect()
+    }
+
+    /// What it is linked to, at most `limit`: its children, and what [`Pid::link`] has added; not
+    /// its parent.
+    pub fn links(&self, limit: usize) -> Vec<Pid> {
+        let state = self.0.state.lock();
+        let links = state.extra.as_ref().map(|e| e.links.values());
+        links.into_iter().flatten().take(limit).cloned().collect()
+    }
+
+    /// How many processes watch it.
+    pub fn watchers(&self) -> usize {
+        self.0.state.lock().extra.as_ref().map_or(0, |e| e.monitors.len())
+    }
+}
