@@ -59,14 +59,26 @@ fn inherent(line: &str) -> Option<String> {
     rest.get(begin..).map(first_word)
 }
 
+/// The names of the modules, and their texts.
+fn sources(dir: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+            continue;
+        }
+        let named = if path.ends_with("mod.rs") { dir } else { &path };
+        let name = named.file_stem().unwrap().to_str().unwrap().to_owned();
+        found.push((name, fs::read_to_string(&path).unwrap()));
+    }
+    found
+}
+
 /// The modules' documentation, and the public items.
 fn read() -> (BTreeMap<String, String>, Vec<Item>) {
     let (mut modules, mut items) = (BTreeMap::new(), Vec::new());
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        let file = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let text = fs::read_to_string(&path).unwrap();
+    for (file, text) in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let (mut module, mut docs) = (String::new(), String::new());
         // the `impl` or `trait` the lines are in, and whether all of it is public
         let mut inside: Option<(String, bool)> = None;
