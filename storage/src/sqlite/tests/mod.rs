@@ -3,6 +3,7 @@
 mod basics;
 mod damage;
 mod kill;
+mod plans;
 
 use super::{Options, SqliteStore};
 use crate::{Stores, conformance};
