@@ -1,7 +1,7 @@
 //! The log that keeps the last crash reports, in memory and as files; a storm is counted, not kept.
 //!
-//! Files are written by a thread of the log's own: resolving a backtrace and writing take far longer
-//! than the restart of the process. What an earlier run left is found again when the log is opened.
+//! Files are written by a thread of the log's own, some 50 ms later: resolving a backtrace and writing
+//! take far longer than the restart of the process. What an earlier run left is found again when the log is opened.
 
 use crate::crash::{self, CrashReport};
 use parking_lot::Mutex;
@@ -14,7 +14,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -240,6 +240,11 @@ fn load(dir: &Path, keep: usize) -> io::Result<VecDeque<Arc<CrashReport>>> {
 
 /// Reports that wait to be written; beyond it one is in memory only.
 const QUEUE: usize = 64;
+/// How often the thread that writes looks for some. A crash does not wake it, which on an idle
+/// machine would cost as much as the restart.
+const LOOK: Duration = Duration::from_millis(50);
+/// But of so many crashes one does.
+const MANY: u64 = 16;
 
 enum Job {
     Write(Arc<CrashReport>, Option<Arc<CrashReport>>),
@@ -267,11 +272,22 @@ impl Writer {
         if !matches!(sent, Some(Ok(()))) {
             tracing::warn!(crash = id, "crash report not written: too many at once");
         }
+        if id.is_multiple_of(MANY) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 
     fn flush(&self) {
         let (done, wait) = sync_channel(1);
+        self.wake();
         if self.jobs.as_ref().is_some_and(|jobs| jobs.send(Job::Flush(done)).is_ok()) {
+            self.wake();
             // an error: the thread has ended, nothing is left to wait for
             let _ = wait.recv();
         }
@@ -281,6 +297,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.jobs = None;
+        self.wake();
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
@@ -288,14 +305,16 @@ impl Drop for Writer {
 }
 
 fn run(dir: &Path, todo: &Receiver<Job>) {
-    for job in todo {
-        match job {
-            Job::Write(report, old) => {
+    loop {
+        match todo.try_recv() {
+            Ok(Job::Write(report, old)) => {
                 if let Err(error) = write(dir, &report, old.as_deref()) {
                     tracing::warn!(crash = report.id, %error, "crash report not written");
                 }
             }
-            Job::Flush(done) => drop(done.send(())),
+            Ok(Job::Flush(done)) => drop(done.send(())),
+            Err(TryRecvError::Empty) => thread::park_timeout(LOOK),
+            Err(TryRecvError::Disconnected) => return,
         }
     }
 }
