@@ -57,6 +57,11 @@ impl<R> Reply<R> {
     pub fn send(self, answer: R) {
         drop(self.0.send(answer));
     }
+
+    /// Whether the caller still waits.
+    pub fn is_awaited(&self) -> bool {
+        !self.0.is_closed()
+    }
 }
 
 /// What happens to a message that finds the inbox full.
@@ -130,6 +135,7 @@ pub(crate) struct Inbox<M> {
 /// #     }
 /// # };
 /// # let (one, two, three) = (reply().await, reply().await, reply().await);
+/// assert!(!one.is_awaited()); // who called has given up
 /// echo.cast(one).unwrap();
 /// echo.cast_urgent(two).unwrap();
 /// assert_eq!(echo.depth(), 2);

@@ -441,10 +441,12 @@ impl Connection {
         let env = &self.port.env;
         if resumable {
             manager::lost(env, resource);
+            self.resource = None;
         } else {
             end(env, &resource, Ended::Closed).await;
+            // one whose leftovers are still here is for its manager, when this is dropped
+            self.resource.take_if(|r| r.leaving().is_none());
         }
-        self.resource = None;
     }
 
     /// A handler panicked: the stanza it was working on is answered and never executed again.

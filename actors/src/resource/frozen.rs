@@ -7,7 +7,11 @@ use super::{
     copies::{FrozenShare, Shares},
     weight,
 };
-use crate::{env::Env, routing::MARKS, session::Bound};
+use crate::{
+    env::Env,
+    routing::{KEEPER, MARKS},
+    session::Bound,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use storage::Blocklist;
@@ -116,7 +120,8 @@ impl Resource {
             let share = share.map(|share| shares.thaw(share));
             s.queue.push_back(Queued { item, at, share });
         }
-        s.diverted = frozen.diverted;
+        // nobody would end it
+        s.diverted = frozen.diverted.filter(|_| known(KEEPER).is_some());
         s.presence = frozen.presence;
         s.priority = frozen.priority;
         s.directed = frozen.directed;

@@ -44,11 +44,14 @@ impl Resource {
         }
     }
 
-    /// Whether the kept message of that number came after messages that wait here.
-    pub fn waits_for_queue(&self, id: u64) -> bool {
+    /// Whether the kept message of that number came after messages that wait here: those before the
+    /// notice for `module`. What is behind it, a headline say, is newer.
+    pub fn waits_for_queue(&self, module: &'static str, id: u64) -> bool {
         let s = self.state.lock();
         let message =
             |q: &Queued| matches!(&q.item, Item::Stanza(s) if s.head.kind == Kind::Message);
-        s.diverted.is_some_and(|first| id >= first) && s.queue.iter().any(message)
+        let notice = s.queue.iter().rposition(|q| matches!(q.item, Item::Notice(m) if m == module));
+        s.diverted.is_some_and(|first| id >= first)
+            && s.queue.iter().take(notice.unwrap_or_default()).any(message)
     }
 }

@@ -124,12 +124,18 @@ fn messages_do_not_overtake_what_is_kept() {
     assert!(matches!(resource.deliver(from("a@x/2")), Err(Refused::Full(_))));
     resource.rejoin("offline");
     assert!(matches!(resource.deliver(from("a@x/2")), Err(Refused::Full(_))), "it waits");
+    assert!(resource.waits_for_queue("offline", 7));
+    assert_eq!(resource.drain(1, 1, |_| Verdict::Sent), Some(true));
+    // an error is not refused: it stands behind the notice, and is newer
+    let error = "<message type='error' from='a@x/3'/>";
+    resource.deliver(Stanza::parse(error.as_bytes()).unwrap()).unwrap();
+    assert!(!resource.waits_for_queue("offline", 7));
     let mut order = Vec::new();
     let more = resource.drain(1, 9, |item| {
         order.push(matches!(item, Item::Notice("offline")));
         Verdict::Sent
     });
-    assert_eq!((more, order), (Some(false), vec![false, true]));
+    assert_eq!((more, order), (Some(false), vec![true, false]));
     resource.rejoin("offline");
     resource.deliver(from("a@x/2")).unwrap();
 }

@@ -15,7 +15,10 @@ use xmpp::{
 
 /// How long a message waits for older ones of a session that ended: longer only a store that does
 /// not answer takes, and then the sender of the older ones is told.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Offline messages that are looked at together.
+const PAGE: usize = 100;
 
 /// Ends `resource`: tells who saw it, re-routes what is left, and takes it out of the table. The
 /// second time it only waits until what was left is on its way.
@@ -55,11 +58,8 @@ pub(super) async fn pass_on(env: &Arc<Env>, resource: &Resource) {
             return;
         };
         if let Some(after) = resource.newer_after() {
-            let newer = env.stores.offline.page(resource.user(), after, usize::MAX).await;
-            if let Err(error) = &newer {
-                tracing::warn!(%error, "messages may be out of order");
-            }
-            resource.also_left(newer.into_iter().flatten().map(|message| message.id));
+            let newer = kept_after(env, resource, after).await;
+            resource.also_left(newer);
         }
         while let Some(left) = resource.leftover() {
             match left {
@@ -72,8 +72,27 @@ pub(super) async fn pass_on(env: &Arc<Env>, resource: &Resource) {
     env.table.remove(resource);
 }
 
+/// The numbers of the messages that offline storage keeps after that one.
+async fn kept_after(env: &Env, resource: &Resource, mut after: u64) -> Vec<u64> {
+    let mut ids = Vec::new();
+    loop {
+        match env.stores.offline.page(resource.user(), after, PAGE).await {
+            Ok(page) => {
+                ids.extend(page.iter().map(|message| message.id));
+                let Some(last) = page.last().filter(|_| page.len() == PAGE) else { return ids };
+                after = last.id;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "messages may be out of order");
+                return ids;
+            }
+        }
+    }
+}
+
 /// Offline storage keeps messages that came after those that were passed on just now: they are to be
-/// fetched after them too. Not when another resource takes those, which need not be stored then.
+/// fetched after them too. Not when another resource takes those, which need not be stored then. One that becomes available at this
+/// very moment can get them twice.
 async fn move_back(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
     let user = resource.user();
     let others = env.table.with_user(user, |all| most_available(all, u64::MAX));

@@ -4,7 +4,11 @@
 //! so that what two connections of one user do at once happens one after the other. Everything else
 //! reads the table without asking (law 3).
 
-use super::{end::end, past::Past, windows::Windows};
+use super::{
+    end::{PATIENCE, end},
+    past::Past,
+    windows::Windows,
+};
 use crate::{
     env::Env,
     resource::{Ended, FrozenWaiting, Owner, Resource},
@@ -193,7 +197,7 @@ pub(crate) async fn adopt_waiting(env: &Arc<Env>, resource: Arc<Resource>, left:
 /// The sessions that wait to be resumed, as data.
 ///
 /// # Errors
-/// When a manager does not answer.
+/// When a manager does not answer, or has sessions that ended and whose messages are not on their way.
 pub(crate) async fn freeze(env: &Arc<Env>) -> Result<Vec<FrozenWaiting>, CallError> {
     let mut waiting = Vec::new();
     for manager in &env.managers.0 {
@@ -307,14 +311,24 @@ impl SessionManager {
 
     async fn handle(&mut self, msg: Msg) {
         match msg {
-            Msg::Bind(user, wanted, reply) => reply.send(self.bind(&user, wanted).await),
+            Msg::Bind(user, wanted, reply) => match self.bind(&user, wanted).await {
+                // nobody would own it
+                Ok(bound) if !reply.is_awaited() => {
+                    end(&self.env, &bound.resource, Ended::Closed).await;
+                }
+                answer => reply.send(answer),
+            },
             Msg::Resume(user, token, reply) => reply.send(self.resume(&user, &token)),
             Msg::Lost(resource, left) => match resource.owner() {
                 // ended: its connection was killed over it
                 Owner::Detached | Owner::Ended => self.watch(resource, left),
                 Owner::Attached(_) => {}
             },
-            Msg::Freeze(reply) => reply.send(self.freeze()),
+            Msg::Freeze(reply) => {
+                if let Some(waiting) = self.freeze().await {
+                    reply.send(waiting);
+                }
+            }
             Msg::End(resource, why, reply) => {
                 end(&self.env, &resource, why).await;
                 reply.send(());
@@ -342,15 +356,27 @@ impl SessionManager {
             if !matches!(resource.owner(), Owner::Attached(_)) {
                 end(&self.env, &resource, Ended::Closed).await;
             }
+            // its leftovers are slow to go on: once more
+            if resource.leaving().is_some() {
+                self.windows.open(resource, now + PATIENCE);
+            }
         }
     }
 
-    fn freeze(&self) -> Vec<FrozenWaiting> {
+    /// `None`: what a session that ended has left behind does not go on its way, and cannot move.
+    async fn freeze(&self) -> Option<Vec<FrozenWaiting>> {
+        for resource in self.mine().iter().filter(|r| r.leaving().is_some()) {
+            end(&self.env, resource, Ended::Closed).await;
+            if resource.leaving().is_some() {
+                tracing::warn!(jid = %resource.jid(), "a session that ended has still messages");
+                return None;
+            }
+        }
         let now = Instant::now();
         let waiting = self.windows.iter();
-        waiting
-            .filter_map(|(r, end)| r.freeze_waiting(end.saturating_duration_since(now)))
-            .collect()
+        let frozen =
+            waiting.filter_map(|(r, end)| r.freeze_waiting(end.saturating_duration_since(now)));
+        Some(frozen.collect())
     }
 
     async fn bind(
@@ -381,10 +407,13 @@ impl SessionManager {
                 return Err(BindError::Unavailable);
             }
         }
-        if let Some(old) = env.table.find(user, resource.jid().resource()) {
+        // what one that has ended leaves behind goes on meanwhile
+        let old = env.table.find(user, resource.jid().resource());
+        if let Some(old) = old.filter(|old| old.owner() != Owner::Ended) {
             if old.owner() == Owner::Detached {
                 self.past.note(&old);
             }
+            self.windows.close(old.id());
             end(env, &old, Ended::Conflict).await;
         }
         env.table.insert(Arc::clone(&resource));

@@ -157,17 +157,24 @@ fn a_manager_goes_on_where_the_end_of_a_session_was_killed() {
 }
 
 #[test]
-fn a_new_session_of_the_name_begins_when_that_is_done() {
+fn a_new_session_of_the_name_begins_meanwhile() {
     World::block_on(async {
         let world = world().await;
         let env = &world.env;
         let one = session(env, "one", [1, 2]).await;
         begin_to_end(env, &one).await;
-        open(2);
         let again = session(env, "one", [3, 4]).await;
-        assert_eq!(stored(env).await, ["1", "2"]);
-        assert_eq!((again.queued(), env.table.len()), (2, 1));
+        assert_eq!((again.queued(), env.table.len()), (2, 2));
+        let found = env.table.find(&user(), "one");
+        assert_eq!(found.map(|r| r.id()), Some(again.id()));
         open(2);
+        manager::lost(env, one);
+        // its next answer comes after that
+        assert!(manager::resume(env, &user(), "none").await.is_err());
+        while env.table.len() > 1 {
+            yield_now().await;
+        }
+        assert_eq!((again.queued(), stored(env).await), (2, vec!["1".to_owned(), "2".to_owned()]));
         world.stop().await;
     });
 }

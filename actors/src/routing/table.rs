@@ -66,9 +66,10 @@ impl Table {
         removed
     }
 
-    /// The resource of that name.
+    /// The resource of that name; of several the last: those before have ended, and leave something
+    /// behind.
     pub fn find(&self, user: &BareJid, resource: &str) -> Option<Arc<Resource>> {
-        self.with_user(user, |rs| rs.iter().find(|r| r.jid().resource() == resource).cloned())
+        self.with_user(user, |rs| rs.iter().rfind(|r| r.jid().resource() == resource).cloned())
     }
 
     /// Whether this very resource is there.

@@ -76,7 +76,8 @@ async fn metered(system: &System, time: Duration) -> HashMap<u64, f64> {
     drop(metering);
     let used = (cpu() - used).max(1e-9);
     let share = |(id, ran): (u64, Duration)| {
-        let ran = ran - before.get(&id).copied().unwrap_or_default();
+        // one that ends meanwhile has none any more
+        let ran = ran.saturating_sub(before.get(&id).copied().unwrap_or_default());
         (id, ran.as_secs_f64() / used)
     };
     system.pids().iter().map(ran).map(share).collect()

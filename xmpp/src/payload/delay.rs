@@ -29,8 +29,10 @@ pub fn delay(from: &str, millis: u64, why: &str) -> Element {
 
 /// The stanza with that element, unless `from` has said it already.
 pub fn delayed(stanza: &Stanza, from: &str, millis: u64, why: &str) -> Stanza {
-    let said = stanza.element(ns::DELAY, "delay");
-    if said.is_some_and(|d| d.attr("from") == Some(from)) {
+    let mut notes =
+        stanza.head.children.iter().filter(|c| c.ns() == ns::DELAY && c.name() == "delay");
+    let parsed = |c| Element::parse(stanza.raw(c), ns::CLIENT);
+    if notes.any(|c| parsed(c).is_some_and(|d| d.attr("from") == Some(from))) {
         return stanza.clone();
     }
     stanza.append(&delay(from, millis, why).to_xml())
@@ -50,6 +52,15 @@ pub fn without_claims_of(stanza: &Stanza, claimed: impl Fn(&Jid) -> bool) -> Sta
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_kept_it_says_so_once_whatever_others_say() {
+        let xml =
+            "<message><delay xmlns='urn:xmpp:delay' from='rooms.example' stamp='x'/></message>";
+        let once = delayed(&Stanza::parse(xml.as_bytes()).unwrap(), "localhost", 0, "why");
+        assert_eq!(once.head.children.len(), 2);
+        assert_eq!(delayed(&once, "localhost", 1, "again"), once);
+    }
 
     #[test]
     fn timestamps_follow_the_calendar() {

@@ -321,7 +321,7 @@ fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
 fn write(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
     for message in page {
         // it came after what waits in the queue: we are told when that is written
-        if cx.resource().waits_for_queue(message.id) {
+        if cx.resource().waits_for_queue(OfflineModule::NAME, message.id) {
             return end(cx);
         }
         // one that waited for another session says since when
