@@ -239,8 +239,7 @@ pub fn statistics(pid: &Pid) -> Statistics {
 
 /// What this thread has used of a CPU.
 pub(crate) fn thread_cpu() -> Duration {
-    let used = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(used.tv_sec.unsigned_abs(), u32::try_from(used.tv_nsec).unwrap_or_default())
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
 /// Holds a process (`sys:suspend/1`): after its present message it takes no other, nor timers, until

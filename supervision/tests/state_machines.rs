@@ -126,32 +126,37 @@ async fn a_machine_postpones_enters_and_inserts_events() {
     kit.root.stop().await;
 }
 
+/// All that is due in a second happens: time is paused, and goes on when nobody has anything to do.
+async fn a_second_passes() {
+    tokio::time::sleep(SECOND).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_machines_time_outs_end_with_what_they_are_about() {
     let kit = gate().await;
     log(&kit).await;
     // nothing happens: all three
     kit.me.cast(Move::Timers).unwrap();
-    tokio::time::sleep(SECOND).await;
+    a_second_passes().await;
     assert_eq!(log(&kit).await, ["event", "state", "named"]);
     // an event takes back the event's
     kit.me.cast(Move::Timers).unwrap();
     kit.me.cast(Move::Note("x")).unwrap();
-    tokio::time::sleep(SECOND).await;
+    a_second_passes().await;
     assert_eq!(log(&kit).await, ["x", "state", "named"]);
     // a new state takes back the state's
     kit.me.cast(Move::Timers).unwrap();
     kit.me.cast(Move::Coin).unwrap();
-    tokio::time::sleep(SECOND).await;
+    a_second_passes().await;
     assert_eq!(log(&kit).await, ["enter Open", "first", "second", "named"]);
     // a name is cancelled, or replaced
     kit.me.cast(Move::Timers).unwrap();
     kit.me.cast(Move::Timers).unwrap();
-    tokio::time::sleep(SECOND).await;
+    a_second_passes().await;
     assert_eq!(log(&kit).await, ["event", "state", "named"]);
     kit.me.cast(Move::Timers).unwrap();
     kit.me.cast(Move::Forget).unwrap();
-    tokio::time::sleep(SECOND).await;
+    a_second_passes().await;
     assert_eq!(log(&kit).await, ["state"]);
     kit.root.stop().await;
 }

@@ -1,7 +1,7 @@
 //! `mangrove account`, with a node and without one.
 
 use crate::support::{Program, Tcp, block_on};
-use actors::testkit::script::Script;
+use actors::testkit::script::{Script, follow};
 use serde_json::json;
 
 /// Everything that can be done to one account.
@@ -122,6 +122,6 @@ fn a_removed_account_s_session_ends() {
         program.say(&["account", "remove", "a@localhost"]).good();
         let told = "A S: <stream:error><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
                     </stream:error>\nA S: </stream:stream>\nA S: eof";
-        Script::parse(told).unwrap().run(&mut tcp).await.unwrap();
+        follow(told, &mut tcp).await.unwrap();
     });
 }

@@ -1,7 +1,7 @@
 //! What operators see of a node: tree, processes, sessions; and the socket itself.
 
 use crate::support::{Program, Tcp, TestNode, block_on};
-use actors::testkit::script::Script;
+use actors::testkit::script::follow;
 use mangrove::admin::{
     client::{AskError, Client},
     protocol::{Order, Request, Row},
@@ -82,7 +82,7 @@ fn sessions_are_listed_and_ended() {
                       password c@other.example pw\nA = a@localhost/one\nB = b@localhost/two\n\
                       C = c@other.example/three\nA C: <presence><priority>5</priority></presence>\n\
                       A S: <presence/>";
-        Script::parse(log_on).unwrap().run(&mut tcp).await.unwrap();
+        follow(log_on, &mut tcp).await.unwrap();
         let wanted = "\
 session                state      priority  queued  unacked
 a@localhost/one        connected         5       0        0
@@ -103,7 +103,7 @@ c@other.example/three  connected         -       0        0
         assert!(kicked.ends_with("\n1 session ended\n"), "{kicked}");
         let told = "B S: <stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
                     </stream:error>\nB S: </stream:stream>\nB S: eof\nA S: nothing";
-        Script::parse(told).unwrap().run(&mut tcp).await.unwrap();
+        follow(told, &mut tcp).await.unwrap();
         let gone = program.say(&["sessions", "kick", "b@localhost"]).bad(1);
         assert_eq!(gone, "mangrove: there is no session of b@localhost\n");
         program.say(&["sessions", "kick", "b@@"]).bad(2);

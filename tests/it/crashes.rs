@@ -5,7 +5,7 @@ use actors::{
     hooks::{Flow, Order},
     registrar::{Module, Registrar, Xep},
     session::SessionCx,
-    testkit::script::Script,
+    testkit::script::follow,
 };
 use xmpp::stanza::Stanza;
 
@@ -57,7 +57,7 @@ A S: </stream:stream>
 A S: eof
 ";
         let mut tcp = Tcp::of(&node);
-        Script::parse(script).unwrap().run(&mut tcp).await.unwrap_or_else(|e| panic!("{e}"));
+        follow(script, &mut tcp).await.unwrap_or_else(|e| panic!("{e}"));
         let after = "\
 password a@localhost pw
 B S: nothing
@@ -67,7 +67,7 @@ A = a@localhost/one
 A C: <message to='b@localhost/two'><body>again</body></message>
 B S: <message from='a@localhost/one'><body>again</body></message>
 ";
-        Script::parse(after).unwrap().run(&mut tcp).await.unwrap_or_else(|e| panic!("{e}"));
+        follow(after, &mut tcp).await.unwrap_or_else(|e| panic!("{e}"));
         drop(tcp);
         let program = Program::new("");
         let socket = node.socket().display().to_string();

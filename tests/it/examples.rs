@@ -1,7 +1,7 @@
 //! The examples do what they say.
 
 use crate::support::{CONFIG, Tcp, block_on};
-use actors::testkit::script::Script;
+use actors::testkit::script::follow;
 
 #[path = "../../examples/embed.rs"]
 #[allow(dead_code, reason = "the example is a program; its `main` waits for Ctrl-C")]
@@ -23,7 +23,7 @@ R S: <message from='juliet@localhost/balcony'><body>Deny thy father, ********!</
 R S: nothing
 ";
         let mut tcp = Tcp::to(node.addresses().starttls[0]);
-        Script::parse(script).unwrap().run(&mut tcp).await.unwrap_or_else(|e| panic!("{e}"));
+        follow(script, &mut tcp).await.unwrap_or_else(|e| panic!("{e}"));
         drop(tcp);
         node.stop().await;
     });

@@ -1,7 +1,7 @@
 //! `/live`, `/ready`, `/metrics`.
 
 use crate::support::{PASSWORD, Peer, Tcp, TestNode, block_on, until};
-use actors::testkit::script::Script;
+use actors::testkit::script::follow;
 use std::{collections::BTreeMap, net::SocketAddr};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -64,7 +64,7 @@ fn metrics_count_what_happens() {
         let mut tcp = Tcp::of(&node);
         let script =
             script.replace("<failure/>", "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
-        Script::parse(&script).unwrap().run(&mut tcp).await.unwrap();
+        follow(&script, &mut tcp).await.unwrap();
         let (page, values) = metrics(at).await;
         let value = |name: &str| *values.get(name).unwrap_or_else(|| panic!("{name}\n{page}"));
         assert_eq!(value("mangrove_sessions"), 1.0);

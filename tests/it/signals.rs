@@ -1,11 +1,11 @@
 //! The program and its signals: an orderly stop loses nothing and tells everybody.
 
 use crate::support::{Program, Tcp, block_on};
-use actors::testkit::script::Script;
+use actors::testkit::script::follow;
 use rustix::process::Signal;
 
 async fn say(tcp: &mut Tcp<'_>, script: &str) {
-    Script::parse(script).unwrap().run(tcp).await.unwrap_or_else(|e| panic!("{e}"));
+    follow(script, tcp).await.unwrap_or_else(|e| panic!("{e}"));
 }
 
 const SHUTDOWN: &str = "\

@@ -58,6 +58,32 @@ fn message(to: &str, id: usize, size: usize) -> String {
     format!("<message to='{to}' type='chat' id='{id}'><body>{}</body></message>", "x".repeat(size))
 }
 
+/// A session of b that does not read, with XEP-0198, and a's, who has sent so many messages by the
+/// time that one is kept: they wait in b's socket, its buffer and its queue.
+async fn stalled(node: &TestNode, name: &str) -> (Peer, Peer, usize) {
+    let mut b = Peer::connect_narrow(node.c2s()).await;
+    b.log_on(&format!("b@localhost/{name}")).await;
+    b.send("<enable xmlns='urn:xmpp:sm:3'/>").await;
+    b.available().await;
+    let mut a = Peer::login(node.c2s(), "a@localhost/one").await;
+    let mut sent = 0;
+    while kept(node).await.is_empty() {
+        a.send(&message("b@localhost", sent, 16 << 10)).await;
+        a.ping().await;
+        sent += 1;
+    }
+    (b, a, sent)
+}
+
+/// A new session of b gets all that was sent, once, in order.
+async fn nothing_is_lost(node: &TestNode, sent: usize) {
+    let mut b = Peer::login(node.c2s(), "b@localhost/again").await;
+    b.send("<presence/>").await;
+    let (ids, _) = messages(&mut b, sent).await;
+    assert_eq!(ids, (0..sent).collect::<Vec<_>>(), "each once, in their order");
+    assert!(b.ping().await.iter().all(|e| e.name() != "message"));
+}
+
 /// Every process is in the tree.
 fn all_in_the_tree(node: &TestNode) -> bool {
     let tree = node.node.system().tree();
@@ -208,11 +234,7 @@ async fn deaf(options: &str, size: usize) {
     }
     until("its session has ended", || resource(&node, "deaf").is_none()).await;
     assert_eq!(a.ping().await, []);
-    let mut b = Peer::login(node.c2s(), "b@localhost/again").await;
-    b.send("<presence/>").await;
-    let (ids, _) = messages(&mut b, sent + 10).await;
-    assert_eq!(ids, (0..sent + 10).collect::<Vec<_>>(), "each once, in their order");
-    assert!(b.ping().await.iter().all(|e| e.name() != "message"));
+    nothing_is_lost(&node, sent + 10).await;
     node.stop().await;
 }
 
@@ -220,18 +242,7 @@ async fn deaf(options: &str, size: usize) {
 fn the_messages_of_a_connection_that_is_killed_are_kept() {
     block_on(async {
         let node = node(OPTIONS).await;
-        let mut b = Peer::connect_narrow(node.c2s()).await;
-        b.log_on("b@localhost/doomed").await;
-        b.send("<enable xmlns='urn:xmpp:sm:3'/>").await;
-        b.available().await;
-        let mut a = Peer::login(node.c2s(), "a@localhost/one").await;
-        let mut sent = 0;
-        // it does not read: stanzas wait in its socket, its buffer and its queue
-        while kept(&node).await.is_empty() {
-            a.send(&message("b@localhost", sent, 16 << 10)).await;
-            a.ping().await;
-            sent += 1;
-        }
+        let (_b, mut a, sent) = stalled(&node, "doomed").await;
         assert!(resource(&node, "doomed").unwrap().queued() > 0);
         let pids = node.node.system().pids();
         let is = |p: &&supervision::Pid| p.status().is_some_and(|s| &*s == "b@localhost/doomed");
@@ -243,11 +254,7 @@ fn the_messages_of_a_connection_that_is_killed_are_kept() {
             a.send(&message("b@localhost", id, 10)).await;
         }
         assert_eq!(a.ping().await, []);
-        let mut b = Peer::login(node.c2s(), "b@localhost/again").await;
-        b.send("<presence/>").await;
-        let (ids, _) = messages(&mut b, sent + 10).await;
-        assert_eq!(ids, (0..sent + 10).collect::<Vec<_>>(), "each once, in their order");
-        assert!(b.ping().await.iter().all(|e| e.name() != "message"));
+        nothing_is_lost(&node, sent + 10).await;
         assert!(all_in_the_tree(&node));
         node.stop().await;
     });
@@ -258,17 +265,7 @@ fn who_reads_nothing_for_a_minute_is_let_go_and_loses_nothing() {
     // in one thread time can be made to pass
     block_in_one_thread(async {
         let node = node(OPTIONS).await;
-        let mut b = Peer::connect_narrow(node.c2s()).await;
-        b.log_on("b@localhost/stalled").await;
-        b.send("<enable xmlns='urn:xmpp:sm:3'/>").await;
-        b.available().await;
-        let mut a = Peer::login(node.c2s(), "a@localhost/one").await;
-        let mut sent = 0;
-        while kept(&node).await.is_empty() {
-            a.send(&message("b@localhost", sent, 16 << 10)).await;
-            a.ping().await;
-            sent += 1;
-        }
+        let (_b, mut a, sent) = stalled(&node, "stalled").await;
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(30)).await;
         for _ in 0..100 {
@@ -280,10 +277,7 @@ fn who_reads_nothing_for_a_minute_is_let_go_and_loses_nothing() {
         tokio::time::resume();
         until("its session has ended", || resource(&node, "stalled").is_none()).await;
         assert_eq!(a.ping().await, [], "the others notice nothing");
-        let mut b = Peer::login(node.c2s(), "b@localhost/again").await;
-        b.send("<presence/>").await;
-        let (ids, _) = messages(&mut b, sent).await;
-        assert_eq!(ids, (0..sent).collect::<Vec<_>>(), "each once, in their order");
+        nothing_is_lost(&node, sent).await;
         node.stop().await;
     });
 }

@@ -70,7 +70,7 @@ async fn cancel_subscriptions(env: &Arc<Env>, user: &BareJid) -> Result<(), Stor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{World, script::Script};
+    use crate::testkit::{World, script::follow};
     use storage::{Activity, RosterChange, RosterItem, Subscription};
 
     #[test]
@@ -97,7 +97,7 @@ mod tests {
                  J S: <presence from='juliet@localhost/balcony'/>
                  J S: <presence from='romeo@localhost/orchard'/>
                  R S: <presence from='juliet@localhost/balcony'/>";
-            Script::parse(before).unwrap().run(&mut world).await.unwrap();
+            follow(before, &mut world).await.unwrap();
             assert_eq!(remove(&env, &juliet, None).await, Ok(true));
             let after = "J S: <stream:error>
                    <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>
@@ -107,7 +107,7 @@ mod tests {
                  R S: <presence type='unsubscribe' from='juliet@localhost' to='romeo@localhost'/>
                  R S: <presence type='unsubscribed' from='juliet@localhost' to='romeo@localhost'/>
                  R S: nothing";
-            Script::parse(after).unwrap().run(&mut world).await.unwrap();
+            follow(after, &mut world).await.unwrap();
 
             assert_eq!(env.stores.accounts.get(&juliet).await, Ok(None));
             assert!(env.stores.rosters.get(&juliet).await.unwrap().items.is_empty());

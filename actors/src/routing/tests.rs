@@ -36,6 +36,15 @@ const PAIR: &str = "account juliet@localhost pencil
     J = juliet@localhost/balcony
     ";
 
+/// The connection of an available session is lost.
+const LOST: &str = "J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+    J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
+    J C: <presence/>
+    J S: <presence/>
+    J S: <r xmlns='urn:xmpp:sm:3'/>
+    J cut
+    ";
+
 #[test]
 fn what_waits_for_a_session_that_is_not_resumed_in_time_goes_to_offline_storage() {
     let script = PAIR.to_owned()
@@ -132,13 +141,8 @@ fn each_loss_of_a_session_has_a_window_of_its_own() {
 fn what_does_not_fit_into_a_queue_is_not_overtaken_by_what_would() {
     let large = "x".repeat(2_000);
     let script = PAIR.to_owned()
-        + "J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
-           J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
-           J C: <presence/>
-           J S: <presence/>
-           J S: <r xmlns='urn:xmpp:sm:3'/>
-           J cut
-           R C: <message to='juliet@localhost' id='1'><body>b</body></message>
+        + LOST
+        + "R C: <message to='juliet@localhost' id='1'><body>b</body></message>
            R C: <message to='juliet@localhost' id='2'><body>LARGE</body></message>
            R C: <message to='juliet@localhost' id='3'><body>b</body></message>
            J ~ juliet@localhost
@@ -238,13 +242,8 @@ fn a_client_that_never_acknowledges_is_let_go_and_loses_nothing() {
 #[test]
 fn a_full_queue_refuses_and_messages_go_to_offline_storage() {
     let script = PAIR.to_owned()
-        + "J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
-           J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
-           J C: <presence/>
-           J S: <presence/>
-           J S: <r xmlns='urn:xmpp:sm:3'/>
-           J cut
-           R C: <message to='juliet@localhost' id='1'><body>b</body></message>
+        + LOST
+        + "R C: <message to='juliet@localhost' id='1'><body>b</body></message>
            R C: <message to='juliet@localhost' id='2'><body>b</body></message>
            R C: <message to='juliet@localhost' id='3'><body>b</body></message>
            R C: <iq to='juliet@localhost/balcony' type='get' id='4'><x xmlns='urn:example:x'/></iq>

@@ -1,6 +1,6 @@
 //! Both ends of a connection without a socket: the server's [`Link`], and what the client hears.
 
-use super::script::Got;
+use super::{good, script::Got};
 use crate::{
     connection,
     env::Env,
@@ -164,9 +164,8 @@ impl Heard {
         self.framer.restart();
     }
 
-    #[expect(clippy::panic, reason = "for tests")]
     pub(super) fn hear(&mut self, said: &Said) {
-        receive(&mut self.framer, &said.bytes, &mut self.got).unwrap_or_else(|e| panic!("{e}"));
+        good(receive(&mut self.framer, &said.bytes, &mut self.got));
         self.got.extend(said.eof.then_some(Got::Eof));
     }
 

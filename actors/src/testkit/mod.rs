@@ -22,7 +22,7 @@ use client::{Heard, Link, Said};
 use cluster::{MemoryRegistry, NodeId};
 use moved::{Moved, Op};
 use script::{Got, Script, Wire};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
 use storage::{Account, MemoryStore, Stores};
 use supervision::{ChildSpec, SupervisorRef, SupervisorSpec, System};
 use tokio::time::Instant;
@@ -88,8 +88,7 @@ impl World {
     ) -> Self {
         let store = Arc::new(store);
         let system = System::new("world");
-        #[expect(clippy::panic, reason = "for tests")]
-        let (hooks, children) = modules.build().unwrap_or_else(|e| panic!("{e:?}"));
+        let (hooks, children) = good(modules.build().map_err(|conflicts| conflicts.join(", ")));
         let hosts = options.hosts.iter().map(|h| Arc::from(*h));
         let env = Env::new(EnvParts {
             node: NodeId::new("world"),
@@ -110,8 +109,7 @@ impl World {
         let tree = SupervisorSpec::one_for_one()
             .child(ChildSpec::supervisor("modules", modules))
             .child(ChildSpec::supervisor("session_managers", Managers::spec(&env)));
-        #[expect(clippy::panic, reason = "for tests")]
-        let tree = system.start(tree).await.unwrap_or_else(|e| panic!("{e}"));
+        let tree = good(system.start(tree).await);
         let (links, said, heard) = Default::default();
         Self { env, store, system, tree, links, said, heard, tls: options.tls }
     }
@@ -130,7 +128,6 @@ impl World {
     ///
     /// # Panics
     /// When the script is not followed, or this is not the thread of a test.
-    #[expect(clippy::panic, reason = "for tests")]
     pub fn check_with(script: &str, options: &WorldOptions, add: impl Fn(&mut Modules)) {
         let modules = || {
             let mut modules = Modules::default();
@@ -140,20 +137,20 @@ impl World {
         let number = moved::number();
         match moved::asked() {
             Some(asked) if asked == number => {
-                return moved::serve(modules(), options).unwrap_or_else(|e| panic!("{e}"));
+                return good(moved::serve(modules(), options));
             }
             Some(_) => return,
             None => {}
         }
-        let script = Script::parse(script).unwrap_or_else(|e| panic!("{e}"));
+        let script = good(Script::parse(script));
         Self::block_on(async {
             let mut world = Self::new(modules(), options.clone()).await;
             let result = script.run(&mut world).await;
             world.stop().await;
-            result.unwrap_or_else(|e| panic!("{e}"));
+            good(result);
             let mut moved = Moved::new(number, options.tls.clone());
             let result = script.run(&mut moved).await;
-            result.unwrap_or_else(|e| panic!("(moved from process to process) {e}"));
+            good(result.map_err(|e| format!("(moved from process to process) {e}")));
         });
     }
 
@@ -161,14 +158,9 @@ impl World {
     ///
     /// # Panics
     /// When there can be no runtime.
-    #[expect(clippy::panic, reason = "for tests")]
     pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap_or_else(|e| panic!("{e}"));
-        runtime.block_on(future)
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        good(runtime.enable_time().start_paused(true).build()).block_on(future)
     }
 
     /// Ends all sessions and the tree; every process has ended then.
@@ -209,11 +201,10 @@ impl World {
     }
 
     /// Does one thing, and all that it causes.
-    #[expect(clippy::panic, reason = "for tests")]
     async fn perform(&mut self, op: Op) {
         match op {
             Op::Account(jid, password) => {
-                let user: BareJid = jid.parse().unwrap_or_else(|e| panic!("{e}"));
+                let user: BareJid = good(jid.parse());
                 let account = Account { keys: keys(&password), created: START, disabled: false };
                 let created = self.env.stores.accounts.create(vec![(user, account)]).await;
                 assert_eq!(created, Ok(1));
@@ -265,6 +256,13 @@ impl World {
             }
         }
     }
+}
+
+/// What went well. A test fails by panicking, and here is where.
+#[expect(clippy::panic, reason = "for tests")]
+#[track_caller]
+fn good<T, E: Display>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn binding(tls: Option<&Tls>, name: &str) -> Option<Vec<u8>> {

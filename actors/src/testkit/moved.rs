@@ -8,6 +8,7 @@
 use super::{
     World, WorldOptions, binding,
     client::{Heard, Link, Said},
+    good,
     script::{Got, Wire},
 };
 use crate::{
@@ -60,14 +61,13 @@ struct FrozenWorld {
 
 impl World {
     /// Ends here what goes on elsewhere.
-    #[expect(clippy::panic, reason = "for tests")]
     async fn freeze(mut self) -> FrozenWorld {
         let freeze = |(name, link): (&String, &Link)| {
             let frozen = link.freeze();
-            (name.clone(), frozen.unwrap_or_else(|| panic!("{name} cannot be frozen")))
+            (name.clone(), good(frozen.ok_or_else(|| format!("{name} cannot be frozen"))))
         };
         let links = self.links.iter().map(freeze).collect();
-        let node = handover::freeze(&self.env).await.unwrap_or_else(|e| panic!("{e}"));
+        let node = good(handover::freeze(&self.env).await);
         self.links.clear();
         handover::let_go(&self.env);
         let (store, env) = (Arc::clone(&self.store), Arc::clone(&self.env));
@@ -147,11 +147,10 @@ impl Moved {
     ///
     /// # Panics
     /// When this is not the thread of a test.
-    #[expect(clippy::panic, reason = "for tests")]
     pub(super) fn new(check: u32, tls: Option<Tls>) -> Self {
         let thread = std::thread::current();
         let test = thread.name().filter(|name| *name != "main");
-        let test = test.unwrap_or_else(|| panic!("a check is called by the thread of its test"));
+        let test = good(test.ok_or("a check is called by the thread of its test"));
         Self {
             test: test.to_owned(),
             check,
@@ -163,22 +162,21 @@ impl Moved {
     }
 
     /// Has a fresh process do what is left to do.
-    #[expect(clippy::panic, reason = "for tests")]
     fn go_on(&mut self) {
         if self.ops.is_empty() {
             return;
         }
-        let ops = serde_json::to_string(&self.ops).unwrap_or_else(|e| panic!("{e}"));
-        let output = self.process(&ops).unwrap_or_else(|e| panic!("no process: {e}"));
+        let ops = good(serde_json::to_string(&self.ops));
+        let output = good(self.process(&ops));
         let text = String::from_utf8_lossy(&output.stdout);
         let mut lines = text.lines().skip_while(|line| *line != ANSWER).skip(1);
         // what the test does after its answer, without its other checks, means nothing
-        let (Some(said), Some(world)) = (lines.next(), lines.next()) else {
+        let answer = lines.next().zip(lines.next()).ok_or_else(|| {
             let errors = String::from_utf8_lossy(&output.stderr);
-            panic!("in a fresh process, {}, at {ops}:\n{text}{errors}", output.status);
-        };
-        let said: BTreeMap<String, Said> =
-            serde_json::from_str(said).unwrap_or_else(|e| panic!("{e}"));
+            format!("in a fresh process, {}, at {ops}:\n{text}{errors}", output.status)
+        });
+        let (said, world) = good(answer);
+        let said: BTreeMap<String, Said> = good(serde_json::from_str(said));
         for (name, said) in said {
             if let Some(heard) = self.heard.get_mut(&name) {
                 heard.hear(&said);

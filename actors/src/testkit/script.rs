@@ -87,6 +87,14 @@ pub fn header(host: &str) -> String {
     )
 }
 
+/// Parses a script and runs it once.
+///
+/// # Errors
+/// As [`Script::parse`] and [`Script::run`].
+pub async fn follow(text: &str, wire: &mut impl Wire) -> Result<(), String> {
+    Script::parse(text)?.run(wire).await
+}
+
 impl Script {
     /// Parses a script.
     ///

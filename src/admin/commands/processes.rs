@@ -74,7 +74,7 @@ async fn metered(system: &System, time: Duration) -> HashMap<u64, f64> {
     let (metering, used) = (system.meter(), cpu());
     tokio::time::sleep(time).await;
     drop(metering);
-    let used = (cpu() - used).max(1e-9);
+    let used = cpu().saturating_sub(used).as_secs_f64().max(1e-9);
     let share = |(id, ran): (u64, Duration)| {
         // one that ends meanwhile has none any more
         let ran = ran.saturating_sub(before.get(&id).copied().unwrap_or_default());
@@ -83,11 +83,9 @@ async fn metered(system: &System, time: Duration) -> HashMap<u64, f64> {
     system.pids().iter().map(ran).map(share).collect()
 }
 
-/// What the whole program has used, in seconds.
-fn cpu() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
-        .as_secs_f64()
+/// What the whole program has used.
+fn cpu() -> Duration {
+    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap_or_default()
 }
 
 fn row(pid: &Pid, cpu: Option<f64>) -> ProcessRow {

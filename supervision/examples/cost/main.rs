@@ -22,8 +22,8 @@ const FAN: u64 = 1000;
 
 /// CPU time of all threads of the program, in ns.
 fn cpu() -> u64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or_default()
+    let used = Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default();
+    u64::try_from(used.as_nanos()).unwrap_or_default()
 }
 
 fn resident() -> u64 {
