@@ -1,5 +1,7 @@
 //! What a hostile client sends: what it may not do to others, and what it may not cost.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test all through")]
+
 use xmpp::{
     Element,
     error::StreamErrorCondition as Condition,
@@ -140,9 +142,8 @@ fn a_header_declares_few_namespaces() {
     let long = format!("urn:{}", "x".repeat(200));
     assert_eq!(judged(header(9, &long)), Ok(1));
     assert_eq!(judged(header(11, &long)), Err(Condition::PolicyViolation));
-    let many = "<message><a".to_owned() + &" b=''".repeat(1);
     let declared: String = (0..63).map(|n| format!(" xmlns:p{n}='urn:a'")).collect();
-    assert!(after(HEADER, &format!("{many}{declared}/></message>")).is_ok());
+    assert!(after(HEADER, &format!("<message><a b=''{declared}/></message>")).is_ok());
     let deep = format!("<message><a{declared}><b{declared}><c{declared}/></b></a></message>");
     assert_eq!(after(HEADER, &deep), Err(Condition::PolicyViolation), "189 declarations around it");
 }
