@@ -1,7 +1,7 @@
 //! The XMPP wire without I/O: bytes become stream events, stanzas become bytes.
 //!
 //! In reading order: [`jid`], [`ns`], [`error`] · [`framer`] (bytes to events) · [`stanza`],
-//! [`element`], [`nonza`], [`stream`], [`work`] · [`sasl`] · [`payload`], one extension a file.
+//! [`element`], [`nonza`], [`stream`], [`number`], [`work`] · [`sasl`] · [`payload`], one extension a file.
 //! It knows no sockets, no clock and no task; `rxml` is named here and nowhere else.
 
 mod child;
@@ -11,6 +11,7 @@ pub mod framer;
 pub mod jid;
 pub mod nonza;
 pub mod ns;
+pub mod number;
 pub mod payload;
 pub mod sasl;
 mod scan;

@@ -13,7 +13,7 @@ use crate::{
     error::{StreamError, StreamErrorCondition as Condition},
     jid::Jid,
     nonza::Nonza,
-    ns, scan,
+    ns, number, scan,
     stanza::{Head, Kind, Stanza},
     work,
 };
@@ -73,10 +73,7 @@ impl StreamHeader {
                 Err(_) => self.malformed_address = true,
             },
             ("", "id") => self.id = Some(value.to_owned()),
-            ("", "version") => {
-                let version = value.split_once('.');
-                self.version = version.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-            }
+            ("", "version") => self.version = number::version(value),
             (ns::XML, "lang") => self.lang = Some(value.into()),
             _ => {}
         }
