@@ -61,8 +61,8 @@ impl OfflineStore for MemoryStore {
     ) -> Answer<'a, Vec<OfflineMessage>> {
         answer(move || {
             let all = self.offline.lock();
-            let waiting = all.users.get(user).into_iter().flatten();
-            let page = waiting.filter(|(id, _)| **id > after).take(limit);
+            let waiting = all.users.get(user).into_iter();
+            let page = waiting.flat_map(|kept| kept.range(after.saturating_add(1)..)).take(limit);
             Ok(page.map(|(_, message)| message.clone()).collect())
         })
     }

@@ -3,7 +3,7 @@
 use crate::{
     error::{StreamError, StreamErrorCondition as Condition},
     jid::Jid,
-    ns,
+    ns, number,
     reader::{Binding, Start, is_blank, refuse},
 };
 use serde::{Deserialize, Serialize};
@@ -39,10 +39,7 @@ impl StreamHeader {
                 Err(_) => self.malformed_address = true,
             },
             ("", "id") => self.id = Some(value.to_owned()),
-            ("", "version") => {
-                let version = value.split_once('.');
-                self.version = version.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-            }
+            ("", "version") => self.version = number::version(value),
             (ns::XML, "lang") => self.lang = is_language(value).then(|| value.into()),
             _ => {}
         }
