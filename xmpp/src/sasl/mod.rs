@@ -166,9 +166,28 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// SASLprep (RFC 4013), which RFC 5802 and RFC 4616 ask for.
+/// Longest password after preparation, in bytes: whoever sets one and whoever tries one is held to
+/// it.
+pub const MAX_PASSWORD: usize = 1024;
+
+/// Longest password as it is written, in bytes: preparation makes up to four bytes one, and drops
+/// some altogether.
+pub const MAX_PASSWORD_WRITTEN: usize = 4 * MAX_PASSWORD;
+
+/// Longest message of an exchange after decoding, in bytes: PLAIN's with the longest addresses and
+/// the longest password (RFC 4616 section 2). In base64 it fits into what may come before log-on.
+pub const MAX_MESSAGE: usize = (1023 + 1 + 1023) + 1 + 1023 + 1 + MAX_PASSWORD_WRITTEN;
+
+/// What a password has to be, in words.
+pub const PASSWORD_RULE: &str = "a password has 1 to 1024 bytes, without control or unassigned characters (RFC 4013)";
+
+/// SASLprep (RFC 4013), which RFC 5802 and RFC 4616 ask for. `None`: it cannot be a password.
 pub(crate) fn prepare(text: &str) -> Option<Cow<'_, str>> {
-    stringprep::saslprep(text).ok().filter(|t| !t.is_empty())
+    if text.len() > MAX_PASSWORD_WRITTEN {
+        return None;
+    }
+    let prepared = stringprep::saslprep(text).ok()?;
+    (1..=MAX_PASSWORD).contains(&prepared.len()).then_some(prepared)
 }
 
 /// Compares without saying by its time where the first difference is.
@@ -187,6 +206,20 @@ mod tests {
         }
         assert_eq!(Mechanism::parse("DIGEST-MD5"), None);
         assert_eq!(Mechanism::parse("plain"), None);
+    }
+
+    #[test]
+    fn a_password_has_so_many_bytes_once_it_is_prepared() {
+        let longest = "x".repeat(MAX_PASSWORD);
+        assert_eq!(prepare(&longest).as_deref(), Some(&*longest));
+        assert_eq!(prepare(&format!("{longest}y")), None);
+        // NFKC: four bytes become one, a soft hyphen nothing
+        let wide = "\u{1d400}".repeat(MAX_PASSWORD);
+        assert_eq!(prepare(&wide).as_deref(), Some(&*"A".repeat(MAX_PASSWORD)));
+        assert_eq!(prepare(&format!("{wide}\u{ad}")), None, "bounded as it is written too");
+        // one letter becomes eighteen (U+FDFA)
+        assert_eq!(prepare(&"\u{fdfa}".repeat(32)), None);
+        assert!(PASSWORD_RULE.contains(&MAX_PASSWORD.to_string()));
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Plain {
         if authcid.is_empty() || password.is_empty() {
             return Err(Failure::MalformedRequest);
         }
-        // what SASLprep does not allow cannot be anybody's password
+        // what SASLprep does not allow, or is too long, cannot be anybody's password
         let password = prepare(password).ok_or(Failure::NotAuthorized)?;
         Ok(Self {
             authzid: (*authzid).to_owned(),
@@ -54,6 +54,14 @@ mod tests {
         for bad in [&b"tim\0x"[..], b"", b"\0\0", b"\0tim\0", b"\0a\0b\0c", b"\0\xff\0x"] {
             assert_eq!(Plain::parse(bad).unwrap_err(), Failure::MalformedRequest, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_longest_password_is_one_that_can_be_set() {
+        let parse = |password: &str| Plain::parse(format!("\0tim\0{password}").as_bytes());
+        let longest = "x".repeat(super::super::MAX_PASSWORD);
+        assert_eq!(parse(&longest).unwrap().password, longest);
+        assert_eq!(parse(&format!("{longest}x")).unwrap_err(), Failure::NotAuthorized);
     }
 
     #[test]

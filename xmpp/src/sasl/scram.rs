@@ -1,6 +1,6 @@
 //! SCRAM, server side (RFC 5802, RFC 7677), with channel binding (RFC 5929, RFC 9266).
 
-use super::{Failure, Hash, lanes, prepare, same};
+use super::{Failure, Hash, Mechanism, lanes, prepare, same};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use ring::{
     digest, hmac,
@@ -10,6 +10,12 @@ use serde::{Deserialize, Serialize};
 
 /// Fewest iterations (RFC 7677 section 4); also what new keys get.
 pub const ITERATIONS: u32 = 4096;
+
+/// Bytes of a salt that new keys get.
+const SALT: usize = 16;
+
+/// Longest nonce of a client, in bytes. RFC 5802 names no limit; clients use 16 to 64.
+const MAX_NONCE: usize = 1024;
 
 /// What is stored instead of a password (RFC 5802 section 3).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,8 +66,8 @@ impl ScramKeys {
     }
 
     /// Keys for a new password, one for each hash function, each with a random salt of its own:
-    /// what an account gets. `None` when SASLprep does not allow the password (an empty one
-    /// included), or the system has no randomness.
+    /// what an account gets. `None` when it cannot be a password (see [`super::PASSWORD_RULE`]), or the
+    /// system has no randomness.
     pub fn fresh(password: &str) -> Option<Vec<Self>> {
         Self::fresh_all(&[password]).pop()?
     }
@@ -84,7 +90,7 @@ impl ScramKeys {
         let random = SystemRandom::new();
         let mut keys = vec![Vec::with_capacity(Hash::ALL.len()); passwords.len()];
         for hash in Hash::ALL {
-            let mut salts = vec![[0_u8; 16]; passwords.len()];
+            let mut salts = vec![[0_u8; SALT]; passwords.len()];
             for salt in &mut salts {
                 random.fill(salt).ok()?;
             }
@@ -103,12 +109,17 @@ impl ScramKeys {
             .is_some_and(|k| same(&k.stored_key, &self.stored_key))
     }
 
-    /// Keys that fit no password, for a user who does not exist: the same every time for the same
-    /// user, so that nobody learns who exists (RFC 5802 section 9).
+    /// Keys that fit no password, for a user who does not exist: they look like those of
+    /// [`ScramKeys::fresh`], one salt for each hash function, and are the same every time for the
+    /// same user, so that nobody learns who exists (RFC 5802 section 9).
     pub fn fake(hash: Hash, secret: &[u8], user: &str) -> Self {
-        let mut salt = sign(Hash::Sha256, secret, user.as_bytes());
-        salt.truncate(16);
-        let key = sign(hash, secret, &[b"key".as_slice(), user.as_bytes()].concat());
+        let of = |what: &str, with| {
+            let name = format!("{what} {} {user}", Mechanism::Scram { hash, plus: false }.name());
+            sign(with, secret, name.as_bytes())
+        };
+        let mut salt = of("salt", Hash::Sha256);
+        salt.truncate(SALT);
+        let key = of("key", hash);
         Self { hash, salt, iterations: ITERATIONS, stored_key: key.clone(), server_key: key }
     }
 }
@@ -167,11 +178,12 @@ fn unescape(name: &str) -> Option<String> {
 
 impl First {
     /// Parses `client-first-message`. `plus`: a mechanism with channel binding was chosen;
-    /// `offered`: one was on offer.
+    /// `offered`: the one with the same hash was on offer.
     ///
     /// # Errors
-    /// `malformed-request`; `not-authorized` when the client says that the server offers no channel
-    /// binding though it does: somebody has changed the offer (RFC 5802 section 6).
+    /// `malformed-request`; `not-authorized` when the client could bind the channel and says that the
+    /// server cannot, though it can with this hash: somebody has changed the offer (RFC 5802 section
+    /// 6). Whether the client knows the -PLUS mechanisms of other hashes nobody can tell.
     pub fn parse(message: &[u8], plus: bool, offered: bool) -> Result<Self, Failure> {
         Self::read(message, plus).ok_or(Failure::MalformedRequest).and_then(|(first, flag)| {
             if flag == "y" && offered { Err(Failure::NotAuthorized) } else { Ok(first) }
@@ -198,7 +210,9 @@ impl First {
         let mut parts = bare.split(',');
         let username = unescape(parts.next()?.strip_prefix("n=")?)?;
         // section 7: printable, without a comma
-        let printable = |n: &&str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_graphic());
+        let printable = |n: &&str| {
+            (1..=MAX_NONCE).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_graphic())
+        };
         let nonce = parts.next()?.strip_prefix("r=").filter(printable)?.to_owned();
         Some((Self { authzid, username, gs2, binding, nonce, bare: bare.to_owned() }, flag))
     }
@@ -357,6 +371,7 @@ mod tests {
             "n,,n=a,r=",
             "n,,n=a,r=b c",
             "n,,n=a,r=\u{e9}",
+            &format!("n,,n=a,r={}", "x".repeat(MAX_NONCE + 1)),
         ] {
             assert_eq!(
                 First::parse(bad.as_bytes(), false, false),
@@ -367,11 +382,19 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_user_has_a_salt_that_stays() {
-        let fake = |user| ScramKeys::fake(Hash::Sha1, b"secret", user);
+    fn an_unknown_user_has_keys_that_stay_and_look_like_anybodys() {
+        let fake = |user| Hash::ALL.map(|hash| ScramKeys::fake(hash, b"secret", user));
         assert_eq!(fake("a"), fake("a"));
-        assert_ne!(fake("a").salt, fake("b").salt);
-        assert_eq!(fake("a").stored_key.len(), 20);
+        let mut salts: Vec<_> = ["a", "b"].iter().flat_map(|u| fake(u).map(|k| k.salt)).collect();
+        salts.sort();
+        salts.dedup();
+        assert_eq!(salts.len(), 6, "one for each user and hash");
+        for (fake, real) in fake("a").iter().zip(ScramKeys::fresh("pencil").unwrap()) {
+            let shape = |k: &ScramKeys| {
+                (k.hash, k.salt.len(), k.iterations, k.stored_key.len(), k.server_key.len())
+            };
+            assert_eq!(shape(fake), shape(&real));
+        }
     }
 
     #[test]
@@ -380,6 +403,9 @@ mod tests {
         assert_eq!(keys.iter().map(|k| k.hash).collect::<Vec<_>>(), Hash::ALL);
         assert!(keys.iter().all(|k| k.verify("pencil") && k.iterations == ITERATIONS));
         assert!(keys[0].salt != keys[1].salt && keys[1].salt != keys[2].salt);
+        let longest = "x".repeat(crate::sasl::MAX_PASSWORD);
+        assert!(ScramKeys::fresh(&longest).unwrap().iter().all(|k| k.verify(&longest)));
+        assert_eq!(ScramKeys::fresh(&format!("{longest}x")), None);
         assert_eq!(ScramKeys::fresh(""), None);
         assert_eq!(ScramKeys::fresh("bell\u{7}"), None);
     }
