@@ -23,6 +23,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use storage::Stores;
+use tokio::time::Instant;
 use xmpp::{
     framer::Limits,
     jid::Jid,
@@ -106,6 +107,8 @@ impl Default for Settings {
             mechanisms: Hash::ALL
                 .into_iter()
                 .flat_map(|hash| [true, false].map(|plus| Mechanism::Scram { hash, plus }))
+                // who knows no other -PLUS can bind to tls-unique alone, which is not there
+                .filter(|m| *m != Mechanism::Scram { hash: Hash::Sha1, plus: true })
                 .chain([Mechanism::Plain])
                 .collect(),
             queues: QueueLimits::default(),
@@ -130,7 +133,8 @@ impl Settings {
     }
 }
 
-/// Where the wall clock comes from: the system, or a test.
+/// Where the wall clock comes from: the system, or a test. It can be set, so how long something takes
+/// is measured with tokio's.
 #[derive(Debug, Default)]
 pub struct Clock {
     fixed: Option<AtomicU64>,
@@ -152,6 +156,13 @@ impl Clock {
         Self { fixed: Some(AtomicU64::new(millis)) }
     }
 
+    /// Sets a fixed clock, also back.
+    pub fn set(&self, millis: u64) {
+        if let Some(at) = &self.fixed {
+            at.store(millis, Ordering::Relaxed);
+        }
+    }
+
     /// Moves a fixed clock.
     pub fn advance(&self, by: Duration) {
         if let Some(at) = &self.fixed {
@@ -166,7 +177,8 @@ pub struct Env {
     pub node: NodeId,
     /// When this process started, in milliseconds of the epoch.
     pub incarnation: u64,
-    since: AtomicU64,
+    started: Instant,
+    served: AtomicU64,
     /// The hosts it serves.
     pub hosts: Hosts,
     /// Where data is kept.
@@ -180,7 +192,7 @@ pub struct Env {
     /// Counters.
     pub metrics: Metrics,
     /// Failed logins by account and address.
-    pub throttle: Throttle,
+    pub throttle: Arc<Throttle>,
     /// The addresses that have connections.
     pub addresses: Arc<Addresses>,
     /// The wall clock.
@@ -229,14 +241,15 @@ impl Env {
         Arc::new(Self {
             node: parts.node,
             incarnation: parts.clock.millis(),
-            since: AtomicU64::new(parts.clock.millis()),
+            started: Instant::now(),
+            served: AtomicU64::new(0),
             hosts: parts.hosts,
             stores: parts.stores,
             table: Table::default(),
             registry: parts.registry,
             managers: Managers::new(parts.managers),
             metrics: Metrics::default(),
-            throttle: parts.throttle,
+            throttle: Arc::new(parts.throttle),
             addresses: Arc::default(),
             clock: Arc::new(parts.clock),
             secret: parts.secret,
@@ -267,15 +280,16 @@ impl Env {
         self.hooks.store(Arc::new(hooks));
     }
 
-    /// Since when the node serves, in milliseconds of the epoch: longer than this process, if that
+    /// How long the node serves, whatever the wall clock was set to: longer than this process, if that
     /// went on with another's sessions.
-    pub fn since(&self) -> u64 {
-        self.since.load(Ordering::Relaxed)
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed() + Duration::from_millis(self.served.load(Ordering::Relaxed))
     }
 
-    /// This process goes on with a node that serves `since` then.
-    pub(crate) fn went_on(&self, since: u64) {
-        self.since.store(since, Ordering::Relaxed);
+    /// This process goes on with a node that has served that long.
+    pub(crate) fn went_on(&self, served: Duration) {
+        let millis = u64::try_from(served.as_millis()).unwrap_or(u64::MAX);
+        self.served.store(millis, Ordering::Relaxed);
     }
 
     /// A session number never used before on this node.

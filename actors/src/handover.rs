@@ -17,14 +17,14 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use supervision::CallError;
 
 /// What a process holds for its node besides the sessions of its connections.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FrozenNode {
-    /// Since when the node serves, in milliseconds of the epoch.
-    since: u64,
+    /// How long the node has served.
+    served: Duration,
     throttle: FrozenThrottle,
     /// What modules keep for all sessions, by their names.
     modules: BTreeMap<String, Value>,
@@ -40,7 +40,7 @@ pub async fn freeze(env: &Arc<Env>) -> Result<FrozenNode, CallError> {
     let hooks = env.hooks();
     let modules = hooks.freeze.iter().map(|row| (row.module.to_owned(), (row.run)()));
     Ok(FrozenNode {
-        since: env.since(),
+        served: env.uptime(),
         throttle: env.throttle.freeze(),
         modules: modules.collect(),
         waiting: manager::freeze(env).await?,
@@ -63,7 +63,7 @@ pub struct Thaw<'a> {
 impl<'a> Thaw<'a> {
     /// Puts back what belongs to no connection. The session managers must be running.
     pub async fn begin(env: &'a Arc<Env>, node: FrozenNode) -> Self {
-        env.went_on(node.since);
+        env.went_on(node.served);
         env.throttle.thaw(node.throttle);
         for row in &env.hooks().thaw {
             if let Some(value) = node.modules.get(row.module) {

@@ -15,6 +15,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use config::Sections;
 use std::time::Duration;
 use storage::Account;
+use xmpp::sasl::{Hash, Mechanism};
 
 const OPEN: &str = "X =
     X C: <stream:stream to='localhost' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>
@@ -44,6 +45,13 @@ fn error(who: &str, condition: &str) -> String {
 fn secure() -> WorldOptions {
     let tls = Tls { exporter: Some(vec![7; 32]), end_point: Some(vec![9; 32]), sni: None };
     WorldOptions { tls: Some(tls), ..WorldOptions::default() }
+}
+
+/// The same, with the mechanism that is left out unless it is asked for.
+fn secure_with_sha_1_plus() -> WorldOptions {
+    let mut options = secure();
+    options.settings.mechanisms.insert(4, Mechanism::Scram { hash: Hash::Sha1, plus: true });
+    options
 }
 
 const PLAIN: &str = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>";
@@ -241,7 +249,7 @@ fn channel_binding_is_offered_and_checked() {
          X C: <auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>eSwsbj1qdWxpZXQscj1hYmM=</auth>
          X S: {FAILURE}<not-authorized/></failure>\n"
     );
-    check_with(&script, &secure());
+    check_with(&script, &secure_with_sha_1_plus());
     let other = Tls { exporter: None, end_point: None, sni: None };
     let none = WorldOptions { tls: Some(other), ..WorldOptions::default() };
     check_with(
@@ -255,6 +263,36 @@ fn channel_binding_is_offered_and_checked() {
         ),
         &none,
     );
+}
+
+/// RFC 5802 section 6: a `y` is a downgrade where the same hash was offered with -PLUS. Who binds channels
+/// and knows SHA-1 alone, which is not offered with it, gets in.
+#[test]
+fn a_changed_offer_is_one_of_the_same_hash() {
+    let try_all = |ends: [bool; 3]| {
+        let mut script = "account juliet@localhost pencil\n".to_owned();
+        for (hash, gets_in) in ["1", "256", "512"].into_iter().zip(ends) {
+            script += "OPEN\nX S: <stream:features/>\n";
+            script += &if gets_in {
+                format!("X scram SCRAM-SHA-{hash}/y juliet pencil\nX S: {SUCCESS}\nX cut\n")
+            } else {
+                let auth = format!(
+                    "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-{hash}'>"
+                );
+                format!(
+                    "X C: {auth}eSwsbj1qdWxpZXQscj1hYmM=</auth>
+                     X S: {FAILURE}<not-authorized/></failure>\nX cut\n"
+                )
+            };
+        }
+        script
+    };
+    let [usual, with_sha_1] = [secure(), secure_with_sha_1_plus()];
+    check_with(&try_all([true, false, false]), &usual);
+    check_with(&try_all([false; 3]), &with_sha_1);
+    // nothing can be bound to: nothing was offered
+    let tls = Some(Tls { exporter: None, end_point: None, sni: None });
+    check_with(&try_all([true; 3]), &WorldOptions { tls, ..WorldOptions::default() });
 }
 
 #[test]

@@ -179,17 +179,23 @@ crate::section! {
         /// Whether PLAIN is offered. It shows the password to the server, on TLS only.
         pub plain: bool = true,
         /// The SCRAM mechanisms that are offered. Those with -PLUS are bound to the TLS
-        /// connection, and offered on TLS only.
-        pub mechanisms: Vec<Mechanism> = Mechanism::ALL.to_vec(),
+        /// connection, and offered on TLS only. SCRAM-SHA-1-PLUS is left out: clients that know no
+        /// other one with -PLUS can bind to tls-unique alone, which is not offered, and would fail.
+        pub mechanisms: Vec<Mechanism> = usual_mechanisms(),
         /// Failed tries on one connection, after which it is closed. (RFC 6120 section 6.4.5 asks for
         /// 2 to 5; some clients go through several mechanisms.)
         pub max_failures: u32 = 5, in 1..=100,
         /// Failed tries for one account from one address within throttle_window, after which
-        /// further ones are refused.
+        /// further ones are refused. Those that have begun count too, until they are decided or
+        /// given up.
         pub throttle_failures: u32 = 10, in 1..=100_000,
         /// The time in which failed tries are counted.
         pub throttle_window: Duration = mins(5), in millis(100)..=hours(24),
     }
+}
+
+fn usual_mechanisms() -> Vec<Mechanism> {
+    Mechanism::ALL.iter().copied().filter(|m| *m != Mechanism::ScramSha1Plus).collect()
 }
 
 crate::choice! {

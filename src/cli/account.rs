@@ -11,7 +11,10 @@ use mangrove::admin::{
     protocol::{AccountRow, NewAccount, Outcome, Request, Row},
 };
 use serde_json::json;
-use xmpp::{jid::BareJid, sasl::ScramKeys};
+use xmpp::{
+    jid::BareJid,
+    sasl::{PASSWORD_RULE, ScramKeys},
+};
 
 /// Accounts in one page of a list.
 const PAGE: usize = 1000;
@@ -88,11 +91,8 @@ pub fn address(text: &str) -> Result<BareJid, Failure> {
 fn new(jid: &str, password: PasswordArgs) -> Result<NewAccount, Failure> {
     let jid = address(jid)?;
     let password = password.read(jid.as_str())?;
-    let keys = ScramKeys::fresh(&password).ok_or_else(|| {
-        Failure::usage(
-            "this password is not allowed (RFC 4013): it has control or unassigned characters",
-        )
-    })?;
+    let keys = ScramKeys::fresh(&password)
+        .ok_or_else(|| Failure::usage(format!("this password is not allowed: {PASSWORD_RULE}")))?;
     Ok(NewAccount { jid, keys })
 }
 

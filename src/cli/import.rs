@@ -16,7 +16,10 @@ use std::{
     io::{self, BufRead, Read},
     thread::{self, JoinHandle},
 };
-use xmpp::{jid::BareJid, sasl::ScramKeys};
+use xmpp::{
+    jid::BareJid,
+    sasl::{PASSWORD_RULE, ScramKeys},
+};
 
 /// Accounts that are made in one transaction.
 const BATCH: usize = 256;
@@ -167,7 +170,7 @@ async fn send(
         match keys {
             Some(keys) => accounts.push(NewAccount { jid, keys }),
             None => {
-                let error = "this password is not allowed (RFC 4013)".to_owned();
+                let error = format!("this password is not allowed: {PASSWORD_RULE}");
                 summary.bad(Bad { line, error }, out);
             }
         }

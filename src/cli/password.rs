@@ -3,9 +3,11 @@
 use super::Failure;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use xmpp::sasl::MAX_PASSWORD_WRITTEN;
 
-/// The longest password, in bytes.
-const LONGEST: u64 = 1024;
+/// The most that is read for a password, its line's end included: what is longer than any password
+/// stays so, and is refused.
+const LONGEST: u64 = MAX_PASSWORD_WRITTEN as u64 + 3;
 
 /// How a password is given.
 #[derive(Debug, clap::Args)]
@@ -97,5 +99,13 @@ mod tests {
         for (text, wanted) in [("a b\n", "a b"), ("x\r\ny\n", "x"), ("", ""), (" p ", " p ")] {
             assert_eq!(line(&mut text.as_bytes()).unwrap(), wanted);
         }
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_cut_to_a_password() {
+        let longest = "x".repeat(MAX_PASSWORD_WRITTEN);
+        assert_eq!(line(&mut format!("{longest}\r\n").as_bytes()).unwrap(), longest);
+        let longer = line(&mut format!("{longest}{longest}").as_bytes()).unwrap();
+        assert_eq!(xmpp::sasl::ScramKeys::fresh(&longer), None);
     }
 }

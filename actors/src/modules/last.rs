@@ -76,7 +76,7 @@ impl LastModule {
     fn last(&self, cx: &mut IqCx<'_, '_>, _: LastQuery) -> Answer {
         let env = Arc::clone(cx.session.env);
         match cx.target {
-            Target::Server(_) => answer(env.clock.millis().saturating_sub(env.since()) / 1000, ""),
+            Target::Server(_) => answer(env.uptime().as_secs(), ""),
             // whoever asks for himself is connected
             Target::Account(user) if user == cx.session.user() => answer(0, ""),
             Target::Account(user) => {

@@ -29,6 +29,7 @@ pub struct PrivateModule {
 impl Module for PrivateModule {
     const NAME: &'static str = "private";
     const XEPS: &'static [Xep] = &[Xep(49, "1.2")];
+    const HIDES_ACCOUNTS: bool = true;
     type Config = PrivateConfig;
 
     fn new(config: PrivateConfig) -> Self {

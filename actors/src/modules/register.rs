@@ -9,7 +9,7 @@ use crate::{
     registrar::{Answer, IqCx, Module, Registrar, Target, Xep},
     routing,
     session::effects::BoxFuture,
-    throttle::{FrozenThrottle, Throttle, ThrottleLimits},
+    throttle::{Attempt, FrozenThrottle, Throttle, ThrottleLimits},
 };
 use config::{hours, secs};
 use serde::Deserialize;
@@ -28,7 +28,7 @@ use xmpp::{
         Payload,
         register::{self, Register},
     },
-    sasl::ScramKeys,
+    sasl::{PASSWORD_RULE, ScramKeys},
     stanza::{Stanza, Type},
 };
 
@@ -49,36 +49,30 @@ config::section! {
 /// Changes of one user's password within `window`: each costs thousands of hashes.
 const CHANGES: u32 = 20;
 
-/// Addresses whose attempts are remembered, and users whose changes are. At the limit those whose window is over are forgotten;
-/// if there are none, new ones are not counted.
-const ADDRESSES: usize = 10_000;
+/// Addresses whose attempts are remembered, and users whose changes are: at the limit that with the
+/// fewest makes room.
+const REMEMBERED: usize = 10_000;
 
 /// The module.
 #[derive(Debug)]
 pub struct RegisterModule {
     config: RegisterConfig,
-    attempts: Throttle,
-    changes: Throttle,
+    attempts: Arc<Throttle>,
+    changes: Arc<Throttle>,
 }
 
 impl Module for RegisterModule {
     const NAME: &'static str = "register";
     const XEPS: &'static [Xep] = &[Xep(77, "2.4")];
+    const HIDES_ACCOUNTS: bool = true;
     type Config = RegisterConfig;
 
     fn new(config: RegisterConfig) -> Self {
-        let attempts = Throttle::new(ThrottleLimits {
-            per_pair: 0,
-            per_address: config.per_address,
-            window: config.window,
-            entries: ADDRESSES,
-        });
-        let changes = Throttle::new(ThrottleLimits {
-            per_pair: CHANGES,
-            per_address: 0,
-            window: config.window,
-            entries: ADDRESSES,
-        });
+        let throttle = |per_pair, per_address| {
+            let (window, entries) = (config.window, REMEMBERED);
+            Arc::new(Throttle::new(ThrottleLimits { per_pair, per_address, window, entries }))
+        };
+        let (attempts, changes) = (throttle(0, config.per_address), throttle(CHANGES, 0));
         Self { config, attempts, changes }
     }
 
@@ -98,9 +92,8 @@ impl RegisterModule {
         serde_json::to_value([self.attempts.freeze(), self.changes.freeze()]).unwrap_or_default()
     }
 
-    fn thaw(&self, value: &Value) {
-        let seen = <[FrozenThrottle; 2]>::deserialize(value).unwrap_or_default();
-        let [attempts, changes] = seen;
+    fn thaw(&self, frozen: &Value) {
+        let [attempts, changes] = <[FrozenThrottle; 2]>::deserialize(frozen).unwrap_or_default();
         self.attempts.thaw(attempts);
         self.changes.thaw(changes);
     }
@@ -159,16 +152,13 @@ impl RegisterModule {
                 StanzaError::not_acceptable().with_text("a username and a password are needed")
             );
         };
-        let now = env.clock.millis();
-        if let Some(wait) = self.attempts.wait("", peer, now) {
+        if let Err(wait) = counted(&self.attempts, "", peer) {
             tracing::info!(%peer, wait_s = wait.as_secs(), "registration throttled");
-            return Err(
-                StanzaError::policy_violation().with_text("too many attempts, try again later")
-            );
+            return Err(too_many());
         }
-        self.attempts.failed("", peer, now);
         let user = BareJid::new(&name, host)
             .map_err(|_| StanzaError::not_acceptable().with_text("no such username is possible"))?;
+        let now = env.clock.millis();
         let account = Account::with_password(&password, now).ok_or_else(bad_password)?;
         Ok(Some((user, account)))
     }
@@ -219,12 +209,9 @@ impl RegisterModule {
             return StanzaError::bad_request().with_text("a password must not be empty").into();
         }
         // wherever they come from
-        let (now, from) = (env.clock.millis(), Ipv6Addr::UNSPECIFIED.into());
-        if self.changes.wait(user.as_str(), from, now).is_some() {
-            let error = StanzaError::policy_violation();
-            return error.with_text("too many changes, try again later").into();
+        if counted(&self.changes, user.as_str(), Ipv6Addr::UNSPECIFIED.into()).is_err() {
+            return too_many().into();
         }
-        self.changes.failed(user.as_str(), from, now);
         let Some(keys) = ScramKeys::fresh(&password) else { return bad_password().into() };
         Answer::later(async move {
             match env.stores.accounts.set_keys(&user, keys).await {
@@ -244,8 +231,17 @@ fn home(cx: &IqCx<'_, '_>) -> Result<BareJid, StanzaError> {
     }
 }
 
+/// Counts, whatever comes of it.
+fn counted(throttle: &Arc<Throttle>, user: &str, peer: IpAddr) -> Result<(), Duration> {
+    throttle.begin(user, peer).and_then(|mut attempt: Attempt| attempt.prove().map(drop))
+}
+
+fn too_many() -> StanzaError {
+    StanzaError::policy_violation().with_text("too many attempts, try again later")
+}
+
 fn bad_password() -> StanzaError {
-    StanzaError::not_acceptable().with_text("the password has characters it may not have")
+    StanzaError::not_acceptable().with_text(PASSWORD_RULE)
 }
 
 async fn create(env: &Env, user: BareJid, account: Account) -> Answer {
@@ -361,7 +357,8 @@ mod tests {
 
     #[test]
     fn one_address_may_try_so_often_in_a_while() {
-        let config = RegisterConfig { per_address: 2, window: secs(60), create: true };
+        let config =
+            RegisterConfig { per_address: 2, window: secs(60), ..RegisterConfig::default() };
         let script = [
             "OPEN\nX S: <stream:features/>\n",
             &register("1", "a", "p"),
@@ -419,6 +416,41 @@ mod tests {
             follow(&script, &mut world).await.unwrap();
             world.stop().await;
         });
+    }
+
+    #[test]
+    fn the_longest_password_that_can_be_set_is_one_that_can_be_tried() {
+        use xmpp::sasl::MAX_PASSWORD;
+        let (longest, longer) = ("x".repeat(MAX_PASSWORD), "x".repeat(MAX_PASSWORD + 1));
+        let made = format!("{longest}y").split_off(1);
+        let script = [
+            "OPEN\nX S: <stream:features/>\n",
+            &register("1", "juliet", &longer),
+            &refused("1", "modify", "not-acceptable"),
+            &register("2", "juliet", &longest),
+            "X S: <iq type='result' id='2'/>\nX cut\n",
+            &plain("juliet", &longest, "success"),
+            &plain("juliet", &longer, "failure"),
+            &format!("password juliet@localhost {longest}\nX = juliet@localhost/balcony\n"),
+            &register("3", "juliet", &longer),
+            &refused("3", "modify", "not-acceptable"),
+            &register("4", "juliet", &made),
+            "X S: <iq type='result' id='4'/>\nX cut\n",
+            &plain("juliet", &made, "success"),
+        ];
+        check(&script.concat(), &RegisterConfig::default(), true);
+    }
+
+    /// Logs on with PLAIN.
+    fn plain(user: &str, password: &str, how: &str) -> String {
+        use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+        let text = BASE64.encode(format!("\0{user}\0{password}"));
+        format!(
+            "OPEN\nX S: <stream:features/>
+             X C: <auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{text}</auth>
+             X S: <{how} xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>
+             X cut\n"
+        )
     }
 
     #[test]

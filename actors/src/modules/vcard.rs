@@ -31,6 +31,7 @@ pub struct VcardModule {
 impl Module for VcardModule {
     const NAME: &'static str = "vcard";
     const XEPS: &'static [Xep] = &[Xep(54, "1.3.0"), Xep(153, "1.1.1")];
+    const HIDES_ACCOUNTS: bool = true;
     type Config = VcardConfig;
 
     fn new(config: VcardConfig) -> Self {

@@ -73,6 +73,9 @@ fn answer(cx: &mut SessionCx<'_>, target: &Target, iq: Stanza) {
         let error = if child.ns() == ns::BIND {
             // this stream has its resource (RFC 6120 section 7.6.2.2)
             StanzaError::not_allowed()
+        } else if matches!(target, Target::Account(user) if user != cx.user()) {
+            // as for an account that does not exist (RFC 6121 section 8.5.1)
+            StanzaError::service_unavailable()
         } else if hooks.iqs.knows(child.ns(), child.name()) {
             // known with the other type: the request makes no sense (RFC 6120 section 8.3.3.1)
             StanzaError::bad_request()

@@ -7,22 +7,18 @@ use super::{
     Phase, Session,
     effects::{Action, Scope},
 };
-use crate::{env::Env, metrics::Login};
+use crate::{env::Env, metrics::Login, throttle::Attempt};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use storage::{Account, StoreError};
 use xmpp::{
     error::{StreamError, StreamErrorCondition as Condition},
     jid::BareJid,
     nonza::Nonza,
     ns,
-    sasl::{self, Bindings, Failure, First, Mechanism, ScramKeys, plain::Plain},
+    sasl::{self, Bindings, Failure, First, MAX_MESSAGE, Mechanism, ScramKeys, plain::Plain},
 };
-
-/// Longest message of an exchange after decoding, in bytes. Names, passwords and nonces are far
-/// shorter.
-const MAX_MESSAGE: usize = 4096;
 
 /// Where an exchange is.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,9 +26,18 @@ pub(crate) enum Exchange {
     /// Chosen without an initial response: the client's first message has to come.
     First(Mechanism),
     /// The client's proof has to come.
-    Proof { exchange: sasl::Exchange, user: BareJid, standing: Standing },
+    Proof(Box<Challenged>),
     /// A store is asked.
     Busy,
+}
+
+/// What the client's proof is checked by.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Challenged {
+    exchange: sasl::Exchange,
+    user: BareJid,
+    standing: Standing,
+    attempt: Attempt,
 }
 
 /// What a right proof is worth.
@@ -164,10 +169,18 @@ impl Session {
         };
         match exchange {
             Exchange::First(mechanism) => self.first(mechanism, &message, scope),
-            Exchange::Proof { exchange, user, standing } => {
+            Exchange::Proof(challenged) => {
+                let Challenged { exchange, user, standing, mut attempt } = *challenged;
+                let proof = match attempt.prove() {
+                    Ok(proof) => proof,
+                    Err(wait) => return self.throttled(user.as_str(), wait, scope),
+                };
                 let result = exchange.finish(&message);
                 match result.and_then(|last| standing.check().map(|()| last)) {
-                    Ok(last) => self.succeed(user, Some(&last), scope),
+                    Ok(last) => {
+                        proof.right();
+                        self.succeed(user, Some(&last), scope);
+                    }
                     Err(failure) => self.refuse_user(&user, failure, scope),
                 }
             }
@@ -185,9 +198,8 @@ impl Session {
                 Err(failure) => self.fail_sasl(failure, Login::Failed, scope),
             },
             Mechanism::Scram { hash, plus } => {
-                let offered = self.mechanisms(scope.env);
-                let offered =
-                    offered.iter().any(|m| matches!(m, Mechanism::Scram { plus: true, .. }));
+                let bound = Mechanism::Scram { hash, plus: true };
+                let offered = self.mechanisms(scope.env).contains(&bound);
                 match First::parse(message, plus, offered) {
                     Ok(first) => self.scram(hash, first, scope),
                     Err(failure) => self.fail_sasl(failure, Login::Failed, scope),
@@ -210,19 +222,19 @@ impl Session {
         }
     }
 
-    /// Looks the user up unless it has to wait; `then` gets the account if there is one.
+    /// A try begins: looks the user up unless it has to wait; `then` gets the account if there is one.
     fn look_up(
         &mut self,
         user: Option<BareJid>,
         scope: &mut Scope<'_>,
-        then: impl FnOnce(&mut Self, &mut Scope<'_>, Option<BareJid>, Found) + Send + 'static,
+        then: impl FnOnce(&mut Self, &mut Scope<'_>, Option<BareJid>, Found, Attempt) + Send + 'static,
     ) {
         let env = Arc::clone(scope.env);
         let name = user.as_ref().map_or("", BareJid::as_str);
-        if let Some(wait) = env.throttle.wait(name, self.conn.peer, env.clock.millis()) {
-            tracing::info!(user = name, peer = %self.conn.peer, wait_s = wait.as_secs(), "login throttled");
-            return self.fail_sasl(Failure::TemporaryAuthFailure, Login::Throttled, scope);
-        }
+        let attempt = match env.throttle.begin(name, self.conn.peer) {
+            Ok(attempt) => attempt,
+            Err(wait) => return self.throttled(name, wait, scope),
+        };
         scope.fx.job(
             async move {
                 let found = match &user {
@@ -232,7 +244,7 @@ impl Session {
                 (user, found)
             },
             move |session, scope, (user, found)| match found {
-                Ok(account) => then(session, scope, user, account),
+                Ok(account) => then(session, scope, user, account, attempt),
                 Err(error) => session.store_failed(&error, scope),
             },
         );
@@ -243,17 +255,14 @@ impl Session {
             Ok(user) => user,
             Err(failure) => return self.fail_sasl(failure, Login::Refused, scope),
         };
-        self.look_up(user, scope, move |session, scope, user, account| {
+        self.look_up(user, scope, move |session, scope, user, account, attempt| {
             let account = account.as_deref().and_then(|a| Some((a, a.keys_for(hash)?)));
             let standing = Standing::of(account.map(|(a, _)| a));
-            let keys = account.map_or_else(
-                || {
-                    // by the prepared name: one account has one salt, however it is written
-                    let name = user.as_ref().map_or(first.username.as_str(), BareJid::as_str);
-                    ScramKeys::fake(hash, &scope.env.secret, name)
-                },
-                |(_, keys)| keys.clone(),
-            );
+            // by the prepared name: one account has one salt, however it is written; made for those
+            // who exist too, since that takes its time
+            let name = user.as_ref().map_or(first.username.as_str(), BareJid::as_str);
+            let fake = ScramKeys::fake(hash, &scope.env.secret, name);
+            let keys = account.map_or(fake, |(_, keys)| keys.clone());
             let nonce = scope.env.token();
             match first.challenge(keys, &nonce, &session.bindings()) {
                 Ok((exchange, message)) => {
@@ -263,7 +272,8 @@ impl Session {
                     let Some(user) = user else {
                         return session.fail_sasl(Failure::NotAuthorized, Login::Refused, scope);
                     };
-                    session.phase = Phase::Sasl(Exchange::Proof { exchange, user, standing });
+                    let challenged = Challenged { exchange, user, standing, attempt };
+                    session.phase = Phase::Sasl(Exchange::Proof(Box::new(challenged)));
                     let text = BASE64.encode(message);
                     scope.fx.write(format!("<challenge xmlns='{}'>{text}</challenge>", ns::SASL));
                 }
@@ -278,7 +288,11 @@ impl Session {
             Ok(user) => user,
             Err(failure) => return self.fail_sasl(failure, Login::Refused, scope),
         };
-        self.look_up(user, scope, move |session, scope, user, account| {
+        self.look_up(user, scope, move |session, scope, user, account, mut attempt| {
+            let proof = match attempt.prove() {
+                Ok(proof) => proof,
+                Err(wait) => return session.throttled(&plain.authcid, wait, scope),
+            };
             // the cheapest hash, which every account has that got its keys here: an unknown user
             // must cost the same
             let hash = sasl::Hash::Sha1;
@@ -289,7 +303,10 @@ impl Session {
             let checked = if right { standing.check() } else { Err(Failure::NotAuthorized) };
             match user {
                 Some(user) => match checked {
-                    Ok(()) => session.succeed(user, None, scope),
+                    Ok(()) => {
+                        proof.right();
+                        session.succeed(user, None, scope);
+                    }
                     Err(failure) => session.refuse_user(&user, failure, scope),
                 },
                 None => session.fail_sasl(Failure::NotAuthorized, Login::Refused, scope),
@@ -299,7 +316,6 @@ impl Session {
 
     /// Section 6.4.6.
     fn succeed(&mut self, user: BareJid, data: Option<&str>, scope: &mut Scope<'_>) {
-        scope.env.throttle.succeeded(user.as_str(), self.conn.peer);
         scope.env.metrics.login(Login::Ok);
         let data = data.map(|d| BASE64.encode(d)).unwrap_or_default();
         scope.fx.write(format!("<success xmlns='{}'>{data}</success>", ns::SASL));
@@ -310,10 +326,20 @@ impl Session {
     }
 
     fn refuse_user(&mut self, user: &BareJid, failure: Failure, scope: &mut Scope<'_>) {
-        let env = scope.env;
-        env.throttle.failed(user.as_str(), self.conn.peer, env.clock.millis());
         tracing::info!(user = user.as_str(), peer = %self.conn.peer, "login refused");
         self.fail_sasl(failure, Login::Refused, scope);
+    }
+
+    fn throttled(&mut self, user: &str, wait: Duration, scope: &mut Scope<'_>) {
+        tracing::info!(user, peer = %self.conn.peer, wait_s = wait.as_secs(), "login throttled");
+        self.fail_sasl(Failure::TemporaryAuthFailure, Login::Throttled, scope);
+    }
+
+    /// In another process now: a try that is open counts here.
+    pub(super) fn thaw_attempt(&mut self, env: &Env) {
+        if let Phase::Sasl(Exchange::Proof(challenged)) = &mut self.phase {
+            challenged.attempt.thaw(&env.throttle);
+        }
     }
 
     fn store_failed(&mut self, error: &StoreError, scope: &mut Scope<'_>) {

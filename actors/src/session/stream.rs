@@ -25,7 +25,8 @@ impl Session {
         if let Err(condition) = self.admit(header, scope) {
             return self.fail(&StreamError::new(condition), scope);
         }
-        self.send_header(header.from.as_ref(), scope);
+        // who names no user has not said who it is
+        self.send_header(header.from.as_ref().filter(|from| from.node().is_some()), scope);
         self.send_features(scope);
         self.phase = match self.phase {
             Phase::Authenticated => Phase::Authenticated,
@@ -52,8 +53,9 @@ impl Session {
             if user.domain() != &*host {
                 return Err(Condition::HostUnknown);
             }
-            // section 4.9.3.9
-            if header.from.as_ref().is_some_and(|from| from.bare() != *user) {
+            // section 4.9.3.9, for an address of another user; some clients name their host
+            let another = |from: &Jid| from.node().is_some() && from.bare() != *user;
+            if header.from.as_ref().is_some_and(another) {
                 return Err(Condition::InvalidFrom);
             }
         }

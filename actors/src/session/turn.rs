@@ -266,6 +266,7 @@ impl Turn {
         shares: &mut Shares,
     ) -> (Self, Option<Arc<Resource>>) {
         let mut session = frozen.session;
+        session.thaw_attempt(env);
         let resource = frozen.resource.map(|r| Resource::thaw(r, env, shares));
         if let (Some(bound), Some(resource)) = (session.bound.as_deref_mut(), &resource) {
             bound.resource = Some(Arc::clone(resource));

@@ -34,6 +34,13 @@ impl Client {
         self
     }
 
+    /// The same client, which could bind the channel, and saw no mechanism for it.
+    #[must_use]
+    pub fn able(mut self) -> Self {
+        self.gs2 = "y,,".into();
+        self
+    }
+
     /// The first message, in base64.
     pub fn first(&self) -> String {
         BASE64.encode(format!("{}{}", self.gs2, self.bare))

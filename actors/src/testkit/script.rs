@@ -7,7 +7,8 @@
 //! J = juliet@localhost/balcony         J connects, logs on and binds; sends no presence
 //! X =                                  X connects and says nothing
 //! X scram SCRAM-SHA-256 juliet pencil  X authenticates; how it ends is for X S: to say. With a
-//!                                      -PLUS mechanism: X scram MECHANISM/BINDING juliet pencil
+//!                                      -PLUS mechanism: X scram MECHANISM/BINDING juliet pencil;
+//!                                      MECHANISM/y: as one who saw no -PLUS and has it
 //! J ~ juliet@localhost                 J connects and logs on; binds nothing
 //! J C: <presence/>                     J sends; lines that begin with < go on
 //! X S: <stream:stream from='localhost'> X gets a stream header; its xml:lang is called lang here
@@ -270,6 +271,8 @@ async fn scram(
     if plus {
         let data = wire.binding(binding).ok_or("there is nothing to bind to")?;
         client = client.bound(binding, &data);
+    } else if binding == "y" {
+        client = client.able();
     }
     let ns = "urn:ietf:params:xml:ns:xmpp-sasl";
     let first = client.first();

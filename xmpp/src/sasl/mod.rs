@@ -179,7 +179,8 @@ pub const MAX_PASSWORD_WRITTEN: usize = 4 * MAX_PASSWORD;
 pub const MAX_MESSAGE: usize = (1023 + 1 + 1023) + 1 + 1023 + 1 + MAX_PASSWORD_WRITTEN;
 
 /// What a password has to be, in words.
-pub const PASSWORD_RULE: &str = "a password has 1 to 1024 bytes, without control or unassigned characters (RFC 4013)";
+pub const PASSWORD_RULE: &str =
+    "a password has 1 to 1024 bytes, without control or unassigned characters (RFC 4013)";
 
 /// SASLprep (RFC 4013), which RFC 5802 and RFC 4616 ask for. `None`: it cannot be a password.
 pub(crate) fn prepare(text: &str) -> Option<Cow<'_, str>> {

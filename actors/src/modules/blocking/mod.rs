@@ -48,6 +48,7 @@ pub struct BlockingModule {
 impl Module for BlockingModule {
     const NAME: &'static str = "blocking";
     const XEPS: &'static [Xep] = &[Xep(191, "1.3")];
+    const HIDES_ACCOUNTS: bool = true;
     type Config = BlockingConfig;
 
     fn new(config: BlockingConfig) -> Self {

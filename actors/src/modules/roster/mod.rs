@@ -61,6 +61,7 @@ pub struct RosterModule {
 impl Module for RosterModule {
     const NAME: &'static str = "roster";
     const XEPS: &'static [Xep] = &[Xep(237, "1.3")];
+    const HIDES_ACCOUNTS: bool = true;
     type Config = RosterConfig;
 
     fn new(config: RosterConfig) -> Self {
