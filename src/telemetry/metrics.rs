@@ -62,6 +62,9 @@ pub(super) fn page(node: &Shared) -> String {
         "Sessions, those that wait to be resumed too.",
         env.table.len() as f64,
     );
+    let throttled = env.throttle.entries() as f64;
+    let help = "Accounts and addresses whose failed log-ons are remembered.";
+    page.gauge("mangrove_throttle_entries", help, throttled);
     page.gauge("mangrove_processes", "Processes that are alive.", system.alive() as f64);
     let in_tree: usize = system.tree().iter().map(TreeNode::count).sum();
     page.gauge("mangrove_processes_in_tree", "Processes that the trees hold.", in_tree as f64);

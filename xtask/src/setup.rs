@@ -27,6 +27,8 @@ const PROGRAMS: &[Program] = &[
     Program { name: "pip3", package: "python3-pip", why: "installs slixmpp" },
     Program { name: "node", package: "nodejs", why: "xmpp.js, in the interop tests" },
     Program { name: "npm", package: "npm", why: "installs xmpp.js" },
+    Program { name: "g++", package: "g++", why: "compiles a client for the interop tests" },
+    Program { name: "sendxmpp", package: "sendxmpp", why: "a real client, in the interop tests" },
     Program { name: "redis-server", package: "redis-server", why: "the registry of a cluster" },
     Program { name: "cc", package: "gcc", why: "builds the judges of what is forwarded" },
     Program { name: "pkg-config", package: "pkg-config", why: "finds the judges' libraries" },
@@ -36,6 +38,7 @@ const PROGRAMS: &[Program] = &[
 const LIBRARIES: &[Program] = &[
     Program { name: "expat", package: "libexpat1-dev", why: "a judge of what is forwarded" },
     Program { name: "libxml-2.0", package: "libxml2-dev", why: "a judge of what is forwarded" },
+    Program { name: "gloox", package: "libgloox-dev", why: "a real client, in the interop tests" },
 ];
 
 /// Installs what is missing.
@@ -55,11 +58,11 @@ fn programs() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    for program in &missing {
-        say(&format!("missing: {} ({})", program.name, program.why));
+    for (what, _, why) in &missing {
+        say(&format!("missing: {what} ({why})"));
     }
     run(apt_get()?.arg("update").arg("-qq"))?;
-    let packages = missing.iter().map(|program| program.package);
+    let packages = missing.iter().map(|(_, package, _)| package);
     run(apt_get()?.args(["install", "-qq", "-y", "--no-install-recommends"]).args(packages))
 }
 

@@ -6,7 +6,7 @@
 use crate::throttle::address_of;
 use parking_lot::Mutex;
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
     net::IpAddr,
     sync::Arc,
@@ -49,10 +49,14 @@ impl Bucket {
         Duration::from_secs_f64((-self.tokens / rate.bytes as f64).min(3600.0))
     }
 
-    /// Whether it is as if nothing had been taken.
-    fn is_full(&self, rate: Rate, now: Instant) -> bool {
-        let earned = now.duration_since(self.at).as_secs_f64() * rate.bytes as f64;
-        rate.bytes == 0 || self.tokens + earned >= rate.burst as f64
+    /// When it is as if nothing had been taken; `None`: it is.
+    fn full(&self, rate: Rate, now: Instant) -> Option<Instant> {
+        let missing = (rate.burst as f64 - self.tokens) / rate.bytes as f64;
+        if rate.bytes == 0 || missing <= 0.0 {
+            return None;
+        }
+        let at = self.at + Duration::from_secs_f64(missing.min(86_400.0));
+        (at > now).then_some(at)
     }
 }
 
@@ -62,22 +66,22 @@ struct Address {
     bucket: Bucket,
     /// By which it fills.
     rate: Rate,
+    /// When it is full again, if there are no connections: until then it is remembered.
+    full: Option<Instant>,
 }
 
 const SHARDS: usize = 16;
 /// Addresses without connections that a shard remembers until their buckets are full again. At the
-/// limit those that are full are forgotten, and if there are none, the newest.
+/// limit that which is full first makes room.
 const REMEMBERED: usize = 4_096;
-/// How long a shard whose limit is reached does not look for those that are full again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Those that are full again and are forgotten whenever one is remembered.
+const FORGET: usize = 8;
 
 #[derive(Debug, Default)]
 struct Shard {
     addresses: HashMap<IpAddr, Address>,
-    /// How many of them have no connections.
-    remembered: usize,
-    /// When those that were full were forgotten last.
-    swept: Option<Instant>,
+    /// Those of them that have no connections, by when they are full.
+    remembered: BTreeSet<(Instant, IpAddr)>,
 }
 
 impl Shard {
@@ -89,19 +93,21 @@ impl Shard {
         if address.connections > 0 {
             return;
         }
-        let waited = |at: Instant| now.duration_since(at) >= PAUSE;
-        if self.remembered >= REMEMBERED && self.swept.is_none_or(waited) {
-            self.swept = Some(now);
-            let used = |a: &Address| a.connections > 0 || !a.bucket.is_full(a.rate, now);
-            self.addresses.retain(|other, a| *other == ip || used(a));
-            self.remembered =
-                self.addresses.iter().filter(|(o, a)| **o != ip && a.connections == 0).count();
-        }
-        let full = self.addresses.get(&ip).is_none_or(|a| a.bucket.is_full(a.rate, now));
-        if full || self.remembered >= REMEMBERED {
+        let Some(full) = address.bucket.full(address.rate, now) else {
             self.addresses.remove(&ip);
-        } else {
-            self.remembered += 1;
+            return;
+        };
+        address.full = Some(full);
+        self.remembered.insert((full, ip));
+        let too_many = self.remembered.len().saturating_sub(REMEMBERED);
+        for n in 0..too_many.max(FORGET) {
+            match self.remembered.first().copied() {
+                Some((full, first)) if full <= now || n < too_many => {
+                    self.remembered.remove(&(full, first));
+                    self.addresses.remove(&first);
+                }
+                _ => break,
+            }
         }
     }
 }
@@ -144,13 +150,13 @@ impl Addresses {
             Entry::Occupied(address) => {
                 let address = address.into_mut();
                 address.connections += 1;
-                if address.connections == 1 {
-                    shard.remembered -= 1;
+                if let Some(full) = address.full.take() {
+                    shard.remembered.remove(&(full, ip));
                 }
             }
             Entry::Vacant(place) => {
                 let bucket = Bucket::new(rate, Instant::now());
-                place.insert(Address { connections: 1, bucket, rate });
+                place.insert(Address { connections: 1, bucket, rate, full: None });
             }
         }
         drop(shard);
@@ -251,10 +257,22 @@ mod tests {
         let many = u32::try_from(REMEMBERED * SHARDS * 2).unwrap();
         (0..many).for_each(visit);
         assert_eq!(entries(&all), REMEMBERED * SHARDS);
-        let counted: usize = all.shards.iter().map(|s| s.lock().remembered).sum();
+        let counted: usize = all.shards.iter().map(|s| s.lock().remembered.len()).sum();
         assert_eq!(counted, REMEMBERED * SHARDS);
+        // who owes most stays, however many come after
+        let (ip, debt) = ("192.0.2.1".parse().unwrap(), Duration::from_secs(900));
+        all.admit(ip, 1, rate).unwrap().take(rate, 1_000, Instant::now());
+        (many..many * 2).for_each(visit);
+        let back = all.admit(ip, 1, rate).unwrap();
+        assert_eq!(back.take(rate, 0, Instant::now()), debt);
+        drop(back);
+        assert_eq!(entries(&all), REMEMBERED * SHARDS);
         tokio::time::advance(Duration::from_secs(60)).await;
-        (many..many + 1_000).for_each(visit);
-        assert_eq!(entries(&all), 1_000, "what is full again made room");
+        (0..many).for_each(|n| {
+            let ip = std::net::Ipv4Addr::from(n).into();
+            drop(all.admit(ip, 1, Rate { bytes: 0, burst: 0 }));
+            visit(n);
+        });
+        assert_eq!(entries(&all), REMEMBERED * SHARDS, "what is full again makes room");
     }
 }

@@ -12,7 +12,7 @@ use actors::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use config::Sections;
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use xmpp::sasl::{Hash, Mechanism};
 
 const SHA_1: Mechanism = Mechanism::Scram { hash: Hash::Sha1, plus: false };
@@ -53,7 +53,7 @@ fn of_300_passwords_side_by_side_no_more_are_checked_than_may_fail() {
     World::block_on(async {
         let mut world = World::new(Modules::default(), secure()).await;
         world.account("juliet@localhost", "pencil").await;
-        let env = world.env.clone();
+        let env = Arc::clone(&world.env);
         let tls = secure().tls;
         let mut turns: Vec<Turn> = (0..300)
             .map(|n| {
