@@ -58,11 +58,11 @@ fn programs() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    for (what, _, why) in &missing {
-        say(&format!("missing: {what} ({why})"));
+    for program in &missing {
+        say(&format!("missing: {} ({})", program.name, program.why));
     }
     run(apt_get()?.arg("update").arg("-qq"))?;
-    let packages = missing.iter().map(|(_, package, _)| package);
+    let packages = missing.iter().map(|program| program.package);
     run(apt_get()?.args(["install", "-qq", "-y", "--no-install-recommends"]).args(packages))
 }
 

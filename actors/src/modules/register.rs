@@ -422,7 +422,7 @@ mod tests {
     fn the_longest_password_that_can_be_set_is_one_that_can_be_tried() {
         use xmpp::sasl::MAX_PASSWORD;
         let (longest, longer) = ("x".repeat(MAX_PASSWORD), "x".repeat(MAX_PASSWORD + 1));
-        let made = format!("{longest}y").split_off(1);
+        let (made, written) = ("A".repeat(MAX_PASSWORD), "\u{1d400}".repeat(MAX_PASSWORD));
         let script = [
             "OPEN\nX S: <stream:features/>\n",
             &register("1", "juliet", &longer),
@@ -437,6 +437,9 @@ mod tests {
             &register("4", "juliet", &made),
             "X S: <iq type='result' id='4'/>\nX cut\n",
             &plain("juliet", &made, "success"),
+            // the same in four times as many bytes
+            &plain("juliet", &written, "success"),
+            &plain("juliet", &format!("{written}\u{ad}"), "failure"),
         ];
         check(&script.concat(), &RegisterConfig::default(), true);
     }
