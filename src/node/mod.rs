@@ -156,6 +156,9 @@ impl Node {
             clock: Clock::default(),
             secret: secret::load(data)?,
         });
+        if reachable {
+            files::warn_of_exposed(data);
+        }
         let sockets = if reachable { Some(Sockets::bind(&config)?) } else { None };
         let outside = sockets.as_ref().map(|s| s.outside(&env, &config)).transpose()?;
         let listening = outside.iter().flat_map(|o| &o.c2s).map(|_| Slot::default()).collect();
