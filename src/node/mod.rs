@@ -1,5 +1,6 @@
 //! A running node: [`Node::start`] puts it together, [`Node::stop`] ends it in reverse order.
 
+mod descriptors;
 mod reload;
 mod sockets;
 mod tree;
@@ -296,7 +297,7 @@ impl Sockets {
             sources,
             tls,
             c2s,
-            max_connections: config.c2s.max_connections,
+            max_connections: descriptors::clients(config.c2s.max_connections),
             http: self.http.clone(),
             admin: Arc::clone(&self.admin),
         })

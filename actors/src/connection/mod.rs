@@ -11,6 +11,7 @@ pub mod tls;
 mod transport;
 
 use crate::{
+    accept::{Progress, Stage},
     env::Env,
     resource::{Ended, Owner, Resource},
     routing::{self, end::end, manager},
@@ -62,6 +63,8 @@ pub struct Accepted {
     pub peer: IpAddr,
     /// Its place among the connections of its address; `None`: a PROXY header says whose it is.
     pub admission: Option<Admission>,
+    /// To be set as it goes on.
+    pub progress: Progress,
     /// How the port is configured.
     pub port: Arc<Port>,
 }
@@ -98,6 +101,7 @@ pub struct Connection {
     port: Arc<Port>,
     peer: IpAddr,
     admission: Option<Admission>,
+    progress: Progress,
     bucket: Bucket,
     transport: Transport,
     turn: Turn,
@@ -129,7 +133,7 @@ impl Process for Connection {
 
     async fn init(accepted: Accepted, cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
         cx.trap_exit(true);
-        let Accepted { socket, peer, admission, port } = accepted;
+        let Accepted { socket, peer, admission, progress, port } = accepted;
         let env = Arc::clone(&port.env);
         env.metrics.connections();
         let conn =
@@ -152,6 +156,7 @@ impl Process for Connection {
             closing: false,
             peer,
             admission,
+            progress,
             port: Arc::clone(&port),
         };
         if port.direct_tls && !port.proxy {
@@ -181,8 +186,13 @@ impl Process for Connection {
         match why {
             Exit::Normal => {}
             Exit::Shutdown | Exit::ShutdownWith(_) => {
+                let condition = match why {
+                    // RFC 6120 section 4.9.3.17: it made room for another
+                    Exit::ShutdownWith(_) => Condition::ResourceConstraint,
+                    _ => Condition::SystemShutdown,
+                };
                 self.finish_jobs().await;
-                self.turn.end(StreamError::new(Condition::SystemShutdown), &env);
+                self.turn.end(StreamError::new(condition), &env);
                 self.say_goodbye().await;
             }
             _ => {
@@ -306,11 +316,23 @@ impl Connection {
         if self.job.is_none() {
             self.job = self.turn.job();
         }
+        self.progress.set(self.stage());
         self.flush()?;
         if secure {
             self.start_tls()?;
+            self.progress.set(self.stage());
         }
         Ok(())
+    }
+
+    /// Whether it can make room for another.
+    fn stage(&self) -> Stage {
+        let half = self.header.is_some() || self.transport.is_shaking();
+        match &self.turn.session().host {
+            _ if self.resource.is_some() => Stage::Settled,
+            Some(_) if !half => Stage::Begun,
+            _ => Stage::Waiting,
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
