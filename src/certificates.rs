@@ -1,12 +1,13 @@
 //! The certificates of a node: from files, or made by the node itself for hosts that none names.
 //!
-//! They are read again when a file changes, or when somebody says so (SIGHUP). A file that cannot
-//! be used then changes nothing: what was in force stays.
+//! They are read again when a file changes, or the link or folder it is found by, or when somebody says
+//! so (SIGHUP). A file that cannot be used then changes nothing: what was in force stays.
 
 use crate::files;
 use actors::connection::tls::{Identity, TlsAcceptor};
 use config::{Config, schema::Certificate};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
+use ring::digest::{SHA256, digest};
 use rustls::{
     client::verify_server_name,
     crypto::ring::default_provider,
@@ -56,8 +57,9 @@ pub struct Sources {
     dir: PathBuf,
 }
 
-/// A file as it was: its time and its length.
-type Stamp = Option<(SystemTime, u64)>;
+/// A file as it was; `None`: it could not be read. What is in it counts and not its time: links are changed
+/// to files that are older, or as old and as long.
+type Stamp = Option<Vec<u8>>;
 
 impl Sources {
     /// As configured.
@@ -80,6 +82,9 @@ impl Sources {
     /// The first file that cannot be used.
     pub fn load(&self) -> Result<Vec<Identity>, CertificateError> {
         let mut all = self.configured()?;
+        for file in self.files.iter().filter_map(|c| files::Exposed::look(&c.key)) {
+            tracing::warn!("a private key: {file}");
+        }
         for host in &self.hosts {
             if !all.iter().any(|identity| names(identity, host)) {
                 all.push(self.own(host)?);
@@ -116,10 +121,7 @@ impl Sources {
 
     fn stamps(&self) -> Vec<Stamp> {
         let paths = self.files.iter().flat_map(|c| [&c.file, &c.key]);
-        let stamp = |path| {
-            let meta = fs::metadata(path).ok()?;
-            Some((meta.modified().ok()?, meta.len()))
-        };
+        let stamp = |path| Some(digest(&SHA256, &fs::read(path).ok()?).as_ref().to_vec());
         paths.map(stamp).collect()
     }
 }
@@ -314,6 +316,67 @@ mod tests {
         own.load().unwrap();
         fs::write(temp.path().join("certificates/c.key"), "words").unwrap();
         assert!(error(&own).contains("a new one is made at the next start"));
+    }
+
+    /// What is in force, by a name in it.
+    fn serves(watcher: &Watcher, host: &str) -> bool {
+        let all = watcher.sources.configured().unwrap();
+        watcher.seen == watcher.sources.stamps() && names(&all[0], host)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_that_changes_is_a_change_however_old_and_long_the_files_are() {
+        use std::os::unix::fs::symlink;
+        let temp = tempfile::tempdir().unwrap();
+        let at = |name: &str| temp.path().join(name);
+        // as Kubernetes does it: a link to a folder is replaced, the files' own links stay
+        for (dir, host) in [("one", "a.example"), ("two", "b.example")] {
+            fs::create_dir(at(dir)).unwrap();
+            write(&at(dir), "tls", host);
+        }
+        symlink("one", at("data")).unwrap();
+        symlink("data/tls.pem", at("link.pem")).unwrap();
+        symlink("data/tls-key.pem", at("link-key.pem")).unwrap();
+        let same = SystemTime::UNIX_EPOCH;
+        let sources = sources(temp.path(), &[], &["link"]);
+        let tls = TlsAcceptor::new(sources.load().unwrap(), b"s").unwrap();
+        let mut watcher = Watcher { seen: sources.stamps(), sources, tls };
+        assert!(serves(&watcher, "a.example"));
+        let replace = |link: &str, to: &str| {
+            symlink(to, at("new")).unwrap();
+            fs::rename(at("new"), at(link)).unwrap();
+        };
+        let mut lens = Vec::new();
+        for dir in ["one", "two"] {
+            for name in ["tls.pem", "tls-key.pem"] {
+                let file = fs::File::options().append(true).open(at(dir).join(name)).unwrap();
+                // PEM takes what comes after it
+                let padding = 2_000 - file.metadata().unwrap().len();
+                std::io::Write::write_all(&mut &file, &vec![b'\n'; padding as usize]).unwrap();
+                file.set_modified(same).unwrap();
+                lens.push(file.metadata().unwrap().len());
+            }
+        }
+        assert_eq!(lens, [2_000; 4]);
+        watcher.look();
+        for (dir, host) in [("two", "b.example"), ("one", "a.example")] {
+            replace("data", dir);
+            assert!(!serves(&watcher, host), "not looked yet");
+            watcher.look();
+            assert!(serves(&watcher, host), "a folder that changes");
+        }
+        // as certbot does it: the link to the file itself
+        for name in ["", "-key"] {
+            replace(&format!("link{name}.pem"), &format!("two/tls{name}.pem"));
+        }
+        watcher.look();
+        assert!(serves(&watcher, "b.example"), "a link that changes");
+        // in between only one of two has changed: what fits is taken when it is there
+        replace("link.pem", "one/tls.pem");
+        watcher.look();
+        replace("link-key.pem", "one/tls-key.pem");
+        watcher.look();
+        assert!(serves(&watcher, "a.example"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,15 +1,21 @@
 //! Accepts connections and gives each to a process of its own in a pool: for HTTP and operators.
 //! (Clients have a listener of their own in `actors`, with admission by address.)
+//!
+//! There is always room: when all places are taken, a connection that waits for a request makes some.
 
 use crate::node::Shared;
-use std::{convert::Infallible, fmt, io, sync::Arc, time::Duration};
+use actors::{
+    accept::{self, Failures, Progress, Stage},
+    throttle::address_of,
+};
+use parking_lot::Mutex;
+use std::{convert::Infallible, fmt, io, net::IpAddr, sync::Arc, time::Duration};
 use supervision::{
-    ChildSpec, Cx, Event, Exit, InitError, PoolRef, PoolSpec, Process, Shutdown, SupervisorSpec,
+    ChildSpec, Cx, Event, Exit, InitError, Pid, PoolRef, PoolSpec, Process, Shutdown,
+    SupervisorSpec,
 };
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long to wait when the system has no more file descriptors.
-const EXHAUSTED: Duration = Duration::from_millis(100);
 /// How long connections have to finish what they are at.
 const LAST: Duration = Duration::from_secs(1);
 
@@ -17,32 +23,64 @@ const LAST: Duration = Duration::from_secs(1);
 pub(crate) trait Source: Send + Sync + 'static {
     /// A connection.
     type Stream: Send + 'static;
+    /// Whose it is.
+    type From: PartialEq + Send + Sync + 'static;
     /// The next one. Can be cancelled without loss.
-    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Self::From)>> + Send;
 }
 
 impl Source for TcpListener {
     type Stream = TcpStream;
-    async fn accept(&self) -> io::Result<TcpStream> {
-        Ok(TcpListener::accept(self).await?.0)
+    type From = IpAddr;
+    async fn accept(&self) -> io::Result<(TcpStream, IpAddr)> {
+        let (stream, peer) = Self::accept(self).await?;
+        Ok((stream, address_of(peer.ip())))
     }
 }
 
-/// What a connection's process is started with.
-pub(crate) type Guest<S> = (<S as Source>::Stream, Arc<Shared>);
+/// What a connection's process is started with. It is settled while it works on a request.
+pub(crate) type Guest<S> = (<S as Source>::Stream, Arc<Shared>, Progress);
+
+/// Who is there, in the order in which they came.
+struct Guests<F> {
+    all: Mutex<Vec<(Pid, F, Progress)>>,
+    max: usize,
+}
+
+impl<F: PartialEq> Guests<F> {
+    /// Who has to make room for one more: of whoever has the most places, the oldest connection that waits
+    /// for a request.
+    fn make_room(&self) -> Result<Option<Pid>, Full> {
+        let mut all = self.all.lock();
+        all.retain(|(pid, ..)| pid.is_alive());
+        if all.len() < self.max {
+            return Ok(None);
+        }
+        let of = |from: &F| all.iter().filter(|(_, other, _)| other == from).count();
+        let idle =
+            all.iter().enumerate().filter(|(_, (_, _, progress))| progress.get() != Stage::Settled);
+        // the first of those who have as many
+        let most = idle.rev().max_by_key(|(_, (_, from, _))| of(from)).map(|(n, _)| n);
+        let (oldest, ..) = all.remove(most.ok_or(Full)?);
+        Ok(Some(oldest))
+    }
+}
+
+/// All are at work.
+struct Full;
 
 /// The process.
 pub(crate) struct Door<S: Source, P: Process<Args = Guest<S>>> {
-    source: Arc<S>,
-    shared: Arc<Shared>,
+    args: DoorArgs<S>,
     pool: PoolRef<P>,
 }
 
 /// What a door is started with: where from, for whom, into which pool.
-pub(crate) struct DoorArgs<S> {
+pub(crate) struct DoorArgs<S: Source> {
     source: Arc<S>,
     shared: Arc<Shared>,
     pool: &'static str,
+    guests: Arc<Guests<S::From>>,
 }
 
 impl<S: Source, P: Process<Args = Guest<S>>> fmt::Debug for Door<S, P> {
@@ -59,15 +97,22 @@ impl<S: Source, P: Process<Args = Guest<S>>> Door<S, P> {
         pool: &'static str,
         max: usize,
     ) -> SupervisorSpec {
-        let limits = PoolSpec { max, shutdown: Shutdown::Timeout(LAST) };
+        // as many again may be about to leave
+        let limits = PoolSpec { max: 2 * max, shutdown: Shutdown::Timeout(LAST) };
+        let guests = Arc::new(Guests { all: Mutex::default(), max });
         // doors after the pool: they hold its address
         let spec = SupervisorSpec::rest_for_one()
             .intensity(5, Duration::from_secs(10))
             .child(ChildSpec::pool::<P>("connections", pool, limits));
         sources.iter().enumerate().fold(spec, |spec, (n, source)| {
             let (source, shared) = (Arc::clone(source), Arc::clone(shared));
-            let args =
-                move || DoorArgs { source: Arc::clone(&source), shared: Arc::clone(&shared), pool };
+            let guests = Arc::clone(&guests);
+            let args = move || DoorArgs {
+                source: Arc::clone(&source),
+                shared: Arc::clone(&shared),
+                pool,
+                guests: Arc::clone(&guests),
+            };
             spec.child(ChildSpec::process::<Self>(&format!("door-{}", n + 1), args))
         })
     }
@@ -83,27 +128,45 @@ impl<S: Source, P: Process<Args = Guest<S>>> Process for Door<S, P> {
         let pool = PoolRef::find(cx.system(), args.pool)
             .ok_or_else(|| InitError::failed(format!("the pool {} does not run", args.pool)))?;
         cx.trap_exit(true);
-        Ok(Self { source: args.source, shared: args.shared, pool })
+        Ok(Self { args, pool })
     }
 
     async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
+        let mut failures = Failures::default();
         loop {
             tokio::select! {
                 biased;
                 event = cx.next() => if let Event::Exit { reason, .. } = event {
                     return reason;
                 },
-                accepted = self.source.accept() => match accepted {
-                    Ok(stream) => {
-                        if self.pool.spawn((stream, Arc::clone(&self.shared))).is_err() {
-                            tracing::warn!(pool = %self.pool.pid().path(), "too many connections");
-                        }
+                accepted = self.args.source.accept() => match accepted {
+                    Ok((stream, from)) => {
+                        failures.calm();
+                        self.welcome(stream, from).await;
                     }
-                    Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(EXHAUSTED).await;
-                    }
+                    Err(error) => failures.note(&error, &self.args.shared.env.metrics).await,
                 },
+            }
+        }
+    }
+}
+
+impl<S: Source, P: Process<Args = Guest<S>>> Door<S, P> {
+    async fn welcome(&self, stream: S::Stream, from: S::From) {
+        let DoorArgs { shared, guests, .. } = &self.args;
+        let metrics = &shared.env.metrics;
+        let progress = Progress::default();
+        let room = guests.make_room();
+        if let Ok(Some(oldest)) = &room {
+            accept::evict(oldest, metrics).await;
+        }
+        let guest = (stream, Arc::clone(shared), progress.clone());
+        let started = room.ok().and_then(|_| self.pool.spawn(guest).ok());
+        match started {
+            Some(guest) => guests.all.lock().push((guest.pid().clone(), from, progress)),
+            None => {
+                metrics.refused_connections();
+                tracing::warn!(pool = %self.pool.pid().path(), "too many connections");
             }
         }
     }

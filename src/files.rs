@@ -1,9 +1,10 @@
 //! Files that are nobody else's business: directories 0700, files 0600, written as a whole.
 
 use std::{
+    fmt,
     fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 use thiserror::Error;
@@ -63,10 +64,57 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write().map_err(|e| FileError::new("write", path, e))
 }
 
+/// A file or directory that others than its owner may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Exposed {
+    path: PathBuf,
+    mode: u32,
+}
+
+impl fmt::Display for Exposed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, mode } = self;
+        let path = path.display();
+        write!(f, "others may use {path} (mode {mode:04o}); chmod go-rwx '{path}'")
+    }
+}
+
+impl Exposed {
+    /// Whether that one is. Of a link what it leads to counts.
+    pub(crate) fn look(path: &Path) -> Option<Self> {
+        let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+        (mode & 0o077 != 0).then(|| Self { path: path.to_owned(), mode })
+    }
+
+    /// A directory and all that is in it and in those below, the outermost first.
+    pub(crate) fn in_dir(dir: &Path) -> Vec<Self> {
+        let mut exposed: Vec<Self> = Self::look(dir).into_iter().collect();
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => exposed.extend(Self::in_dir(&entry.path())),
+                Ok(kind) if kind.is_file() => exposed.extend(Self::look(&entry.path())),
+                _ => {}
+            }
+        }
+        exposed
+    }
+}
+
+/// Says so of a data directory at the start of a node: in one line, however much is in it.
+pub(crate) fn warn_of_exposed(data: &Path) {
+    let exposed = Exposed::in_dir(data);
+    let Some(first) = exposed.first() else { return };
+    let fix = format!("chmod -R go-rwx '{}'", data.display());
+    tracing::warn!(
+        count = exposed.len(),
+        fix,
+        "the data directory is not its owner's alone: {first}"
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn what_is_written_is_private_and_whole() {
@@ -84,5 +132,42 @@ mod tests {
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing is left behind");
         let error = write(&file.join("x"), b"").unwrap_err();
         assert!(error.to_string().starts_with("cannot write"), "{error}");
+    }
+
+    #[test]
+    fn what_others_may_use_is_found_with_what_helps() {
+        let temp = tempfile::tempdir().unwrap();
+        let data = temp.path().join("data");
+        make_dir(&data.join("certificates")).unwrap();
+        for file in ["secret", "certificates/a.key"] {
+            write(&data.join(file), b"x").unwrap();
+        }
+        assert_eq!(Exposed::in_dir(&data), [], "new ones are closed");
+        let open = |name: &str, mode| {
+            fs::set_permissions(data.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let found = || -> Vec<_> {
+            let mut all: Vec<_> = Exposed::in_dir(&data).iter().map(|e| e.path.clone()).collect();
+            all.sort();
+            all
+        };
+        for (name, mode) in [("", 0o750), ("secret", 0o640), ("certificates/a.key", 0o604)] {
+            open(name, mode);
+            assert_eq!(found(), [data.join(name)], "{name}");
+            open(name, if name.is_empty() { 0o700 } else { 0o400 });
+        }
+        for (name, mode) in
+            [("certificates", 0o711), ("secret", 0o644), ("certificates/a.key", 0o660)]
+        {
+            open(name, mode);
+        }
+        assert_eq!(found().len(), 3);
+        let key = data.join("certificates/a.key");
+        let link = data.join("link");
+        std::os::unix::fs::symlink(&key, &link).unwrap();
+        let said = Exposed::look(&link).unwrap().to_string();
+        let link = link.display();
+        assert_eq!(said, format!("others may use {link} (mode 0660); chmod go-rwx '{link}'"));
+        assert_eq!(Exposed::look(&data.join("none")), None);
     }
 }

@@ -3,6 +3,7 @@
 //! Read-mostly and called in the caller's process; it owns no task and no rule.
 
 use crate::{
+    accept::Newcomers,
     connection::shaping::{Addresses, Rate},
     hooks::HookTable,
     metrics::Metrics,
@@ -195,6 +196,8 @@ pub struct Env {
     pub throttle: Arc<Throttle>,
     /// The addresses that have connections.
     pub addresses: Arc<Addresses>,
+    /// The connections that have not logged on.
+    pub newcomers: Newcomers,
     /// The wall clock.
     pub clock: Arc<Clock>,
     /// For what must look random and be the same every time (salts of unknown users).
@@ -251,6 +254,7 @@ impl Env {
             metrics: Metrics::default(),
             throttle: Arc::new(parts.throttle),
             addresses: Arc::default(),
+            newcomers: Newcomers::default(),
             clock: Arc::new(parts.clock),
             secret: parts.secret,
             settings: ArcSwap::from_pointee(parts.settings),

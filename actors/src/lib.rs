@@ -1,10 +1,11 @@
 //! XMPP behaviour: connections, sessions, routing, hooks, modules.
 //!
-//! In the order of a stanza's life: [`listener`] · [`connection`] (socket, TLS, turns) ·
+//! In the order of a stanza's life: [`listener`] (and [`accept`]) · [`connection`] (socket, TLS, turns) ·
 //! [`session`] (the protocol, sans I/O) · [`hooks`] and [`registrar`] (what modules see) ·
 //! [`modules`] · [`routing`] (who gets it) · [`resource`] (the receiver's queue) · the other
 //! connection. [`env`] is what they share; [`handover`] moves all of it to another process.
 
+pub mod accept;
 pub mod connection;
 pub mod env;
 pub mod handover;

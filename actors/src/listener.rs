@@ -1,18 +1,19 @@
 //! A listening port: accepts connections and hands them to the pool.
 
 use crate::{
+    accept::{self, Failures, Progress},
     connection::{Accepted, Connection, Port},
     stopped::stopped,
 };
-use std::{convert::Infallible, fmt, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, sync::Arc};
 use supervision::{Cx, Exit, InitError, PoolRef, Process};
 use tokio::net::TcpListener;
 
 /// Name of the pool of all connections.
 pub const POOL: &str = "connections";
 
-/// How long to wait when the system has no more file descriptors.
-const EXHAUSTED: Duration = Duration::from_millis(100);
+/// Places of the pool beyond its limit, for those that take longer to leave.
+pub const LEAVING: usize = 32;
 
 /// What a listener is started with.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct ListenerArgs {
     pub socket: Arc<TcpListener>,
     /// How its connections begin.
     pub port: Arc<Port>,
+    /// The most connections of all listeners; [`LEAVING`] less than the pool has places.
+    pub max: usize,
 }
 
 /// The process.
@@ -52,13 +55,17 @@ impl Process for Listener {
     }
 
     async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
+        let mut failures = Failures::default();
         loop {
             tokio::select! {
                 biased;
                 reason = stopped(cx) => return reason,
                 accepted = self.args.socket.accept() => match accepted {
-                    Ok((socket, peer)) => self.accept(socket, peer.ip()),
-                    Err(error) => refused(&error).await,
+                    Ok((socket, peer)) => {
+                        failures.calm();
+                        self.accept(socket, peer.ip()).await;
+                    }
+                    Err(error) => failures.note(&error, &self.args.port.env.metrics).await,
                 },
             }
         }
@@ -66,7 +73,7 @@ impl Process for Listener {
 }
 
 impl Listener {
-    fn accept(&self, socket: tokio::net::TcpStream, peer: std::net::IpAddr) {
+    async fn accept(&self, socket: tokio::net::TcpStream, peer: std::net::IpAddr) {
         let port = Arc::clone(&self.args.port);
         let env = &port.env;
         // small stanzas must not wait for one another
@@ -90,17 +97,30 @@ impl Listener {
             }
             admission
         };
-        if self.pool.spawn(Accepted { socket, peer, admission, port: Arc::clone(&port) }).is_err() {
-            env.metrics.refused_connections();
-            tracing::debug!(%peer, "too many connections");
+        if self.pool.len() >= self.args.max {
+            let Some(oldest) = env.newcomers.take() else {
+                env.metrics.refused_connections();
+                tracing::debug!(%peer, "too many connections");
+                return;
+            };
+            accept::evict(&oldest, &env.metrics).await;
         }
-    }
-}
-
-/// An accept failed: the client gave up, or there are no file descriptors left.
-async fn refused(error: &io::Error) {
-    tracing::warn!(%error, "a connection could not be accepted");
-    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
-        tokio::time::sleep(EXHAUSTED).await;
+        let progress = Progress::default();
+        let accepted = Accepted {
+            socket,
+            peer,
+            admission,
+            progress: progress.clone(),
+            port: Arc::clone(&port),
+        };
+        match self.pool.spawn(accepted) {
+            Ok(connection) => {
+                env.newcomers.add(connection.pid().clone(), progress, self.pool.len());
+            }
+            Err(_) => {
+                env.metrics.refused_connections();
+                tracing::debug!(%peer, "too many connections are about to leave");
+            }
+        }
     }
 }

@@ -46,6 +46,8 @@ pub struct Metrics {
     connections: Counter,
     disconnections: Counter,
     refused_connections: Counter,
+    evicted_connections: Counter,
+    accept_failures: Counter,
     bounced: Counter,
     queue_full: Counter,
     resumed: Counter,
@@ -110,6 +112,10 @@ impl Metrics {
         disconnections,
         /// A connection was refused: too many.
         refused_connections,
+        /// A connection that only sat there made room for another.
+        evicted_connections,
+        /// The system had no connection to give.
+        accept_failures,
         /// An error went back to a sender.
         bounced,
         /// A delivery was refused because a queue was full.
@@ -146,6 +152,16 @@ impl Metrics {
                 "mangrove_refused_connections_total",
                 "Connections refused: too many.",
                 &self.refused_connections,
+            ),
+            (
+                "mangrove_evicted_connections_total",
+                "Idle connections ended to make room.",
+                &self.evicted_connections,
+            ),
+            (
+                "mangrove_accept_failures_total",
+                "Accepts that failed: no file descriptors.",
+                &self.accept_failures,
             ),
             ("mangrove_bounced_total", "Errors sent back to senders.", &self.bounced),
             ("mangrove_queue_full_total", "Deliveries refused: queue full.", &self.queue_full),

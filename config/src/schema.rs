@@ -126,7 +126,8 @@ crate::section! {
         /// The networks a PROXY header is believed from; connections from elsewhere are closed. An
         /// empty list: from anywhere.
         pub proxy_from: Vec<Network> = Vec::new(),
-        /// Connections at the same time; further ones are closed at once.
+        /// Connections at the same time, as far as the limit of open files allows; for a further
+        /// one the oldest makes room that has not opened its stream, or not logged on for 5 s.
         pub max_connections: usize = 100_000, in 1..,
         /// Connections at the same time from one address; further ones are
         /// closed at once.

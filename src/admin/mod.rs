@@ -19,8 +19,8 @@ use operator::Operator;
 use std::sync::Arc;
 use supervision::SupervisorSpec;
 
-/// Operators at a time.
-const OPERATORS: usize = 32;
+/// Operators at a time; one who asks nothing makes room for another.
+pub(crate) const OPERATORS: usize = 32;
 
 /// The supervisor of the socket and its connections.
 pub(crate) fn spec(socket: &Arc<Socket>, shared: &Arc<Shared>) -> SupervisorSpec {

@@ -6,6 +6,7 @@ use super::{
     protocol::{LONGEST, Refusal, Reply, Request},
 };
 use crate::node::Shared;
+use actors::accept::{Progress, Stage};
 use std::{convert::Infallible, fmt, io, sync::Arc, time::Duration};
 use supervision::{Cx, Event, Exit, InitError, Process};
 use tokio::{
@@ -28,6 +29,8 @@ pub(super) struct Operator {
     writer: BufWriter<OwnedWriteHalf>,
     who: UCred,
     node: Arc<Shared>,
+    /// While a command is worked on.
+    progress: Progress,
     line: Vec<u8>,
 }
 
@@ -38,20 +41,20 @@ impl fmt::Debug for Operator {
 }
 
 impl Process for Operator {
-    type Args = ((UnixStream, UCred), Arc<Shared>);
+    type Args = ((UnixStream, UCred), Arc<Shared>, Progress);
     type Msg = Infallible;
     const NAME: &'static str = "operator";
     const INBOX: usize = 1;
 
     async fn init(
-        ((stream, who), node): Self::Args,
+        ((stream, who), node, progress): Self::Args,
         cx: &mut Cx<Infallible>,
     ) -> Result<Self, InitError> {
         cx.trap_exit(true);
         cx.publish(&format!("uid {}", who.uid()));
         let (reader, writer) = stream.into_split();
         let (reader, writer) = (BufReader::new(reader), BufWriter::new(writer));
-        Ok(Self { reader, writer, who, node, line: Vec::new() })
+        Ok(Self { reader, writer, who, node, progress, line: Vec::new() })
     }
 
     async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
@@ -81,7 +84,11 @@ impl Operator {
         while self.read_line().await? {
             let line = std::mem::take(&mut self.line);
             match serde_json::from_slice::<Request>(&line) {
-                Ok(request) => self.answer(request).await?,
+                Ok(request) => {
+                    self.progress.set(Stage::Settled);
+                    self.answer(request).await?;
+                    self.progress.set(Stage::Waiting);
+                }
                 Err(error) => {
                     let refusal = Refusal::new(format!("not a request: {error}"));
                     self.write(&Reply::Error(refusal)).await?;

@@ -91,13 +91,15 @@ impl Drop for Socket {
 
 impl Source for Socket {
     type Stream = (UnixStream, UCred);
+    /// The program.
+    type From = Option<i32>;
 
-    async fn accept(&self) -> io::Result<Self::Stream> {
+    async fn accept(&self) -> io::Result<(Self::Stream, Option<i32>)> {
         loop {
             let (stream, _) = self.listener.accept().await?;
             let peer = stream.peer_cred()?;
             if peer.uid() == 0 || peer.uid() == rustix::process::geteuid().as_raw() {
-                return Ok((stream, peer));
+                return Ok(((stream, peer), peer.pid()));
             }
             tracing::warn!(uid = peer.uid(), pid = peer.pid(), "an operator was refused");
         }
@@ -147,7 +149,7 @@ mod tests {
         let path = temp.path().join("admin.sock");
         let socket = Socket::bind(&path).unwrap();
         let (client, accepted) = tokio::join!(UnixStream::connect(&path), socket.accept());
-        assert_eq!(accepted.unwrap().1.uid(), rustix::process::geteuid().as_raw());
+        assert_eq!(accepted.unwrap().0.1.uid(), rustix::process::geteuid().as_raw());
         drop(client);
     }
 }

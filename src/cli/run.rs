@@ -84,8 +84,10 @@ impl Signals {
 }
 
 async fn serve(node: Node, args: &NodeArgs, signals: &mut Signals) -> Done {
+    let mut counts = tokio::time::interval(logs::EVERY);
     loop {
         tokio::select! {
+            _ = counts.tick() => logs::tell_left_out(),
             _ = signals.interrupt.recv() => break,
             _ = signals.terminate.recv() => break,
             () = node.asked_to_stop() => break,
@@ -96,10 +98,12 @@ async fn serve(node: Node, args: &NodeArgs, signals: &mut Signals) -> Done {
         }
     }
     tracing::info!("stopping; once more SIGINT stops at once");
-    tokio::select! {
+    let done = tokio::select! {
         _ = node.stop() => Ok(()),
         _ = signals.interrupt.recv() => Err(Failure::new("stopped at once")),
-    }
+    };
+    logs::tell_left_out();
+    done
 }
 
 /// SIGHUP: the configuration and the certificates are read again.

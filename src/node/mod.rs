@@ -1,5 +1,6 @@
 //! A running node: [`Node::start`] puts it together, [`Node::stop`] ends it in reverse order.
 
+mod descriptors;
 mod reload;
 mod sockets;
 mod tree;
@@ -156,6 +157,9 @@ impl Node {
             clock: Clock::default(),
             secret: secret::load(data)?,
         });
+        if reachable {
+            files::warn_of_exposed(data);
+        }
         let sockets = if reachable { Some(Sockets::bind(&config)?) } else { None };
         let outside = sockets.as_ref().map(|s| s.outside(&env, &config)).transpose()?;
         let listening = outside.iter().flat_map(|o| &o.c2s).map(|_| Slot::default()).collect();
@@ -293,7 +297,7 @@ impl Sockets {
             sources,
             tls,
             c2s,
-            max_connections: config.c2s.max_connections,
+            max_connections: descriptors::clients(config.c2s.max_connections),
             http: self.http.clone(),
             admin: Arc::clone(&self.admin),
         })

@@ -1,7 +1,7 @@
 //! The application tree, on one page: who runs under whom, in the order of the start. Stopped in
 //! the reverse order: nobody connects any more, sessions end while their stores still answer.
 
-use super::Shared;
+use super::{Shared, descriptors};
 use crate::{
     admin::{self, Socket},
     certificates::{Sources, Watcher},
@@ -9,7 +9,7 @@ use crate::{
 };
 use actors::{
     connection::{Connection, Port, tls::TlsAcceptor},
-    listener::{Listener, ListenerArgs, POOL},
+    listener::{LEAVING, Listener, ListenerArgs, POOL},
     registrar::ModuleChildren,
     routing::manager::Managers,
 };
@@ -51,7 +51,10 @@ pub(super) fn tree(parts: Parts) -> SupervisorSpec {
     let Some(outside) = outside else { return root };
     root.child(ChildSpec::supervisor("c2s", c2s(&outside, &shared)))
         .child(Watcher::child(&outside.sources, &outside.tls))
-        .child(ChildSpec::supervisor("http", http::spec(&outside.http, &shared)))
+        .child(ChildSpec::supervisor(
+            "http",
+            http::spec(&outside.http, &shared, descriptors::http()),
+        ))
         .child(ChildSpec::supervisor("admin", admin::spec(&outside.admin, &shared)))
 }
 
@@ -68,9 +71,10 @@ fn worker_group(children: Vec<ChildSpec>) -> SupervisorSpec {
 /// Listeners after their pool: they hold its address, so a new pool gets new listeners.
 fn c2s(outside: &Outside, shared: &Arc<Shared>) -> SupervisorSpec {
     let shutdown = Shutdown::Timeout(GOODBYE);
-    let pool = PoolSpec { max: outside.max_connections, shutdown };
+    let max = outside.max_connections;
+    let pool = PoolSpec { max: max.saturating_add(LEAVING), shutdown };
     let listeners = outside.c2s.iter().enumerate().map(|(n, (socket, port))| {
-        let args = ListenerArgs { socket: Arc::clone(socket), port: Arc::clone(port) };
+        let args = ListenerArgs { socket: Arc::clone(socket), port: Arc::clone(port), max };
         let id = if port.direct_tls { "tls" } else { "starttls" };
         listener(&format!("{id}-{}", n + 1), args, shared.listening.get(n))
     });

@@ -1,8 +1,10 @@
 //! `/metrics`, `/live` and `/ready` over HTTP/1.1. It reads nothing but heads; a connection is a
-//! process, has limits in bytes, in time and in number.
+//! process, has limits in bytes, in time and in number, and one that waits for a request makes room
+//! for another (see `door`).
 
 use super::metrics;
 use crate::{door::Door, node::Shared};
+use actors::accept::{Progress, Stage};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -16,8 +18,8 @@ use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 use supervision::{Cx, Event, Exit, InitError, Process, SupervisorSpec};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Connections at a time.
-const CONNECTIONS: usize = 64;
+/// Connections at a time, where the limit of open files allows them.
+pub(crate) const CONNECTIONS: usize = 64;
 /// The largest head of a request, in bytes.
 const HEAD: usize = 16 << 10;
 /// The most header fields of a request.
@@ -28,14 +30,19 @@ const QUIET: Duration = Duration::from_secs(30);
 const LIFE: Duration = Duration::from_secs(600);
 
 /// The supervisor of the listeners and their connections.
-pub(crate) fn spec(sockets: &[Arc<TcpListener>], shared: &Arc<Shared>) -> SupervisorSpec {
-    Door::<TcpListener, Visitor>::spec(sockets, shared, "visitors", CONNECTIONS)
+pub(crate) fn spec(
+    sockets: &[Arc<TcpListener>],
+    shared: &Arc<Shared>,
+    max: usize,
+) -> SupervisorSpec {
+    Door::<TcpListener, Visitor>::spec(sockets, shared, "visitors", max)
 }
 
 /// The process of a connection.
 pub(crate) struct Visitor {
     stream: Option<TcpStream>,
     node: Arc<Shared>,
+    progress: Progress,
 }
 
 impl fmt::Debug for Visitor {
@@ -45,22 +52,30 @@ impl fmt::Debug for Visitor {
 }
 
 impl Process for Visitor {
-    type Args = (TcpStream, Arc<Shared>);
+    type Args = (TcpStream, Arc<Shared>, Progress);
     type Msg = Infallible;
     const NAME: &'static str = "visitor";
     const INBOX: usize = 1;
 
-    async fn init((stream, node): Self::Args, cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
+    async fn init(
+        (stream, node, progress): Self::Args,
+        cx: &mut Cx<Infallible>,
+    ) -> Result<Self, InitError> {
         cx.trap_exit(true);
-        Ok(Self { stream: Some(stream), node })
+        Ok(Self { stream: Some(stream), node, progress })
     }
 
     async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
         let Some(stream) = self.stream.take() else { return Exit::Normal };
-        let node = Arc::clone(&self.node);
+        let (node, progress) = (Arc::clone(&self.node), self.progress.clone());
         let service = service_fn(move |request| {
-            let node = Arc::clone(&node);
-            async move { Ok::<_, Infallible>(answer(&request, &node).await) }
+            let (node, progress) = (Arc::clone(&node), progress.clone());
+            async move {
+                progress.set(Stage::Settled);
+                let answer = answer(&request, &node).await;
+                progress.set(Stage::Waiting);
+                Ok::<_, Infallible>(answer)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -1,5 +1,7 @@
-//! Log lines, on standard error: for people on a terminal, one JSON object a line elsewhere.
+//! Log lines, on standard error: for people on a terminal, one JSON object a line elsewhere. How many there
+//! are has a limit (see `limit`); whoever begins to log calls [`tell_left_out`] now and then.
 
+use super::limit::Limit;
 use config::schema::{Format, Log};
 use parking_lot::Mutex;
 use std::io::{self, IsTerminal};
@@ -9,8 +11,10 @@ use tracing_subscriber::{
 
 type Handle = reload::Handle<EnvFilter, Registry>;
 
-/// The filter of the program's log; there is one log in a program, whatever nodes run in it.
-static FILTER: Mutex<Option<Handle>> = Mutex::new(None);
+pub use super::limit::EVERY;
+
+/// The filter and the limit of the program's log; there is one log in a program, whatever nodes run in it.
+static LOG: Mutex<Option<(Handle, Limit)>> = Mutex::new(None);
 
 /// Begins to log. The first call counts; `false`: somebody else logs already.
 pub fn start(log: &Log) -> bool {
@@ -21,22 +25,36 @@ pub fn start(log: &Log) -> bool {
         Format::Json => true,
     };
     let lines = fmt::layer().with_writer(io::stderr);
-    let registry = tracing_subscriber::registry().with(filter);
+    let limit = Limit::default();
+    let registry = tracing_subscriber::registry().with(filter).with(limit.clone());
     let begun = if json {
         registry.with(lines.json().flatten_event(true)).try_init()
     } else {
         registry.with(lines.with_ansi(io::stderr().is_terminal())).try_init()
     };
     if begun.is_ok() {
-        *FILTER.lock() = Some(handle);
+        *LOG.lock() = Some((handle, limit));
     }
     begun.is_ok()
 }
 
 /// Changes what is logged. `false`: this program's log is not ours.
 pub(crate) fn set_level(level: &str) -> bool {
-    let handle = FILTER.lock();
-    handle.as_ref().is_some_and(|h| h.reload(filter(level)).is_ok())
+    let log = LOG.lock();
+    log.as_ref().is_some_and(|(handle, _)| handle.reload(filter(level)).is_ok())
+}
+
+/// Says how many lines were left out since the last time.
+pub fn tell_left_out() {
+    let limit = LOG.lock().as_ref().map(|(_, limit)| limit.clone());
+    if let Some(limit) = limit {
+        limit.tell();
+    }
+}
+
+/// How many lines were left out so far.
+pub(crate) fn left_out() -> u64 {
+    LOG.lock().as_ref().map_or(0, |(_, limit)| limit.left_out())
 }
 
 /// A level was checked when the configuration was read; what cannot be read is `info`.

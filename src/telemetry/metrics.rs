@@ -1,5 +1,6 @@
 //! The page of `/metrics`: Prometheus's text format, version 0.0.4.
 
+use super::logs;
 use crate::node::Shared;
 use rustix::param::{clock_ticks_per_second, page_size};
 use std::{fmt::Write, fs, time::Duration};
@@ -72,6 +73,8 @@ pub(super) fn page(node: &Shared) -> String {
     page.counter("mangrove_crashes_total", "Crashes of processes.", crashes as f64);
     let restarts = system.restarts();
     page.counter("mangrove_restarts_total", "Restarts by supervisors.", restarts as f64);
+    let left_out = logs::left_out();
+    page.counter("mangrove_log_lines_left_out_total", "Log lines not written.", left_out as f64);
     queues(&mut page, node);
     process(&mut page);
     let version = concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"");

@@ -1,5 +1,6 @@
 //! What a node says about itself: logs, metrics, health.
 
 pub(crate) mod http;
+mod limit;
 pub mod logs;
 mod metrics;

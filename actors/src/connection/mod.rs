@@ -13,6 +13,7 @@ pub mod tls;
 mod transport;
 
 use crate::{
+    accept::{Progress, Stage},
     env::Env,
     resource::{Ended, Owner, Resource},
     routing::{self, end::end, manager},
@@ -65,6 +66,8 @@ pub struct Accepted {
     pub peer: IpAddr,
     /// Its place among the connections of its address; `None`: a PROXY header says whose it is.
     pub admission: Option<Admission>,
+    /// To be set as it goes on.
+    pub progress: Progress,
     /// How the port is configured.
     pub port: Arc<Port>,
 }
@@ -101,6 +104,7 @@ pub struct Connection {
     port: Arc<Port>,
     peer: IpAddr,
     admission: Option<Admission>,
+    progress: Progress,
     bucket: Bucket,
     transport: Transport,
     turn: Turn,
@@ -135,7 +139,7 @@ impl Process for Connection {
 
     async fn init(accepted: Accepted, cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
         cx.trap_exit(true);
-        let Accepted { socket, peer, admission, port } = accepted;
+        let Accepted { socket, peer, admission, progress, port } = accepted;
         let env = Arc::clone(&port.env);
         env.metrics.connections();
         let conn =
@@ -160,6 +164,7 @@ impl Process for Connection {
             stint: Stint::default(),
             peer,
             admission,
+            progress,
             port: Arc::clone(&port),
         };
         if port.direct_tls && !port.proxy {
@@ -189,8 +194,13 @@ impl Process for Connection {
         match why {
             Exit::Normal => {}
             Exit::Shutdown | Exit::ShutdownWith(_) => {
+                let condition = match why {
+                    // RFC 6120 section 4.9.3.17: it made room for another
+                    Exit::ShutdownWith(_) => Condition::ResourceConstraint,
+                    _ => Condition::SystemShutdown,
+                };
                 self.finish_jobs().await;
-                self.turn.end(StreamError::new(Condition::SystemShutdown), &env);
+                self.turn.end(StreamError::new(condition), &env);
                 self.say_goodbye().await;
             }
             _ => {
@@ -327,11 +337,23 @@ impl Connection {
         if self.job.is_none() {
             self.job = self.turn.job();
         }
+        self.progress.set(self.stage());
         self.flush()?;
         if secure {
             self.start_tls()?;
+            self.progress.set(self.stage());
         }
         Ok(())
+    }
+
+    /// Whether it can make room for another.
+    fn stage(&self) -> Stage {
+        let half = self.header.is_some() || self.transport.is_shaking();
+        match &self.turn.session().host {
+            _ if self.resource.is_some() => Stage::Settled,
+            Some(_) if !half => Stage::Begun,
+            _ => Stage::Waiting,
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -109,6 +109,11 @@ def print_ratios(out, peers):
             cells.append(number(r['ratio'].get(s)) + mark)
         cells.append(f'at most {r["target"]:.3g}' if r['target'] else '-')
         print('| ' + ' | '.join(cells) + ' |')
+    for c, r in out.items():
+        for s, why in r['skipped'].items():
+            print(f'left out: {c} of {s}: {why}')
+        for s, n in r['failed'].items():
+            print(f'failed: {c} of {s}: {n} of its runs')
 
 
 def summary(files, peers, targets, json_out=None):

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use serde_json::json;
-use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
 use crate::R;
 use crate::args::Args;
 use crate::conn::Conn;
 use crate::ctx::Ctx;
+use crate::end::End;
 use crate::report::{base, finish, merge};
 use crate::xml;
 
@@ -66,7 +66,7 @@ async fn setup_group(cx: Rc<Ctx>, g: usize, r: usize) -> R<bool> {
         c.online(&cx).await?;
     }
     let left = Rc::new(Cell::new(n * r));
-    let all_done = Rc::new(Notify::new());
+    let all_done = Rc::new(End::default());
     let mut tasks = vec![];
     for (&user, c) in members.iter().zip(conns) {
         let (cx, left, all_done) = (Rc::clone(&cx), Rc::clone(&left), Rc::clone(&all_done));
@@ -114,7 +114,7 @@ async fn subscribe(
     mut c: Conn,
     others: Vec<usize>,
     left: Rc<Cell<usize>>,
-    all_done: Rc<Notify>,
+    all_done: Rc<End>,
 ) -> R<()> {
     let ask = |to: &usize| format!("<presence type='subscribe' to='{}'/>", cx.bare(*to));
     let asks: String = others.iter().map(ask).collect();
@@ -123,7 +123,7 @@ async fn subscribe(
     while left.get() > 0 {
         let r = tokio::select! {
             r = c.stanza() => r?,
-            _ = all_done.notified() => break,
+            () = all_done.rung() => break,
         };
         let b = c.bytes(&r);
         if xml::name(b) != b"presence" {
@@ -137,7 +137,7 @@ async fn subscribe(
             Some("subscribed") if seen.insert(from) => {
                 left.set(left.get() - 1);
                 if left.get() == 0 {
-                    all_done.notify_waiters();
+                    all_done.ring();
                 }
             }
             _ => {}

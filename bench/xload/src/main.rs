@@ -14,6 +14,7 @@ mod churn;
 mod conn;
 mod contacts;
 mod ctx;
+mod end;
 mod fan;
 mod gauges;
 mod idle;

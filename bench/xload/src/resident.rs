@@ -1,14 +1,13 @@
 //! Clients that are online and say nothing, but answer what a server asks of a living client (XEP-0199, XEP-0198).
 
-use std::cell::Cell;
 use std::rc::Rc;
 
-use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::R;
 use crate::conn::Conn;
 use crate::ctx::Ctx;
+use crate::end::End;
 use crate::login::close_all;
 use crate::xml;
 
@@ -16,12 +15,6 @@ use crate::xml;
 pub struct Residents {
     end: Rc<End>,
     tasks: Vec<JoinHandle<Option<Conn>>>,
-}
-
-#[derive(Default)]
-struct End {
-    now: Cell<bool>,
-    bell: Notify,
 }
 
 impl Residents {
@@ -45,8 +38,7 @@ impl Residents {
 
     /// All leave, with a proper end of their streams.
     pub async fn leave(self, cx: &Rc<Ctx>) {
-        self.end.now.set(true);
-        self.end.bell.notify_waiters();
+        self.end.ring();
         let mut conns = vec![];
         for t in self.tasks {
             conns.extend(t.await.ok().flatten());
@@ -56,11 +48,11 @@ impl Residents {
 }
 
 async fn live(c: &mut Conn, end: &End) -> R<()> {
-    while !end.now.get() {
+    while !end.has_come() {
         let stanza = tokio::select! {
             biased;
             s = c.stanza() => s?,
-            _ = end.bell.notified() => return Ok(()),
+            () = end.rung() => return Ok(()),
         };
         let answer = match c.sm_answer(&stanza) {
             Some(a) => Some(a),

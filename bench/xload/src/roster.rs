@@ -13,6 +13,7 @@ use crate::R;
 use crate::args::Args;
 use crate::conn::Conn;
 use crate::ctx::Ctx;
+use crate::end::End;
 use crate::report::{base, finish, merge};
 use crate::stats::{Lat, r2, r4};
 use crate::window::Window;
@@ -84,7 +85,7 @@ pub async fn run(cx: Rc<Ctx>, a: &Args) -> R<bool> {
         return Err("too few --users".into());
     }
     let t = Rc::new(Tot::default());
-    let end = Rc::new(Notify::new());
+    let end = Rc::new(End::default());
     let (mut residents, mut rooms) = (vec![], vec![]);
     for g in 0..groups {
         let group = Rc::new(Group::default());
@@ -116,9 +117,12 @@ pub async fn run(cx: Rc<Ctx>, a: &Args) -> R<bool> {
     for g in guests {
         let _ = g.await;
     }
-    end.notify_waiters();
+    end.ring();
+    let deadline = tokio::time::Instant::now() + cx.timeout;
     for h in residents {
-        let _ = tokio::time::timeout(Duration::from_secs(5), h).await;
+        if tokio::time::timeout_at(deadline, h).await.is_err() {
+            cx.err("resident", "it does not leave");
+        }
     }
     if t.cycles.get() == 0 {
         cx.err("nothing", "no cycle was completed in the window");
@@ -145,7 +149,7 @@ async fn resident(
     user: &str,
     who: String,
     group: &Rc<Group>,
-    end: &Rc<Notify>,
+    end: &Rc<End>,
 ) -> R<JoinHandle<()>> {
     let mut c = Conn::login(cx, user, "res").await?;
     c.online(cx).await?;
@@ -158,11 +162,11 @@ async fn resident(
     }))
 }
 
-async fn watch(c: &mut Conn, who: &str, group: &Group, end: &Notify) -> R<()> {
+async fn watch(c: &mut Conn, who: &str, group: &Group, end: &End) -> R<()> {
     loop {
         let x = tokio::select! {
             x = c.stanza() => x?,
-            _ = end.notified() => return Ok(()),
+            () = end.rung() => return Ok(()),
         };
         let b = c.bytes(&x);
         if xml::name(b) != b"presence" || xml::bare(xml::attr(b, "from").unwrap_or("")) != who {

@@ -120,8 +120,20 @@ impl Program {
 
     /// Starts a node and waits until it is ready.
     pub fn run(&self) -> Running {
-        let mut child = self
-            .command(&["run", "--json"])
+        Self::start(self.command(&["run", "--json"]))
+    }
+
+    /// The same where so many files may be open.
+    pub fn run_with_files(&self, limit: usize) -> Running {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {limit} && exec \"$0\" run --json");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_mangrove")]);
+        command.current_dir(self.path()).env("MANGROVE_CONFIG", "mangrove.toml");
+        Self::start(command)
+    }
+
+    fn start(mut command: Command) -> Running {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,6 +1,11 @@
 //! Delayed delivery (XEP-0203) and its timestamps (XEP-0082).
 
-use crate::{Element, jid::Jid, ns, stanza::Stanza};
+use crate::{
+    Element,
+    jid::Jid,
+    ns,
+    stanza::{Child, Stanza},
+};
 
 /// `CCYY-MM-DDThh:mm:ss.sssZ` for milliseconds since the epoch.
 pub fn timestamp(millis: u64) -> String {
@@ -38,14 +43,20 @@ pub fn delayed(stanza: &Stanza, from: &str, millis: u64, why: &str) -> Stanza {
     stanza.append(&delay(from, millis, why).to_xml())
 }
 
-/// Removes the notes whose `from` is an address that `claimed` picks (section 5).
+/// Whether that is a note of delayed delivery, in today's form or that of XEP-0091.
+pub fn is_note(child: &Child) -> bool {
+    matches!((child.ns(), child.name()), (ns::DELAY, "delay") | (ns::DELAY_LEGACY, "x"))
+}
+
+/// Removes the notes whose `from` is an address that `claimed` picks (section 5), however it is
+/// written, and those whose `from` is none.
 pub fn without_claims_of(stanza: &Stanza, claimed: impl Fn(&Jid) -> bool) -> Stanza {
     stanza.without(|child, xml| {
-        child.ns() == ns::DELAY
-            && child.name() == "delay"
-            && Element::parse(xml, ns::CLIENT)
-                .and_then(|e| e.attr("from")?.parse().ok())
-                .is_some_and(|by: Jid| claimed(&by))
+        is_note(child)
+            && Element::parse(xml, ns::CLIENT).is_none_or(|note| {
+                note.attr("from")
+                    .is_some_and(|from| from.parse().map_or(true, |by: Jid| claimed(&by)))
+            })
     })
 }
 

@@ -244,3 +244,135 @@ fn what_is_kept_when_the_queue_is_full_comes_after_the_queue() {
     let options = WorldOptions { settings, ..WorldOptions::default() };
     World::check_with(&script, &options, offline(100, secs(0)));
 }
+
+/// What becomes of a message whose account takes none at the moment.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    /// It is there at the next log-on.
+    Stored,
+    /// Its sender is told.
+    Answered,
+    /// Neither: where the RFC has it so.
+    Silent,
+}
+
+/// The content of messages, and what becomes of it in a message of type normal (or none, or one that
+/// nobody knows: RFC 6121 section 5.2.2) and of type chat.
+const CONTENTS: &[(&str, Fate, Fate)] = &[
+    ("", Fate::Stored, Fate::Stored),
+    (" \n", Fate::Stored, Fate::Stored),
+    ("<body/>", Fate::Stored, Fate::Stored),
+    ("<body>b</body>", Fate::Stored, Fate::Stored),
+    ("<subject>s</subject>", Fate::Stored, Fate::Stored),
+    ("<thread>t</thread>", Fate::Stored, Fate::Stored),
+    ("<x xmlns='urn:example:x'/>", Fate::Stored, Fate::Stored),
+    ("<origin-id xmlns='urn:xmpp:sid:0' id='o'/>", Fate::Stored, Fate::Stored),
+    ("<received xmlns='urn:xmpp:receipts' id='1'/>", Fate::Stored, Fate::Stored),
+    ("<store xmlns='urn:xmpp:hints'/>", Fate::Stored, Fate::Stored),
+    ("<no-copy xmlns='urn:xmpp:hints'/>", Fate::Stored, Fate::Stored),
+    ("<no-store xmlns='urn:xmpp:hints'/>", Fate::Answered, Fate::Answered),
+    ("<body>b</body><no-store xmlns='urn:xmpp:hints'/>", Fate::Answered, Fate::Answered),
+    (COMPOSING, Fate::Stored, Fate::Silent),
+    (
+        "<active xmlns='http://jabber.org/protocol/chatstates'/><body>b</body>",
+        Fate::Stored,
+        Fate::Stored,
+    ),
+    (
+        "<gone xmlns='http://jabber.org/protocol/chatstates'/><no-store xmlns='urn:xmpp:hints'/>",
+        Fate::Answered,
+        Fate::Silent,
+    ),
+];
+
+const COMPOSING: &str =
+    "<composing xmlns='http://jabber.org/protocol/chatstates'/><thread>t</thread>";
+
+fn fates() -> Vec<(String, Fate)> {
+    let mut fates = Vec::new();
+    let mut add = |ty: &str, content: &str, fate| {
+        fates.push((format!("{ty} id='{{id}}'>{content}</message>"), fate));
+    };
+    for (content, normal, chat) in CONTENTS {
+        for ty in ["", " type='normal'"] {
+            add(ty, content, *normal);
+        }
+        add(" type='chat'", content, *chat);
+        add(" type='groupchat'", content, Fate::Answered);
+        add(" type='headline'", content, Fate::Silent);
+        add(" type='error'", content, Fate::Silent);
+    }
+    fates
+}
+
+const UNAVAILABLE: &str = "<error type='cancel'>\
+     <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+
+#[test]
+fn every_message_for_who_is_away_is_stored_or_answered_as_rfc_6121_has_it() {
+    // sections 8.5.2.2.1 and, with resources that take nothing for the account, 8.5.2.1.1
+    let away = [
+        "",
+        "J = juliet@localhost/balcony\n",
+        "J = juliet@localhost/balcony
+         J C: <presence><priority>-1</priority></presence>
+         J S: <presence/>\n",
+    ];
+    for state in away {
+        let mut script = format!(
+            "account juliet@localhost pencil
+             account romeo@localhost rose
+             R = romeo@localhost/orchard
+             {state}"
+        );
+        let mut stored = String::new();
+        for (n, (message, fate)) in fates().into_iter().enumerate() {
+            let message = message.replace("{id}", &n.to_string());
+            let _ = writeln!(script, "R C: <message to='juliet@localhost'{message}");
+            let _ = match fate {
+                Fate::Stored => writeln!(stored, "K S: <message id='{n}'/>"),
+                Fate::Silent => writeln!(script, "R S: nothing"),
+                Fate::Answered => {
+                    writeln!(script, "R S: <message type='error' id='{n}'>{UNAVAILABLE}</message>")
+                }
+            };
+        }
+        let end = "R S: nothing\nK = juliet@localhost/chamber\nK C: <presence/>\n";
+        World::check(
+            &format!("{script}{end}{stored}K S: <presence from='juliet@localhost/chamber'/>"),
+            offline(1_000, secs(0)),
+        );
+    }
+}
+
+#[test]
+fn every_message_to_nobody_is_answered_as_rfc_6121_has_it() {
+    let mut script = "account romeo@localhost rose\nR = romeo@localhost/orchard\n".to_owned();
+    // no account (8.5.1), no such domain (RFC 6120 10.4.3), no such part of the server (10.5.2)
+    for to in ["nobody@localhost", "a@elsewhere.example", "localhost/part"] {
+        for (n, (message, _)) in fates().into_iter().enumerate() {
+            let message = message.replace("{id}", &n.to_string());
+            let _ = writeln!(script, "R C: <message to='{to}'{message}");
+            let silent = message.contains("type='error'")
+                || (message.contains("type='headline'") && to == "nobody@localhost");
+            let _ = if silent {
+                writeln!(script, "R S: nothing")
+            } else {
+                writeln!(script, "R S: <message type='error' id='{n}' from='{to}'/>")
+            };
+        }
+        for (ty, content) in
+            [("get", ""), ("set", ""), ("get", "<a xmlns='urn:x'/>"), ("set", "<a xmlns='urn:x'/>")]
+        {
+            let _ = writeln!(
+                script,
+                "R C: <iq type='{ty}' to='{to}' id='q'>{content}</iq>
+                 R S: <iq type='error' id='q'/>"
+            );
+        }
+        for ty in ["result", "error"] {
+            let _ = writeln!(script, "R C: <iq type='{ty}' to='{to}' id='q'/>\nR S: nothing");
+        }
+    }
+    World::check(&script, offline(1_000, secs(0)));
+}

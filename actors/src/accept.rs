@@ -1,0 +1,172 @@
+//! What whoever accepts connections needs besides: patience when the system has none to give, and room
+//! for those who come when others only sit there.
+
+use crate::metrics::Metrics;
+use parking_lot::Mutex;
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+use supervision::{Exit, Pid};
+use tokio::time::Instant;
+
+/// How long to wait when the system has no more file descriptors, or no memory.
+const PAUSE: Duration = Duration::from_millis(100);
+/// After so long without a failure it is over.
+const CALM: Duration = Duration::from_secs(10);
+
+/// Accepts that fail: said once when it begins and once when it is over, with a count.
+#[derive(Debug, Default)]
+pub struct Failures {
+    count: u64,
+    last: Option<Instant>,
+}
+
+impl Failures {
+    /// An accept failed: the client gave up, which is nothing, or there are no file descriptors left,
+    /// which is waited for.
+    pub async fn note(&mut self, error: &io::Error, metrics: &Metrics) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset};
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset) {
+            return;
+        }
+        metrics.accept_failures();
+        self.calm();
+        self.count += 1;
+        if self.count == 1 {
+            tracing::warn!(%error, "connections cannot be accepted; they wait, and it is tried again");
+        }
+        self.last = Some(Instant::now());
+        tokio::time::sleep(PAUSE).await;
+    }
+
+    /// One was accepted. Whether that was the end of it shows when it stays so for a while: at the
+    /// limit one is accepted whenever another has gone.
+    pub fn calm(&mut self) {
+        if self.last.is_some_and(|last| last.elapsed() >= CALM) {
+            tracing::warn!(failures = self.count, "connections are accepted again");
+            *self = Self::default();
+        }
+    }
+}
+
+/// How long whoever makes room may take to be gone.
+const LEAVING: Duration = Duration::from_millis(200);
+
+/// Ends a connection for another, and waits until its place is free.
+pub async fn evict(pid: &Pid, metrics: &Metrics) {
+    metrics.evicted_connections();
+    pid.exit(Exit::shutdown("another client needs the place"));
+    drop(tokio::time::timeout(LEAVING, pid.wait()).await);
+}
+
+/// What a connection has shown so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// Half a request or half a handshake, or nothing at all: it can make room for another.
+    #[default]
+    Waiting,
+    /// Its stream is open.
+    Begun,
+    /// It has logged on, or a request is worked on: it keeps its place.
+    Settled,
+}
+
+/// The stage of a connection; the connection says so.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<AtomicU8>);
+
+impl Progress {
+    /// From here on.
+    pub fn set(&self, stage: Stage) {
+        self.0.store(stage as u8, Ordering::Relaxed);
+    }
+
+    /// At the moment.
+    pub fn get(&self) -> Stage {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Stage::Waiting,
+            1 => Stage::Begun,
+            _ => Stage::Settled,
+        }
+    }
+}
+
+/// How long a client whose stream is open can take to log on while others need its place.
+pub const GRACE: Duration = Duration::from_secs(5);
+/// So many of the oldest are looked at for one that has not even opened its stream.
+const LOOK: usize = 1_000;
+
+/// A client that has not logged on.
+#[derive(Debug)]
+struct Newcomer {
+    pid: Pid,
+    progress: Progress,
+    since: Instant,
+}
+
+impl Newcomer {
+    fn is_one(&self) -> bool {
+        self.pid.is_alive() && self.progress.get() != Stage::Settled
+    }
+}
+
+/// Clients that have not logged on, the oldest first: when there is no room, one of them makes some.
+/// (Half a TLS handshake or half a PROXY header costs whoever sends it nothing.)
+#[derive(Debug, Default)]
+pub struct Newcomers(Mutex<VecDeque<Newcomer>>);
+
+impl Newcomers {
+    /// Another one; `alive`: how many connections there are.
+    pub fn add(&self, pid: Pid, progress: Progress, alive: usize) {
+        let mut queue = self.0.lock();
+        // as many as there are connections, and as many again that are none any more
+        if queue.len() > alive.saturating_mul(2).saturating_add(64) {
+            queue.retain(Newcomer::is_one);
+        }
+        queue.push_back(Newcomer { pid, progress, since: Instant::now() });
+    }
+
+    /// Takes the oldest, or the oldest that has not opened its stream; `None`: there is none that has
+    /// had its time.
+    pub fn take(&self) -> Option<Pid> {
+        let mut queue = self.0.lock();
+        while queue.front().is_some_and(|newcomer| !newcomer.is_one()) {
+            queue.pop_front();
+        }
+        let late = |n: &Newcomer| n.since.elapsed() >= GRACE || n.progress.get() == Stage::Waiting;
+        let found = queue.iter().take(LOOK).position(|n| n.is_one() && late(n))?;
+        queue.remove(found).map(|newcomer| newcomer.pid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_storm_of_failures_has_one_beginning_and_one_end() {
+        let metrics = Metrics::default();
+        let mut failures = Failures::default();
+        let limit = || io::Error::from_raw_os_error(24);
+        let begun = Instant::now();
+        for _ in 0..50 {
+            failures.note(&limit(), &metrics).await;
+            failures.calm();
+        }
+        assert_eq!((failures.count, begun.elapsed()), (50, PAUSE * 50), "it does not spin");
+        failures.note(&io::ErrorKind::ConnectionAborted.into(), &metrics).await;
+        assert_eq!((failures.count, begun.elapsed()), (50, PAUSE * 50), "a client that gave up");
+        tokio::time::advance(CALM).await;
+        failures.calm();
+        assert_eq!(failures.count, 0);
+        failures.note(&limit(), &metrics).await;
+        assert_eq!(failures.count, 1);
+    }
+}
