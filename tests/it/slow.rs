@@ -32,7 +32,7 @@ fn resource(node: &TestNode, resource: &str) -> Option<Arc<Resource>> {
 /// The ids of the messages that are kept for b.
 async fn kept(node: &TestNode) -> Vec<usize> {
     let offline = &node.node.env().stores.offline;
-    let page = offline.page(&"b@localhost".parse().unwrap(), 0, 10_000).await.unwrap();
+    let page = offline.page(&"b@localhost".parse().unwrap(), 0, 10_000, usize::MAX).await.unwrap();
     page.iter().map(|m| number(&m.stanza)).collect()
 }
 

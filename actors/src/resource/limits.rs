@@ -14,9 +14,13 @@ pub struct QueueLimits {
     /// Stanzas sent and not acknowledged (XEP-0198). At the limit the session is ended with
     /// `policy-violation` and the messages go to offline storage.
     pub unacked: usize,
-    /// Entities that got directed presence (RFC 6121 section 4.6); beyond it the oldest is forgotten.
+    /// Entities that got directed presence (RFC 6121 section 4.6), with addresses of ordinary length;
+    /// beyond it the oldest is forgotten.
     pub directed: usize,
 }
+
+/// What one of the addresses that got directed presence may occupy on average, in bytes.
+pub(super) const DIRECTED: usize = 128;
 
 /// Bytes that may be unacknowledged, in [`QueueLimits::queued_bytes`]: room for a whole queue on top
 /// of what offline storage sends ([`Resource::crowded`]).

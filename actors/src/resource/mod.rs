@@ -24,6 +24,7 @@ pub use limits::QueueLimits;
 use crate::{env::Clock, session::Bound};
 use kept::Kept;
 use leftovers::Leaving;
+use limits::DIRECTED;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc};
@@ -136,6 +137,8 @@ pub enum Ended {
     Kicked,
     /// Its account was removed.
     Removed,
+    /// The node has no memory for what waits for it.
+    NoMemory,
     /// The node stops.
     Shutdown,
 }
@@ -172,8 +175,9 @@ pub struct Remains {
     pub directed: Vec<Jid>,
 }
 
+/// What a stanza and its place in a queue occupy.
 fn weight(stanza: &Stanza) -> usize {
-    stanza.body.len() + 128
+    stanza.weight() + size_of::<Queued>()
 }
 
 fn blocked(list: Option<&Blocklist>, user: &BareJid, from: Option<&Jid>) -> bool {
@@ -421,10 +425,13 @@ impl Resource {
         if s.directed.contains(to) {
             return;
         }
-        if s.directed.len() >= self.limits.directed {
-            s.directed.pop_front();
-        }
         s.directed.push_back(to.clone());
+        let mut bytes: usize = s.directed.iter().map(Jid::weight).sum();
+        let QueueLimits { directed, .. } = self.limits;
+        while s.directed.len() > directed || bytes > directed.saturating_mul(DIRECTED) {
+            let Some(oldest) = s.directed.pop_front() else { return };
+            bytes = bytes.saturating_sub(oldest.weight());
+        }
     }
 
     /// Forgets a directed presence; `false` when there was none.
@@ -503,6 +510,12 @@ impl Resource {
     /// How many items wait.
     pub fn queued(&self) -> usize {
         self.state.lock().queue.len()
+    }
+
+    /// What waits, and what is not acknowledged: both in bytes.
+    pub fn bytes(&self) -> usize {
+        let s = self.state.lock();
+        s.queued_bytes + s.sm.as_ref().map_or(0, |sm| sm.bytes)
     }
 
     /// Lets the connection go: the session's state is parked here until somebody resumes it.
