@@ -6,6 +6,7 @@ use crate::{
     connection::shaping::{Addresses, Rate},
     hooks::HookTable,
     metrics::Metrics,
+    pressure::Pressure,
     resource::QueueLimits,
     routing::{manager::Managers, table::Table},
     throttle::Throttle,
@@ -90,6 +91,8 @@ pub struct Settings {
     pub address_rate: Rate,
     /// Connections one address may have.
     pub max_per_address: usize,
+    /// Memory the node may use, in bytes; 0: any.
+    pub memory: usize,
 }
 
 impl Default for Settings {
@@ -112,6 +115,7 @@ impl Default for Settings {
             session_rate: Rate { bytes: 128 << 10, burst: 512 << 10 },
             address_rate: Rate { bytes: 0, burst: 0 },
             max_per_address: 1_000,
+            memory: 0,
         }
     }
 }
@@ -183,6 +187,8 @@ pub struct Env {
     pub throttle: Throttle,
     /// The addresses that have connections.
     pub addresses: Arc<Addresses>,
+    /// How short memory is.
+    pub pressure: Pressure,
     /// The wall clock.
     pub clock: Arc<Clock>,
     /// For what must look random and be the same every time (salts of unknown users).
@@ -238,6 +244,7 @@ impl Env {
             metrics: Metrics::default(),
             throttle: parts.throttle,
             addresses: Arc::default(),
+            pressure: Pressure::default(),
             clock: Arc::new(parts.clock),
             secret: parts.secret,
             settings: ArcSwap::from_pointee(parts.settings),

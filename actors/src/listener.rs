@@ -2,11 +2,12 @@
 
 use crate::{
     connection::{Accepted, Connection, Port},
+    pressure::Level,
     stopped::stopped,
 };
-use std::{convert::Infallible, fmt, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use supervision::{Cx, Exit, InitError, PoolRef, Process};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 /// Name of the pool of all connections.
 pub const POOL: &str = "connections";
@@ -56,7 +57,7 @@ impl Process for Listener {
             tokio::select! {
                 biased;
                 reason = stopped(cx) => return reason,
-                accepted = self.args.socket.accept() => match accepted {
+                accepted = self.next() => match accepted {
                     Ok((socket, peer)) => self.accept(socket, peer.ip()),
                     Err(error) => refused(&error).await,
                 },
@@ -66,7 +67,13 @@ impl Process for Listener {
 }
 
 impl Listener {
-    fn accept(&self, socket: tokio::net::TcpStream, peer: std::net::IpAddr) {
+    /// The next connection. While queues have to be moved for want of memory, they wait in the system's backlog.
+    async fn next(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.args.port.env.pressure.at_most(Level::High).await;
+        self.args.socket.accept().await
+    }
+
+    fn accept(&self, socket: TcpStream, peer: std::net::IpAddr) {
         let port = Arc::clone(&self.args.port);
         let env = &port.env;
         // small stanzas must not wait for one another

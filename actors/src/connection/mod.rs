@@ -113,6 +113,8 @@ pub struct Connection {
     /// Not read from before then (traffic shaping).
     held: bool,
     closing: bool,
+    /// Its session went elsewhere or was ended: a client that does not read is not waited for.
+    evicted: bool,
 }
 
 impl fmt::Debug for Connection {
@@ -150,6 +152,7 @@ impl Process for Connection {
             blocked: false,
             held: false,
             closing: false,
+            evicted: false,
             peer,
             admission,
             port: Arc::clone(&port),
@@ -243,6 +246,8 @@ impl Connection {
                     self.job = None;
                     self.turn.done(then, &self.port.env);
                 }
+                // not now; but the session may be over
+                Woken::Queue if self.blocked && self.is_ours() => self.more = true,
                 Woken::Queue => self.drain(),
                 Woken::Time => {
                     if let Err(error) = self.time() {
@@ -265,9 +270,10 @@ impl Connection {
             && !self.held
             && !self.blocked
             && (shaking || self.header.is_some() || self.turn.ready());
-        let draining = !self.closing && !self.blocked;
+        let draining = !self.closing;
+        let more = self.more && !self.blocked;
         let waiting = self.turn.waiting() && !self.blocked;
-        let Self { turn, transport, port, header, resource, job, clock, blocked, more, .. } = self;
+        let Self { turn, transport, port, header, resource, job, clock, blocked, .. } = self;
         let sink = |got: Got<'_>| match (got, &mut *header) {
             (Got::Bytes(bytes), Some(header)) => header.extend_from_slice(bytes),
             (Got::Bytes(bytes), None) => turn.feed(bytes, &port.env),
@@ -279,7 +285,7 @@ impl Connection {
             then = run(job) => Woken::Job(then),
             () = clock.next() => Woken::Time,
             () = ready(()), if waiting => Woken::Written,
-            () = queued(resource.as_deref(), *more), if draining => Woken::Queue,
+            () = queued(resource.as_deref(), more), if draining => Woken::Queue,
             woken = socket(transport, *blocked, sink), if *blocked || reading => woken,
         }
     }
@@ -322,8 +328,11 @@ impl Connection {
                 *out = Vec::new();
             }
             self.clock.cancel(clock::Key::Stall);
-        } else if self.turn.out().len() < before || !self.clock.has(clock::Key::Stall) {
-            self.clock.set(clock::Key::Stall, Instant::now() + STALL);
+        } else if !self.clock.has(clock::Key::Stall)
+            || self.turn.out().len() < before && !self.evicted
+        {
+            let patience = if self.evicted { LINGER } else { STALL };
+            self.clock.set(clock::Key::Stall, Instant::now() + patience);
         }
         Ok(())
     }
@@ -371,6 +380,8 @@ impl Connection {
             Some(more) => self.more = more,
             None => {
                 self.more = false;
+                self.evicted = true;
+                self.clock.cancel(clock::Key::Stall);
                 let error = self.resource.take().map_or_else(
                     || StreamError::new(Condition::UndefinedCondition),
                     |resource| evicted(&resource),
@@ -378,6 +389,13 @@ impl Connection {
                 self.turn.end(error, &env);
             }
         }
+    }
+
+    /// Whether this connection still serves its session.
+    fn is_ours(&self) -> bool {
+        let epoch = self.turn.session().bound.as_ref().map(|bound| bound.epoch);
+        let serves = |r: &Arc<Resource>| epoch.map(Owner::Attached) == Some(r.owner());
+        self.resource.as_ref().is_none_or(serves)
     }
 
     /// Counts what was read against the client's rate.
@@ -524,6 +542,8 @@ pub(crate) fn evicted(resource: &Resource) -> StreamError {
         (_, Some(Ended::Conflict)) => (Condition::Conflict, "replaced by a new connection"),
         (_, Some(Ended::Kicked)) => (Condition::PolicyViolation, "ended by an operator"),
         (_, Some(Ended::Removed)) => (Condition::NotAuthorized, "the account was removed"),
+        // RFC 6120 section 4.9.3.17
+        (_, Some(Ended::NoMemory)) => (Condition::ResourceConstraint, "too much waits for you"),
         _ => (Condition::SystemShutdown, "the session was ended"),
     };
     StreamError::new(condition).with_text(text)
