@@ -69,8 +69,15 @@ impl Process for Listener {
 impl Listener {
     /// The next connection. While queues have to be moved for want of memory, they wait in the system's backlog.
     async fn next(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        self.args.port.env.pressure.at_most(Level::High).await;
-        self.args.socket.accept().await
+        let pressure = &self.args.port.env.pressure;
+        loop {
+            pressure.at_most(Level::High).await;
+            tokio::select! {
+                biased;
+                () = pressure.above(Level::High) => {}
+                accepted = self.args.socket.accept() => return accepted,
+            }
+        }
     }
 
     fn accept(&self, socket: TcpStream, peer: std::net::IpAddr) {

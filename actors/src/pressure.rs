@@ -1,11 +1,11 @@
 //! How much of its memory the node has in use: a state that whoever takes more of it asks for, and the process that
-//! keeps it. From 80 % on new log-ons wait, while sessions that wait to be resumed may be; from 90 % on no connection is
+//! keeps it. From 80 % on new log-ons wait, while sessions can be resumed; from 90 % on no connection is
 //! accepted, and the sessions with the most in their queues end: what they hold goes to the store, or back to
 //! its senders (`routing::relief`).
 
 use crate::{
     env::Env,
-    resource::Owner,
+    resource::Resource,
     routing::relief::{Relieved, relieve},
     session::effects::BoxFuture,
     stopped::stopped,
@@ -125,13 +125,29 @@ impl Pressure {
         // an error: the sender is gone, which is here
         drop(self.level.subscribe().wait_for(|now| *now <= level).await);
     }
+
+    /// Resolves once memory is shorter than that.
+    pub async fn above(&self, level: Level) {
+        drop(self.level.subscribe().wait_for(|now| *now > level).await);
+    }
 }
 
-/// Whether a user may log on now: always when memory is not short, or when a session of theirs waits to be
-/// resumed, which frees memory.
+/// Whether a user may authenticate now: always when memory is not short, or when there is a session that they may want to
+/// resume, which takes no more of it. A new one waits again before it is bound.
 pub fn admits(env: &Env, user: &BareJid) -> bool {
+    let resumable =
+        |r: &Arc<Resource>| r.with_sm(|sm| sm.as_ref().is_some_and(|s| s.token.is_some()));
     env.pressure.level() == Level::Calm
-        || env.table.with_user(user, |all| all.iter().any(|r| r.owner() == Owner::Detached))
+        || env.table.with_user(user, |all| all.iter().any(resumable))
+}
+
+/// Waits until memory is not short any more; `false`: it still is.
+pub async fn calm(env: &Env, patience: Duration) -> bool {
+    if env.pressure.level() == Level::Calm {
+        return true;
+    }
+    env.metrics.logins_waited();
+    tokio::time::timeout(patience, env.pressure.at_most(Level::Calm)).await.is_ok()
 }
 
 /// Says how many bytes are in use; `None`: it is not known.

@@ -13,6 +13,8 @@ const OPTIONS: &str = "\
 limits.queued = 20
 limits.session_rate = '0B'
 modules.offline.messages = 5000
+modules.offline.size = '64MiB'
+modules.offline.sender_share = 100
 ";
 
 const IQ: &str = "<iq type='get' id='iq' to='b@localhost/slow'><x xmlns='urn:x'/></iq>";

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     env::Env,
     metrics::Login,
-    pressure::{Level, admits},
+    pressure::{admits, calm},
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
@@ -308,18 +308,14 @@ impl Session {
         if admits(scope.env, &user) {
             return self.welcome(user, data, scope);
         }
-        scope.env.metrics.logins_waited();
         let patience = scope.env.settings().negotiation_timeout / 2;
-        let (env, whose) = (Arc::clone(scope.env), user.clone());
-        let data = data.map(str::to_owned);
-        let wait = async move {
-            let calm = env.pressure.at_most(Level::Calm);
-            tokio::time::timeout(patience, calm).await.is_ok() || admits(&env, &whose)
-        };
-        scope.fx.job(wait, move |session, scope, admitted| match admitted {
-            true => session.welcome(user, data.as_deref(), scope),
-            // section 6.5.10: clients try again
-            false => session.fail_sasl(Failure::TemporaryAuthFailure, Login::NoMemory, scope),
+        let (env, data) = (Arc::clone(scope.env), data.map(str::to_owned));
+        scope.fx.job(async move { calm(&env, patience).await }, move |session, scope, admitted| {
+            match admitted {
+                true => session.welcome(user, data.as_deref(), scope),
+                // section 6.5.10: clients try again
+                false => session.fail_sasl(Failure::TemporaryAuthFailure, Login::NoMemory, scope),
+            }
         });
     }
 
