@@ -132,6 +132,9 @@ points! {
     features: dyn Fn(&Env, Stage, &mut Vec<u8>) + Send + Sync,
     /// A resource was bound or resumed by a fresh process: load per-session data.
     bound: dyn Fn(&mut SessionCx<'_>) + Send + Sync,
+    /// The client sent something, be it white space, an acknowledgement or a part of a stanza: it is
+    /// there. Once for all that was read together.
+    heard: dyn Fn(&mut SessionCx<'_>) + Send + Sync,
     /// A stanza of the client, its `from` stamped, before it is routed or answered.
     inbound: dyn Fn(&mut SessionCx<'_>, &Stanza) -> Flow + Send + Sync,
     /// The resource is about to become visible (initial presence, or its priority is negative no

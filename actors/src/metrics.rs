@@ -51,6 +51,8 @@ pub struct Metrics {
     bounced: Counter,
     queue_full: Counter,
     resumed: Counter,
+    given_up: Counter,
+    yields: Counter,
     offline_stored: Counter,
     logins_waited: Counter,
     relieved: Counter,
@@ -119,6 +121,10 @@ impl Metrics {
         queue_full,
         /// A session was resumed (XEP-0198).
         resumed,
+        /// A stream ended since its client sent too much before it was bound.
+        given_up,
+        /// A connection had more to do than fits into one turn: others came first.
+        yields,
         /// A message was stored for later.
         offline_stored,
         /// A log-on waits for memory.
@@ -156,6 +162,8 @@ impl Metrics {
             ),
             ("mangrove_bounced_total", "Errors sent back to senders.", &self.bounced),
             ("mangrove_queue_full_total", "Deliveries refused: queue full.", &self.queue_full),
+            ("mangrove_given_up_total", "Streams ended: too much before binding.", &self.given_up),
+            ("mangrove_yields_total", "Turns that ended for others to have theirs.", &self.yields),
             ("mangrove_resumed_total", "Sessions resumed.", &self.resumed),
             ("mangrove_offline_stored_total", "Messages kept for later.", &self.offline_stored),
             (

@@ -264,6 +264,8 @@ impl<M: Module> Registrar<'_, M> {
     features, (env: &Env, stage: Stage, out: &mut Vec<u8>) }
     point! { /// See [`HookTable::bound`].
     bound, (cx: &mut SessionCx<'_>) }
+    point! { /// See [`HookTable::heard`].
+    heard, (cx: &mut SessionCx<'_>) }
     point! { /// See [`HookTable::inbound`].
     inbound, (cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow }
     point! { /// See [`HookTable::available`].

@@ -123,7 +123,8 @@ pub const TOMBSTONES: usize = 64;
 impl Roster {
     /// The contact of that address.
     pub fn item(&self, jid: &Jid) -> Option<&RosterItem> {
-        self.items.iter().find(|i| &i.jid == jid)
+        let at = self.items.binary_search_by(|i| i.jid.cmp(jid)).ok()?;
+        self.items.get(at)
     }
 
     /// What it occupies, in bytes.

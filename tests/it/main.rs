@@ -16,6 +16,7 @@ mod crashes;
 mod deadlines;
 mod documents;
 mod examples;
+mod fair;
 mod http;
 mod interop;
 mod limit_table;

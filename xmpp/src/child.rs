@@ -34,6 +34,12 @@ impl Name {
         Self::of(text, ns::USUAL)
     }
 
+    /// The same of a namespace that is there already.
+    pub(crate) fn of_shared(ns: &Arc<str>) -> Self {
+        let known = ns::USUAL.iter().find(|k| **k == &**ns);
+        known.map_or_else(|| Self::Other(Arc::clone(ns)), |k| Self::Known(k))
+    }
+
     pub(crate) fn of_element(text: &str) -> Self {
         const USUAL: &[&str] = &[
             "body",

@@ -1,7 +1,7 @@
 //! The XMPP wire without I/O: bytes become stream events, stanzas become bytes.
 //!
 //! In reading order: [`jid`], [`ns`], [`error`] · [`framer`] (bytes to events) · [`stanza`],
-//! [`element`], [`nonza`], [`stream`], [`work`] · [`sasl`] · [`payload`], one extension a file.
+//! [`element`], [`nonza`], [`stream`], [`number`], [`work`] · [`sasl`] · [`payload`], one extension a file.
 //! It knows no sockets, no clock and no task; `rxml` is named here and nowhere else.
 
 mod child;
@@ -9,9 +9,12 @@ pub mod element;
 pub mod error;
 pub mod framer;
 pub mod jid;
+mod names;
 pub mod nonza;
 pub mod ns;
+pub mod number;
 pub mod payload;
+mod reader;
 pub mod sasl;
 mod scan;
 pub mod stanza;

@@ -9,10 +9,10 @@ use crate::{
     Element,
     child::{Child, Name},
     framer::Limits,
-    ns,
+    names, ns, reader,
     stanza::Kind,
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 /// A complete stanza at the start of some bytes.
 pub(crate) struct Scanned<'a> {
@@ -110,7 +110,7 @@ impl<'a> Scanner<'a> {
             return None;
         }
         self.skip(NAME);
-        self.text.get(start..self.at)
+        self.text.get(start..self.at).filter(|name| name.len() <= names::MAX_NAME)
     }
 
     /// Text up to the next tag.
@@ -196,11 +196,16 @@ fn namespace<'a>(attrs: &[(&str, &'a str)]) -> Option<Option<&'a str>> {
     let Some((_, ns)) = attrs.iter().find(|(n, _)| *n == "xmlns") else { return Some(None) };
     // the stream's own, and names that XML reserves
     let special = ns.is_empty() || *ns == ns::STREAM || ns.starts_with("http://www.w3.org/");
-    (!special).then_some(Some(*ns))
+    (!special && names::is_namespace(ns)).then_some(Some(*ns))
 }
 
-/// The stanza at the start of `bytes`, if it is complete and usual.
-pub(crate) fn stanza<'a>(bytes: &'a [u8], limits: &Limits) -> Option<Scanned<'a>> {
+/// The stanza at the start of `bytes`, if it is complete and usual, in a stream in which names are in
+/// `default_ns`.
+pub(crate) fn stanza<'a>(
+    bytes: &'a [u8],
+    default_ns: &str,
+    limits: &Limits,
+) -> Option<Scanned<'a>> {
     // text that ends in the middle of a character is looked at by rxml
     let mut s = Scanner { text: bytes, at: 0, wide: false };
     s.take(b'<')?;
@@ -208,7 +213,7 @@ pub(crate) fn stanza<'a>(bytes: &'a [u8], limits: &Limits) -> Option<Scanned<'a>
     let kind = Kind::parse(std::str::from_utf8(name).ok()?)?;
     let mut attrs = Vec::with_capacity(6);
     let empty = s.attributes(limits.max_attrs, &mut attrs)?;
-    if namespace(&attrs)?.is_some_and(|ns| ns != ns::CLIENT) {
+    if namespace(&attrs)?.unwrap_or(default_ns) != ns::CLIENT {
         return None;
     }
     attrs.retain(|(n, _)| *n != "xmlns");
@@ -282,6 +287,7 @@ pub(crate) fn element(bytes: &[u8], default_ns: &str, limits: &Limits) -> Option
     let mut s = Scanner { text: bytes, at: 0, wide: false };
     let mut attrs = Vec::new();
     let mut open: Vec<(Element, &[u8])> = Vec::new();
+    let default_ns: Arc<str> = default_ns.into();
     loop {
         s.take(b'<')?;
         let done = if s.peek()? == b'/' {
@@ -296,13 +302,15 @@ pub(crate) fn element(bytes: &[u8], default_ns: &str, limits: &Limits) -> Option
         } else {
             let name = s.name()?;
             let empty = s.attributes(limits.max_attrs, &mut attrs)?;
-            let inherited = open.last().map_or(default_ns, |(e, _)| e.ns());
-            let ns = namespace(&attrs)?.unwrap_or(inherited);
-            let mut element = Element::new(ns, std::str::from_utf8(name).ok()?);
+            let ns = match namespace(&attrs)? {
+                Some(ns) => ns.into(),
+                None => open.last().map_or_else(|| Arc::clone(&default_ns), |(e, _)| e.namespace()),
+            };
+            let mut element = Element::in_namespace(ns, std::str::from_utf8(name).ok()?);
             for (name, value) in attrs.iter().filter(|(n, _)| *n != "xmlns") {
                 match *name {
-                    "xml:lang" => element.push_attr(ns::XML, "lang", value),
-                    name => element.push_attr("", name, value),
+                    "xml:lang" => element.push_attr(reader::xml(), "lang", value),
+                    name => element.push_attr(reader::none(), name, value),
                 }
             }
             if empty {
@@ -350,19 +358,9 @@ fn whole(bytes: &[u8], wide: bool) -> bool {
 }
 
 /// A stream header that declares what it usually does: its attributes without the declarations, and
-/// its length. An XML declaration may stand before it.
+/// its length.
 pub(crate) fn header(bytes: &[u8]) -> Option<(Vec<(&str, &str)>, usize)> {
-    const DECLARATIONS: [&[u8]; 4] = [
-        b"<?xml version='1.0'?>",
-        b"<?xml version=\"1.0\"?>",
-        b"<?xml version='1.0' encoding='UTF-8'?>",
-        b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>",
-    ];
     let mut s = Scanner { text: bytes, at: 0, wide: false };
-    if let Some(declaration) = DECLARATIONS.into_iter().find(|d| bytes.starts_with(d)) {
-        s.at = declaration.len();
-        s.space();
-    }
     if !bytes.get(s.at..)?.starts_with(b"<stream:stream") {
         return None;
     }
@@ -401,7 +399,7 @@ mod tests {
     use super::*;
 
     fn scan(xml: &str) -> Option<Scanned<'_>> {
-        stanza(xml.as_bytes(), &Limits::default())
+        stanza(xml.as_bytes(), ns::CLIENT, &Limits::default())
     }
 
     #[test]
@@ -444,6 +442,6 @@ mod tests {
         }
         let deep = format!("<iq>{}{}</iq>", "<a>".repeat(20), "</a>".repeat(20));
         assert!(scan(&deep).is_none());
-        assert!(stanza(b"<message>\xff</message>", &Limits::default()).is_none());
+        assert!(stanza(b"<message>\xff</message>", ns::CLIENT, &Limits::default()).is_none());
     }
 }

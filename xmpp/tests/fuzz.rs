@@ -1,6 +1,7 @@
 //! The fuzz targets' checks on stable Rust, for a bounded time: pieces of real conversations, put
 //! together and damaged at random. The open-ended run is `cargo fuzz run framer` (see `fuzz/`).
 
+#[allow(dead_code, reason = "the judges' test uses the rest")]
 mod checks;
 
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Developer tasks: `cargo xtask test | tidy | mongod | bench`.
+//! Developer tasks: `cargo xtask test | nightly | tidy | mongod | bench`.
 //!
 //! A program of its own, so that a clone needs nothing but Rust to start: what else a task needs, the task
 //! installs (`setup`). Not part of the node; nothing depends on it.
@@ -20,6 +20,8 @@ usage: cargo xtask TASK
 
   test [ARGS]    installs what the tests need and is missing, then runs all of them:
                  cargo test --workspace [ARGS]; with --no-run it only installs and builds
+  nightly        the tests that take hours: ten million streams are judged by expat and
+                 libxml2 (JUDGED=n: so many; JUDGED_FROM=n: the first seed)
   tidy           checks the laws of ARCHITECTURE.md that no compiler checks
   mongod         puts a real mongod into target/mongod and prints its path
                  (MONGOD=path: uses that one)
@@ -42,6 +44,7 @@ fn task() -> Result<()> {
     let root = root()?;
     match (task.as_str(), rest.as_slice()) {
         ("test", _) => test(&root, &rest),
+        ("nightly", []) => nightly(&root),
         ("tidy", []) => tidy(&root),
         ("mongod", []) => {
             say(&mongod::fetch(&root)?.display().to_string());
@@ -61,6 +64,14 @@ fn root() -> Result<PathBuf> {
 fn test(root: &Path, args: &[String]) -> Result<()> {
     setup::install(root)?;
     run(Command::new(cargo()).args(["test", "--workspace"]).args(args).current_dir(root))
+}
+
+fn nightly(root: &Path) -> Result<()> {
+    setup::install(root)?;
+    let count = std::env::var("JUDGED").unwrap_or_else(|_| "10000000".to_owned());
+    let args =
+        ["test", "--release", "-p", "xmpp", "--test", "judges", "streams", "--", "--nocapture"];
+    run(Command::new(cargo()).args(args).env("JUDGED", count).current_dir(root))
 }
 
 fn tidy(root: &Path) -> Result<()> {

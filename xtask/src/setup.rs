@@ -1,6 +1,6 @@
 //! What the tests need besides Rust: each thing is looked for first, and installed when it is missing.
 //!
-//! Programs come from apt (as root, or through sudo), slixmpp from PyPI into `target/interop/venv`, xmpp.js from
+//! Programs and C libraries come from apt (as root, or through sudo), slixmpp from PyPI into `target/interop/venv`, xmpp.js from
 //! npm into `tests/interop/xmppjs/node_modules`. Nothing is started, and nothing of the user's own is changed.
 
 use std::fs;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::run::{exists, run, say};
 
-/// A program, the Debian package that has it, and what it is for.
+/// A program or library, the Debian package that has it, and what it is for.
 struct Program {
     name: &'static str,
     package: &'static str,
@@ -28,6 +28,14 @@ const PROGRAMS: &[Program] = &[
     Program { name: "node", package: "nodejs", why: "xmpp.js, in the interop tests" },
     Program { name: "npm", package: "npm", why: "installs xmpp.js" },
     Program { name: "redis-server", package: "redis-server", why: "the registry of a cluster" },
+    Program { name: "cc", package: "gcc", why: "builds the judges of what is forwarded" },
+    Program { name: "pkg-config", package: "pkg-config", why: "finds the judges' libraries" },
+];
+
+/// Libraries, by pkg-config's name for each.
+const LIBRARIES: &[Program] = &[
+    Program { name: "expat", package: "libexpat1-dev", why: "a judge of what is forwarded" },
+    Program { name: "libxml-2.0", package: "libxml2-dev", why: "a judge of what is forwarded" },
 ];
 
 /// Installs what is missing.
@@ -41,7 +49,9 @@ pub fn install(root: &Path) -> Result<()> {
 }
 
 fn programs() -> Result<()> {
-    let missing: Vec<&Program> = PROGRAMS.iter().filter(|program| !exists(program.name)).collect();
+    let programs = PROGRAMS.iter().filter(|program| !exists(program.name));
+    let libraries = LIBRARIES.iter().filter(|library| !has_library(library.name));
+    let missing: Vec<&Program> = programs.chain(libraries).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -51,6 +61,12 @@ fn programs() -> Result<()> {
     run(apt_get()?.arg("update").arg("-qq"))?;
     let packages = missing.iter().map(|program| program.package);
     run(apt_get()?.args(["install", "-qq", "-y", "--no-install-recommends"]).args(packages))
+}
+
+/// Whether C programs can be built with it.
+fn has_library(name: &str) -> bool {
+    let status = Command::new("pkg-config").args(["--exists", name]).status();
+    status.is_ok_and(|status| status.success())
 }
 
 /// apt-get as root, told to ask nothing and to start no service (with and without systemd).

@@ -1,12 +1,14 @@
 //! A client's connection: the process that owns a socket, and does what its session wants done.
 //!
 //! No protocol is decided here. One loop reads, runs jobs, keeps timers, drains the queue of its
-//! resource and writes, always at most one turn at a time. When it ends, in whatever way, the
+//! resource and writes, always at most one turn at a time; after a few in a row others on its thread come
+//! first ([`stint`]). When it ends, in whatever way, the
 //! resource it served is ended or left to be resumed.
 
 mod clock;
 mod proxy;
 pub mod shaping;
+mod stint;
 pub mod tls;
 mod transport;
 
@@ -31,6 +33,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use stint::Stint;
 use supervision::{Cx, Event, Exit, InitError, Process, Recorded};
 use tls::TlsAcceptor;
 use tokio::{net::TcpStream, time::Instant};
@@ -110,11 +113,14 @@ pub struct Connection {
     more: bool,
     /// The socket does not take any more at the moment.
     blocked: bool,
+    /// The last turn drained the queue: the client's own input is next, if some waits.
+    drained: bool,
     /// Not read from before then (traffic shaping).
     held: bool,
     closing: bool,
     /// Its session went elsewhere or was ended: a client that does not read is not waited for.
     evicted: bool,
+    stint: Stint,
 }
 
 impl fmt::Debug for Connection {
@@ -150,9 +156,11 @@ impl Process for Connection {
             header: port.proxy.then(Vec::new),
             more: false,
             blocked: false,
+            drained: false,
             held: false,
             closing: false,
             evicted: false,
+            stint: Stint::default(),
             peer,
             admission,
             port: Arc::clone(&port),
@@ -221,7 +229,8 @@ enum Woken {
     Queue,
     Read(io::Result<usize>),
     Writable,
-    Written,
+    /// What the client sent before can be gone on with.
+    Further,
     Time,
 }
 
@@ -234,14 +243,21 @@ impl Connection {
             if self.closing && !self.blocked && self.job.is_none() {
                 return Stop::Done;
             }
-            match self.wait(cx).await {
+            if self.stint.is_enough() {
+                self.port.env.metrics.yields();
+                tokio::task::yield_now().await;
+                self.stint.rest();
+            }
+            let woken = self.wait(cx).await;
+            self.drained = matches!(woken, Woken::Queue);
+            match woken {
                 Woken::Event(Event::Exit { from, reason }) => {
                     if Some(&from) == cx.pid().parent() || from == *cx.pid() {
                         return Stop::Asked(reason);
                     }
                 }
                 Woken::Event(_) | Woken::Writable => {}
-                Woken::Written => self.turn.go_on(&self.port.env),
+                Woken::Further => self.turn.go_on(&self.port.env),
                 Woken::Job(then) => {
                     self.job = None;
                     self.turn.done(then, &self.port.env);
@@ -270,10 +286,12 @@ impl Connection {
             && !self.held
             && !self.blocked
             && (shaking || self.header.is_some() || self.turn.ready());
-        let draining = !self.closing;
-        let more = self.more && !self.blocked;
         let waiting = self.turn.waiting() && !self.blocked;
-        let Self { turn, transport, port, header, resource, job, clock, blocked, .. } = self;
+        // input and queue in turn, when there is a lot of both
+        let inputs_turn = waiting && self.drained;
+        let draining = !self.closing && !inputs_turn;
+        let more = self.more && !self.blocked;
+        let Self { turn, transport, port, header, resource, job, clock, blocked, stint, .. } = self;
         let sink = |got: Got<'_>| match (got, &mut *header) {
             (Got::Bytes(bytes), Some(header)) => header.extend_from_slice(bytes),
             (Got::Bytes(bytes), None) => turn.feed(bytes, &port.env),
@@ -284,9 +302,10 @@ impl Connection {
             event = cx.next() => Woken::Event(event),
             then = run(job) => Woken::Job(then),
             () = clock.next() => Woken::Time,
-            () = ready(()), if waiting => Woken::Written,
             () = queued(resource.as_deref(), more), if draining => Woken::Queue,
+            () = ready(()), if waiting => Woken::Further,
             woken = socket(transport, *blocked, sink), if *blocked || reading => woken,
+            never = idle(stint) => match never {},
         }
     }
 
@@ -517,6 +536,12 @@ async fn socket(transport: &mut Transport, blocked: bool, mut sink: impl FnMut(G
         return Woken::Writable;
     }
     Woken::Read(poll_fn(|task| transport.poll_read(task, &mut sink)).await)
+}
+
+/// The last in the order of what is looked at: gets here when there is nothing to do.
+async fn idle(stint: &mut Stint) -> Infallible {
+    stint.rest();
+    pending().await
 }
 
 async fn run(job: &mut Option<BoxFuture<Then>>) -> Then {

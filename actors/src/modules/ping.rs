@@ -1,8 +1,9 @@
 //! XMPP Ping (XEP-0199). Answers pings; pings clients that fall silent and lets go of those that
-//! stay silent.
+//! stay silent. Whatever comes from a client shows that it is there: white space (RFC 6120
+//! section 4.6.1) and acknowledgements as well as stanzas.
 
 use crate::{
-    hooks::{Flow, Order},
+    hooks::Order,
     registrar::{Answer, Module, Registrar, Xep},
     session::{SessionCx, slots::Slot},
 };
@@ -53,7 +54,7 @@ impl Module for PingModule {
         on.feature(ns::PING)
             .iq_get::<Ping>(|_, _, _| Answer::empty())
             .bound(Order::Main, Self::bound)
-            .inbound(Order::First, Self::heard)
+            .heard(Order::Main, Self::heard)
             .timer(Order::Main, Self::silent);
     }
 }
@@ -63,10 +64,9 @@ impl PingModule {
         cx.timer(cx.env.settings().idle);
     }
 
-    fn heard(&self, cx: &mut SessionCx<'_>, _: &Stanza) -> Flow {
+    fn heard(&self, cx: &mut SessionCx<'_>) {
         cx.slot::<Waiting>().0 = false;
         cx.timer(cx.env.settings().idle);
-        Flow::Continue
     }
 
     fn silent(&self, cx: &mut SessionCx<'_>) {

@@ -14,7 +14,11 @@ use crate::{
 use config::{hours, secs};
 use serde::Deserialize;
 use serde_json::Value;
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
 use storage::Account;
 use xmpp::{
     error::{StanzaError, StreamError, StreamErrorCondition as Condition},
@@ -42,7 +46,10 @@ config::section! {
     }
 }
 
-/// Addresses whose attempts are remembered. At the limit those whose window is over are forgotten;
+/// Changes of one user's password within `window`: each costs thousands of hashes.
+const CHANGES: u32 = 20;
+
+/// Addresses whose attempts are remembered, and users whose changes are. At the limit those whose window is over are forgotten;
 /// if there are none, new ones are not counted.
 const ADDRESSES: usize = 10_000;
 
@@ -51,6 +58,7 @@ const ADDRESSES: usize = 10_000;
 pub struct RegisterModule {
     config: RegisterConfig,
     attempts: Throttle,
+    changes: Throttle,
 }
 
 impl Module for RegisterModule {
@@ -65,7 +73,13 @@ impl Module for RegisterModule {
             window: config.window,
             entries: ADDRESSES,
         });
-        Self { config, attempts }
+        let changes = Throttle::new(ThrottleLimits {
+            per_pair: CHANGES,
+            per_address: 0,
+            window: config.window,
+            entries: ADDRESSES,
+        });
+        Self { config, attempts, changes }
     }
 
     fn register(on: &mut Registrar<'_, Self>) {
@@ -81,11 +95,14 @@ impl Module for RegisterModule {
 
 impl RegisterModule {
     fn freeze(&self) -> Value {
-        serde_json::to_value(self.attempts.freeze()).unwrap_or_default()
+        serde_json::to_value([self.attempts.freeze(), self.changes.freeze()]).unwrap_or_default()
     }
 
-    fn thaw(&self, attempts: &Value) {
-        self.attempts.thaw(FrozenThrottle::deserialize(attempts).unwrap_or_default());
+    fn thaw(&self, value: &Value) {
+        let seen = <[FrozenThrottle; 2]>::deserialize(value).unwrap_or_default();
+        let [attempts, changes] = seen;
+        self.attempts.thaw(attempts);
+        self.changes.thaw(changes);
     }
 
     /// Section 8.
@@ -201,6 +218,13 @@ impl RegisterModule {
             // section 3.3
             return StanzaError::bad_request().with_text("a password must not be empty").into();
         }
+        // wherever they come from
+        let (now, from) = (env.clock.millis(), Ipv6Addr::UNSPECIFIED.into());
+        if self.changes.wait(user.as_str(), from, now).is_some() {
+            let error = StanzaError::policy_violation();
+            return error.with_text("too many changes, try again later").into();
+        }
+        self.changes.failed(user.as_str(), from, now);
         let Some(keys) = ScramKeys::fresh(&password) else { return bad_password().into() };
         Answer::later(async move {
             match env.stores.accounts.set_keys(&user, keys).await {
@@ -240,8 +264,9 @@ async fn create(env: &Env, user: BareJid, account: Account) -> Answer {
 mod tests {
     use super::*;
     use crate::{
+        registrar::Modules,
         session::Tls,
-        testkit::{World, WorldOptions},
+        testkit::{World, WorldOptions, script::follow},
     };
 
     const OPEN: &str = "X =
@@ -371,6 +396,29 @@ mod tests {
                K = juliet@localhost/chamber
                R = romeo@localhost/orchard";
         check(&script, &RegisterConfig::default(), true);
+    }
+
+    #[test]
+    fn a_password_is_changed_so_often_in_a_while() {
+        let begin = "account juliet@localhost pencil\nX = juliet@localhost/balcony\n".to_owned();
+        let changed = register("1", "juliet", "pencil") + "X S: <iq type='result' id='1'/>\n";
+        let script = begin
+            + &changed.repeat(CHANGES as usize)
+            + &register("2", "juliet", "pencil")
+            + &refused("2", "wait", "policy-violation")
+            + "X cut\nX = juliet@localhost/balcony\n"
+            + &register("3", "juliet", "pencil")
+            + &refused("3", "wait", "policy-violation")
+            + "T: 3600s\n"
+            + &changed;
+        let options = WorldOptions { tls: Some(Tls::default()), ..WorldOptions::default() };
+        World::block_on(async {
+            let mut modules = Modules::default();
+            modules.add_with::<RegisterModule>(RegisterConfig::default());
+            let mut world = World::new(modules, options).await;
+            follow(&script, &mut world).await.unwrap();
+            world.stop().await;
+        });
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{Arrived, copies::Share, kept::Kept, leftovers::Leaving, weight};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, time::Duration};
+use xmpp::stanza::Stanza;
 
 /// XEP-0198 counters and the stanzas the client has not acknowledged.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -13,72 +14,120 @@ pub struct StreamManagement {
     pub window: Duration,
     /// Stanzas handled from the client, modulo 2^32.
     pub handled: u32,
-    /// What the client has acknowledged, modulo 2^32.
-    pub acked: u32,
+    /// What the client has acknowledged, ever: on the wire modulo 2^32.
+    pub acked: u64,
     /// Sent after `acked`, oldest first.
     pub unacked: VecDeque<Arrived>,
     /// The size of those, in bytes.
     pub bytes: usize,
-    /// Which of them other resources of the user got too: what had been sent with each, modulo 2^32.
+    /// Which of them other resources of the user got too: what had been sent with each, oldest first.
     #[serde(skip)]
-    pub(crate) shares: VecDeque<(u32, Share)>,
+    pub(crate) shares: VecDeque<(u64, Share)>,
     /// An `<r/>` of ours is not answered yet.
     pub requested: bool,
-    /// What had been sent, modulo 2^32, when we last asked: nothing newer, no reason to ask again.
-    pub asked: u32,
+    /// What had been sent when we last asked: nothing newer, no reason to ask again.
+    pub asked: u64,
+    /// What has been written over the present connection, or acknowledged: less than what was sent while a
+    /// resumed session gets the rest again.
+    pub written: u64,
+}
+
+/// A count as it stands in `h`.
+pub(super) fn on_wire(count: u64) -> u32 {
+    u32::try_from(count % (1 << 32)).unwrap_or_default()
 }
 
 impl StreamManagement {
-    /// What has been sent, modulo 2^32.
-    pub fn sent(&self) -> u32 {
-        // the limit of the queue is far below 2^32
-        self.acked.wrapping_add(u32::try_from(self.unacked.len()).unwrap_or(u32::MAX))
+    /// What has been sent, ever.
+    pub fn sent(&self) -> u64 {
+        self.acked + self.unacked.len() as u64
     }
 
-    /// A stanza was sent.
-    pub(super) fn push(&mut self, arrived: Arrived, share: Option<Share>) {
+    /// Whether some of it has to be written again before anything else is.
+    pub fn behind(&self) -> bool {
+        self.written < self.sent()
+    }
+
+    /// A stanza is sent. Whether it is to be written at once: not while others have to be written again
+    /// before it.
+    pub(super) fn push(&mut self, arrived: Arrived, share: Option<Share>) -> bool {
+        let at_once = !self.behind();
         self.bytes += weight(&arrived.stanza);
         self.unacked.push_back(arrived);
         if let Some(share) = share {
             self.shares.push_back((self.sent(), share));
         }
+        if at_once {
+            self.written = self.sent();
+        }
+        at_once
     }
 
-    /// Drops what the client has acknowledged.
+    /// The next one to be written again; it counts as written.
+    pub(super) fn again(&mut self) -> Option<Stanza> {
+        let at = usize::try_from(self.written.saturating_sub(self.acked)).ok()?;
+        let stanza = self.unacked.get(at)?.stanza.clone();
+        self.written += 1;
+        Some(stanza)
+    }
+
+    /// How far `h` is behind what was acknowledged before; `None`: it was never acknowledged.
+    fn behind_acked(&self, h: u32) -> Option<u64> {
+        let behind = on_wire(self.acked).wrapping_sub(h);
+        (behind < 1 << 31).then_some(u64::from(behind)).filter(|n| *n <= self.acked)
+    }
+
+    /// Drops what the client has acknowledged. Less than before is an old answer: it says nothing new
+    /// (XEP-0198 section 4).
     ///
     /// # Errors
-    /// When it acknowledged more than was sent (XEP-0198 section 4): what was sent.
+    /// When it acknowledged more than was sent (section 4): what was sent.
     pub(super) fn acknowledge(&mut self, h: u32) -> Result<(), u32> {
-        let count = h.wrapping_sub(self.acked) as usize;
+        let count = h.wrapping_sub(on_wire(self.acked)) as usize;
         if count > self.unacked.len() {
-            return Err(self.sent());
+            let old = self.behind_acked(h).is_some();
+            self.requested &= !old;
+            return if old { Ok(()) } else { Err(on_wire(self.sent())) };
         }
         let acked: usize = self.unacked.drain(..count).map(|a| weight(&a.stanza)).sum();
         self.bytes = self.bytes.saturating_sub(acked);
         if self.unacked.is_empty() {
             self.unacked.shrink_to(8);
         }
+        self.acked += count as u64;
+        self.written = self.written.max(self.acked);
         let acked = self.acked;
-        let shares = std::mem::take(&mut self.shares).into_iter();
-        let (had, waiting) = shares.partition(|(n, _)| n.wrapping_sub(acked) as usize <= count);
-        self.shares = waiting;
-        for (_, share) in Vec::from(had) {
+        while let Some((_, share)) = self.shares.pop_front_if(|(n, _)| *n <= acked) {
             share.delivered();
         }
-        self.acked = h;
         self.requested = false;
         Ok(())
+    }
+
+    /// The client resumes the session and has got `h` (section 5): what comes after that is written again.
+    /// If it says less than it had acknowledged it has lost count: it gets what is left, counted as
+    /// it counts. By how much the counts are lower then.
+    ///
+    /// # Errors
+    /// As [`StreamManagement::acknowledge`].
+    pub(super) fn resume(&mut self, h: u32) -> Result<u64, u32> {
+        self.acknowledge(h)?;
+        let lost = self.behind_acked(h).unwrap_or_default();
+        self.acked -= lost;
+        self.shares.iter_mut().for_each(|(n, _)| *n = n.saturating_sub(lost));
+        self.written = self.acked;
+        self.asked = self.acked;
+        Ok(lost)
     }
 
     /// What is lost when the session ends now: without what offline storage keeps, and what another
     /// resource has or will have.
     pub(super) fn remains(self, kept: &Kept, left: &mut Leaving) {
         let mut shares = self.shares.into_iter().peekable();
-        let mut n = self.acked;
-        for arrived in self.unacked {
-            n = n.wrapping_add(1);
+        let mut kept = kept.sent().peekable();
+        for (n, arrived) in (self.acked + 1..).zip(self.unacked) {
             let share = shares.next_if(|(m, _)| *m == n);
-            if let Some(id) = kept.number_of(n) {
+            if let Some((_, id)) = kept.next_if(|(m, _)| *m == n) {
                 left.push_kept(id);
             } else if share.is_none_or(|(_, share)| share.given_up()) {
                 left.push(arrived);
@@ -88,7 +137,8 @@ impl StreamManagement {
 
     /// Whether to send an `<r/>` now; if so, it counts as sent.
     pub fn ask(&mut self) -> bool {
-        let ask = !self.requested && !self.unacked.is_empty() && self.asked != self.sent();
+        let new = !self.unacked.is_empty() && self.asked != self.sent();
+        let ask = new && !self.requested && !self.behind();
         if ask {
             self.requested = true;
             self.asked = self.sent();
@@ -100,28 +150,96 @@ impl StreamManagement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use xmpp::stanza::Stanza;
 
-    fn state(acked: u32, n: usize) -> StreamManagement {
+    const WRAP: u64 = 1 << 32;
+
+    fn state(acked: u64, n: usize) -> StreamManagement {
         let stanza = Stanza::parse(b"<message xmlns='jabber:client'/>").unwrap();
-        let mut state = StreamManagement { acked, ..StreamManagement::default() };
+        let (written, asked) = (acked, acked);
+        let mut state = StreamManagement { acked, written, asked, ..StreamManagement::default() };
         let arrived = Arrived { stanza, at: 0 };
-        std::iter::repeat_n(arrived, n).for_each(|a| state.push(a, None));
+        for arrived in std::iter::repeat_n(arrived, n) {
+            assert!(state.push(arrived, None), "nothing is to be written again");
+        }
         state
     }
 
     #[test]
     fn counters_wrap_at_two_to_the_thirty_two() {
-        let mut sm = state(u32::MAX, 3);
+        let mut sm = state(WRAP - 1, 3);
         assert_eq!(sm.acknowledge(1), Ok(()));
-        assert_eq!(sm.unacked.len(), 1);
+        assert_eq!((sm.acked, sm.unacked.len()), (WRAP + 1, 1));
+        assert_eq!(sm.acknowledge(u32::MAX), Ok(()), "an old one, from before the wrap");
+        assert_eq!((sm.acked, sm.unacked.len()), (WRAP + 1, 1));
+        assert_eq!(sm.acknowledge(3), Err(2));
         assert_eq!(sm.acknowledge(2), Ok(()));
         assert!(sm.unacked.is_empty() && sm.bytes == 0);
     }
 
     #[test]
-    fn a_count_higher_than_what_was_sent_is_refused_and_so_is_one_that_goes_back() {
+    fn a_count_higher_than_what_was_sent_is_refused() {
         assert_eq!(state(5, 2).acknowledge(8), Err(7));
-        assert_eq!(state(5, 2).acknowledge(4), Err(7));
+        // never was so much sent: not an old count from before a wrap
+        assert_eq!(state(5, 2).acknowledge(u32::MAX), Err(7));
+        assert_eq!(state(WRAP + 5, 2).acknowledge(8), Err(7));
+        assert_eq!(state(WRAP - 2, 2).acknowledge(1), Err(0));
+        // of two readings the nearer one
+        assert_eq!(state(WRAP, 2).acknowledge(1 << 30), Err(2));
+    }
+
+    #[test]
+    fn a_count_lower_than_before_says_nothing_new() {
+        for (acked, old) in [(5, 4), (5, 0), (WRAP + 5, 5), (WRAP + 5, u32::MAX)] {
+            let mut sm = state(acked, 2);
+            assert!(sm.ask());
+            assert_eq!(sm.acknowledge(old), Ok(()), "{old} after {acked}");
+            assert_eq!((sm.acked, sm.unacked.len(), sm.requested), (acked, 2, false));
+        }
+    }
+
+    #[test]
+    fn shares_are_given_up_and_delivered_across_the_wrap() {
+        let mut sm = state(WRAP - 2, 0);
+        let stanza = Stanza::parse(b"<message xmlns='jabber:client'/>").unwrap();
+        let others: Vec<_> = (0..4).map(|_| Share::default()).collect();
+        for share in &others {
+            sm.push(Arrived { stanza: stanza.clone(), at: 0 }, Some(share.clone()));
+        }
+        assert_eq!(sm.acknowledge(1), Ok(()));
+        assert_eq!(sm.shares.len(), 1);
+        let mut left = Leaving::default();
+        sm.remains(&Kept::default(), &mut left);
+        assert!(left.is_empty(), "the others of each message still may deliver it");
+        let last: Vec<_> = others.into_iter().map(Share::given_up).collect();
+        assert_eq!(last, [false, false, false, true], "three had been delivered here");
+    }
+
+    #[test]
+    fn a_resumed_session_gets_the_rest_again_before_anything_new() {
+        let mut sm = state(WRAP - 1, 3);
+        assert_eq!(sm.resume(0), Ok(0));
+        assert!(sm.behind() && !sm.ask());
+        let arrived = sm.unacked[0].clone();
+        assert!(!sm.push(arrived.clone(), None), "in its turn");
+        assert!(sm.again().is_some());
+        // what is acknowledged meanwhile needs not be written
+        assert_eq!(sm.acknowledge(2), Ok(()));
+        assert!(sm.again().is_some() && sm.again().is_none());
+        assert!(!sm.behind() && sm.ask());
+        assert!(sm.push(arrived, None));
+        assert_eq!((sm.sent(), sm.acknowledge(4)), (WRAP + 4, Ok(())));
+    }
+
+    #[test]
+    fn a_client_that_lost_count_gets_the_rest_counted_as_it_counts() {
+        for (acked, h) in [(5, 3), (WRAP + 1, u32::MAX)] {
+            let mut sm = state(acked, 2);
+            assert_eq!(sm.resume(h), Ok(2));
+            assert!(sm.again().is_some() && sm.again().is_some() && sm.again().is_none());
+            assert_eq!(sm.acknowledge(h.wrapping_add(3)), Err(h.wrapping_add(2)));
+            assert_eq!(sm.acknowledge(h.wrapping_add(2)), Ok(()));
+            assert!(sm.unacked.is_empty());
+        }
+        assert_eq!(state(5, 2).resume(8), Err(7));
     }
 }

@@ -3,7 +3,7 @@
 //! Freezing copies; all sessions of a node are frozen at one moment, while none of them acts.
 
 use super::{
-    Item, Kept, Owner, Queued, Resource, StreamManagement,
+    Directed, Item, Kept, Owner, Queued, Resource, StreamManagement,
     copies::{FrozenShare, Shares},
     weight,
 };
@@ -15,10 +15,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use storage::Blocklist;
-use xmpp::{
-    jid::{FullJid, Jid},
-    stanza::Stanza,
-};
+use xmpp::{jid::FullJid, stanza::Stanza};
 
 /// The serialised form of a resource. Ownership is not in it: whoever thaws it has it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,13 +25,13 @@ pub struct FrozenResource {
     diverted: Option<u64>,
     presence: Option<Stanza>,
     priority: Option<i8>,
-    directed: VecDeque<Jid>,
+    directed: Directed,
     marks: Vec<String>,
     blocked: Option<Arc<Blocklist>>,
     sm: Option<StreamManagement>,
     kept: Kept,
     /// The shares of what is not acknowledged, as `sm` numbers them.
-    shares: Vec<(u32, FrozenShare)>,
+    shares: Vec<(u64, FrozenShare)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -19,9 +19,6 @@ pub struct QueueLimits {
     pub directed: usize,
 }
 
-/// What one of the addresses that got directed presence may occupy on average, in bytes.
-pub(super) const DIRECTED: usize = 128;
-
 /// Bytes that may be unacknowledged, in [`QueueLimits::queued_bytes`]: room for a whole queue on top
 /// of what offline storage sends ([`Resource::crowded`]).
 const UNACKED_BYTES: usize = 8;

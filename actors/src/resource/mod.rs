@@ -7,6 +7,7 @@
 
 mod acks;
 mod copies;
+mod directed;
 mod frozen;
 mod kept;
 mod leftovers;
@@ -22,9 +23,9 @@ pub use leftovers::{Left, Standing};
 pub use limits::QueueLimits;
 
 use crate::{env::Clock, session::Bound};
+use directed::Directed;
 use kept::Kept;
 use leftovers::Leaving;
-use limits::DIRECTED;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc};
@@ -112,7 +113,7 @@ struct State {
     working: Option<Stanza>,
     presence: Option<Stanza>,
     priority: Option<i8>,
-    directed: VecDeque<Jid>,
+    directed: Directed,
     marks: Vec<&'static str>,
     /// Whom the user blocks; `None` for nobody. Each resource has it, so that a block is in force for
     /// all of them at once.
@@ -166,6 +167,17 @@ pub enum Verdict {
     Held,
 }
 
+/// How a stanza goes to the client that did not wait in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sending {
+    /// It is to be written now.
+    Now,
+    /// It is written by [`Resource::write_again`], after what the client has not got yet.
+    InTurn,
+    /// Another connection owns the resource now and has to send it.
+    Elsewhere,
+}
+
 /// What has to be said of a session that ended.
 #[derive(Debug, Default)]
 pub struct Remains {
@@ -208,7 +220,7 @@ impl Resource {
             working: None,
             presence: None,
             priority: None,
-            directed: VecDeque::new(),
+            directed: Directed::default(),
             marks: Vec::new(),
             blocked: None,
             sm: None,
@@ -326,7 +338,9 @@ impl Resource {
             if let Some(Queued { item: Item::Stanza(stanza), at, share }) = s.queue.pop_front() {
                 s.queued_bytes = s.queued_bytes.saturating_sub(weight(&stanza));
                 match (verdict, &mut s.sm) {
-                    (Verdict::Sent, Some(sm)) => sm.push(Arrived { stanza, at }, share),
+                    (Verdict::Sent, Some(sm)) => {
+                        sm.push(Arrived { stanza, at }, share);
+                    }
                     (Verdict::Sent, None) => {
                         if let Some(share) = share {
                             share.delivered();
@@ -347,18 +361,15 @@ impl Resource {
     }
 
     /// A stanza goes to the client without having waited in the queue (an answer of the server):
-    /// kept until acknowledged. `false` when `epoch` no longer owns the resource: whoever does will
-    /// have to send it.
-    pub fn sent(&self, epoch: u64, stanza: &Stanza) -> bool {
+    /// kept until acknowledged.
+    pub fn sent(&self, epoch: u64, stanza: &Stanza) -> Sending {
         let mut s = self.state.lock();
         if s.owner != Owner::Attached(epoch) {
-            return false;
+            return Sending::Elsewhere;
         }
-        if let Some(sm) = &mut s.sm {
-            let at = self.now(stanza);
-            sm.push(Arrived { stanza: stanza.clone(), at }, None);
-        }
-        true
+        let Some(sm) = &mut s.sm else { return Sending::Now };
+        let arrived = Arrived { stanza: stanza.clone(), at: self.now(stanza) };
+        if sm.push(arrived, None) { Sending::Now } else { Sending::InTurn }
     }
 
     /// A stanza of the client is being worked on: if that crashes, it is the poison. `false` when
@@ -421,25 +432,12 @@ impl Resource {
 
     /// Notes that `to` sees this resource by directed presence.
     pub fn directed_add(&self, to: &Jid) {
-        let mut s = self.state.lock();
-        if s.directed.contains(to) {
-            return;
-        }
-        s.directed.push_back(to.clone());
-        let mut bytes: usize = s.directed.iter().map(Jid::weight).sum();
-        let QueueLimits { directed, .. } = self.limits;
-        while s.directed.len() > directed || bytes > directed.saturating_mul(DIRECTED) {
-            let Some(oldest) = s.directed.pop_front() else { return };
-            bytes = bytes.saturating_sub(oldest.weight());
-        }
+        self.state.lock().directed.add(to, self.limits.directed);
     }
 
     /// Forgets a directed presence; `false` when there was none.
     pub fn directed_remove(&self, to: &Jid) -> bool {
-        let mut s = self.state.lock();
-        let before = s.directed.len();
-        s.directed.retain(|j| j != to);
-        s.directed.len() < before
+        self.state.lock().directed.remove(to)
     }
 
     /// Who got directed presence.
@@ -449,7 +447,7 @@ impl Resource {
 
     /// Takes the list of directed presences.
     pub fn directed_take(&self) -> Vec<Jid> {
-        std::mem::take(&mut self.state.lock().directed).into()
+        std::mem::take(&mut self.state.lock().directed).into_iter().collect()
     }
 
     /// Whether nobody got directed presence.
@@ -587,7 +585,7 @@ impl Resource {
         s.parked = None;
         let remains = Remains {
             presence: s.presence.take(),
-            directed: std::mem::take(&mut s.directed).into(),
+            directed: std::mem::take(&mut s.directed).into_iter().collect(),
         };
         s.priority = None;
         let mut left = Box::<Leaving>::default();

@@ -72,21 +72,27 @@ fn what_the_old_connection_had_begun_counts_for_the_new_one_once() {
     assert_eq!(handled(), Some(1), "the client must not send it again");
     resource.finish(1);
     assert_eq!(handled(), Some(1));
-    assert!(!resource.sent(1, &from("a@x")), "the answer is for the new connection to send");
-    assert!(resource.sent(epoch, &from("a@x")));
+    assert_eq!(
+        resource.sent(1, &from("a@x")),
+        Sending::Elsewhere,
+        "the answer is for the new connection to send"
+    );
+    assert_eq!(resource.sent(epoch, &from("a@x")), Sending::Now);
 }
 
 #[test]
 fn what_offline_storage_keeps_is_not_sent_on_its_way_again() {
     let resource = resource();
-    resource.with_sm(|sm| sm.as_mut().unwrap().acked = u32::MAX);
-    assert!(resource.sent_kept(1, &from("a@x/1"), 11));
-    assert!(resource.sent(1, &from("a@x/2")));
-    assert!(resource.sent_kept(1, &from("a@x/3"), 13));
+    let acked = u64::from(u32::MAX);
+    let sm = StreamManagement { acked, written: acked, ..StreamManagement::default() };
+    resource.with_sm(|state| *state = Some(sm));
+    assert_eq!(resource.sent_kept(1, &from("a@x/1"), 11), Sending::Now);
+    assert_eq!(resource.sent(1, &from("a@x/2")), Sending::Now);
+    assert_eq!(resource.sent_kept(1, &from("a@x/3"), 13), Sending::Now);
     assert_eq!((resource.acknowledge(0), resource.received()), (Ok(true), vec![11]));
     assert_eq!((resource.acknowledge(1), resource.kept_after()), (Ok(false), 13));
-    assert!(resource.sent(1, &from("a@x/2")));
-    assert!(resource.sent_kept(1, &from("a@x/5"), 15));
+    assert_eq!(resource.sent(1, &from("a@x/2")), Sending::Now);
+    assert_eq!(resource.sent_kept(1, &from("a@x/5"), 15), Sending::Now);
     resource.end(Ended::Closed).unwrap();
     let left = || resource.leftover().unwrap();
     assert!(matches!(left(), Left::Stanza(arrived) if arrived.stanza == from("a@x/2")));
@@ -106,7 +112,8 @@ fn what_is_not_acknowledged_has_a_limit_in_bytes() {
     let resource = Resource::new(jid, 1, limits, Arc::default());
     resource.with_sm(|sm| *sm = Some(StreamManagement::default()));
     let large = format!("<message><body>{}</body></message>", "x".repeat(900));
-    let send = || assert!(resource.sent(1, &Stanza::parse(large.as_bytes()).unwrap()));
+    let send =
+        || assert_eq!(resource.sent(1, &Stanza::parse(large.as_bytes()).unwrap()), Sending::Now);
     (0..3).for_each(|_| send());
     assert!(!resource.crowded());
     send();
@@ -134,7 +141,7 @@ fn a_start_tag_counts_as_what_it_is() {
         assert_eq!(resource.drain(1, 9, |_| Verdict::Sent), Some(false));
         assert_eq!(resource.bytes(), held, "it is not acknowledged");
         let sent = resource.with_sm(|sm| sm.as_ref().unwrap().sent());
-        assert_eq!(resource.acknowledge(sent), Ok(false));
+        assert_eq!(resource.acknowledge(u32::try_from(sent).unwrap()), Ok(false));
         assert_eq!(resource.bytes(), 0);
     }
 }
@@ -150,7 +157,7 @@ fn the_addresses_of_directed_presence_have_a_limit_in_bytes() {
     let long = "y".repeat(1_000);
     (0..200).for_each(|n| resource.directed_add(&to(n, &long)));
     let directed = resource.directed();
-    assert!(directed.iter().map(Jid::weight).sum::<usize>() <= 100 * DIRECTED);
+    assert!(directed.iter().map(Jid::weight).sum::<usize>() <= 100 * directed::ORDINARY);
     assert_eq!(directed.last(), Some(&to(199, &long)), "the last is there");
 }
 

@@ -7,6 +7,7 @@ use crate::{
     resource::{Arrived, Ended, Left, Remains, Resource},
 };
 use std::{sync::Arc, time::Duration};
+use tokio::task::coop::consume_budget;
 use xmpp::{
     error::StanzaError,
     payload::delay::delayed,
@@ -63,6 +64,7 @@ pub(super) async fn pass_on(env: &Arc<Env>, resource: &Resource) {
             resource.also_left(newer);
         }
         while let Some(left) = resource.leftover() {
+            consume_budget().await;
             match left {
                 Left::Stanza(arrived) => undelivered(env, resource, arrived).await,
                 Left::Kept(ids) => move_back(env, resource, ids).await,

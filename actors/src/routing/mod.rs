@@ -25,6 +25,7 @@ use crate::{
 };
 use std::sync::Arc;
 use storage::StoreError;
+use tokio::task::coop::consume_budget;
 use xmpp::{
     error::StanzaError,
     jid::{BareJid, Jid},
@@ -57,8 +58,10 @@ pub fn route(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
     }
 }
 
-/// Sends a stanza on its way and waits until it is delivered, stored or bounced.
+/// Sends a stanza on its way and waits until it is delivered, stored or bounced. Whoever sends to thousands
+/// lets others have their turn in between.
 pub async fn send(env: &Arc<Env>, stanza: Stanza) {
+    consume_budget().await;
     if let Some(later) = route(env, stanza) {
         later.await;
     }

@@ -2,7 +2,7 @@
 
 use super::{may, reaches, send};
 use crate::{env::Env, hooks::Flow, resource::Resource, session::effects::BoxFuture};
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 use xmpp::{
     jid::{BareJid, Jid},
     stanza::{Stanza, Type},
@@ -133,13 +133,13 @@ pub async fn gone(
     was: bool,
     directed: &[Jid],
 ) {
-    let mut told = Vec::new();
+    let mut told = HashSet::new();
     if was {
         if let Ok(roster) = env.stores.rosters.get(resource.user()).await {
             let contacts = roster.items.iter().filter(|i| i.subscription.has_from());
             for item in contacts.filter(|i| !resource.blocks(&i.jid)) {
                 send(env, presence.with_to(Some(item.jid.clone()))).await;
-                told.push(item.jid.bare_jid());
+                told.insert(item.jid.bare_jid());
             }
         }
         for other in env.table.resources(resource.user()) {
@@ -147,7 +147,7 @@ pub async fn gone(
                 drop(other.deliver(presence.with_to(Some(other.jid().clone().into()))));
             }
         }
-        told.push(resource.user().clone().into());
+        told.insert(resource.user().clone().into());
     }
     // section 4.6.3: not twice
     for to in directed.iter().filter(|to| !told.contains(&to.bare_jid())) {

@@ -9,8 +9,14 @@ use crate::{
         roster::{RosterConfig, RosterModule},
     },
     registrar::Modules,
-    resource::QueueLimits,
+    resource::{Ended, QueueLimits},
+    routing::{end, manager, presence},
     testkit::{World, WorldOptions},
+};
+use storage::{Account, RosterChange, RosterItem, Subscription};
+use xmpp::{
+    jid::{BareJid, Jid},
+    stanza::{Stanza, Type},
 };
 
 fn modules(modules: &mut Modules) {
@@ -349,4 +355,50 @@ fn what_neither_got_goes_on_its_way_once() {
            M S: <presence from='juliet@localhost/garden'/>
            M S: nothing";
     World::check(&script, modules);
+}
+
+/// How often a future has to be polled until it is done: others have their turn in between.
+async fn polls(future: impl Future<Output = ()>) -> usize {
+    let (mut future, mut polls) = (std::pin::pin!(future), 0);
+    std::future::poll_fn(|task| {
+        polls += 1;
+        future.as_mut().poll(task).map(|()| polls)
+    })
+    .await
+}
+
+#[test]
+fn what_concerns_thousands_is_done_a_part_at_a_time() {
+    const MANY: usize = 1_000;
+    // tokio's budget of one poll is 128
+    const PARTS: usize = MANY / 128;
+    World::block_on(async {
+        let world = World::new(Modules::default(), WorldOptions::default()).await;
+        let env = &world.env;
+        let user: BareJid = "b@localhost".parse().unwrap();
+        env.stores.accounts.create(vec![(user.clone(), Account::default())]).await.unwrap();
+        for n in 0..MANY {
+            let mut item = RosterItem::new(format!("{n}@localhost").parse().unwrap());
+            item.subscription = Subscription::Both;
+            let put = RosterChange::Put(item);
+            env.stores.rosters.change(&user, n as u64, put, MANY).await.unwrap();
+        }
+        let jid = Some("b@localhost/one".parse().unwrap());
+        let one = manager::bind(env, &user, jid).await.unwrap().resource;
+        let presence = Stanza::presence(Type::Available).with_from(Some(one.jid().clone().into()));
+        one.set_presence(Some((presence.clone(), -1)));
+        let broadcast = presence::broadcast(env, &one, &presence, false);
+        assert!(polls(broadcast).await > PARTS, "presence");
+        let others: Vec<Jid> =
+            (0..MANY).map(|n| format!("x{n}@localhost").parse().unwrap()).collect();
+        let gone = Stanza::presence(Type::Unavailable).with_from(Some(one.jid().clone().into()));
+        assert!(polls(presence::gone(env, &one, &gone, false, &others)).await > PARTS, "directed");
+        one.with_sm(|sm| *sm = Some(crate::resource::StreamManagement::default()));
+        let message = Stanza::parse(b"<message to='b@localhost/one'/>").unwrap();
+        for _ in 0..MANY {
+            one.sent(1, &message);
+        }
+        assert!(polls(end::end(env, &one, Ended::Closed)).await > PARTS, "what is left");
+        world.stop().await;
+    });
 }

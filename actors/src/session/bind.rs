@@ -26,7 +26,7 @@ impl Session {
             return self.fail(&StreamError::new(Condition::InvalidFrom), scope);
         }
         if stanza.head.problem == Some(Problem::To) {
-            return self.answer(stanza, &StanzaError::jid_malformed(), scope);
+            return self.refuse_bind(stanza, &StanzaError::jid_malformed(), scope);
         }
         let request = (stanza.head.kind == Kind::Iq && stanza.head.ty == Type::Set)
             .then(|| stanza.payload())
@@ -38,14 +38,14 @@ impl Session {
             return self.fail(&StreamError::new(Condition::NotAuthorized), scope);
         };
         if stanza.head.id.is_none() {
-            return self.answer(stanza, &StanzaError::bad_request(), scope);
+            return self.refuse_bind(stanza, &StanzaError::bad_request(), scope);
         }
         let wanted = match bind.resource.filter(|r| !r.is_empty()) {
             None => None,
             Some(resource) => match user.with_resource(&resource) {
                 Ok(full) => Some(full),
                 // section 7.7.2.1
-                Err(_) => return self.answer(stanza, &StanzaError::bad_request(), scope),
+                Err(_) => return self.refuse_bind(stanza, &StanzaError::bad_request(), scope),
             },
         };
         let (env, stanza) = (Arc::clone(scope.env), stanza.clone());
@@ -61,6 +61,11 @@ impl Session {
             },
             move |session, scope, result| session.bind_done(&stanza, result, scope),
         );
+    }
+
+    fn refuse_bind(&mut self, stanza: &Stanza, error: &StanzaError, scope: &mut Scope<'_>) {
+        self.answer(stanza, error, scope);
+        self.refused(scope);
     }
 
     /// Whether a stanza is for the server itself or for the client's own account.
@@ -80,10 +85,10 @@ impl Session {
             Ok(bound) => bound,
             // section 7.6.2.1
             Err(BindError::TooMany | BindError::NoMemory) => {
-                return self.answer(stanza, &StanzaError::resource_constraint(), scope);
+                return self.refuse_bind(stanza, &StanzaError::resource_constraint(), scope);
             }
             Err(BindError::Unavailable) => {
-                return self.answer(stanza, &StanzaError::internal_server_error(), scope);
+                return self.refuse_bind(stanza, &StanzaError::internal_server_error(), scope);
             }
         };
         let jid = resource.jid().clone();

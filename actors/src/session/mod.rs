@@ -1,7 +1,7 @@
 //! A client's session, sans I/O: what comes in is an [`Input`], what is to be done is an effect.
 //!
-//! Read top-down as RFC 6120: [`stream`] (header and features), [`sasl`], [`bind`],
-//! [`established`] (stanzas), with [`sm`] (XEP-0198) beside it; [`turn`] joins it to the framer.
+//! Read top-down as RFC 6120: [`stream`] (header and features), [`sasl`], [`bind`] (how much may
+//! come before that is in `negotiation`), [`established`] (stanzas), with [`sm`] (XEP-0198) beside it; [`turn`] joins it to the framer.
 //! Nothing here waits, reads a clock or touches a socket, and all state is data: a session can be
 //! frozen into bytes at any stanza boundary and thawed in another process.
 
@@ -9,16 +9,19 @@ pub mod bind;
 pub mod effects;
 pub mod established;
 pub mod iq;
+mod negotiation;
 pub mod presence;
 pub mod sasl;
 pub mod slots;
 pub mod sm;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 pub mod turn;
 
 use crate::{
     env::Env,
-    resource::{Item, Owner, Resource, Verdict},
+    resource::{Item, Owner, Resource, Sending, Verdict},
 };
 use effects::{Action, Effects, Scope, Then, TimerKey};
 use serde::{Deserialize, Serialize};
@@ -101,6 +104,9 @@ pub struct Session {
     /// Who authenticated.
     pub(crate) user: Option<BareJid>,
     pub(crate) failures: u8,
+    /// What the client has sent before it was bound: see [`negotiation`].
+    #[serde(default)]
+    pub(crate) before: negotiation::Count,
     pub(crate) bound: Option<Box<Bound>>,
 }
 
@@ -128,6 +134,8 @@ pub struct Bound {
     pub(crate) timers: Vec<(Cow<'static, str>, Duration)>,
 }
 
+/// Queued stanzas between two looks at how much is to be written.
+const PIECE: usize = 4;
 /// Unanswered IQs of the server to one client; beyond it the oldest is forgotten.
 const MAX_ASKED: usize = 16;
 
@@ -192,11 +200,11 @@ impl SessionCx<'_> {
     /// Sends a stanza to this client (it counts for XEP-0198). If another connection has taken the
     /// session over in the meantime, that one sends it.
     pub fn send(&mut self, stanza: &Stanza) {
-        if !self.resource.sent(self.bound.epoch, stanza) {
-            drop(self.resource.deliver(stanza.clone()));
-            return;
+        match self.resource.sent(self.bound.epoch, stanza) {
+            Sending::Elsewhere => return drop(self.resource.deliver(stanza.clone())),
+            Sending::Now => stanza.render(&mut self.fx.out),
+            Sending::InTurn => {}
         }
-        stanza.render(&mut self.fx.out);
         self.env.metrics.stanza_out(stanza.head.kind);
     }
 
@@ -213,12 +221,13 @@ impl SessionCx<'_> {
     ///
     /// [`KEEPER`]: crate::routing::KEEPER
     pub fn send_kept(&mut self, stanza: &Stanza, id: u64) -> bool {
-        let ours = self.resource.sent_kept(self.bound.epoch, stanza, id);
-        if ours {
-            stanza.render(&mut self.fx.out);
-            self.env.metrics.stanza_out(stanza.head.kind);
+        match self.resource.sent_kept(self.bound.epoch, stanza, id) {
+            Sending::Elsewhere => return false,
+            Sending::Now => stanza.render(&mut self.fx.out),
+            Sending::InTurn => {}
         }
-        ours
+        self.env.metrics.stanza_out(stanza.head.kind);
+        true
     }
 
     /// Whether this connection still serves the resource.
@@ -304,6 +313,7 @@ impl Session {
             opened: false,
             user: None,
             failures: 0,
+            before: negotiation::Count::default(),
             bound: None,
         }
     }
@@ -317,6 +327,7 @@ impl Session {
             return;
         }
         match input {
+            Input::Event(_) if self.bound.is_none() && self.is_too_much(scope) => {}
             Input::Event(Event::Open(header)) => self.open(&header, scope),
             Input::Event(Event::Nonza(nonza)) => self.nonza(&nonza, scope),
             Input::Event(Event::Stanza(stanza)) => self.stanza(stanza, scope),
@@ -330,21 +341,48 @@ impl Session {
         self.request_ack(scope);
     }
 
-    /// Writes up to `max` queued stanzas. `None` when the resource was taken over or ended,
-    /// otherwise whether more waits.
-    pub fn drain(&mut self, max: usize, scope: &mut Scope<'_>) -> Option<bool> {
+    /// Writes up to `max` stanzas, until `full` bytes wait to be sent: what a resumed session gets again,
+    /// then what is queued. `None` when the resource was taken over or ended, otherwise whether more
+    /// waits.
+    pub fn drain(&mut self, max: usize, full: usize, scope: &mut Scope<'_>) -> Option<bool> {
         let Some(bound) = self.bound.as_deref_mut() else { return Some(false) };
         let Some(resource) = bound.resource.clone() else { return Some(false) };
         let epoch = bound.epoch;
         if matches!(self.phase, Phase::Closed) {
             return Some(false);
         }
+        let before = scope.fx.out.len();
+        if resource.write_again(epoch, max, full, &mut scope.fx.out)? {
+            return Some(true);
+        }
+        if scope.fx.out.len() > before {
+            // whether that arrived is asked before anything new is sent
+            self.request_ack(scope);
+            return Some(true);
+        }
         if !bound.held.is_empty() {
             return held(bound, &resource, scope);
         }
-        let more = resource.drain(epoch, max, |item| deliver(bound, &resource, item, scope));
+        let mut more = Some(true);
+        for _ in 0..max.div_ceil(PIECE) {
+            // a handful of stanzas can be megabytes
+            if more != Some(true) || scope.fx.out.len() > full {
+                break;
+            }
+            more = resource.drain(epoch, PIECE, |item| deliver(bound, &resource, item, scope));
+        }
         self.request_ack(scope);
         more
+    }
+
+    /// The client sent something, be it white space or half of a stanza: it is there.
+    pub fn heard(&mut self, scope: &mut Scope<'_>) {
+        let hooks = scope.env.hooks();
+        let Some(mut cx) = self.cx(scope) else { return };
+        for row in &hooks.heard {
+            cx.module = row.module;
+            (row.run)(&mut cx);
+        }
     }
 
     fn nonza(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use xmpp::{
     error::StanzaError,
     jid::Jid,
+    number,
     stanza::{Stanza, Type},
 };
 
@@ -27,7 +28,7 @@ pub(super) fn from_client(cx: &mut SessionCx<'_>, presence: Stanza) {
 fn priority(presence: &Stanza) -> Option<i8> {
     match presence.text_of("priority") {
         None => Some(0),
-        Some(text) => text.trim().parse().ok(),
+        Some(text) => number::byte(&text),
     }
 }
 

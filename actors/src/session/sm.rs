@@ -2,7 +2,7 @@
 
 use super::{Bound, Phase, Session, effects::Scope};
 use crate::{
-    resource::{Resource, StreamManagement},
+    resource::StreamManagement,
     routing::{
         KEEPER,
         manager::{self, ResumeError, Resumed},
@@ -12,6 +12,7 @@ use std::{sync::Arc, time::Duration};
 use xmpp::{
     error::{StanzaErrorCondition, StreamError, StreamErrorCondition as Condition},
     nonza::Nonza,
+    number,
     payload::sm,
 };
 
@@ -25,23 +26,34 @@ impl Session {
             ("resume", Phase::Authenticated) if self.opened => self.resume(nonza, scope),
             // section 3: enabling before binding, resuming after it
             ("enable" | "resume", _) => {
-                failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
+                self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
             }
-            ("r" | "a", _) => failed(scope, None, StanzaErrorCondition::UnexpectedRequest),
+            ("r" | "a", _) => self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest),
             _ => return false,
         }
         true
+    }
+
+    /// Section 3: errors can be recovered from, but before binding not without end.
+    fn failed(&mut self, scope: &mut Scope<'_>, h: Option<u32>, condition: StanzaErrorCondition) {
+        scope.fx.write(sm::failed(h, condition));
+        if self.bound.is_none() {
+            self.refused(scope);
+        }
     }
 
     /// Section 3: `<enable/>`.
     fn enable(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
         let Some(cx) = self.cx(scope) else { return };
         if cx.bound.acks {
-            return failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
+            return self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
         }
         let settings = cx.env.settings();
-        let resume = matches!(nonza.attr("resume"), Some("true" | "1"));
-        let wanted = nonza.attr("max").and_then(|m| m.parse().ok()).map(Duration::from_secs);
+        let resume = nonza.attr("resume").and_then(number::boolean) == Some(true);
+        let wanted = match nonza.attr("max").map(number::positive_integer) {
+            Some(None) => return self.failed(scope, None, StanzaErrorCondition::BadRequest),
+            wanted => wanted.flatten().map(Duration::from_secs),
+        };
         let window = wanted.map_or(settings.resume_window, |w| w.min(settings.resume_window));
         let token = (resume && !window.is_zero()).then(|| cx.env.token());
         let reply = sm::Enabled { id: token.clone(), max: token.is_some().then_some(window) };
@@ -58,7 +70,7 @@ impl Session {
         let handled = cx.resource.with_sm(|sm| sm.as_ref().map(|s| s.handled));
         match handled {
             Some(h) => cx.fx.write(sm::ack(h)),
-            None => failed(scope, None, StanzaErrorCondition::UnexpectedRequest),
+            None => self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest),
         }
     }
 
@@ -66,15 +78,18 @@ impl Session {
     fn acked(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
         let Some(cx) = self.cx(scope) else { return };
         if !cx.bound.acks {
-            return failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
+            return self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
         }
-        let Some(h) = nonza.attr("h").and_then(|h| h.parse::<u32>().ok()) else {
+        let Some(h) = nonza.attr("h").and_then(number::unsigned_int) else {
             let error = StreamError::new(Condition::InvalidXml).with_text("<a/> needs h");
             return self.fail(&error, scope);
         };
-        if let Err(sent) = acknowledge(&cx.resource, h) {
-            let error = StreamError::handled_count_too_high(h, sent);
-            return self.fail(&error, scope);
+        match cx.resource.acknowledge(h) {
+            Ok(true) => cx.resource.notice(KEEPER),
+            Ok(false) => {}
+            Err(sent) => {
+                return self.fail(&StreamError::handled_count_too_high(h, sent), scope);
+            }
         }
         // who holds the queue back may wait for acknowledgements
         if !cx.bound.held.is_empty() {
@@ -102,10 +117,10 @@ impl Session {
     /// Section 5: `<resume/>`.
     fn resume(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
         let (Some(token), Some(user)) = (nonza.attr("previd"), self.user.clone()) else {
-            return failed(scope, None, StanzaErrorCondition::BadRequest);
+            return self.failed(scope, None, StanzaErrorCondition::BadRequest);
         };
-        let Some(h) = nonza.attr("h").and_then(|h| h.parse::<u32>().ok()) else {
-            return failed(scope, None, StanzaErrorCondition::BadRequest);
+        let Some(h) = nonza.attr("h").and_then(number::unsigned_int) else {
+            return self.failed(scope, None, StanzaErrorCondition::BadRequest);
         };
         let (env, token) = (Arc::clone(scope.env), token.to_owned());
         let previd = token.clone();
@@ -126,10 +141,10 @@ impl Session {
             Ok(resumed) => resumed,
             // section 5: the client may go on with resource binding
             Err(ResumeError::Unknown(handled)) => {
-                return failed(scope, handled, StanzaErrorCondition::ItemNotFound);
+                return self.failed(scope, handled, StanzaErrorCondition::ItemNotFound);
             }
             Err(ResumeError::Unavailable) => {
-                return failed(scope, None, StanzaErrorCondition::InternalServerError);
+                return self.failed(scope, None, StanzaErrorCondition::InternalServerError);
             }
         };
         let lost = parked.is_none();
@@ -138,22 +153,18 @@ impl Session {
         bound.acks = true;
         bound.epoch = epoch;
         bound.resource = Some(Arc::clone(&resource));
-        let checked = acknowledge(&resource, h);
+        let checked = resource.resume(h);
         self.enter(bound, scope);
-        if let Err(sent) = checked {
-            return self.fail(&StreamError::handled_count_too_high(h, sent), scope);
+        match checked {
+            Ok(true) => resource.notice(KEEPER),
+            Ok(false) => {}
+            Err(sent) => {
+                return self.fail(&StreamError::handled_count_too_high(h, sent), scope);
+            }
         }
-        let (handled, unacked) = resource.with_sm(|sm| {
-            sm.as_mut().map_or_else(Default::default, |sm| {
-                sm.requested = false;
-                sm.asked = sm.acked;
-                (sm.handled, sm.unacked.iter().map(|a| a.stanza.clone()).collect::<Vec<_>>())
-            })
-        });
+        let handled = resource.with_sm(|sm| sm.as_ref().map_or(0, |sm| sm.handled));
+        // what it has not got follows: see `drain`
         scope.fx.write(sm::resumed(previd, handled));
-        for stanza in &unacked {
-            stanza.render(&mut scope.fx.out);
-        }
         scope.env.metrics.resumed();
         if lost {
             // the process that knew crashed: the modules load their part again
@@ -162,14 +173,215 @@ impl Session {
     }
 }
 
-/// Takes an acknowledgement; `Err`: what had been sent, if that is less.
-fn acknowledge(resource: &Resource, h: u32) -> Result<(), u32> {
-    if resource.acknowledge(h)? {
-        resource.notice(KEEPER);
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use crate::{
+        registrar::Modules,
+        testkit::{World, WorldOptions, script::follow},
+    };
+    use std::fmt::Write as _;
 
-fn failed(scope: &mut Scope<'_>, h: Option<u32>, condition: StanzaErrorCondition) {
-    scope.fx.write(sm::failed(h, condition));
+    const LOGIN: &str = "account juliet@localhost pencil
+        account romeo@localhost rose
+        R = romeo@localhost/orchard
+        J = juliet@localhost/balcony\n";
+    const ENABLED: &str = "J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+        J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>\n";
+    const ASKED: &str = "J S: <r xmlns='urn:xmpp:sm:3'/>\n";
+
+    /// Without changes of the process.
+    #[track_caller]
+    fn run(script: &str) {
+        World::block_on(async {
+            let mut world = World::new(Modules::default(), WorldOptions::default()).await;
+            follow(script, &mut world).await.unwrap();
+            world.stop().await;
+        });
+    }
+
+    fn message(n: usize) -> String {
+        format!("R C: <message to='juliet@localhost/balcony' id='{n}'><body>{n}</body></message>\n")
+    }
+
+    fn got(name: &str, n: usize) -> String {
+        format!("{name} S: <message id='{n}'/>\n")
+    }
+
+    fn messages(n: std::ops::Range<usize>) -> String {
+        n.map(|n| message(n) + &got("J", n)).collect()
+    }
+
+    #[test]
+    fn an_old_acknowledgement_says_nothing_new() {
+        let script = LOGIN.to_owned()
+            + ENABLED
+            + &message(1)
+            + &got("J", 1)
+            + ASKED
+            + &messages(2..5)
+            + "J C: <a xmlns='urn:xmpp:sm:3' h='3'/>\n"
+            + ASKED
+            + "J C: <a xmlns='urn:xmpp:sm:3' h='1'/>
+               J S: nothing
+               J C: <a xmlns='urn:xmpp:sm:3' h='3'/>
+               J S: nothing\n"
+            + &message(5)
+            + &got("J", 5)
+            + ASKED
+            // never was so much sent
+            + "J C: <a xmlns='urn:xmpp:sm:3' h='4294967295'/>
+               J S: <stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>
+                 <text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>4294967295 stanzas were acknowledged, but only 5 were sent</text>
+                 <handled-count-too-high xmlns='urn:xmpp:sm:3' h='4294967295' send-count='5'/></stream:error>";
+        World::check(&script, |_| {});
+    }
+
+    #[test]
+    fn who_resumes_with_less_than_it_had_acknowledged_gets_what_is_left() {
+        let script = LOGIN.to_owned()
+            + ENABLED
+            + &message(1)
+            + &got("J", 1)
+            + ASKED
+            + &messages(2..5)
+            + "J C: <a xmlns='urn:xmpp:sm:3' h='3'/>\n"
+            + ASKED
+            + "J cut\n"
+            + &message(5)
+            + "K ~ juliet@localhost
+               K C: <resume xmlns='urn:xmpp:sm:3' previd='{token}' h='1'/>
+               K S: <resumed xmlns='urn:xmpp:sm:3' previd='{token}' h='0'/>\n"
+            + &got("K", 4)
+            + "K S: <r xmlns='urn:xmpp:sm:3'/>\n"
+            + &got("K", 5)
+            // as it counts: one, and these two
+            + "K C: <a xmlns='urn:xmpp:sm:3' h='3'/>
+               K S: nothing
+               K cut
+               L ~ juliet@localhost
+               L C: <resume xmlns='urn:xmpp:sm:3' previd='{token}' h='3'/>
+               L S: <resumed xmlns='urn:xmpp:sm:3' previd='{token}' h='0'/>
+               L S: nothing
+               L C: <a xmlns='urn:xmpp:sm:3' h='4'/>
+               L S: <stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>
+                 <handled-count-too-high xmlns='urn:xmpp:sm:3' h='4' send-count='3'/></stream:error>";
+        World::check(&script, |_| {});
+    }
+
+    #[test]
+    fn counts_are_what_the_schema_says() {
+        let bad = ["", "+0", "-0", "0.0", "0x0", "4294967296", "\u{a0}0", "\u{660}"];
+        for h in bad {
+            let script = format!(
+                "{LOGIN}{ENABLED}J C: <a xmlns='urn:xmpp:sm:3' h='{h}'/>
+                 J S: <stream:error>
+                   <invalid-xml xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>
+                 J S: </stream:stream>
+                 J S: eof
+                 {LOGOUT}
+                 J C: <resume xmlns='urn:xmpp:sm:3' previd='{{token}}' h='{h}'/>
+                 J S: <failed xmlns='urn:xmpp:sm:3'>
+                   <bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>",
+                LOGOUT = "J ~ juliet@localhost"
+            );
+            run(&script);
+        }
+        for h in ["0", "000", " 0 ", "&#9;0&#10;"] {
+            let script = format!(
+                "{LOGIN}{ENABLED}J C: <a xmlns='urn:xmpp:sm:3' h='{h}'/>
+                 J S: nothing
+                 J cut
+                 J ~ juliet@localhost
+                 J C: <resume xmlns='urn:xmpp:sm:3' previd='{{token}}' h='{h}'/>
+                 J S: <resumed xmlns='urn:xmpp:sm:3'/>"
+            );
+            run(&script);
+        }
+        for (max, answer) in [
+            ("60", "<enabled xmlns='urn:xmpp:sm:3' max='60'/>"),
+            (" +060", "<enabled xmlns='urn:xmpp:sm:3' max='60'/>"),
+            ("99999999999999999999999", "<enabled xmlns='urn:xmpp:sm:3' max='300'/>"),
+            ("-1", "<failed xmlns='urn:xmpp:sm:3'/>"),
+            ("0", "<failed xmlns='urn:xmpp:sm:3'/>"),
+            ("6_0", "<failed xmlns='urn:xmpp:sm:3'/>"),
+            ("", "<failed xmlns='urn:xmpp:sm:3'/>"),
+        ] {
+            let enable =
+                format!("J C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='{max}'/>\n");
+            run(&format!("{LOGIN}{enable}J S: {answer}"));
+        }
+    }
+
+    #[test]
+    fn counts_wrap_in_both_directions_and_across_a_resumption() {
+        World::block_on(async {
+            let mut world = World::new(Modules::default(), WorldOptions::default()).await;
+            follow(&format!("{LOGIN}{ENABLED}"), &mut world).await.unwrap();
+            let resource = world.env.table.find(&"juliet@localhost".parse().unwrap(), "balcony");
+            resource.unwrap().with_sm(|sm| {
+                let sm = sm.as_mut().unwrap();
+                sm.handled = u32::MAX - 1;
+                sm.acked = (1 << 32) - 2;
+                (sm.written, sm.asked) = (sm.acked, sm.acked);
+                sm.token = Some("tok".to_owned());
+            });
+            let script = message(1)
+                + &got("J", 1)
+                + ASKED
+                + "J C: <a xmlns='urn:xmpp:sm:3' h='4294967295'/>\n"
+                + &message(2)
+                + &got("J", 2)
+                + ASKED
+                + &messages(3..6)
+                + "J C: <message to='romeo@localhost/orchard' id='a'/>
+                   R S: <message id='a'/>
+                   J C: <r xmlns='urn:xmpp:sm:3'/>
+                   J S: <a xmlns='urn:xmpp:sm:3' h='4294967295'/>
+                   J C: <message to='romeo@localhost/orchard' id='b'/>
+                   R S: <message id='b'/>
+                   J C: <r xmlns='urn:xmpp:sm:3'/>
+                   J S: <a xmlns='urn:xmpp:sm:3' h='0'/>
+                   J C: <message to='romeo@localhost/orchard' id='c'/>
+                   R S: <message id='c'/>
+                   J cut
+                   J ~ juliet@localhost
+                   J C: <resume xmlns='urn:xmpp:sm:3' previd='tok' h='1'/>
+                   J S: <resumed xmlns='urn:xmpp:sm:3' previd='tok' h='1'/>\n"
+                + &got("J", 4)
+                + &got("J", 5)
+                + ASKED
+                + "J C: <a xmlns='urn:xmpp:sm:3' h='4294967295'/>
+                   J S: nothing
+                   J C: <a xmlns='urn:xmpp:sm:3' h='3'/>
+                   J C: <r xmlns='urn:xmpp:sm:3'/>
+                   J S: <a xmlns='urn:xmpp:sm:3' h='1'/>
+                   J C: <a xmlns='urn:xmpp:sm:3' h='4'/>
+                   J S: <stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>
+                     <handled-count-too-high xmlns='urn:xmpp:sm:3' h='4' send-count='3'/></stream:error>";
+            let script = "password juliet@localhost pencil\n".to_owned() + &script;
+            follow(&script, &mut world).await.unwrap();
+            world.stop().await;
+        });
+    }
+
+    #[test]
+    fn what_comes_again_comes_in_pieces_and_in_order() {
+        const COUNT: usize = 300;
+        let mut script = LOGIN.to_owned() + ENABLED + &message(0) + &got("J", 0) + ASKED;
+        script += &messages(1..COUNT);
+        script += "J cut
+            J ~ juliet@localhost
+            J C: <resume xmlns='urn:xmpp:sm:3' previd='{token}' h='0'/>
+              <iq type='get' id='q'><x xmlns='n:x'/></iq>
+              <a xmlns='urn:xmpp:sm:3' h='150'/>
+            J S: <resumed xmlns='urn:xmpp:sm:3' previd='{token}' h='0'/>\n";
+        // what it acknowledged meanwhile does not come; the answer to its request comes last
+        for n in 150..COUNT {
+            let _ = write!(script, "{}", got("J", n));
+        }
+        script += "J S: <iq type='error' id='q'/>\n";
+        script += ASKED;
+        script += &format!("J C: <a xmlns='urn:xmpp:sm:3' h='{}'/>\nJ S: nothing", COUNT + 1);
+        run(&script);
+    }
 }

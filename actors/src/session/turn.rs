@@ -48,7 +48,8 @@ pub struct Turn {
     securing: bool,
     /// Our closing tag is written: nothing is read and nothing delivered any more.
     closing: bool,
-    /// The client has not taken enough of its answers: what it sent besides waits.
+    /// What the client sent besides waits: it has not taken enough of its answers, or this is enough for
+    /// one turn.
     waiting: bool,
     /// A stanza is handled but its jobs are not done: it does not count as handled yet.
     unfinished: bool,
@@ -56,8 +57,10 @@ pub struct Turn {
     recent: VecDeque<Recorded>,
 }
 
-/// Bytes for the client that may wait while more of its own is looked at.
+/// Bytes for the client that may wait while more of its own is looked at, or more is written to it.
 const OUT: usize = 64 << 10;
+/// Events of the client in one turn: then others have theirs.
+pub const EVENTS: usize = 64;
 /// Inputs that are remembered for a crash report.
 const RECENT: usize = 3;
 
@@ -133,16 +136,22 @@ impl Turn {
 
     /// Whether the client's bytes may be read now.
     pub fn ready(&self) -> bool {
+        !self.waiting && self.open()
+    }
+
+    /// Whether the client is listened to.
+    fn open(&self) -> bool {
         !self.pending() && !self.securing && !self.closing && !self.session.is_closed()
     }
 
-    /// Whether stanzas of the client wait until it takes the answers to those before: nothing is
-    /// read from it, and [`Turn::go_on`] is to be called when everything is written.
+    /// Whether stanzas of the client wait until it takes the answers to those before, or until others
+    /// had their turn: nothing is read from it, and [`Turn::go_on`] is to be called when everything is
+    /// written.
     pub fn waiting(&self) -> bool {
-        self.waiting
+        self.waiting && self.open()
     }
 
-    /// What the client was sent is written.
+    /// What the client was sent is written, and others had their turn.
     pub fn go_on(&mut self, env: &Arc<Env>) {
         self.waiting = false;
         self.pump(env);
@@ -151,6 +160,10 @@ impl Turn {
     /// Bytes of the client.
     pub fn feed(&mut self, bytes: &[u8], env: &Arc<Env>) {
         self.framer.feed(bytes);
+        if self.open() {
+            self.session.heard(&mut Scope { env, fx: &mut self.fx });
+            self.apply(env);
+        }
         self.pump(env);
     }
 
@@ -179,12 +192,13 @@ impl Turn {
         self.handle(Input::Evicted(error), env);
     }
 
-    /// Writes up to `max` queued stanzas; whether more waits, `None` when the resource is gone.
+    /// Writes up to `max` queued stanzas, as long as they are no more than [`OUT`]; whether more
+    /// waits, `None` when the resource is gone.
     pub fn drain(&mut self, max: usize, env: &Arc<Env>) -> Option<bool> {
         if self.closing {
             return Some(false);
         }
-        let more = self.session.drain(max, &mut Scope { env, fx: &mut self.fx });
+        let more = self.session.drain(max, OUT, &mut Scope { env, fx: &mut self.fx });
         self.apply(env);
         more
     }
@@ -226,7 +240,7 @@ impl Turn {
     /// everything that was asked for is done and written: no job is out, no handshake agreed on,
     /// nothing of the client held back. Copies: this turn must not go on if another does.
     pub fn freeze(&self, timers: impl Iterator<Item = (TimerKey, Duration)>) -> Option<FrozenTurn> {
-        let busy = self.pending() || self.securing || self.closing || self.waiting;
+        let busy = self.pending() || self.securing || self.closing || self.waiting();
         if busy || !self.fx.out.is_empty() || !self.todo.is_empty() {
             return None;
         }
@@ -273,12 +287,14 @@ impl Turn {
         (turn, resource)
     }
 
-    /// Hands complete events to the session until it is busy or there are none.
+    /// Hands complete events to the session until it is busy, there are none, or it is enough for now.
     fn pump(&mut self, env: &Arc<Env>) {
-        while self.ready() {
-            if self.fx.out.len() > OUT {
-                self.waiting = true;
+        for _ in 0..EVENTS {
+            if !self.ready() {
                 return;
+            }
+            if self.fx.out.len() > OUT {
+                break;
             }
             match self.framer.next() {
                 Ok(Some(event)) => self.event(event, env),
@@ -286,6 +302,7 @@ impl Turn {
                 Err(error) => return self.handle(Input::Refused(error), env),
             }
         }
+        self.waiting = true;
     }
 
     fn event(&mut self, event: Event, env: &Arc<Env>) {

@@ -1,6 +1,6 @@
 //! vCards, private XML, blocklists and last activity in memory: one map each.
 
-use super::{MemoryStore, answer};
+use super::{Elements, MemoryStore, answer};
 use crate::{
     Activity, ActivityStore, Answer, Blocklist, BlocklistStore, PrivateStore, StoreError,
     VcardStore,
@@ -50,13 +50,14 @@ impl PrivateStore for MemoryStore {
     ) -> Answer<'a, ()> {
         answer(move || {
             let mut private = self.private.lock();
-            let mut all = private.get(user).cloned().unwrap_or_default();
-            let before = all.len();
-            all.extend(elements.into_iter().map(|(ns, name, xml)| ((ns, name), xml)));
-            if all.len() > limit && all.len() > before {
+            let all = private.entry(user.clone()).or_default();
+            let rows = elements.into_iter().map(|(ns, name, xml)| ((ns, name), xml));
+            let rows: Elements = rows.collect();
+            let more = rows.keys().filter(|key| !all.contains_key(*key)).count();
+            if more > 0 && all.len() + more > limit {
                 return Err(StoreError::Full { limit });
             }
-            private.insert(user.clone(), all);
+            all.extend(rows);
             Ok(())
         })
     }
@@ -101,7 +102,9 @@ impl BlocklistStore for MemoryStore {
                 return Ok(Arc::default());
             }
             let left = Arc::make_mut(&mut list);
-            left.retain(|jid| !jids.contains(jid));
+            for jid in &jids {
+                left.remove(jid);
+            }
             if !left.is_empty() {
                 blocklists.insert(user.clone(), Arc::clone(&list));
             }

@@ -85,10 +85,11 @@ impl OfflineStore for MemoryStore {
     ) -> Answer<'a, Vec<OfflineMessage>> {
         answer(move || {
             let all = self.offline.lock();
-            let waiting = all.users.get(user).into_iter().flatten();
+            let waiting = all.users.get(user).into_iter();
+            let waiting = waiting.flat_map(|kept| kept.range(after.saturating_add(1)..));
             let mut page = Vec::new();
             let mut room = bytes;
-            for (_, message) in waiting.filter(|(id, _)| **id > after).take(limit) {
+            for (_, message) in waiting.take(limit) {
                 let weight = message.stanza.weight();
                 // the first always fits
                 if weight > room && !page.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::{SMALL, SqliteStore, int, uint};
 use crate::{Answer, Roster, RosterChange, RosterItem, RosterStore, StoreError};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::{fmt::Display, sync::Arc};
 use xmpp::jid::{BareJid, Jid};
 
@@ -31,6 +31,12 @@ fn load(db: &Connection, user: &BareJid) -> Result<Arc<Roster>, StoreError> {
         }
     }
     Ok(Arc::new(roster))
+}
+
+fn version(db: &Connection, user: &BareJid) -> Result<u64, StoreError> {
+    let mut select = db.prepare_cached("SELECT ver FROM rosters WHERE user = ?")?;
+    let found = select.query_row([user.as_str()], |row| row.get(0)).optional()?;
+    Ok(found.map_or(0, uint))
 }
 
 fn store(db: &Connection, user: &BareJid, roster: &Roster, jid: &Jid) -> Result<(), StoreError> {
@@ -72,8 +78,13 @@ impl RosterStore for SqliteStore {
     ) -> Answer<'a, Arc<Roster>> {
         Box::pin(async move {
             let key = user.clone();
+            // the roster of that version is usually known: then its rows are not read again
+            let known = self.caches.rosters.get(user).filter(|roster| roster.ver == ver);
             let work = move |db: &Connection| {
-                let mut roster = load(db, &key)?;
+                let mut roster = match known {
+                    Some(known) if version(db, &key)? == ver => known,
+                    _ => load(db, &key)?,
+                };
                 let jid = match &change {
                     RosterChange::Put(item) => item.jid.clone(),
                     RosterChange::Remove(jid) => jid.clone(),

@@ -132,10 +132,10 @@ pub const SESSION: &[Row] = &[
     },
     Row {
         what: "who got directed presence",
-        from: &["limits.directed", "actors/src/resource/limits.rs: DIRECTED"],
-        most: "`directed` × `DIRECTED`",
+        from: &["limits.directed", "actors/src/resource/directed.rs: ORDINARY"],
+        most: "`directed` × `ORDINARY`",
         at: "the oldest is forgotten: it does not hear that the user went away",
-        fields: &[("actors/src/resource/mod.rs", "directed")],
+        fields: &[("actors/src/resource/directed.rs", "places order")],
         tried: &["the_addresses_of_directed_presence_have_a_limit_in_bytes"],
     },
     Row {

@@ -262,11 +262,13 @@ impl Stanza {
         self.edit(|h| h.id = Some(id.into()))
     }
 
-    /// Appends a child (XML complete in itself) to the content.
+    /// Appends a child (XML complete in itself) to the content. What is no content of a stanza is not.
     #[must_use]
     pub fn append(&self, xml: &str) -> Self {
-        let more = self.with_body(Bytes::copy_from_slice(xml.as_bytes()));
-        self.join(more.head.children.iter(), xml.as_bytes())
+        match self.children_of(xml.as_bytes()) {
+            Some(children) => self.join(children.iter(), xml.as_bytes()),
+            None => self.clone(),
+        }
     }
 
     /// With more content, whose children are known.
@@ -302,13 +304,13 @@ impl Stanza {
         Self { head, body: body.into() }
     }
 
-    /// Another content; its children are found by parsing it.
-    fn with_body(&self, body: Bytes) -> Self {
-        let plain = Self { head: Arc::new(Head::new(self.head.kind, self.head.ty)), body };
-        let mut xml = Vec::with_capacity(plain.body.len() + 64);
+    /// The children that a content would have, found by parsing it in such a stanza.
+    fn children_of(&self, body: &[u8]) -> Option<Arc<[Child]>> {
+        let head = Arc::new(Head::new(self.head.kind, self.head.ty));
+        let plain = Self { head, body: Bytes::copy_from_slice(body) };
+        let mut xml = Vec::with_capacity(body.len() + 64);
         plain.render(&mut xml);
-        let children = Self::parse(&xml).map(|s| Arc::clone(&s.head.children)).unwrap_or_default();
-        Self { head: self.edit(|h| h.children = children).head, body: plain.body }
+        Self::parse(&xml).filter(|s| s.body == plain.body).map(|s| Arc::clone(&s.head.children))
     }
 
     /// A child of this stanza, as it stands in the content.
@@ -384,13 +386,17 @@ impl Stanza {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    /// The answer to this IQ, with `payload` (XML complete in itself, may be empty).
+    /// The answer to this IQ, with `payload` (XML complete in itself, may be empty). One that is not
+    /// well-formed, kept since before what came in was judged as it is today, is not sent.
     pub fn reply_result(&self, payload: &[u8]) -> Self {
         let reply = self.reply(Type::Result);
-        if payload.is_empty() {
-            return reply;
+        match reply.children_of(payload) {
+            Some(children) => {
+                let body = Bytes::copy_from_slice(payload);
+                Self { head: reply.edit(|h| h.children = children).head, body }
+            }
+            None => self.reply_error(&StanzaError::internal_server_error()),
         }
-        reply.with_body(Bytes::copy_from_slice(payload))
     }
 
     /// The answer to this IQ with one element of that name, which is not looked into again: for what is
@@ -476,19 +482,22 @@ impl Stanza {
     }
 }
 
-/// Attributes (namespace and name, value) that have no field of their own, as text.
+/// Attributes (namespace and name, value) that have no field of their own, as text. They are sorted, so
+/// that a namespace is declared where it comes first.
 fn extra(others: &[((&str, &str), &str)]) -> String {
     let mut text = String::new();
-    let mut prefixes = 0;
+    let (mut last, mut prefixes) = ("", 0);
     for ((ns, name), value) in others {
         let value = escape_value(value);
         match *ns {
             "" => text.push_str(&format!(" {name}='{value}'")),
             ns::XML => text.push_str(&format!(" xml:{name}='{value}'")),
             ns => {
-                prefixes += 1;
-                let (ns, p) = (escape_value(ns), format!("x{prefixes}"));
-                text.push_str(&format!(" xmlns:{p}='{ns}' {p}:{name}='{value}'"));
+                if ns != last {
+                    (last, prefixes) = (ns, prefixes + 1);
+                    text.push_str(&format!(" xmlns:x{prefixes}='{}'", escape_value(ns)));
+                }
+                text.push_str(&format!(" x{prefixes}:{name}='{value}'"));
             }
         }
     }

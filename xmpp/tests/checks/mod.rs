@@ -2,9 +2,11 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a failed check is a panic")]
 
+pub mod judged;
+
 use quick_xml::{events::Event as Quick, reader::NsReader};
 use xmpp::{
-    error::StreamErrorCondition,
+    error::{StreamError, StreamErrorCondition},
     framer::{Event, Framer, Limits},
     sasl::{Bindings, First, Hash, ScramKeys, plain::Plain},
     stanza::Stanza,
@@ -12,45 +14,47 @@ use xmpp::{
 
 const LIMITS: Limits = Limits { max_stanza: 4096, max_depth: 16, max_attrs: 16 };
 
-fn events(chunks: &[&[u8]]) -> Result<Vec<Event>, StreamErrorCondition> {
-    let mut framer = Framer::new(LIMITS);
+/// What is found in the pieces, and how it ends.
+fn events(chunks: &[&[u8]], limits: Limits) -> (Vec<Event>, Option<StreamError>) {
+    let mut framer = Framer::new(limits);
     let mut found: Vec<Event> = Vec::new();
     for chunk in chunks {
         framer.feed(chunk);
-        while let Some(event) = framer.next().map_err(|e| e.condition)? {
-            // how whitespace falls into chunks is no difference
-            if !matches!(event, Event::Whitespace) {
-                found.push(event);
+        loop {
+            match framer.next() {
+                // how whitespace falls into chunks is no difference
+                Ok(Some(Event::Whitespace)) => {}
+                Ok(Some(event)) => found.push(event),
+                Ok(None) => break,
+                Err(error) => return (found, Some(error)),
             }
         }
     }
-    Ok(found)
+    (found, None)
 }
 
-/// However a client's bytes fall into pieces, the same is found in them; and every stanza that is
-/// found can be put into another client's stream.
+/// However a client's bytes fall into pieces, the same is found in them, and the stream ends with the
+/// same error; and every stanza that is found can be put into another client's stream.
 pub fn framer(data: &[u8]) {
-    let whole = events(&[data]);
-    // single bytes keep the framer's short cut for whole stanzas out: rxml sees everything
     let cut = usize::from(data.last().copied().unwrap_or_default()) + 1;
-    for size in [1, cut] {
-        let pieces: Vec<&[u8]> = data.chunks(size).collect();
-        let parts = events(&pieces);
-        // in what is not XML at all it depends on the pieces which fault is noticed first
-        if whole.is_err() && parts.is_err() {
-            continue;
-        }
-        // an oversized element may be noticed before or after another fault in it
-        let policy = Err(StreamErrorCondition::PolicyViolation);
-        if whole != policy && parts != policy {
-            assert_eq!(whole, parts, "in pieces of {size}");
-        }
-    }
-    for event in whole.unwrap_or_default() {
+    for event in in_pieces(data, LIMITS, &[1, cut]) {
         if let Event::Stanza(stanza) = event {
             forwarded(&stanza);
         }
     }
+}
+
+/// What is found in the bytes, the same in pieces of each size as in one.
+pub fn in_pieces(data: &[u8], limits: Limits, sizes: &[usize]) -> Vec<Event> {
+    let whole = events(&[data], limits);
+    // single bytes keep the framer's short cut for whole stanzas out: rxml sees everything
+    for size in sizes {
+        let pieces: Vec<&[u8]> = data.chunks(*size).collect();
+        assert_eq!(events(&pieces, limits), whole, "in pieces of {size}");
+    }
+    let condition = whole.1.as_ref().map(|error| error.condition);
+    assert_ne!(condition, Some(StreamErrorCondition::InternalServerError), "the client's fault");
+    whole.0
 }
 
 /// A stanza as it is forwarded: our parser finds exactly it, another parser exactly one element,

@@ -14,8 +14,9 @@ use crate::{
     session::{SessionCx, effects::BoxFuture},
 };
 use config::{ByteSize, kib, secs};
-use std::{sync::Arc, time::Duration};
+use std::{ops::Bound, sync::Arc, time::Duration};
 use storage::{Blocklist, Roster, StoreError};
+use tokio::task::coop::consume_budget;
 use xmpp::{
     error::{ErrorType, StanzaError, StanzaErrorCondition},
     jid::{BareJid, Jid},
@@ -234,6 +235,7 @@ async fn enforce(env: &Arc<Env>, user: &BareJid, list: &Arc<Blocklist>) {
 /// What had waited for the client of somebody who is blocked now.
 async fn refuse(env: &Arc<Env>, stanzas: &[Stanza]) {
     for stanza in stanzas {
+        consume_budget().await;
         if let Some(later) = routing::blocked(env, stanza) {
             later.await;
         }
@@ -254,7 +256,10 @@ async fn seen_by(env: &Env, user: &BareJid) -> (Arc<Roster>, Vec<Arc<Resource>>)
 /// Those whom the addresses of a list mean, of a contact: a resource, if the list names only that.
 fn meant<'a>(list: &'a Blocklist, contact: &'a Jid) -> impl Iterator<Item = Jid> + 'a {
     let whole = list.contains(contact) || list.contains(contact.domain());
-    let parts = list.iter().filter(move |j| !whole && !j.is_bare() && j.bare_jid() == *contact);
+    // its resources stand together in the order of the texts
+    let first = format!("{contact}/");
+    let parts = list.range::<str, _>((Bound::Excluded(first.as_str()), Bound::Unbounded));
+    let parts = parts.take_while(move |j| !whole && !j.is_bare() && j.bare_jid() == *contact);
     whole.then(|| contact.clone()).into_iter().chain(parts.cloned())
 }
 
@@ -270,6 +275,7 @@ async fn hide(env: &Arc<Env>, user: &BareJid, new: &Blocklist, before: &Blocklis
         let direct = resource.directed().into_iter().filter(|to| blocks(new, user, to));
         let mut told = Blocklist::new();
         for to in contacts.chain(direct).filter(|to| !blocks(before, user, to)) {
+            consume_budget().await;
             resource.directed_remove(&to);
             if !told.contains(&to.bare_jid()) && told.insert(to.clone()) {
                 routing::send(env, gone.with_to(Some(to))).await;
@@ -282,6 +288,7 @@ async fn hide(env: &Arc<Env>, user: &BareJid, new: &Blocklist, before: &Blocklis
 async fn reveal(env: &Arc<Env>, user: &BareJid, before: &Blocklist, after: &Blocklist) {
     let (roster, resources) = seen_by(env, user).await;
     for item in &roster.items {
+        consume_budget().await;
         let again = meant(before, &item.jid).filter(|to| !blocks(after, user, to));
         for to in again.collect::<Vec<_>>() {
             for (resource, (presence, _)) in

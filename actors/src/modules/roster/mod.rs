@@ -253,7 +253,9 @@ async fn put(
 /// The answer to a roster get: the roster, or what has changed since the client's version
 /// (section 2.6.3).
 fn show(cx: &mut SessionCx<'_>, iq: &Stanza, asked: &RosterGet, roster: &Roster) {
-    let since = asked.ver.as_deref().and_then(|v| v.parse::<u64>().ok());
+    // versions are ours (section 2.6.1): what is not written as we write it is none
+    let since =
+        asked.ver.as_deref().and_then(|v| v.parse::<u64>().ok().filter(|n| n.to_string() == v));
     let since = since.filter(|v| (roster.floor..=roster.ver).contains(v));
     let changes = since.map(|since| changes(roster, since)).filter(|c| c.len() <= INTERIM);
     let Some(changes) = changes else {

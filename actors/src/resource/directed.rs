@@ -1,0 +1,98 @@
+//! Who sees a resource by directed presence (RFC 6121 section 4.6): looked up for every such presence and
+//! every probe, so by address; forgotten in the order in which they came.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use xmpp::jid::Jid;
+
+/// What one of the addresses may occupy on average, in bytes.
+pub(super) const ORDINARY: usize = 128;
+
+/// A limited number of addresses.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<Jid>", into = "Vec<Jid>")]
+pub(super) struct Directed {
+    places: BTreeMap<Jid, u64>,
+    order: BTreeMap<u64, Jid>,
+    next: u64,
+    bytes: usize,
+}
+
+impl Directed {
+    /// One more, unless it is there; beyond `most`, or so many of ordinary length, the oldest is forgotten.
+    pub(super) fn add(&mut self, to: &Jid, most: usize) {
+        if self.places.contains_key(to) {
+            return;
+        }
+        let bytes = most.saturating_mul(ORDINARY);
+        while self.places.len() >= most || self.bytes + to.weight() > bytes {
+            let Some((_, oldest)) = self.order.pop_first() else { break };
+            self.places.remove(&oldest);
+            self.bytes = self.bytes.saturating_sub(oldest.weight());
+        }
+        self.bytes += to.weight();
+        self.places.insert(to.clone(), self.next);
+        self.order.insert(self.next, to.clone());
+        self.next += 1;
+    }
+
+    /// Whether it was there.
+    pub(super) fn remove(&mut self, to: &Jid) -> bool {
+        let place = self.places.remove(to);
+        let Some(jid) = place.and_then(|place| self.order.remove(&place)) else { return false };
+        self.bytes = self.bytes.saturating_sub(jid.weight());
+        true
+    }
+
+    pub(super) fn contains(&self, to: &Jid) -> bool {
+        self.places.contains_key(to)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Jid> {
+        self.order.values()
+    }
+
+    /// The same.
+    pub(super) fn into_iter(self) -> impl Iterator<Item = Jid> {
+        self.order.into_values()
+    }
+}
+
+impl From<Vec<Jid>> for Directed {
+    fn from(all: Vec<Jid>) -> Self {
+        let mut directed = Self::default();
+        all.iter().for_each(|jid| directed.add(jid, usize::MAX));
+        directed
+    }
+}
+
+impl From<Directed> for Vec<Jid> {
+    fn from(directed: Directed) -> Self {
+        directed.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_is_forgotten_and_the_order_is_kept() {
+        let jid = |name: &str| format!("{name}@x").parse::<Jid>().unwrap();
+        let mut directed = Directed::default();
+        ["c", "a", "c", "b"].iter().for_each(|name| directed.add(&jid(name), 3));
+        assert!(directed.remove(&jid("a")) && !directed.remove(&jid("a")));
+        ["d", "a"].iter().for_each(|name| directed.add(&jid(name), 3));
+        let names = |d: &Directed| d.iter().map(|j| j.to_string()).collect::<Vec<_>>();
+        assert_eq!(names(&directed), ["b@x", "d@x", "a@x"]);
+        assert!(directed.contains(&jid("b")) && !directed.contains(&jid("c")));
+        let again: Directed =
+            serde_json::from_value(serde_json::to_value(&directed).unwrap()).unwrap();
+        assert_eq!(names(&again), names(&directed));
+    }
+}
