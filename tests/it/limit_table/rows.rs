@@ -441,7 +441,8 @@ pub const NODE: &[Row] = &[
 pub const STILL: &[(&str, &str)] = &[
     ("supervision/src/spec.rs", "children"),
     ("supervision/src/tree.rs", "children"),
-    ("xmpp/src/element.rs", "attrs nodes"),
+    ("xmpp/src/element/mod.rs", "attrs nodes"),
+    ("xmpp/src/element/read.rs", "stack shared"),
     ("xmpp/src/scan.rs", "attrs children"),
     (
         "storage/src/memory/snapshot.rs",
