@@ -9,6 +9,15 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// What the allocator has given out, in bytes: what was given back to it counts no more, though the system may not
+/// have it again yet.
+#[cfg(feature = "jemalloc")]
+fn allocated() -> Option<usize> {
+    use tikv_jemalloc_ctl::{epoch, stats};
+    epoch::advance().ok()?;
+    stats::allocated::read().ok()
+}
+
 fn main() -> ExitCode {
     cli::main()
 }

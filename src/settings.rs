@@ -4,9 +4,11 @@
 //! modules; the functions after it translate. What can change while the node runs is in
 //! `node::reload`.
 
+use crate::node::memory;
 use actors::{
     connection::shaping::Rate,
     env::{Hosts, Settings},
+    pressure::Gauge,
     registrar::Modules,
     resource::QueueLimits,
     throttle::{Throttle, ThrottleLimits},
@@ -26,6 +28,8 @@ pub struct Setup {
     pub config: Config,
     /// The modules that are on. More can be added before the start.
     pub modules: Modules,
+    /// Says how much memory is in use.
+    pub gauge: Gauge,
 }
 
 impl Setup {
@@ -52,7 +56,7 @@ impl Setup {
         }
         let mut config = loaded.finish()?;
         config.server.hosts = hosts;
-        Ok(Self { config, modules })
+        Ok(Self { config, modules, gauge: Gauge::new(memory::resident) })
     }
 }
 
@@ -104,6 +108,7 @@ pub(crate) fn sessions(config: &Config) -> Settings {
         session_rate: Rate { bytes: limits.session_rate.0, burst: limits.session_burst.0 },
         address_rate: Rate { bytes: limits.address_rate.0, burst: limits.address_burst.0 },
         max_per_address: c2s.max_connections_per_address,
+        memory: limits.memory.map_or_else(memory::default_limit, |limit| limit.0),
     }
 }
 

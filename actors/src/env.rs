@@ -7,6 +7,7 @@ use crate::{
     connection::shaping::{Addresses, Rate},
     hooks::HookTable,
     metrics::Metrics,
+    pressure::Pressure,
     resource::QueueLimits,
     routing::{manager::Managers, table::Table},
     throttle::Throttle,
@@ -92,6 +93,8 @@ pub struct Settings {
     pub address_rate: Rate,
     /// Connections one address may have.
     pub max_per_address: usize,
+    /// Memory the node may use, in bytes; 0: any.
+    pub memory: usize,
 }
 
 impl Default for Settings {
@@ -116,6 +119,7 @@ impl Default for Settings {
             session_rate: Rate { bytes: 128 << 10, burst: 512 << 10 },
             address_rate: Rate { bytes: 0, burst: 0 },
             max_per_address: 1_000,
+            memory: 0,
         }
     }
 }
@@ -198,6 +202,8 @@ pub struct Env {
     pub addresses: Arc<Addresses>,
     /// The connections that have not logged on.
     pub newcomers: Newcomers,
+    /// How short memory is.
+    pub pressure: Pressure,
     /// The wall clock.
     pub clock: Arc<Clock>,
     /// For what must look random and be the same every time (salts of unknown users).
@@ -255,6 +261,7 @@ impl Env {
             throttle: Arc::new(parts.throttle),
             addresses: Arc::default(),
             newcomers: Newcomers::default(),
+            pressure: Pressure::default(),
             clock: Arc::new(parts.clock),
             secret: parts.secret,
             settings: ArcSwap::from_pointee(parts.settings),

@@ -13,6 +13,7 @@ pub mod hooks;
 pub mod listener;
 pub mod metrics;
 pub mod modules;
+pub mod pressure;
 pub mod registrar;
 pub mod resource;
 pub mod routing;

@@ -3,11 +3,12 @@
 use crate::{
     accept::{self, Failures, Progress},
     connection::{Accepted, Connection, Port},
+    pressure::Level,
     stopped::stopped,
 };
-use std::{convert::Infallible, fmt, sync::Arc};
+use std::{convert::Infallible, fmt, io, net::SocketAddr, sync::Arc};
 use supervision::{Cx, Exit, InitError, PoolRef, Process};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 /// Name of the pool of all connections.
 pub const POOL: &str = "connections";
@@ -60,7 +61,7 @@ impl Process for Listener {
             tokio::select! {
                 biased;
                 reason = stopped(cx) => return reason,
-                accepted = self.args.socket.accept() => match accepted {
+                accepted = self.next() => match accepted {
                     Ok((socket, peer)) => {
                         failures.calm();
                         self.accept(socket, peer.ip()).await;
@@ -73,7 +74,20 @@ impl Process for Listener {
 }
 
 impl Listener {
-    async fn accept(&self, socket: tokio::net::TcpStream, peer: std::net::IpAddr) {
+    /// The next connection. While queues have to be moved for want of memory, they wait in the system's backlog.
+    async fn next(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let pressure = &self.args.port.env.pressure;
+        loop {
+            pressure.at_most(Level::High).await;
+            tokio::select! {
+                biased;
+                () = pressure.above(Level::High) => {}
+                accepted = self.args.socket.accept() => return accepted,
+            }
+        }
+    }
+
+    async fn accept(&self, socket: TcpStream, peer: std::net::IpAddr) {
         let port = Arc::clone(&self.args.port);
         let env = &port.env;
         // small stanzas must not wait for one another

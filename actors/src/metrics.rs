@@ -35,6 +35,8 @@ pub enum Login {
     Throttled,
     /// A store did not answer, or the exchange was malformed or aborted.
     Failed,
+    /// It waited for memory, and there was none in time.
+    NoMemory,
 }
 
 /// The counters.
@@ -42,7 +44,7 @@ pub enum Login {
 pub struct Metrics {
     stanzas_in: [Counter; 3],
     stanzas_out: [Counter; 3],
-    logins: [Counter; 4],
+    logins: [Counter; 5],
     connections: Counter,
     disconnections: Counter,
     refused_connections: Counter,
@@ -54,6 +56,9 @@ pub struct Metrics {
     given_up: Counter,
     yields: Counter,
     offline_stored: Counter,
+    logins_waited: Counter,
+    relieved: Counter,
+    relieved_bytes: Counter,
     parsed: Counter,
     serialised: Counter,
 }
@@ -127,13 +132,21 @@ impl Metrics {
         /// A connection had more to do than fits into one turn: others came first.
         yields,
         /// A message was stored for later.
-        offline_stored
+        offline_stored,
+        /// A log-on waits for memory.
+        logins_waited
+    }
+
+    /// Sessions were ended, which held so many bytes, since memory was short.
+    pub fn relieved(&self, sessions: u64, bytes: u64) {
+        self.relieved.add_all(sessions);
+        self.relieved_bytes.add_all(bytes);
     }
 
     /// Every counter as (name, help, labels, value) in the form of Prometheus.
     pub fn rows(&self) -> Vec<(&'static str, &'static str, String, u64)> {
         const KINDS: [&str; 3] = ["message", "presence", "iq"];
-        const LOGINS: [&str; 4] = ["ok", "refused", "throttled", "failed"];
+        const LOGINS: [&str; 5] = ["ok", "refused", "throttled", "failed", "no_memory"];
         let mut rows = Vec::new();
         for (kind, (i, o)) in KINDS.iter().zip(self.stanzas_in.iter().zip(&self.stanzas_out)) {
             let label = |d: &str| format!("direction=\"{d}\",kind=\"{kind}\"");
@@ -169,6 +182,21 @@ impl Metrics {
             ("mangrove_yields_total", "Turns that ended for others to have theirs.", &self.yields),
             ("mangrove_resumed_total", "Sessions resumed.", &self.resumed),
             ("mangrove_offline_stored_total", "Messages kept for later.", &self.offline_stored),
+            (
+                "mangrove_logins_waited_total",
+                "Log-ons that waited for memory.",
+                &self.logins_waited,
+            ),
+            (
+                "mangrove_relieved_sessions_total",
+                "Sessions ended since memory was short.",
+                &self.relieved,
+            ),
+            (
+                "mangrove_relieved_bytes_total",
+                "What those sessions held, in bytes.",
+                &self.relieved_bytes,
+            ),
             (
                 "mangrove_content_parsed_total",
                 "Contents of stanzas parsed after framing.",

@@ -124,10 +124,10 @@ fn what_is_looked_into_is_counted() {
             "R C: <iq type='get' id='1' to='localhost'><query xmlns='jabber:iq:version'/></iq>
                        R S: <iq type='result' id='1'/>";
         assert_eq!(run(&mut world, version).await, Ok([1, 1, 2, 1]));
-        // the same for a roster
+        // the same for a roster, but for the look: it can be large
         let roster = "R C: <iq type='get' id='2'><query xmlns='jabber:iq:roster'/></iq>
                       R S: <iq type='result' id='2'/>";
-        assert_eq!(run(&mut world, roster).await, Ok([1, 1, 2, 1]));
+        assert_eq!(run(&mut world, roster).await, Ok([1, 1, 1, 1]));
         // an error has no unknown parts
         let unknown = "R C: <iq type='get' id='3' to='localhost'><query xmlns='urn:x'/></iq>
                        R S: <iq type='error' id='3'/>";

@@ -140,8 +140,12 @@ crate::section! {
 }
 
 crate::section! {
-    /// What one client may cost (told to it as XEP-0478 where it should know).
+    /// What one client may cost (told to it as XEP-0478 where it should know), and the node as a whole.
     pub struct Limits {
+        /// Memory of the node. From 80 % of it new log-ons wait; from 90 % no connection is accepted
+        /// and the largest queues go to the store, or back to their senders. Not set: three quarters
+        /// of what the machine, or the control group of the node, has.
+        pub memory: Option<ByteSize> = None, in mib(64)..,
         /// Size of a stanza. RFC 6120 section 13.12 asks for at least 10000.
         pub max_stanza: ByteSize = kib(256), in bytes(10_000)..=mib(16),
         /// Size of anything sent before login. RFC 6120 section 13.12 asks for at least 10000.
@@ -169,7 +173,7 @@ crate::section! {
         /// holds them back.
         pub address_burst: ByteSize = mib(4), in kib(16)..,
         /// Addresses a session may have sent directed presence to at the same time (RFC 6121
-        /// section 4.6).
+        /// section 4.6), of 128 bytes each; fewer if they are longer.
         pub directed: usize = 500, in 1..=100_000,
     }
 }

@@ -12,7 +12,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const LAST: Duration = Duration::from_millis(100);
 
 pub fn run(args: &NodeArgs, out: &mut Output) -> Done {
-    let setup = args.setup()?;
+    #[cfg_attr(not(feature = "jemalloc"), expect(unused_mut, reason = "the gauge stays"))]
+    let mut setup = args.setup()?;
+    #[cfg(feature = "jemalloc")]
+    {
+        setup.gauge = actors::pressure::Gauge::new(crate::allocated);
+    }
     logs::start(&setup.config.log);
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -1,6 +1,7 @@
 //! A running node: [`Node::start`] puts it together, [`Node::stop`] ends it in reverse order.
 
 mod descriptors;
+pub(crate) mod memory;
 mod reload;
 mod sockets;
 mod tree;
@@ -21,7 +22,7 @@ use actors::{
         tls::{TlsAcceptor, TlsError},
     },
     env::{Clock, Env, EnvParts},
-    registrar::ModuleChildren,
+    pressure::Level,
 };
 use cluster::{MemoryRegistry, NodeId};
 use config::{Config, schema::Backend};
@@ -101,6 +102,9 @@ impl Shared {
         if !self.listening.iter().all(runs) {
             return Err("a listener does not run".to_owned());
         }
+        if self.env.pressure.level() == Level::Critical {
+            return Err("memory is short".to_owned());
+        }
         match tokio::time::timeout(READY, self.env.stores.accounts.is_empty()).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
@@ -134,7 +138,7 @@ impl Node {
     }
 
     async fn start_with(
-        Setup { config, modules }: Setup,
+        Setup { config, modules, gauge }: Setup,
         reachable: bool,
     ) -> Result<Self, NodeError> {
         let started = Instant::now();
@@ -173,15 +177,11 @@ impl Node {
             started,
             stop: Notify::new(),
         });
-        Self::run(shared, modules, outside).await
+        Self::run(Parts { shared, modules, gauge, outside }).await
     }
 
-    async fn run(
-        shared: Arc<Shared>,
-        modules: ModuleChildren,
-        outside: Option<Outside>,
-    ) -> Result<Self, NodeError> {
-        let parts = Parts { shared: Arc::clone(&shared), modules, outside };
+    async fn run(parts: Parts) -> Result<Self, NodeError> {
+        let shared = Arc::clone(&parts.shared);
         let root = shared.system.start(tree::tree(parts)).await?;
         Ok(Self { shared, root })
     }

@@ -4,12 +4,13 @@
 use super::{Shared, descriptors};
 use crate::{
     admin::{self, Socket},
-    certificates::{Sources, Watcher},
+    certificates::{self, Sources},
     telemetry::http,
 };
 use actors::{
     connection::{Connection, Port, tls::TlsAcceptor},
     listener::{LEAVING, Listener, ListenerArgs, POOL},
+    pressure::{Gauge, Watcher},
     registrar::ModuleChildren,
     routing::manager::Managers,
 };
@@ -26,6 +27,7 @@ const GOODBYE: Duration = Duration::from_secs(15);
 pub(super) struct Parts {
     pub shared: Arc<Shared>,
     pub modules: ModuleChildren,
+    pub gauge: Gauge,
     /// A node that only works on its stores has none.
     pub outside: Option<Outside>,
 }
@@ -41,16 +43,17 @@ pub(super) struct Outside {
 }
 
 pub(super) fn tree(parts: Parts) -> SupervisorSpec {
-    let Parts { shared, modules, outside } = parts;
+    let Parts { shared, modules, gauge, outside } = parts;
     let env = &shared.env;
     let root = SupervisorSpec::one_for_one()
         .intensity(10, Duration::from_secs(60))
         .child(ChildSpec::supervisor("storage", storage(shared.sqlite.as_ref())))
         .child(ChildSpec::supervisor("modules", worker_group(modules.specs(env))))
-        .child(ChildSpec::supervisor("session_managers", Managers::spec(env)));
+        .child(ChildSpec::supervisor("session_managers", Managers::spec(env)))
+        .child(Watcher::child(env, &gauge));
     let Some(outside) = outside else { return root };
     root.child(ChildSpec::supervisor("c2s", c2s(&outside, &shared)))
-        .child(Watcher::child(&outside.sources, &outside.tls))
+        .child(certificates::Watcher::child(&outside.sources, &outside.tls))
         .child(ChildSpec::supervisor(
             "http",
             http::spec(&outside.http, &shared, descriptors::http()),

@@ -75,6 +75,13 @@ pub(super) fn page(node: &Shared) -> String {
     page.counter("mangrove_restarts_total", "Restarts by supervisors.", restarts as f64);
     let left_out = logs::left_out();
     page.counter("mangrove_log_lines_left_out_total", "Log lines not written.", left_out as f64);
+    let pressure = &env.pressure;
+    let used = pressure.used() as f64;
+    page.gauge("mangrove_memory_bytes", "Memory in use, as its limit counts it.", used);
+    let limit = pressure.limit() as f64;
+    page.gauge("mangrove_memory_limit_bytes", "Memory that may be in use; 0: any.", limit);
+    let level = f64::from(pressure.level() as u8);
+    page.gauge("mangrove_memory_pressure", "1: new log-ons wait, 2: queues are moved.", level);
     queues(&mut page, node);
     process(&mut page);
     let version = concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"");

@@ -21,7 +21,7 @@ pub use activity::{Activity, ActivityStore};
 pub use blocklists::{Blocklist, BlocklistStore};
 pub use error::StoreError;
 pub use memory::{MemoryStore, Snapshot};
-pub use offline::{OfflineMessage, OfflineStore};
+pub use offline::{OfflineLimits, OfflineMessage, OfflineStore};
 pub use private::PrivateStore;
 pub use rosters::{Roster, RosterChange, RosterItem, RosterStore, Subscription};
 pub use sqlite::SqliteStore;

@@ -1,8 +1,11 @@
 //! Messages for users who are away (XEP-0160).
 
-use crate::Answer;
+use crate::{Answer, StoreError};
 use serde::{Deserialize, Serialize};
-use xmpp::{jid::BareJid, stanza::Stanza};
+use xmpp::{
+    jid::{BareJid, Jid},
+    stanza::Stanza,
+};
 
 /// One kept message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,10 +18,63 @@ pub struct OfflineMessage {
     pub stanza: Stanza,
 }
 
+/// How much may be kept for a user. Bytes are those of [`Stanza::weight`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfflineLimits {
+    /// Messages of all senders.
+    pub messages: usize,
+    /// Their size in bytes.
+    pub bytes: usize,
+    /// Percent of either that one sender may have.
+    pub share: u32,
+}
+
+impl OfflineLimits {
+    /// So many messages, of any size, from anybody.
+    pub const fn messages(messages: usize) -> Self {
+        Self { messages, bytes: usize::MAX, share: 100 }
+    }
+
+    /// Whether one more message of that size fits: beside all that is kept for the user, and all of that from the
+    /// same sender.
+    ///
+    /// # Errors
+    /// `Full`.
+    pub(crate) fn check(&self, all: Kept, own: Kept, bytes: usize) -> Result<(), StoreError> {
+        let part = |of: usize| {
+            let part = of as u128 * u128::from(self.share.min(100)) / 100;
+            // the whole is never a part: somebody's first message is not refused for their share
+            usize::try_from(part).unwrap_or(of).max(1.min(of))
+        };
+        for (limit, has) in [
+            (self.messages, all.messages.saturating_add(1)),
+            (self.bytes, all.bytes.saturating_add(bytes)),
+            (part(self.messages), own.messages.saturating_add(1)),
+            (part(self.bytes), own.bytes.saturating_add(bytes)),
+        ] {
+            if has > limit {
+                return Err(StoreError::Full { limit });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is kept already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+/// Whose share a message counts against: all resources of an account are one sender.
+pub(crate) fn sender(stanza: &Stanza) -> Option<Jid> {
+    stanza.head.from.as_ref().map(Jid::bare_jid)
+}
+
 /// Kept messages by user.
 pub trait OfflineStore: Send + Sync + 'static {
-    /// Keeps a message that arrived at `at` (milliseconds of the epoch); at most `limit` a user. Its
-    /// id.
+    /// Keeps a message that arrived at `at` (milliseconds of the epoch), within these limits. Its id.
     ///
     /// Errors: `Full`.
     fn push<'a>(
@@ -26,15 +82,17 @@ pub trait OfflineStore: Send + Sync + 'static {
         user: &'a BareJid,
         at: u64,
         stanza: Stanza,
-        limit: usize,
+        limits: OfflineLimits,
     ) -> Answer<'a, u64>;
 
-    /// Up to `limit` messages with an id greater than `after`, oldest first.
+    /// Up to `limit` messages with an id greater than `after`, oldest first: of no more than so many bytes
+    /// ([`Stanza::weight`]), but one at least. None: there are no more.
     fn page<'a>(
         &'a self,
         user: &'a BareJid,
         after: u64,
         limit: usize,
+        bytes: usize,
     ) -> Answer<'a, Vec<OfflineMessage>>;
 
     /// Forgets messages; those that are not there are passed over.

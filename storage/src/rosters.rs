@@ -94,6 +94,14 @@ impl RosterItem {
     }
 }
 
+impl RosterItem {
+    /// What it occupies, in bytes, without a request: what the user decides on.
+    pub fn weight(&self) -> usize {
+        let groups: usize = self.groups.iter().map(|g| g.len() + size_of::<String>()).sum();
+        size_of::<Self>() + self.jid.weight() + self.name.len() + groups
+    }
+}
+
 /// A roster at one version.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roster {
@@ -117,6 +125,13 @@ impl Roster {
     pub fn item(&self, jid: &Jid) -> Option<&RosterItem> {
         let at = self.items.binary_search_by(|i| i.jid.cmp(jid)).ok()?;
         self.items.get(at)
+    }
+
+    /// What it occupies, in bytes.
+    pub fn weight(&self) -> usize {
+        let request = |i: &RosterItem| i.request.as_ref().map_or(0, String::len);
+        let items: usize = self.items.iter().map(|i| i.weight() + request(i)).sum();
+        items + self.removed.iter().map(|(jid, _)| jid.weight()).sum::<usize>()
     }
 
     /// Makes one change, as [`RosterStore::change`] does: what it means is the same in every

@@ -86,14 +86,14 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("XEP-0478", "actors/tests/streams.rs", "urn:xmpp:stream-limits:0"),
 ];
 
-fn read(file: &str) -> String {
+pub fn read(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     fs::read_to_string(path).unwrap_or_else(|e| panic!("{file}: {e}"))
 }
 
 /// The file has to be this text; it becomes it when that was asked for.
 #[track_caller]
-fn must_be(file: &str, wanted: &str) {
+pub fn must_be(file: &str, wanted: &str) {
     if std::env::var_os("MANGROVE_UPDATE").is_some() {
         fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), wanted).unwrap();
     }
@@ -102,7 +102,7 @@ fn must_be(file: &str, wanted: &str) {
 }
 
 /// Every option of every module, those that are off by default too.
-fn sections() -> Sections {
+pub fn sections() -> Sections {
     let mut sections = Sections::default();
     actors::modules::all(&mut sections);
     sections

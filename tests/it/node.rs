@@ -25,6 +25,7 @@ const ORDER: &str = "\
 /modules
 /session_managers
 /session_managers/N
+/memory
 /c2s
 /c2s/connections
 /c2s/listeners

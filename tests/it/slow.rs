@@ -13,6 +13,8 @@ const OPTIONS: &str = "\
 limits.queued = 20
 limits.session_rate = '0B'
 modules.offline.messages = 5000
+modules.offline.size = '64MiB'
+modules.offline.sender_share = 100
 ";
 
 const IQ: &str = "<iq type='get' id='iq' to='b@localhost/slow'><x xmlns='urn:x'/></iq>";
@@ -32,7 +34,7 @@ fn resource(node: &TestNode, resource: &str) -> Option<Arc<Resource>> {
 /// The ids of the messages that are kept for b.
 async fn kept(node: &TestNode) -> Vec<usize> {
     let offline = &node.node.env().stores.offline;
-    let page = offline.page(&"b@localhost".parse().unwrap(), 0, 10_000).await.unwrap();
+    let page = offline.page(&"b@localhost".parse().unwrap(), 0, 10_000, usize::MAX).await.unwrap();
     page.iter().map(|m| number(&m.stanza)).collect()
 }
 

@@ -77,6 +77,14 @@ impl Name {
             Self::Other(text) => text,
         }
     }
+
+    /// What it occupies besides itself, when an allocation costs so much.
+    pub(crate) fn weight(&self, allocation: usize) -> usize {
+        match self {
+            Self::Known(_) => 0,
+            Self::Other(text) => text.len() + allocation,
+        }
+    }
 }
 
 impl Child {

@@ -67,6 +67,11 @@ impl Jid {
         Ok(Self::join(local.as_deref(), &domain, resource.as_deref()))
     }
 
+    /// What it occupies, in bytes: its text, and what an allocation costs besides.
+    pub fn weight(&self) -> usize {
+        self.text.len() + size_of::<Self>() + 16
+    }
+
     fn join(local: Option<&str>, domain: &str, resource: Option<&str>) -> Self {
         let mut text = String::with_capacity(
             local.map_or(0, |l| l.len() + 1) + domain.len() + resource.map_or(0, |r| r.len() + 1),

@@ -122,6 +122,8 @@ pub struct Connection {
     /// Not read from before then (traffic shaping).
     held: bool,
     closing: bool,
+    /// Its session went elsewhere or was ended: a client that does not read is not waited for.
+    evicted: bool,
     stint: Stint,
 }
 
@@ -161,6 +163,7 @@ impl Process for Connection {
             drained: false,
             held: false,
             closing: false,
+            evicted: false,
             stint: Stint::default(),
             peer,
             admission,
@@ -269,6 +272,8 @@ impl Connection {
                     self.job = None;
                     self.turn.done(then, &self.port.env);
                 }
+                // not now; but the session may be over
+                Woken::Queue if self.blocked && self.is_ours() => self.more = true,
                 Woken::Queue => self.drain(),
                 Woken::Time => {
                     if let Err(error) = self.time() {
@@ -294,10 +299,9 @@ impl Connection {
         let waiting = self.turn.waiting() && !self.blocked;
         // input and queue in turn, when there is a lot of both
         let inputs_turn = waiting && self.drained;
-        let draining = !self.closing && !self.blocked && !inputs_turn;
-        let Self {
-            turn, transport, port, header, resource, job, clock, blocked, more, stint, ..
-        } = self;
+        let draining = !self.closing && !inputs_turn;
+        let more = self.more && !self.blocked;
+        let Self { turn, transport, port, header, resource, job, clock, blocked, stint, .. } = self;
         let sink = |got: Got<'_>| match (got, &mut *header) {
             (Got::Bytes(bytes), Some(header)) => header.extend_from_slice(bytes),
             (Got::Bytes(bytes), None) => turn.feed(bytes, &port.env),
@@ -308,7 +312,7 @@ impl Connection {
             event = cx.next() => Woken::Event(event),
             then = run(job) => Woken::Job(then),
             () = clock.next() => Woken::Time,
-            () = queued(resource.as_deref(), *more), if draining => Woken::Queue,
+            () = queued(resource.as_deref(), more), if draining => Woken::Queue,
             () = ready(()), if waiting => Woken::Further,
             woken = socket(transport, *blocked, sink), if *blocked || reading => woken,
             never = idle(stint) => match never {},
@@ -365,8 +369,11 @@ impl Connection {
                 *out = Vec::new();
             }
             self.clock.cancel(clock::Key::Stall);
-        } else if self.turn.out().len() < before || !self.clock.has(clock::Key::Stall) {
-            self.clock.set(clock::Key::Stall, Instant::now() + STALL);
+        } else if !self.clock.has(clock::Key::Stall)
+            || self.turn.out().len() < before && !self.evicted
+        {
+            let patience = if self.evicted { LINGER } else { STALL };
+            self.clock.set(clock::Key::Stall, Instant::now() + patience);
         }
         Ok(())
     }
@@ -414,6 +421,8 @@ impl Connection {
             Some(more) => self.more = more,
             None => {
                 self.more = false;
+                self.evicted = true;
+                self.clock.cancel(clock::Key::Stall);
                 let error = self.resource.take().map_or_else(
                     || StreamError::new(Condition::UndefinedCondition),
                     |resource| evicted(&resource),
@@ -421,6 +430,13 @@ impl Connection {
                 self.turn.end(error, &env);
             }
         }
+    }
+
+    /// Whether this connection still serves its session.
+    fn is_ours(&self) -> bool {
+        let epoch = self.turn.session().bound.as_ref().map(|bound| bound.epoch);
+        let serves = |r: &Arc<Resource>| epoch.map(Owner::Attached) == Some(r.owner());
+        self.resource.as_ref().is_none_or(serves)
     }
 
     /// Counts what was read against the client's rate.
@@ -573,6 +589,8 @@ pub(crate) fn evicted(resource: &Resource) -> StreamError {
         (_, Some(Ended::Conflict)) => (Condition::Conflict, "replaced by a new connection"),
         (_, Some(Ended::Kicked)) => (Condition::PolicyViolation, "ended by an operator"),
         (_, Some(Ended::Removed)) => (Condition::NotAuthorized, "the account was removed"),
+        // RFC 6120 section 4.9.3.17
+        (_, Some(Ended::NoMemory)) => (Condition::ResourceConstraint, "too much waits for you"),
         _ => (Condition::SystemShutdown, "the session was ended"),
     };
     StreamError::new(condition).with_text(text)

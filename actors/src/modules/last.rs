@@ -30,17 +30,47 @@ config::section! {
     pub struct LastConfig {}
 }
 
-/// Characters of a status that are kept.
+/// What is kept of a status, in bytes.
 const MAX_STATUS: usize = 1023;
 
 /// How often what was noted is written.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// Users that wait to be written; beyond it those that come are not kept until the next write.
-const MAX_NOTED: usize = 100_000;
+/// The size of what waits to be written, in bytes; beyond it what comes is not kept until the next write.
+const MAX_NOTED: usize = 32 << 20;
 
 /// What was noted and is not written yet.
-type Noted = Arc<Mutex<HashMap<BareJid, Activity>>>;
+type Noted = Arc<Mutex<Notes>>;
+
+#[derive(Debug, Default)]
+struct Notes {
+    users: HashMap<BareJid, Activity>,
+    bytes: usize,
+}
+
+impl Notes {
+    fn weight(user: &BareJid, of: &Activity) -> usize {
+        size_of::<(BareJid, Activity)>() + user.as_str().len() + of.status.len() + 64
+    }
+
+    fn insert(&mut self, user: &BareJid, activity: Activity) {
+        self.remove(user);
+        let bytes = self.bytes + Self::weight(user, &activity);
+        if bytes <= MAX_NOTED {
+            self.bytes = bytes;
+            self.users.insert(user.clone(), activity);
+        }
+    }
+
+    fn remove(&mut self, user: &BareJid) {
+        if let Some(old) = self.users.remove(user) {
+            self.bytes = self.bytes.saturating_sub(Self::weight(user, &old));
+        }
+        if self.users.is_empty() {
+            self.users.shrink_to(64);
+        }
+    }
+}
 
 /// The module.
 #[derive(Debug)]
@@ -81,7 +111,7 @@ impl LastModule {
             Target::Account(user) if user == cx.session.user() => answer(0, ""),
             Target::Account(user) => {
                 let (user, from) = (user.clone(), cx.session.jid().clone().into());
-                let noted = self.noted.lock().get(&user).cloned();
+                let noted = self.noted.lock().users.get(&user).cloned();
                 Answer::later(account(env, user, from, noted))
             }
         }
@@ -120,13 +150,10 @@ impl LastModule {
         let others = |r: &&Arc<Resource>| r.id() != resource.id() && r.priority().is_some();
         let others = env.table.with_user(resource.user(), |all| all.iter().any(|r| others(&r)));
         let (Some(presence), false) = (presence, others) else { return Box::pin(async {}) };
-        let status = presence.text_of("status").unwrap_or_default();
-        let status = status.chars().take(MAX_STATUS).collect();
+        let mut status = presence.text_of("status").unwrap_or_default();
+        status.truncate(status.floor_char_boundary(MAX_STATUS));
         let activity = Activity { at: env.clock.millis(), status };
-        let mut noted = self.noted.lock();
-        if noted.len() < MAX_NOTED {
-            noted.insert(resource.user().clone(), activity);
-        }
+        self.noted.lock().insert(resource.user(), activity);
         Box::pin(async {})
     }
 
@@ -169,7 +196,8 @@ impl Process for Writer {
 
 impl Writer {
     async fn flush(&self) {
-        let all: Vec<_> = self.noted.lock().clone().into_iter().collect();
+        let all: Vec<_> =
+            self.noted.lock().users.iter().map(|(user, of)| (user.clone(), of.clone())).collect();
         if all.is_empty() {
             return;
         }
@@ -179,12 +207,9 @@ impl Writer {
         // what was noted anew meanwhile stays
         let mut noted = self.noted.lock();
         for (user, written) in all {
-            if noted.get(&user) == Some(&written) {
+            if noted.users.get(&user) == Some(&written) {
                 noted.remove(&user);
             }
-        }
-        if noted.is_empty() {
-            noted.shrink_to(64);
         }
     }
 }
@@ -277,6 +302,21 @@ mod tests {
              N S: <iq type='result' id='4' from='juliet@localhost'>
                <query xmlns='jabber:iq:last' seconds='35'>Good night</query></iq>",
         );
+    }
+
+    #[test]
+    fn what_waits_to_be_written_has_a_limit_in_bytes() {
+        let mut notes = Notes::default();
+        let user = |n: usize| BareJid::new(&n.to_string(), "localhost").unwrap();
+        let long = || Activity { at: 1, status: "é".repeat(MAX_STATUS / 2) };
+        let many = MAX_NOTED / MAX_STATUS + 1;
+        (0..many).for_each(|n| notes.insert(&user(n), long()));
+        assert!(notes.users.len() < many && notes.bytes <= MAX_NOTED);
+        let has = notes.users.len();
+        notes.insert(&user(0), Activity { at: 2, status: String::new() });
+        assert_eq!(notes.users.get(&user(0)).map(|a| a.at), Some(2), "the last is what counts");
+        (0..many).for_each(|n| notes.remove(&user(n)));
+        assert_eq!((notes.bytes, notes.users.len()), (0, 0), "of {has}");
     }
 
     #[test]

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use xmpp::jid::Jid;
 
+/// What one of the addresses may occupy on average, in bytes.
+pub(super) const ORDINARY: usize = 128;
+
 /// A limited number of addresses.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<Jid>", into = "Vec<Jid>")]
@@ -12,19 +15,22 @@ pub(super) struct Directed {
     places: BTreeMap<Jid, u64>,
     order: BTreeMap<u64, Jid>,
     next: u64,
+    bytes: usize,
 }
 
 impl Directed {
-    /// One more, unless it is there; beyond `most` the oldest is forgotten.
+    /// One more, unless it is there; beyond `most`, or so many of ordinary length, the oldest is forgotten.
     pub(super) fn add(&mut self, to: &Jid, most: usize) {
         if self.places.contains_key(to) {
             return;
         }
-        if self.places.len() >= most
-            && let Some((_, oldest)) = self.order.pop_first()
-        {
+        let bytes = most.saturating_mul(ORDINARY);
+        while self.places.len() >= most || self.bytes + to.weight() > bytes {
+            let Some((_, oldest)) = self.order.pop_first() else { break };
             self.places.remove(&oldest);
+            self.bytes = self.bytes.saturating_sub(oldest.weight());
         }
+        self.bytes += to.weight();
         self.places.insert(to.clone(), self.next);
         self.order.insert(self.next, to.clone());
         self.next += 1;
@@ -33,7 +39,9 @@ impl Directed {
     /// Whether it was there.
     pub(super) fn remove(&mut self, to: &Jid) -> bool {
         let place = self.places.remove(to);
-        place.is_some_and(|place| self.order.remove(&place).is_some())
+        let Some(jid) = place.and_then(|place| self.order.remove(&place)) else { return false };
+        self.bytes = self.bytes.saturating_sub(jid.weight());
+        true
     }
 
     pub(super) fn contains(&self, to: &Jid) -> bool {

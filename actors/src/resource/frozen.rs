@@ -127,6 +127,8 @@ impl Resource {
         s.sm = frozen.sm;
         s.kept = frozen.kept;
         if let Some(sm) = &mut s.sm {
+            // another build may weigh differently
+            sm.bytes = sm.unacked.iter().map(|a| weight(&a.stanza)).sum();
             sm.shares = frozen.shares.into_iter().map(|(n, f)| (n, shares.thaw(f))).collect();
         }
         drop(s);

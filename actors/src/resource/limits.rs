@@ -14,7 +14,8 @@ pub struct QueueLimits {
     /// Stanzas sent and not acknowledged (XEP-0198). At the limit the session is ended with
     /// `policy-violation` and the messages go to offline storage.
     pub unacked: usize,
-    /// Entities that got directed presence (RFC 6121 section 4.6); beyond it the oldest is forgotten.
+    /// Entities that got directed presence (RFC 6121 section 4.6), with addresses of ordinary length;
+    /// beyond it the oldest is forgotten.
     pub directed: usize,
 }
 

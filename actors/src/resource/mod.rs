@@ -138,6 +138,8 @@ pub enum Ended {
     Kicked,
     /// Its account was removed.
     Removed,
+    /// The node has no memory for what waits for it.
+    NoMemory,
     /// The node stops.
     Shutdown,
 }
@@ -185,8 +187,9 @@ pub struct Remains {
     pub directed: Vec<Jid>,
 }
 
+/// What a stanza and its place in a queue occupy.
 fn weight(stanza: &Stanza) -> usize {
-    stanza.body.len() + 128
+    stanza.weight() + size_of::<Queued>()
 }
 
 fn blocked(list: Option<&Blocklist>, user: &BareJid, from: Option<&Jid>) -> bool {
@@ -505,6 +508,12 @@ impl Resource {
     /// How many items wait.
     pub fn queued(&self) -> usize {
         self.state.lock().queue.len()
+    }
+
+    /// What waits, and what is not acknowledged: both in bytes.
+    pub fn bytes(&self) -> usize {
+        let s = self.state.lock();
+        s.queued_bytes + s.sm.as_ref().map_or(0, |sm| sm.bytes)
     }
 
     /// Lets the connection go: the session's state is parked here until somebody resumes it.

@@ -123,6 +123,45 @@ fn what_is_not_acknowledged_has_a_limit_in_bytes() {
 }
 
 #[test]
+fn a_start_tag_counts_as_what_it_is() {
+    let limits = QueueLimits { queued_bytes: 1 << 20, ..QueueLimits::default() };
+    let jid = "juliet@localhost/balcony".parse().unwrap();
+    let resource = Resource::new(jid, 1, limits, Arc::default());
+    resource.with_sm(|sm| *sm = Some(StreamManagement::default()));
+    let attributes: String = (0..60).map(|n| format!(" a{n}='{}'", "x".repeat(4_000))).collect();
+    let attributes = format!("<message{attributes}/>");
+    let namespaces: String =
+        (0..200).map(|n| format!("<c xmlns='{n}{}'/>", "y".repeat(1 << 10))).collect();
+    for xml in [attributes, format!("<message>{namespaces}</message>")] {
+        let large = Stanza::parse(xml.as_bytes()).unwrap();
+        let taken = (0..1_000).take_while(|_| resource.deliver(large.clone()).is_ok()).count();
+        assert!((1..=4).contains(&taken), "{taken} of {} bytes", xml.len());
+        assert!(resource.bytes() <= 1 << 20 && resource.bytes() >= taken * xml.len());
+        let held = resource.bytes();
+        assert_eq!(resource.drain(1, 9, |_| Verdict::Sent), Some(false));
+        assert_eq!(resource.bytes(), held, "it is not acknowledged");
+        let sent = resource.with_sm(|sm| sm.as_ref().unwrap().sent());
+        assert_eq!(resource.acknowledge(u32::try_from(sent).unwrap()), Ok(false));
+        assert_eq!(resource.bytes(), 0);
+    }
+}
+
+#[test]
+fn the_addresses_of_directed_presence_have_a_limit_in_bytes() {
+    let limits = QueueLimits { directed: 100, ..QueueLimits::default() };
+    let jid = "juliet@localhost/balcony".parse().unwrap();
+    let resource = Resource::new(jid, 1, limits, Arc::default());
+    let to = |n: usize, resource: &str| format!("{n}@x/{resource}").parse::<Jid>().unwrap();
+    (0..200).for_each(|n| resource.directed_add(&to(n, "r")));
+    assert_eq!(resource.directed().len(), 100);
+    let long = "y".repeat(1_000);
+    (0..200).for_each(|n| resource.directed_add(&to(n, &long)));
+    let directed = resource.directed();
+    assert!(directed.iter().map(Jid::weight).sum::<usize>() <= 100 * directed::ORDINARY);
+    assert_eq!(directed.last(), Some(&to(199, &long)), "the last is there");
+}
+
+#[test]
 fn messages_do_not_overtake_what_is_kept() {
     let resource = resource();
     resource.deliver(from("a@x/1")).unwrap();

@@ -18,8 +18,9 @@ use xmpp::{
 /// not answer takes, and then the sender of the older ones is told.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Offline messages that are looked at together.
+/// Offline messages that are looked at together, and their size in bytes.
 const PAGE: usize = 100;
+const PAGE_BYTES: usize = 256 << 10;
 
 /// Ends `resource`: tells who saw it, re-routes what is left, and takes it out of the table. The
 /// second time it only waits until what was left is on its way.
@@ -78,11 +79,11 @@ pub(super) async fn pass_on(env: &Arc<Env>, resource: &Resource) {
 async fn kept_after(env: &Env, resource: &Resource, mut after: u64) -> Vec<u64> {
     let mut ids = Vec::new();
     loop {
-        match env.stores.offline.page(resource.user(), after, PAGE).await {
+        match env.stores.offline.page(resource.user(), after, PAGE, PAGE_BYTES).await {
             Ok(page) => {
-                ids.extend(page.iter().map(|message| message.id));
-                let Some(last) = page.last().filter(|_| page.len() == PAGE) else { return ids };
+                let Some(last) = page.last() else { return ids };
                 after = last.id;
+                ids.extend(page.iter().map(|message| message.id));
             }
             Err(error) => {
                 tracing::warn!(%error, "messages may be out of order");

@@ -36,6 +36,9 @@ pub enum BindError {
     /// The user has as many resources as one may have.
     #[error("too many resources")]
     TooMany,
+    /// The node has no memory for one more.
+    #[error("memory is short")]
+    NoMemory,
     /// The manager or the registry does not answer.
     #[error("the session registry is unavailable")]
     Unavailable,

@@ -88,7 +88,7 @@ async fn session(env: &Arc<Env>, name: &str, messages: [u32; 2]) -> Arc<Resource
 }
 
 async fn stored(env: &Arc<Env>) -> Vec<String> {
-    let page = env.stores.offline.page(&user(), 0, 10).await.unwrap();
+    let page = env.stores.offline.page(&user(), 0, 10, usize::MAX).await.unwrap();
     page.iter().map(|m| m.stanza.head.id.as_deref().unwrap().to_owned()).collect()
 }
 

@@ -4,7 +4,10 @@ use super::{
     Bound, Phase, Session,
     effects::{Action, Scope, TimerKey},
 };
-use crate::routing::manager::{self, BindError, BoundResource};
+use crate::{
+    pressure::calm,
+    routing::manager::{self, BindError, BoundResource},
+};
 use std::sync::Arc;
 use xmpp::{
     error::{StanzaError, StreamError, StreamErrorCondition as Condition},
@@ -47,7 +50,15 @@ impl Session {
         };
         let (env, stanza) = (Arc::clone(scope.env), stanza.clone());
         scope.fx.job(
-            async move { manager::bind(&env, &user, wanted).await },
+            async move {
+                // who has a session to resume comes here only if that is not what is wanted
+                let patience = env.settings().negotiation_timeout / 4;
+                if calm(&env, patience).await {
+                    manager::bind(&env, &user, wanted).await
+                } else {
+                    Err(BindError::NoMemory)
+                }
+            },
             move |session, scope, result| session.bind_done(&stanza, result, scope),
         );
     }
@@ -73,7 +84,7 @@ impl Session {
         let BoundResource { resource, epoch } = match result {
             Ok(bound) => bound,
             // section 7.6.2.1
-            Err(BindError::TooMany) => {
+            Err(BindError::TooMany | BindError::NoMemory) => {
                 return self.refuse_bind(stanza, &StanzaError::resource_constraint(), scope);
             }
             Err(BindError::Unavailable) => {

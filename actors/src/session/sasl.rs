@@ -7,7 +7,12 @@ use super::{
     Phase, Session,
     effects::{Action, Scope},
 };
-use crate::{env::Env, metrics::Login, throttle::Attempt};
+use crate::{
+    env::Env,
+    metrics::Login,
+    pressure::{admits, calm},
+    throttle::Attempt,
+};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
@@ -314,8 +319,25 @@ impl Session {
         });
     }
 
-    /// Section 6.4.6.
+    /// The client is who it says it is. While memory is short it waits for its answer: whether there is a session it
+    /// may resume is for its owner to know.
     fn succeed(&mut self, user: BareJid, data: Option<&str>, scope: &mut Scope<'_>) {
+        if admits(scope.env, &user) {
+            return self.welcome(user, data, scope);
+        }
+        let patience = scope.env.settings().negotiation_timeout / 2;
+        let (env, data) = (Arc::clone(scope.env), data.map(str::to_owned));
+        scope.fx.job(async move { calm(&env, patience).await }, move |session, scope, admitted| {
+            match admitted {
+                true => session.welcome(user, data.as_deref(), scope),
+                // section 6.5.10: clients try again
+                false => session.fail_sasl(Failure::TemporaryAuthFailure, Login::NoMemory, scope),
+            }
+        });
+    }
+
+    /// Section 6.4.6.
+    fn welcome(&mut self, user: BareJid, data: Option<&str>, scope: &mut Scope<'_>) {
         scope.env.metrics.login(Login::Ok);
         let data = data.map(|d| BASE64.encode(d)).unwrap_or_default();
         scope.fx.write(format!("<success xmlns='{}'>{data}</success>", ns::SASL));

@@ -3,8 +3,8 @@
 use super::{Case, STRANGE, all, cases, full, user};
 use crate::{
     Account, AccountStore, Activity, ActivityStore, Blocklist, BlocklistStore, BoxFuture,
-    OfflineStore, PrivateStore, RosterChange, RosterItem, RosterStore, StoreError, Stores,
-    VcardStore,
+    OfflineLimits, OfflineStore, PrivateStore, RosterChange, RosterItem, RosterStore, StoreError,
+    Stores, VcardStore,
 };
 use std::sync::Arc;
 use xmpp::{
@@ -178,7 +178,7 @@ async fn a_removed_user_leaves_nothing(stores: &Stores) -> Case {
         let put = RosterChange::Put(RosterItem::new("a@x".parse()?));
         stores.rosters.change(user, 0, put, 9).await?;
         let stanza = Stanza::new(Kind::Message, Type::Chat);
-        stores.offline.push(user, 1_000_000, stanza, 9).await?;
+        stores.offline.push(user, 1_000_000, stanza, OfflineLimits::messages(9)).await?;
         VcardStore::set(&*stores.vcards, user, "x".to_owned()).await?;
         PrivateStore::set(&*stores.private, user, vec![element("a", "b", "x")], 9).await?;
         stores.blocklists.add(user, jids(&["a@x"])?, 9).await?;
@@ -198,7 +198,7 @@ async fn has_nothing(stores: &Stores, user: &BareJid) -> Result<bool, StoreError
         AccountStore::get(&*stores.accounts, user).await?.is_some(),
         RosterStore::get(&*stores.rosters, user).await?.ver > 0,
         stores.offline.count(user).await? > 0,
-        !OfflineStore::page(&*stores.offline, user, 0, 9).await?.is_empty(),
+        !OfflineStore::page(&*stores.offline, user, 0, 9, usize::MAX).await?.is_empty(),
         vcard(stores, user).await?.is_some(),
         private(stores, user, "a", "b").await.is_some(),
         !BlocklistStore::get(&*stores.blocklists, user).await?.is_empty(),

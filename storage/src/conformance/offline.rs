@@ -1,7 +1,7 @@
 //! Offline messages.
 
 use super::{Case, all, cases, full, give_way, strange, user};
-use crate::{BoxFuture, OfflineMessage, OfflineStore, StoreError, Stores};
+use crate::{BoxFuture, OfflineLimits, OfflineMessage, OfflineStore, StoreError, Stores};
 use std::collections::BTreeSet;
 use xmpp::{jid::BareJid, stanza::Stanza};
 
@@ -10,8 +10,11 @@ pub(super) async fn suite(stores: &Stores) {
         messages_that_are_too_old_are_forgotten
         a_message_comes_back_as_it_was_kept
         messages_come_in_pages_in_the_order_of_arrival
+        a_page_has_a_limit_in_bytes
         messages_are_removed_by_id_and_only_from_their_user
         no_more_than_the_limit_wait
+        they_have_a_limit_in_bytes
+        no_sender_has_more_than_a_share
         an_id_is_never_used_again
         messages_can_be_put_behind_the_others
         what_many_push_at_once_is_all_there
@@ -31,12 +34,12 @@ fn parse(xml: &str) -> Result<Stanza, StoreError> {
 }
 
 async fn push(stores: &Stores, user: &BareJid, at: u64, body: &str) -> Case {
-    stores.offline.push(user, at, message(body)?, 1000).await?;
+    stores.offline.push(user, at, message(body)?, OfflineLimits::messages(1000)).await?;
     Ok(())
 }
 
 async fn page(stores: &Stores, user: &BareJid) -> Result<Vec<OfflineMessage>, StoreError> {
-    stores.offline.page(user, 0, 1000).await
+    stores.offline.page(user, 0, 1000, usize::MAX).await
 }
 
 fn bodies(page: &[OfflineMessage]) -> Vec<String> {
@@ -81,7 +84,7 @@ async fn a_message_comes_back_as_it_was_kept(stores: &Stores) -> Case {
             .with_id("x"),
     ];
     for (at, stanza) in (1_700_000_000_000..).zip(&kept) {
-        stores.offline.push(&one, at, stanza.clone(), 100).await?;
+        stores.offline.push(&one, at, stanza.clone(), OfflineLimits::messages(100)).await?;
     }
     let page = page(stores, &one).await?;
     assert_eq!(page.len(), kept.len());
@@ -103,7 +106,7 @@ async fn messages_come_in_pages_in_the_order_of_arrival(stores: &Stores) -> Case
     let mut found: Vec<OfflineMessage> = Vec::new();
     loop {
         let after = found.last().map_or(0, |m| m.id);
-        let page = stores.offline.page(&one, after, 4).await?;
+        let page = stores.offline.page(&one, after, 4, usize::MAX).await?;
         assert!(page.len() <= 4);
         if page.is_empty() {
             break;
@@ -113,9 +116,26 @@ async fn messages_come_in_pages_in_the_order_of_arrival(stores: &Stores) -> Case
     let expected: Vec<String> = (0..10).map(|n| n.to_string()).collect();
     assert_eq!(bodies(&found), expected);
     assert!(found.is_sorted_by(|a, b| a.id < b.id));
-    assert_eq!(stores.offline.page(&one, 0, 0).await?, []);
-    assert_eq!(stores.offline.page(&one, u64::MAX, 9).await?, []);
+    assert_eq!(stores.offline.page(&one, 0, 0, usize::MAX).await?, []);
+    assert_eq!(stores.offline.page(&one, u64::MAX, 9, usize::MAX).await?, []);
     assert_eq!(stores.offline.count(&one).await?, 10);
+    Ok(())
+}
+
+async fn a_page_has_a_limit_in_bytes(stores: &Stores) -> Case {
+    let one = user("one@heavy.x")?;
+    let large = "x".repeat(10_000);
+    for body in ["a", "b", &large, "c", &large] {
+        push(stores, &one, 1_000_000, body).await?;
+    }
+    let (mut pages, mut after) = (Vec::new(), 0);
+    loop {
+        let page = stores.offline.page(&one, after, 100, 5_000).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        pages.push(page.len());
+    }
+    assert_eq!(pages, [2, 1, 1, 1], "one that is larger comes alone");
     Ok(())
 }
 
@@ -143,16 +163,81 @@ async fn messages_are_removed_by_id_and_only_from_their_user(stores: &Stores) ->
 async fn no_more_than_the_limit_wait(stores: &Stores) -> Case {
     let (one, other) = (user("one@limit.x")?, user("other@limit.x")?);
     for body in ["a", "b"] {
-        stores.offline.push(&one, 1_000_000, message(body)?, 2).await?;
+        stores.offline.push(&one, 1_000_000, message(body)?, OfflineLimits::messages(2)).await?;
     }
-    assert_eq!(stores.offline.push(&one, 1_000_000, message("c")?, 2).await, full(2));
-    assert_eq!(stores.offline.push(&one, 1_000_000, message("c")?, 0).await, full(0));
-    stores.offline.push(&other, 1_000_000, message("a")?, 2).await?;
+    assert_eq!(
+        stores.offline.push(&one, 1_000_000, message("c")?, OfflineLimits::messages(2)).await,
+        full(2)
+    );
+    assert_eq!(
+        stores.offline.push(&one, 1_000_000, message("c")?, OfflineLimits::messages(0)).await,
+        full(0)
+    );
+    stores.offline.push(&other, 1_000_000, message("a")?, OfflineLimits::messages(2)).await?;
     assert_eq!(bodies(&page(stores, &one).await?), ["a", "b"]);
     let first = page(stores, &one).await?.into_iter().take(1).map(|m| m.id).collect();
     stores.offline.remove(&one, first).await?;
-    stores.offline.push(&one, 1_000_000, message("d")?, 2).await?;
+    stores.offline.push(&one, 1_000_000, message("d")?, OfflineLimits::messages(2)).await?;
     assert_eq!(bodies(&page(stores, &one).await?), ["b", "d"]);
+    Ok(())
+}
+
+async fn they_have_a_limit_in_bytes(stores: &Stores) -> Case {
+    let (one, other) = (user("one@bytes.x")?, user("other@bytes.x")?);
+    let large = message(&"x".repeat(10_000))?;
+    // what is large may be the start tag as well
+    let tag = parse(&format!("<message a='{}'/>", "y".repeat(10_000)))?;
+    for large in [large, tag] {
+        let bytes = large.weight() * 2 + 100;
+        let limits = OfflineLimits { bytes, ..OfflineLimits::messages(100) };
+        for _ in 0..2 {
+            stores.offline.push(&one, 1_000_000, large.clone(), limits).await?;
+        }
+        assert_eq!(stores.offline.push(&one, 1_000_000, large.clone(), limits).await, full(bytes));
+        assert_eq!(stores.offline.push(&one, 1_000_000, message("x")?, limits).await, full(bytes));
+        stores.offline.push(&other, 1_000_000, large.clone(), limits).await?;
+        let first = page(stores, &one).await?.into_iter().take(1).map(|m| m.id).collect();
+        stores.offline.remove(&one, first).await?;
+        stores.offline.push(&one, 1_000_000, message("x")?, limits).await?;
+        for of in [&one, &other] {
+            OfflineStore::purge(&*stores.offline, of).await?;
+        }
+    }
+    Ok(())
+}
+
+/// However many resources they use, and whether it is messages or bytes they fill it with.
+async fn no_sender_has_more_than_a_share(stores: &Stores) -> Case {
+    let (one, other) = (user("one@share.x")?, user("other@share.x")?);
+    let from = |from: &str| parse(&format!("<message from='{from}'><body>b</body></message>"));
+    let limits = OfflineLimits { share: 50, ..OfflineLimits::messages(4) };
+    let push = |to, stanza| stores.offline.push(to, 1_000_000, stanza, limits);
+    push(&one, from("a@x/1")?).await?;
+    push(&one, from("a@x/2")?).await?;
+    for resource in ["a@x/1", "a@x/3", "a@x"] {
+        assert_eq!(push(&one, from(resource)?).await, full(2));
+    }
+    push(&other, from("a@x/1")?).await?;
+    push(&one, from("b@x/1")?).await?;
+    // what is put behind the others is still theirs
+    let ids = page(stores, &one).await?.iter().map(|m| m.id).take(2).collect();
+    stores.offline.move_back(&one, ids).await?;
+    assert_eq!(push(&one, from("a@x/4")?).await, full(2));
+    push(&one, from("b@x/2")?).await?;
+    assert_eq!(push(&one, from("c@x/1")?).await, full(4));
+    let first = page(stores, &one).await?;
+    let first =
+        first.iter().find(|m| m.stanza.head.from.as_ref().is_some_and(|f| f.node() == Some("a")));
+    stores.offline.remove(&one, first.map(|m| m.id).into_iter().collect()).await?;
+    push(&one, from("a@x/5")?).await?;
+
+    let bytes = message(&"x".repeat(10_000))?.weight() * 2 + 100;
+    let limits = OfflineLimits { messages: 100, bytes, share: 50 };
+    let push = |stanza| stores.offline.push(&other, 1_000_000, stanza, limits);
+    OfflineStore::purge(&*stores.offline, &other).await?;
+    push(message(&"x".repeat(10_000))?).await?;
+    assert_eq!(push(message("a@x")?).await, full(bytes / 2));
+    push(from("b@x")?).await?;
     Ok(())
 }
 
@@ -175,7 +260,12 @@ async fn messages_can_be_put_behind_the_others(stores: &Stores) -> Case {
     let mut ids = Vec::new();
     for n in 0..4 {
         let message = message(&n.to_string())?;
-        ids.push(stores.offline.push(&one, 1_000_000 + n, message, 1000).await?);
+        ids.push(
+            stores
+                .offline
+                .push(&one, 1_000_000 + n, message, OfflineLimits::messages(1000))
+                .await?,
+        );
     }
     let kept = page(stores, &one).await?;
     assert_eq!(kept.iter().map(|m| m.id).collect::<Vec<_>>(), ids);
@@ -224,7 +314,9 @@ async fn what_many_push_at_once_is_all_there(stores: &Stores) -> Case {
 async fn many_that_push_at_once_do_not_pass_the_limit(stores: &Stores) -> Case {
     let one = user("one@race.x")?;
     let message = message("x")?;
-    let pushing = (0..64).map(|_| stores.offline.push(&one, 1_000_000, message.clone(), 10));
+    let pushing = (0..64).map(|_| {
+        stores.offline.push(&one, 1_000_000, message.clone(), OfflineLimits::messages(10))
+    });
     let answers = all(pushing).await;
     assert_eq!(answers.iter().filter(|a| a.is_ok()).count(), 10);
     assert!(answers.into_iter().all(|a| a.is_ok() || a == full(10)));

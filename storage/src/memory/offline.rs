@@ -1,9 +1,15 @@
 //! Offline messages in memory.
 
 use super::{MemoryStore, answer};
-use crate::{Answer, OfflineMessage, OfflineStore, StoreError};
+use crate::{
+    Answer, OfflineLimits, OfflineMessage, OfflineStore,
+    offline::{Kept, sender},
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use xmpp::{jid::BareJid, stanza::Stanza};
+use xmpp::{
+    jid::{BareJid, Jid},
+    stanza::Stanza,
+};
 
 /// Messages by user, and all of them by the time they arrived.
 #[derive(Default)]
@@ -21,6 +27,24 @@ impl Messages {
         let message = OfflineMessage { id, at, stanza };
         self.users.entry(user.clone()).or_default().insert(id, message);
         id
+    }
+
+    /// What is kept for a user: of everybody, and of this sender.
+    fn kept(&self, user: &BareJid, from: Option<&Jid>) -> [Kept; 2] {
+        let mut kept = [Kept::default(); 2];
+        for message in self.users.get(user).into_iter().flat_map(BTreeMap::values) {
+            let bytes = message.stanza.weight();
+            let [everybody, own] = &mut kept;
+            for part in
+                [Some(everybody), Some(own).filter(|_| sender(&message.stanza).as_ref() == from)]
+            {
+                if let Some(part) = part {
+                    part.messages += 1;
+                    part.bytes += bytes;
+                }
+            }
+        }
+        kept
     }
 
     fn forget(&mut self, user: &BareJid, ids: impl IntoIterator<Item = u64>) -> usize {
@@ -42,13 +66,12 @@ impl OfflineStore for MemoryStore {
         user: &'a BareJid,
         at: u64,
         stanza: Stanza,
-        limit: usize,
+        limits: OfflineLimits,
     ) -> Answer<'a, u64> {
         answer(move || {
             let all = &mut *self.offline.lock();
-            if all.users.get(user).map_or(0, BTreeMap::len) >= limit {
-                return Err(StoreError::Full { limit });
-            }
+            let [everybody, own] = all.kept(user, sender(&stanza).as_ref());
+            limits.check(everybody, own, stanza.weight())?;
             Ok(all.keep(user, at, stanza))
         })
     }
@@ -58,12 +81,24 @@ impl OfflineStore for MemoryStore {
         user: &'a BareJid,
         after: u64,
         limit: usize,
+        bytes: usize,
     ) -> Answer<'a, Vec<OfflineMessage>> {
         answer(move || {
             let all = self.offline.lock();
             let waiting = all.users.get(user).into_iter();
-            let page = waiting.flat_map(|kept| kept.range(after.saturating_add(1)..)).take(limit);
-            Ok(page.map(|(_, message)| message.clone()).collect())
+            let waiting = waiting.flat_map(|kept| kept.range(after.saturating_add(1)..));
+            let mut page = Vec::new();
+            let mut room = bytes;
+            for (_, message) in waiting.take(limit) {
+                let weight = message.stanza.weight();
+                // the first always fits
+                if weight > room && !page.is_empty() {
+                    break;
+                }
+                room = room.saturating_sub(weight);
+                page.push(message.clone());
+            }
+            Ok(page)
         })
     }
 

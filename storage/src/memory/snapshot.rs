@@ -81,7 +81,10 @@ impl MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AccountStore, OfflineStore, PrivateStore, RosterChange, RosterItem, RosterStore};
+    use crate::{
+        AccountStore, OfflineLimits, OfflineStore, PrivateStore, RosterChange, RosterItem,
+        RosterStore,
+    };
     use xmpp::stanza::Stanza;
 
     #[tokio::test]
@@ -92,8 +95,8 @@ mod tests {
         let item = RosterItem::new("romeo@localhost".parse().unwrap());
         let roster = first.change(&user, 0, RosterChange::Put(item), 9).await.unwrap();
         let message = Stanza::parse(b"<message id='1'><body>b</body></message>").unwrap();
-        first.push(&user, 7, message.clone(), 9).await.unwrap();
-        first.push(&user, 8, message, 9).await.unwrap();
+        first.push(&user, 7, message.clone(), OfflineLimits::messages(9)).await.unwrap();
+        first.push(&user, 8, message, OfflineLimits::messages(9)).await.unwrap();
         OfflineStore::remove(&first, &user, vec![2]).await.unwrap();
         let element = ("ns".to_owned(), "name".to_owned(), "<name xmlns='ns'/>".to_owned());
         PrivateStore::set(&first, &user, vec![element], 9).await.unwrap();
@@ -101,9 +104,16 @@ mod tests {
         let bytes = serde_json::to_vec(&first.snapshot()).unwrap();
         let second = MemoryStore::restored(serde_json::from_slice(&bytes).unwrap());
         assert_eq!(RosterStore::get(&second, &user).await, Ok(roster));
-        assert_eq!(second.page(&user, 0, 9).await, first.page(&user, 0, 9).await);
-        second.push(&user, 9, Stanza::parse(b"<message/>").unwrap(), 9).await.unwrap();
-        let ids: Vec<_> = second.page(&user, 0, 9).await.unwrap().iter().map(|m| m.id).collect();
+        assert_eq!(
+            second.page(&user, 0, 9, usize::MAX).await,
+            first.page(&user, 0, 9, usize::MAX).await
+        );
+        second
+            .push(&user, 9, Stanza::parse(b"<message/>").unwrap(), OfflineLimits::messages(9))
+            .await
+            .unwrap();
+        let ids: Vec<_> =
+            second.page(&user, 0, 9, usize::MAX).await.unwrap().iter().map(|m| m.id).collect();
         assert_eq!(ids, [1, 3], "no number is used twice");
         assert_eq!(second.expire(8, 9).await, Ok(1));
         let again = serde_json::to_value(first.snapshot()).unwrap();

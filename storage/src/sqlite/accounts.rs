@@ -1,6 +1,6 @@
 //! Accounts in SQLite: one row an account, one a key.
 
-use super::{SqliteStore, cache::Caches, int, rows, uint};
+use super::{SMALL, SqliteStore, cache::Caches, int, rows, uint};
 use crate::{Account, AccountStore, Answer, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
@@ -96,7 +96,9 @@ impl AccountStore for SqliteStore {
 
     fn create(&self, accounts: Vec<(BareJid, Account)>) -> Answer<'_, usize> {
         Box::pin(async move {
+            let bytes = SMALL + accounts.len() * 1024;
             let created = self.write(
+                bytes,
                 move |db| create(db, accounts),
                 |caches, created| {
                     // after a commit that failed nothing is there that was not there before
@@ -122,7 +124,7 @@ impl AccountStore for SqliteStore {
                 }
                 Ok(exists)
             };
-            self.write(work, forget(user.clone())).await
+            self.write(SMALL, work, forget(user.clone())).await
         })
     }
 
@@ -134,7 +136,7 @@ impl AccountStore for SqliteStore {
                 let mut delete = db.prepare_cached("DELETE FROM accounts WHERE user = ?")?;
                 Ok(delete.execute([key.as_str()])? == 1)
             };
-            self.write(work, forget(user.clone())).await
+            self.write(SMALL, work, forget(user.clone())).await
         })
     }
 

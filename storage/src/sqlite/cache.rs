@@ -13,6 +13,15 @@ use xmpp::jid::BareJid;
 
 const STRIPES: usize = 1024;
 
+/// What an entry occupies besides its name and value.
+const ENTRY: usize = 128;
+/// What an account occupies, with the keys of three hash functions.
+const ACCOUNT: usize = 1024;
+/// What the keys of one occupy: salts come from here or from an operator.
+const KEYS: usize = 256;
+/// What a contact occupies, ordinarily.
+const CONTACT: usize = 256;
+
 /// What is read at each login.
 pub(super) struct Caches {
     pub(super) accounts: Cache<Option<Arc<Account>>>,
@@ -23,13 +32,17 @@ pub(super) struct Caches {
 }
 
 impl Caches {
-    /// For about as many users; rosters are bounded by their contacts, blocklists by addresses.
+    /// For about as many users with ordinary names, and contacts. What counts are bytes.
     pub(super) fn new(users: usize, contacts: usize) -> Self {
+        let list = |b: &Arc<Blocklist>| b.iter().map(|jid| jid.weight() + ENTRY).sum();
+        let rosters = contacts.saturating_mul(CONTACT);
         Self {
-            accounts: Cache::new(users, |_| 1),
-            rosters: Cache::new(contacts, |r| 1 + r.items.len() + r.removed.len()),
-            blocklists: Cache::new(contacts, |b| 1 + b.len()),
-            waiting: Cache::new(users, |_| 1),
+            accounts: Cache::new(users, users.saturating_mul(ACCOUNT), |a| {
+                a.as_ref().map_or(0, |a| a.keys.len() * KEYS)
+            }),
+            rosters: Cache::new(users, rosters, |r| r.weight()),
+            blocklists: Cache::new(users, rosters, list),
+            waiting: Cache::new(users, users.saturating_mul(ENTRY), |_| 0),
         }
     }
 
@@ -59,15 +72,16 @@ impl<V> Clone for Weigh<V> {
 }
 
 impl<V> Weighter<BareJid, V> for Weigh<V> {
-    fn weight(&self, _: &BareJid, value: &V) -> u64 {
-        self.0(value) as u64
+    fn weight(&self, user: &BareJid, value: &V) -> u64 {
+        (ENTRY / 2 + user.as_str().len() + self.0(value)) as u64
     }
 }
 
 impl<V: Clone> Cache<V> {
-    fn new(capacity: usize, weight: fn(&V) -> usize) -> Self {
+    /// For about as many entries, and no more than so many bytes.
+    fn new(entries: usize, bytes: usize, weight: fn(&V) -> usize) -> Self {
         Self {
-            values: sync::Cache::with_weighter(capacity, capacity as u64, Weigh(weight)),
+            values: sync::Cache::with_weighter(entries, bytes as u64, Weigh(weight)),
             stripes: (0..STRIPES).map(|_| Mutex::new(0)).collect(),
             hasher: RandomState::new(),
         }
@@ -127,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_was_read_before_a_write_is_not_stored_after_it() {
-        let cache: Cache<u32> = Cache::new(100, |_| 1);
+        let cache: Cache<u32> = Cache::new(100, 10_000, |_| 1);
         let mark = cache.mark(&user());
         cache.wrote(&user(), Some(2));
         cache.fill(&user(), mark, 1);
@@ -146,7 +160,7 @@ mod tests {
 
     #[test]
     fn it_is_bounded_by_weight_and_a_heavy_value_pushes_the_old_one_out() {
-        let cache: Cache<usize> = Cache::new(100, |v| *v);
+        let cache: Cache<usize> = Cache::new(100, 10_000, |v| *v);
         for n in 0..1000 {
             cache.wrote(&format!("u{n}@x").parse().unwrap(), Some(1));
         }

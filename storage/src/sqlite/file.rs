@@ -11,7 +11,7 @@ use std::{
 
 /// Each step leads from one schema version (`user_version`) to the next. A step that was released
 /// is never changed.
-pub(super) const STEPS: &[&str] = &[include_str!("schema-1.sql")];
+pub(super) const STEPS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 
 /// How long to wait for a lock of another program (a backup, say).
 const BUSY: Duration = Duration::from_secs(5);
@@ -182,6 +182,20 @@ mod tests {
         assert_eq!(version(&db), 2);
         let row = db.query_row("SELECT a, b FROM t", [], |r| Ok((r.get(0)?, r.get(1)?)));
         assert_eq!(row, Ok(("kept".to_owned(), "new".to_owned())));
+    }
+
+    #[test]
+    fn offline_messages_of_before_weigh_what_they_are_and_are_nobody_s() {
+        let mut db = Connection::open_in_memory().unwrap();
+        let path = Path::new("core.sqlite");
+        assert!(migrate(&mut db, path, &STEPS[..1]).is_ok());
+        let old =
+            "INSERT INTO offline (user, at, stanza) VALUES ('a@x', 1, '<message>é</message>')";
+        db.execute_batch(old).unwrap();
+        assert!(migrate(&mut db, path, STEPS).is_ok());
+        let sql = "SELECT sender, bytes FROM offline WHERE user = 'a@x'";
+        let row = db.query_row(sql, [], |r| Ok((r.get(0)?, r.get(1)?)));
+        assert_eq!(row, Ok((String::new(), 21)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! vCards, private XML, blocklists and last activity in SQLite.
 
-use super::{SqliteStore, accounts::address, cache::Caches, int, uint};
+use super::{SMALL, SqliteStore, accounts::address, cache::Caches, int, uint};
 use crate::{
     Activity, ActivityStore, Answer, Blocklist, BlocklistStore, PrivateStore, StoreError,
     VcardStore,
@@ -11,7 +11,7 @@ use xmpp::jid::{BareJid, Jid};
 
 impl SqliteStore {
     /// One statement that changes rows and concerns no cache.
-    async fn execute<P>(&self, sql: &'static str, params: P) -> Result<(), StoreError>
+    async fn execute<P>(&self, bytes: usize, sql: &'static str, params: P) -> Result<(), StoreError>
     where
         P: rusqlite::Params + Send + 'static,
     {
@@ -19,7 +19,7 @@ impl SqliteStore {
             db.prepare_cached(sql)?.execute(params)?;
             Ok(())
         };
-        self.write(work, |_, _| ()).await
+        self.write(bytes, work, |_, _| ()).await
     }
 }
 
@@ -33,12 +33,17 @@ impl VcardStore for SqliteStore {
     }
 
     fn set<'a>(&'a self, user: &'a BareJid, xml: String) -> Answer<'a, ()> {
+        let bytes = SMALL + xml.len();
         let row = [user.as_str().to_owned(), xml];
-        Box::pin(self.execute("INSERT OR REPLACE INTO vcards VALUES (?, ?)", row))
+        Box::pin(self.execute(bytes, "INSERT OR REPLACE INTO vcards VALUES (?, ?)", row))
     }
 
     fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
-        Box::pin(self.execute("DELETE FROM vcards WHERE user = ?", [user.as_str().to_owned()]))
+        Box::pin(self.execute(
+            SMALL,
+            "DELETE FROM vcards WHERE user = ?",
+            [user.as_str().to_owned()],
+        ))
     }
 }
 
@@ -63,6 +68,8 @@ impl PrivateStore for SqliteStore {
         limit: usize,
     ) -> Answer<'a, ()> {
         let user = user.clone();
+        let bytes: usize =
+            elements.iter().map(|(ns, name, xml)| ns.len() + name.len() + xml.len()).sum();
         let work = move |db: &Connection| {
             let sql = "SELECT count(*) FROM private WHERE user = ?";
             let mut count = db.prepare_cached(sql)?;
@@ -75,11 +82,15 @@ impl PrivateStore for SqliteStore {
             }
             within(limit, before, count()?)
         };
-        Box::pin(self.write(work, |_, _| ()))
+        Box::pin(self.write(SMALL + bytes, work, |_, _| ()))
     }
 
     fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
-        Box::pin(self.execute("DELETE FROM private WHERE user = ?", [user.as_str().to_owned()]))
+        Box::pin(self.execute(
+            SMALL,
+            "DELETE FROM private WHERE user = ?",
+            [user.as_str().to_owned()],
+        ))
     }
 }
 
@@ -121,6 +132,7 @@ impl BlocklistStore for SqliteStore {
         limit: usize,
     ) -> Answer<'a, Arc<Blocklist>> {
         let key = user.clone();
+        let bytes = SMALL + jids.iter().map(Jid::weight).sum::<usize>();
         let work = move |db: &Connection| {
             let before = blocklist(db, &key)?;
             let sql = "INSERT INTO blocklists VALUES (?, ?) ON CONFLICT DO NOTHING";
@@ -136,7 +148,7 @@ impl BlocklistStore for SqliteStore {
             }
             Ok(list)
         };
-        Box::pin(self.write(work, blocklist_is(user)))
+        Box::pin(self.write(bytes, work, blocklist_is(user)))
     }
 
     fn remove<'a>(&'a self, user: &'a BareJid, jids: Vec<Jid>) -> Answer<'a, Arc<Blocklist>> {
@@ -152,13 +164,13 @@ impl BlocklistStore for SqliteStore {
             }
             blocklist(db, &key)
         };
-        Box::pin(self.write(work, blocklist_is(user)))
+        Box::pin(self.write(SMALL, work, blocklist_is(user)))
     }
 
     fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
         let key = user.clone();
         let work = move |db: &Connection| unblock_all(db, &key).map(|()| Arc::default());
-        let done = self.write(work, blocklist_is(user));
+        let done = self.write(SMALL, work, blocklist_is(user));
         Box::pin(async move { done.await.map(drop) })
     }
 }
@@ -176,6 +188,8 @@ impl ActivityStore for SqliteStore {
     }
 
     fn set(&self, all: Vec<(BareJid, Activity)>) -> Answer<'_, ()> {
+        let row = |(user, of): &(BareJid, Activity)| user.as_str().len() + of.status.len() + 64;
+        let bytes = all.iter().map(row).sum();
         let work = move |db: &Connection| {
             let mut put = db.prepare_cached("INSERT OR REPLACE INTO activity VALUES (?, ?, ?)")?;
             for (user, activity) in &all {
@@ -183,10 +197,14 @@ impl ActivityStore for SqliteStore {
             }
             Ok(())
         };
-        Box::pin(self.write(work, |_, _| ()))
+        Box::pin(self.write(bytes, work, |_, _| ()))
     }
 
     fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
-        Box::pin(self.execute("DELETE FROM activity WHERE user = ?", [user.as_str().to_owned()]))
+        Box::pin(self.execute(
+            SMALL,
+            "DELETE FROM activity WHERE user = ?",
+            [user.as_str().to_owned()],
+        ))
     }
 }

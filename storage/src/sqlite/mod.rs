@@ -58,6 +58,9 @@ use tokio::sync::oneshot;
 use worker::Role;
 use xmpp::jid::BareJid;
 
+/// What a job holds that has no content of a client's making: addresses, keys, a change of a roster.
+const SMALL: usize = 8 << 10;
+
 /// What can be set.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -65,11 +68,13 @@ pub struct Options {
     pub readers: usize,
     /// Jobs that wait for the writer, and as many for the readers; more are refused.
     pub queue: usize,
+    /// What they hold together, in bytes; the same.
+    pub queue_bytes: usize,
     /// How long a call waits for its answer.
     pub deadline: Duration,
-    /// Users whose accounts are cached.
+    /// Users whose accounts are cached, of ordinary size.
     pub cached_users: usize,
-    /// Contacts in cached rosters, and as many addresses in cached blocklists.
+    /// Contacts in cached rosters, of ordinary size (256 bytes), and as much room for blocklists.
     pub cached_contacts: usize,
     /// The most bytes the file may have; writes beyond it fail with [`StoreError::NoRoom`].
     pub max_bytes: Option<u64>,
@@ -80,6 +85,7 @@ impl Default for Options {
         Self {
             readers: 2,
             queue: 4096,
+            queue_bytes: 64 << 20,
             deadline: Duration::from_secs(10),
             cached_users: 50_000,
             cached_contacts: 200_000,
@@ -179,8 +185,8 @@ impl SqliteStore {
             claim: Mutex::new(Some(claim)),
             writing: Mutex::new(()),
             caches: Arc::new(Caches::new(options.cached_users, options.cached_contacts)),
-            writes: Arc::new(Queue::new(options.queue)),
-            reads: Arc::new(Queue::new(options.queue)),
+            writes: Arc::new(Queue::new(options.queue, options.queue_bytes)),
+            reads: Arc::new(Queue::new(options.queue, options.queue_bytes)),
             options,
         }))
     }
@@ -209,20 +215,22 @@ impl SqliteStore {
         }
     }
 
-    /// Has `work` done in a transaction; `after` tells the caches in the order of the commits.
+    /// Has `work`, which holds about as many bytes, done in a transaction; `after` tells the caches in the
+    /// order of the commits.
     async fn write<T: Send + 'static>(
         &self,
+        bytes: usize,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
         after: impl FnOnce(&Caches, Option<&T>) + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.ask(Role::Writer, work, after).await
+        self.ask(Role::Writer, bytes, work, after).await
     }
 
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.ask(Role::Reader, work, |_, _| ()).await
+        self.ask(Role::Reader, SMALL, work, |_, _| ()).await
     }
 
     /// Reads through a cache.
@@ -245,13 +253,14 @@ impl SqliteStore {
     async fn ask<T: Send + 'static>(
         &self,
         role: Role,
+        bytes: usize,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
         after: impl FnOnce(&Caches, Option<&T>) + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let caches = Arc::clone(&self.caches);
         let task = Task { work: Some(work), after, caches, result: None, reply };
-        if self.queue(role).push(Box::new(task)).is_err() {
+        if self.queue(role).push(Box::new(task), bytes).is_err() {
             return Err(LATER);
         }
         match tokio::time::timeout(self.options.deadline, answer).await {

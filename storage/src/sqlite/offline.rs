@@ -1,7 +1,10 @@
 //! Offline messages in SQLite: one row a message, the stanza as XML that stands for itself.
 
-use super::{SqliteStore, accounts::address, cache::Caches, int, rows, uint};
-use crate::{Answer, OfflineMessage, OfflineStore, StoreError};
+use super::{SMALL, SqliteStore, accounts::address, cache::Caches, int, rows, uint};
+use crate::{
+    Answer, OfflineLimits, OfflineMessage, OfflineStore, StoreError,
+    offline::{Kept, sender},
+};
 use rusqlite::{Connection, params};
 use xmpp::{jid::BareJid, stanza::Stanza};
 
@@ -11,22 +14,44 @@ fn count(db: &Connection, user: &BareJid) -> Result<usize, StoreError> {
     Ok(usize::try_from(waiting).unwrap_or_default())
 }
 
+/// What is kept for a user: of everybody, and of this sender.
+fn kept(db: &Connection, user: &BareJid, from: &str) -> Result<[Kept; 2], StoreError> {
+    let mut select = db.prepare_cached(
+        "SELECT count(*), total(bytes), total(sender = ?2), total((sender = ?2) * bytes)
+         FROM offline WHERE user = ?1",
+    )?;
+    let all = select.query_row([user.as_str(), from], |row| {
+        let number = |n| row.get::<_, f64>(n).map(|n| n as usize);
+        let messages = usize::try_from(row.get::<_, i64>(0)?).unwrap_or_default();
+        let everybody = Kept { messages, bytes: number(1)? };
+        Ok([everybody, Kept { messages: number(2)?, bytes: number(3)? }])
+    })?;
+    Ok(all)
+}
+
 fn page(
     db: &Connection,
     user: &BareJid,
     after: u64,
     limit: usize,
+    bytes: usize,
 ) -> Result<Vec<OfflineMessage>, StoreError> {
     let mut select = db.prepare_cached(
         "SELECT id, at, stanza FROM offline WHERE user = ? AND id > ? ORDER BY id",
     )?;
     let mut found = select.query(params![user.as_str(), int(after)])?;
     let mut page = Vec::new();
-    while page.len() < limit {
+    let mut room = bytes;
+    while page.len() < limit && (room > 0 || page.is_empty()) {
         let Some(row) = found.next()? else { break };
         let id = uint(row.get(0)?);
         match row.get_ref(2)?.as_bytes().ok().and_then(Stanza::parse) {
-            Some(stanza) => page.push(OfflineMessage { id, at: uint(row.get(1)?), stanza }),
+            // the first always fits
+            Some(stanza) if !page.is_empty() && stanza.weight() > room => break,
+            Some(stanza) => {
+                room = room.saturating_sub(stanza.weight());
+                page.push(OfflineMessage { id, at: uint(row.get(1)?), stanza });
+            }
             // it must not keep back those behind it; it stays in the file
             None => tracing::error!(%user, id, "an offline message is damaged and passed over"),
         }
@@ -46,24 +71,28 @@ impl OfflineStore for SqliteStore {
         user: &'a BareJid,
         at: u64,
         stanza: Stanza,
-        limit: usize,
+        limits: OfflineLimits,
     ) -> Answer<'a, u64> {
         Box::pin(async move {
             let (key, xml) = (user.clone(), stanza.to_xml());
-            let work = move |db: &Connection| {
-                let waiting = count(db, &key)?;
-                if waiting >= limit {
-                    return Err(StoreError::Full { limit });
-                }
-                db.prepare_cached("INSERT INTO offline (user, at, stanza) VALUES (?, ?, ?)")?
-                    .execute(params![key.as_str(), int(at), xml])?;
-                Ok((waiting + 1, uint(db.last_insert_rowid())))
-            };
+            let from = sender(&stanza).map_or_else(String::new, |from| from.as_str().to_owned());
+            let bytes = stanza.weight();
+            let held = SMALL + xml.len();
+            let work =
+                move |db: &Connection| {
+                    let [everybody, own] = kept(db, &key, &from)?;
+                    limits.check(everybody, own, bytes)?;
+                    db.prepare_cached(
+                    "INSERT INTO offline (user, at, stanza, sender, bytes) VALUES (?, ?, ?, ?, ?)",
+                )?
+                .execute(params![key.as_str(), int(at), xml, from, int(bytes as u64)])?;
+                    Ok((everybody.messages + 1, uint(db.last_insert_rowid())))
+                };
             let user = user.clone();
             let count_is = move |caches: &Caches, pushed: Option<&(usize, u64)>| {
                 caches.waiting.wrote(&user, pushed.map(|(waiting, _)| *waiting));
             };
-            Ok(self.write(work, count_is).await?.1)
+            Ok(self.write(held, work, count_is).await?.1)
         })
     }
 
@@ -72,6 +101,7 @@ impl OfflineStore for SqliteStore {
         user: &'a BareJid,
         after: u64,
         limit: usize,
+        bytes: usize,
     ) -> Answer<'a, Vec<OfflineMessage>> {
         Box::pin(async move {
             // at nearly every login nothing waits, and that is known without asking the file
@@ -79,7 +109,7 @@ impl OfflineStore for SqliteStore {
                 return Ok(Vec::new());
             }
             let key = user.clone();
-            self.read(move |db| page(db, &key, after, limit)).await
+            self.read(move |db| page(db, &key, after, limit, bytes)).await
         })
     }
 
@@ -94,7 +124,7 @@ impl OfflineStore for SqliteStore {
                 }
                 count(db, &key)
             };
-            self.write(work, count_is(user)).await.map(drop)
+            self.write(SMALL, work, count_is(user)).await.map(drop)
         })
     }
 
@@ -103,8 +133,9 @@ impl OfflineStore for SqliteStore {
             let key = user.clone();
             let work = move |db: &Connection| {
                 let mut copy = db.prepare_cached(
-                    "INSERT INTO offline (user, at, stanza)
-                     SELECT user, at, stanza FROM offline WHERE id = ? AND user = ?",
+                    "INSERT INTO offline (user, at, stanza, sender, bytes)
+                     SELECT user, at, stanza, sender, bytes FROM offline
+                     WHERE id = ? AND user = ?",
                 )?;
                 let mut delete =
                     db.prepare_cached("DELETE FROM offline WHERE id = ? AND user = ?")?;
@@ -114,7 +145,7 @@ impl OfflineStore for SqliteStore {
                 }
                 count(db, &key)
             };
-            self.write(work, count_is(user)).await.map(drop)
+            self.write(SMALL, work, count_is(user)).await.map(drop)
         })
     }
 
@@ -140,7 +171,7 @@ impl OfflineStore for SqliteStore {
                 // after a commit that failed the messages are still there
                 users.into_iter().flatten().for_each(|user| caches.waiting.wrote(user, None));
             };
-            Ok(self.write(work, after).await?.len())
+            Ok(self.write(SMALL, work, after).await?.len())
         })
     }
 
@@ -151,7 +182,7 @@ impl OfflineStore for SqliteStore {
                 db.prepare_cached("DELETE FROM offline WHERE user = ?")?.execute([key.as_str()])?;
                 Ok(0)
             };
-            self.write(work, count_is(user)).await.map(drop)
+            self.write(SMALL, work, count_is(user)).await.map(drop)
         })
     }
 }

@@ -16,29 +16,34 @@ pub(super) struct Queue<J> {
     state: Mutex<State<J>>,
     ready: Condvar,
     limit: usize,
+    limit_bytes: usize,
 }
 
 struct State<J> {
-    /// With the time since when they wait.
-    jobs: VecDeque<(Instant, J)>,
+    /// With the time since when they wait, and their size in bytes.
+    jobs: VecDeque<(Instant, usize, J)>,
+    bytes: usize,
     /// Threads that take from it and were not told to stop.
     takers: usize,
 }
 
 impl<J> Queue<J> {
-    /// A closed one that holds at most `limit` jobs.
-    pub(super) fn new(limit: usize) -> Self {
-        let state = State { jobs: VecDeque::new(), takers: 0 };
-        Self { state: Mutex::new(state), ready: Condvar::new(), limit }
+    /// A closed one that holds at most `limit` jobs, of at most `limit_bytes` together; one alone may be
+    /// as large as it is.
+    pub(super) fn new(limit: usize, limit_bytes: usize) -> Self {
+        let state = State { jobs: VecDeque::new(), bytes: 0, takers: 0 };
+        Self { state: Mutex::new(state), ready: Condvar::new(), limit, limit_bytes }
     }
 
-    /// Adds a job. It comes back when the queue is full or closed.
-    pub(super) fn push(&self, job: J) -> Result<(), J> {
+    /// Adds a job of that many bytes. It comes back when the queue is full or closed.
+    pub(super) fn push(&self, job: J, bytes: usize) -> Result<(), J> {
         let mut state = self.state.lock();
-        if state.takers == 0 || state.jobs.len() >= self.limit {
+        let heavy = !state.jobs.is_empty() && state.bytes.saturating_add(bytes) > self.limit_bytes;
+        if state.takers == 0 || state.jobs.len() >= self.limit || heavy {
             return Err(job);
         }
-        state.jobs.push_back((Instant::now(), job));
+        state.bytes = state.bytes.saturating_add(bytes);
+        state.jobs.push_back((Instant::now(), bytes, job));
         drop(state);
         self.ready.notify_one();
         Ok(())
@@ -55,7 +60,10 @@ impl<J> Queue<J> {
             }
             if !state.jobs.is_empty() {
                 let most = most.min(state.jobs.len());
-                into.extend(state.jobs.drain(..most).map(|(_, job)| job));
+                for (_, bytes, job) in state.jobs.drain(..most).collect::<Vec<_>>() {
+                    state.bytes = state.bytes.saturating_sub(bytes);
+                    into.push(job);
+                }
                 return true;
             }
             self.ready.wait(&mut state);
@@ -64,7 +72,7 @@ impl<J> Queue<J> {
 
     /// How long the oldest job has waited.
     pub(super) fn age(&self) -> Duration {
-        self.state.lock().jobs.front().map_or(Duration::ZERO, |(since, _)| since.elapsed())
+        self.state.lock().jobs.front().map_or(Duration::ZERO, |(since, ..)| since.elapsed())
     }
 
     /// Drops what waits when there is nobody left to take it.
@@ -72,6 +80,7 @@ impl<J> Queue<J> {
         let mut state = self.state.lock();
         if state.takers == 0 {
             let left = std::mem::take(&mut state.jobs);
+            state.bytes = 0;
             drop(state);
             drop(left);
         }
@@ -114,23 +123,34 @@ mod tests {
 
     #[test]
     fn a_full_or_closed_queue_gives_the_job_back() {
-        let queue = Arc::new(Queue::new(1));
-        assert_eq!(queue.push(1), Err(1));
+        let queue = Arc::new(Queue::new(1, 99));
+        assert_eq!(queue.push(1, 1), Err(1));
         assert_eq!(queue.age(), Duration::ZERO);
         let seat = Seat::new(&queue);
-        assert_eq!((queue.push(1), queue.push(2)), (Ok(()), Err(2)));
+        assert_eq!((queue.push(1, 1), queue.push(2, 1)), (Ok(()), Err(2)));
         assert!(queue.age() > Duration::ZERO);
         drop(seat);
-        assert_eq!(queue.push(3), Err(3));
+        assert_eq!(queue.push(3, 1), Err(3));
+    }
+
+    #[test]
+    fn jobs_have_a_limit_in_bytes_but_one_alone_may_be_large() {
+        let queue = Arc::new(Queue::new(9, 100));
+        let seat = Seat::new(&queue);
+        assert_eq!((queue.push(1, 1_000), queue.push(2, 1)), (Ok(()), Err(2)));
+        let mut taken = Vec::new();
+        assert!(queue.take(&seat.stop(), 9, &mut taken));
+        let pushed = [queue.push(3, 60), queue.push(4, 40), queue.push(5, 1)];
+        assert_eq!((taken, pushed), (vec![1], [Ok(()), Ok(()), Err(5)]));
     }
 
     #[test]
     fn the_last_taker_leaves_nothing_behind() {
-        let queue = Arc::new(Queue::new(9));
+        let queue = Arc::new(Queue::new(9, 99));
         let (one, two) = (Seat::new(&queue), Seat::new(&queue));
         let (stop_one, stop_two) = (one.stop(), two.stop());
         for job in 0..3 {
-            queue.push(job).unwrap();
+            queue.push(job, 1).unwrap();
         }
         let mut taken = Vec::new();
         drop(one);

@@ -1,6 +1,6 @@
 //! Rosters in SQLite: one row a roster, one a contact.
 
-use super::{SqliteStore, int, uint};
+use super::{SMALL, SqliteStore, int, uint};
 use crate::{Answer, Roster, RosterChange, RosterItem, RosterStore, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{fmt::Display, sync::Arc};
@@ -95,7 +95,7 @@ impl RosterStore for SqliteStore {
                 Ok(roster)
             };
             let key = user.clone();
-            self.write(work, move |caches, roster| {
+            self.write(SMALL, work, move |caches, roster| {
                 caches.rosters.wrote(&key, roster.map(Arc::clone));
             })
             .await
@@ -115,7 +115,7 @@ impl RosterStore for SqliteStore {
                 Ok(())
             };
             let key = user.clone();
-            self.write(work, move |caches, done| {
+            self.write(SMALL, work, move |caches, done| {
                 caches.rosters.wrote(&key, done.map(|()| Arc::default()));
             })
             .await

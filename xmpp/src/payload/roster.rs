@@ -1,12 +1,20 @@
 //! The roster on the wire (RFC 6121 section 2).
 
 use super::{Payload, PayloadError};
-use crate::{Element, jid::Jid, ns};
+use crate::{
+    Element,
+    jid::Jid,
+    ns,
+    stream::{attr, escape},
+    work,
+};
 
 /// The largest name, and the largest group name, in bytes.
 pub const MAX_NAME: usize = 1023;
 /// Most groups of one item.
 pub const MAX_GROUPS: usize = 64;
+/// The largest item: its name and groups together, in bytes.
+pub const MAX_ITEM: usize = 4096;
 
 /// `<query xmlns='jabber:iq:roster'/>` of type get.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,10 +82,15 @@ impl RosterSetQuery {
             return Err(BadItem::NotAcceptable("the name is too long"));
         }
         let mut groups: Vec<String> = Vec::new();
+        let mut size = name.len();
         for group in item.children().filter(|c| c.is(ns::ROSTER, "group")) {
             let group = group.text();
             if group.is_empty() || group.len() > MAX_NAME || groups.len() >= MAX_GROUPS {
                 return Err(BadItem::NotAcceptable("a group is empty, too long or one too many"));
+            }
+            size += group.len();
+            if size > MAX_ITEM {
+                return Err(BadItem::NotAcceptable("name and groups are too long together"));
             }
             if groups.contains(&group) {
                 return Err(BadItem::BadRequest("a group is named twice"));
@@ -91,26 +104,51 @@ impl RosterSetQuery {
 
 /// One item of an answer or push. `subscription`: none, to, from, both or remove.
 pub fn item(
+    out: &mut Vec<u8>,
     jid: &Jid,
     name: &str,
     subscription: &str,
     ask: bool,
     approved: bool,
     groups: &[String],
-) -> Element {
-    let group = |g: &String| Element::new(ns::ROSTER, "group").with_text(g);
-    Element::new(ns::ROSTER, "item")
-        .with_attr("jid", jid.as_str())
-        .with_attr_opt("name", (!name.is_empty()).then_some(name))
-        .with_attr("subscription", subscription)
-        .with_attr_opt("ask", ask.then_some("subscribe"))
-        .with_attr_opt("approved", approved.then_some("true"))
-        .with_children(groups.iter().map(group))
+) {
+    out.extend_from_slice(b"<item");
+    attr(out, "jid", jid.as_str());
+    if !name.is_empty() {
+        attr(out, "name", name);
+    }
+    attr(out, "subscription", subscription);
+    if ask {
+        attr(out, "ask", "subscribe");
+    }
+    if approved {
+        attr(out, "approved", "true");
+    }
+    if groups.is_empty() {
+        return out.extend_from_slice(b"/>");
+    }
+    out.push(b'>');
+    for group in groups {
+        out.extend_from_slice(b"<group>");
+        out.extend_from_slice(escape(group).as_bytes());
+        out.extend_from_slice(b"</group>");
+    }
+    out.extend_from_slice(b"</item>");
 }
 
-/// The query around items.
-pub fn query(ver: Option<&str>, items: impl IntoIterator<Item = Element>) -> Element {
-    Element::new(ns::ROSTER, "query").with_attr_opt("ver", ver).with_children(items)
+/// The query around items, which `items` writes: a roster can be large, and is written once.
+pub fn query(ver: Option<&str>, items: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    work::serialised();
+    let mut out = Vec::new();
+    out.extend_from_slice(b"<query");
+    attr(&mut out, "xmlns", ns::ROSTER);
+    if let Some(ver) = ver {
+        attr(&mut out, "ver", ver);
+    }
+    out.push(b'>');
+    items(&mut out);
+    out.extend_from_slice(b"</query>");
+    out
 }
 
 #[cfg(test)]
@@ -145,8 +183,30 @@ mod tests {
             assert!(matches!(judge(bad), Err(BadRequest(_))), "{bad}");
         }
         let long = format!("<item jid='a@b' name='{}'/>", "x".repeat(1024));
-        for bad in [long.as_str(), "<item jid='a@b'><group/></item>"] {
+        let group = |n: usize| format!("<group>{}{n}</group>", "x".repeat(1000));
+        let groups: String = (0..5).map(group).collect();
+        let heavy = format!("<item jid='a@b'>{groups}</item>");
+        for bad in [long.as_str(), "<item jid='a@b'><group/></item>", &heavy] {
             assert!(matches!(judge(bad), Err(NotAcceptable(_))));
         }
+        let groups: String = (0..4).map(group).collect();
+        assert!(judge(&format!("<item jid='a@b'>{groups}</item>")).is_ok());
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let (name, groups) = ("N'<&>\"".to_owned(), vec!["]]>&'".to_owned(), "B".to_owned()]);
+        let jid = "n@x".parse().unwrap();
+        let xml = query(Some("1'"), |out| {
+            item(out, &jid, &name, "both", true, true, &groups);
+            item(out, &jid, "", "none", false, false, &[]);
+        });
+        let read = Element::parse(&xml, "").unwrap();
+        assert_eq!((read.attr("ver"), read.children().count()), (Some("1'"), 2));
+        let first = read.child(ns::ROSTER, "item").unwrap();
+        let attrs = ["jid", "name", "subscription", "ask", "approved"].map(|a| first.attr(a));
+        let wanted = ["n@x", &name, "both", "subscribe", "true"].map(Some);
+        assert_eq!(attrs, wanted);
+        assert_eq!(first.children().map(Element::text).collect::<Vec<_>>(), groups);
     }
 }

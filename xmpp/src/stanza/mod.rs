@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod tests;
+mod weight;
 
 pub use crate::child::Child;
 use crate::{
@@ -396,6 +397,20 @@ impl Stanza {
             }
             None => self.reply_error(&StanzaError::internal_server_error()),
         }
+    }
+
+    /// The answer to this IQ with one element of that name, which is not looked into again: for what is
+    /// large.
+    pub fn reply_with(&self, ns: &str, name: &str, xml: Vec<u8>) -> Self {
+        self.reply(Type::Result).with_payload(ns, name, xml)
+    }
+
+    /// With one element of that name as its content.
+    #[must_use]
+    pub fn with_payload(&self, ns: &str, name: &str, xml: Vec<u8>) -> Self {
+        let span = 0..u32::try_from(xml.len()).unwrap_or(u32::MAX);
+        let child = Child { ns: Name::of_namespace(ns), name: Name::of_element(name), span };
+        Self { head: self.edit(|h| h.children = [child].into()).head, body: xml.into() }
     }
 
     /// The error answer. That to a message has its content too, unless it is large, so that its sender

@@ -13,7 +13,7 @@ use crate::{
     routing,
     session::{SessionCx, effects::BoxFuture},
 };
-use config::secs;
+use config::{ByteSize, kib, secs};
 use std::{ops::Bound, sync::Arc, time::Duration};
 use storage::{Blocklist, Roster, StoreError};
 use tokio::task::coop::consume_budget;
@@ -30,6 +30,8 @@ config::section! {
     pub struct BlockingConfig {
         /// Addresses a user may block. Beyond it a new one is refused.
         pub items: usize = 1_000, in 1..=100_000,
+        /// Size of all addresses a user blocks. The same.
+        pub size: ByteSize = kib(256), in kib(4)..,
     }
 }
 
@@ -148,11 +150,17 @@ impl BlockingModule {
             Err(error) => return error.into(),
         };
         let (env, serial) = (Arc::clone(cx.session.env), Arc::clone(&self.serial));
-        let limit = self.config.items;
+        let BlockingConfig { items: limit, size, .. } = self.config;
         answer(cx, async move {
             let _turn = serial.turn(&user).await;
             let store = &env.stores.blocklists;
             let before = store.get(&user).await?;
+            // who has too many since the limit was lowered keeps them
+            let more: Blocklist = jids.iter().filter(|j| !before.contains(*j)).cloned().collect();
+            let bytes: usize = before.iter().chain(&more).map(Jid::weight).sum();
+            if !more.is_empty() && bytes > size.0 {
+                return Err(StoreError::Full { limit: size.0 });
+            }
             let after = store.add(&user, jids.clone(), limit).await?;
             let new = Blocklist::clone(&after).into_iter().filter(|j| !before.contains(j));
             let new: Blocklist = new.collect();

@@ -13,11 +13,39 @@ use crate::{
 
 fn blocking(items: usize) -> impl Fn(&mut Modules) {
     move |modules| {
-        modules.add_with::<BlockingModule>(BlockingConfig { items });
+        modules.add_with::<BlockingModule>(BlockingConfig { items, ..BlockingConfig::default() });
         modules.add_with::<OfflineModule>(OfflineConfig::default());
         modules.add_with::<PingModule>(PingConfig::default());
         modules.add_with::<RosterModule>(RosterConfig::default());
     }
+}
+
+#[test]
+fn the_list_has_a_limit_in_bytes() {
+    let long = "x".repeat(1_000);
+    let block = |n: usize| {
+        format!(
+            "J C: <iq type='set' id='{n}'><block xmlns='urn:xmpp:blocking'>
+               <item jid='{n}@x/{long}'/></block></iq>\n"
+        )
+    };
+    let taken: String =
+        (0..3).map(|n| block(n) + &format!("J S: <iq type='result' id='{n}'/>\n")).collect();
+    let script = format!(
+        "account juliet@localhost pencil
+         J = juliet@localhost/balcony
+         {taken}{}
+         J S: <iq type='error' id='3'><error type='wait'>
+           <resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+         {}
+         J S: <iq type='result' id='2'/>",
+        block(3),
+        block(2),
+    );
+    World::check(&script, |modules| {
+        let size = config::kib(4);
+        modules.add_with::<BlockingModule>(BlockingConfig { size, ..BlockingConfig::default() });
+    });
 }
 
 #[test]

@@ -18,10 +18,10 @@ use crate::{
     routing,
     session::{SessionCx, effects::BoxFuture, slots::Slot},
 };
-use config::secs;
+use config::{ByteSize, kib, mib, secs};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
-use storage::{OfflineMessage, StoreError};
+use storage::{OfflineLimits, OfflineMessage, StoreError};
 use supervision::ChildSpec;
 use sweep::Sweep;
 use xmpp::{
@@ -37,6 +37,11 @@ config::section! {
     pub struct OfflineConfig {
         /// Messages kept for a user. Beyond it their senders get an error.
         pub messages: usize = 1_000, in 1..=1_000_000,
+        /// Size of all messages kept for a user. The same.
+        pub size: ByteSize = mib(16), in kib(64)..,
+        /// Percent of messages and of size that one sender may have, with all of their resources. The
+        /// same.
+        pub sender_share: u32 = 25, in 1..=100,
         /// How long a message is kept; `0s`: until it is delivered.
         pub keep: Duration = secs(0),
     }
@@ -44,6 +49,8 @@ config::section! {
 
 /// Messages that are read and sent at once.
 const PAGE: usize = 20;
+/// Their size in bytes; one that is larger comes alone.
+const PAGE_BYTES: usize = 256 << 10;
 
 /// The module.
 #[derive(Debug)]
@@ -165,7 +172,9 @@ impl OfflineModule {
     }
 
     fn keep(&self, env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline> {
-        let (env, user, limit) = (Arc::clone(env), user.clone(), self.config.messages);
+        let (env, user) = (Arc::clone(env), user.clone());
+        let OfflineConfig { messages, size, sender_share, .. } = self.config;
+        let limits = OfflineLimits { messages, bytes: size.0, share: sender_share };
         Box::pin(async move {
             match worth(&message) {
                 Worth::Kept => {}
@@ -176,7 +185,7 @@ impl OfflineModule {
                 Worth::Other => return Offline::Pass(message),
             }
             let at = env.clock.millis();
-            match env.stores.offline.push(&user, at, message.clone(), limit).await {
+            match env.stores.offline.push(&user, at, message.clone(), limits).await {
                 Ok(id) => {
                     env.metrics.offline_stored();
                     notice(&env, &user, id);
@@ -281,7 +290,11 @@ fn proceed(cx: &mut SessionCx<'_>) {
             forget(&env, &resource).await?;
             let after = resource.kept_after();
             let store = &env.stores.offline;
-            if takes { store.page(resource.user(), after, PAGE).await } else { Ok(Vec::new()) }
+            if takes {
+                store.page(resource.user(), after, PAGE, PAGE_BYTES).await
+            } else {
+                Ok(Vec::new())
+            }
         },
         |cx, page: Result<Vec<OfflineMessage>, StoreError>| match page {
             Ok(page) => deliver(cx, page),

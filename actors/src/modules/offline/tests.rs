@@ -11,7 +11,12 @@ use std::fmt::Write as _;
 
 fn offline(messages: usize, keep: Duration) -> impl Fn(&mut Modules) {
     move |modules| {
-        modules.add_with::<OfflineModule>(OfflineConfig { messages, keep });
+        modules.add_with::<OfflineModule>(OfflineConfig {
+            messages,
+            keep,
+            sender_share: 100,
+            ..OfflineConfig::default()
+        });
     }
 }
 
@@ -29,6 +34,50 @@ fn backlog(n: usize) -> String {
         );
     }
     script
+}
+
+#[test]
+fn one_sender_leaves_room_for_others() {
+    let message = |who: &str, id: &str| {
+        format!("{who} C: <message to='juliet@localhost' id='{id}'><body>b</body></message>\n")
+    };
+    let refused = |who: &str, id: &str| {
+        format!(
+            "{who} S: <message type='error' id='{id}'><error type='cancel'>
+               <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>\n"
+        )
+    };
+    let script = [
+        "account juliet@localhost pencil
+         account romeo@localhost rose
+         account nurse@localhost pencil
+         R = romeo@localhost/orchard
+         Q = romeo@localhost/hall
+         N = nurse@localhost/house\n",
+        &message("R", "1"),
+        &message("Q", "2"),
+        &message("R", "3"),
+        &refused("R", "3"),
+        // another resource is the same sender
+        &message("Q", "4"),
+        &refused("Q", "4"),
+        &message("N", "5"),
+        &message("N", "6"),
+        &message("N", "7"),
+        &refused("N", "7"),
+        "J = juliet@localhost/balcony
+         J C: <presence/>
+         J S: <message id='1'/>
+         J S: <message id='2'/>
+         J S: <message id='5'/>
+         J S: <message id='6'/>
+         J S: <presence/>",
+    ]
+    .concat();
+    World::check(&script, |modules| {
+        let config = OfflineConfig { messages: 4, sender_share: 50, ..OfflineConfig::default() };
+        modules.add_with::<OfflineModule>(config);
+    });
 }
 
 #[test]
@@ -200,7 +249,7 @@ fn what_was_acknowledged_at_the_last_moment_does_not_come_again() {
         let session = manager::bind(env, &user, None).await.unwrap();
         let resource = session.resource;
         resource.with_sm(|sm| *sm = Some(StreamManagement::default()));
-        for message in env.stores.offline.page(&user, 0, 2).await.unwrap() {
+        for message in env.stores.offline.page(&user, 0, 2, usize::MAX).await.unwrap() {
             assert_eq!(
                 resource.sent_kept(session.epoch, &message.stanza, message.id),
                 Sending::Now
@@ -208,7 +257,7 @@ fn what_was_acknowledged_at_the_last_moment_does_not_come_again() {
         }
         assert_eq!(resource.acknowledge(1), Ok(true));
         end(env, &resource, Ended::Conflict).await;
-        let left = env.stores.offline.page(&user, 0, 9).await.unwrap();
+        let left = env.stores.offline.page(&user, 0, 9, usize::MAX).await.unwrap();
         let left: Vec<_> = left.iter().map(|m| m.stanza.head.id.as_deref().unwrap()).collect();
         assert_eq!(left, ["1", "2"]);
         world.stop().await;

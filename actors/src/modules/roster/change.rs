@@ -6,11 +6,11 @@ use crate::{env::Env, modules::serial::Serial, routing};
 use std::sync::Arc;
 use storage::{Roster, RosterChange, RosterItem, StoreError};
 use xmpp::{
-    Element,
     error::StanzaError,
     jid::{BareJid, Jid},
+    ns,
     payload::roster::{item, query},
-    stanza::{Stanza, Type},
+    stanza::{Kind, Stanza, Type},
 };
 
 /// The mark of resources that have asked for the roster (RFC 6121 section 2.2: interested).
@@ -48,18 +48,27 @@ pub(super) struct Decision<T> {
     pub value: T,
 }
 
-/// An item as clients see it; `None` when they do not (section 3.1.3).
-pub(super) fn visible(i: &RosterItem) -> Option<Element> {
-    let subscription = i.subscription.as_str();
-    (!i.hidden).then(|| item(&i.jid, &i.name, subscription, i.ask, i.approved, &i.groups))
+/// Writes an item as clients see it: not at all, if they do not (section 3.1.3).
+pub(super) fn write(out: &mut Vec<u8>, i: &RosterItem) {
+    if !i.hidden {
+        item(out, &i.jid, &i.name, i.subscription.as_str(), i.ask, i.approved, &i.groups);
+    }
+}
+
+/// An item as clients see it.
+fn visible(i: &RosterItem) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    write(&mut out, i);
+    (!out.is_empty()).then_some(out)
 }
 
 /// A push (section 2.1.6) of the item of `jid` as it is in this roster.
 pub(super) fn push(roster: &Roster, jid: &Jid, ver: u64, id: &str) -> Stanza {
-    let shown = roster.item(jid).and_then(visible);
-    let shown = shown.unwrap_or_else(|| item(jid, "", "remove", false, false, &[]));
-    let query = query(Some(&ver.to_string()), [shown]);
-    Stanza::iq(Type::Set, id, &query.to_xml())
+    let query = query(Some(&ver.to_string()), |out| match roster.item(jid).filter(|i| !i.hidden) {
+        Some(shown) => write(out, shown),
+        None => item(out, jid, "", "remove", false, false, &[]),
+    });
+    Stanza::new(Kind::Iq, Type::Set).with_id(id).with_payload(ns::ROSTER, "query", query)
 }
 
 impl Rosters {

@@ -17,7 +17,8 @@ use crate::{
     registrar::{Answer, IqCx, Module, Registrar, Xep},
     session::{SessionCx, effects::BoxFuture, slots::Slot},
 };
-use change::{Decision, INTERESTED, Rosters, push, visible};
+use change::{Decision, INTERESTED, Rosters, push, write};
+use config::{ByteSize, kib, mib};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use storage::{Roster, RosterChange, RosterItem};
@@ -34,6 +35,8 @@ config::section! {
     pub struct RosterConfig {
         /// Contacts a user may have. Beyond it a new one is refused.
         pub items: usize = 2_000, in 1..=100_000,
+        /// Size of a roster: names, groups, addresses. Beyond it what makes it larger is refused.
+        pub size: ByteSize = mib(1), in kib(16)..,
         /// Requests of people who are not contacts that are kept for a user. Beyond it they are
         /// denied.
         pub requests: usize = 200, in 1..=100_000,
@@ -238,12 +241,10 @@ async fn put(
     rosters
         .change(env, user, |roster| {
             let known = roster.item(&set.jid);
-            if known.is_none_or(|i| i.hidden) {
-                rosters.room(roster)?;
-            }
             let known = known.cloned().unwrap_or_else(|| RosterItem::new(set.jid.clone()));
             let (name, groups) = (set.name.clone(), set.groups.clone());
             let item = RosterItem { name, groups, hidden: false, ..known };
+            rosters.room(roster, &item)?;
             let change = Some(RosterChange::Put(item));
             Ok(Decision { change, always: true, first: None, value: () })
         })
@@ -260,8 +261,8 @@ fn show(cx: &mut SessionCx<'_>, iq: &Stanza, asked: &RosterGet, roster: &Roster)
     let changes = since.map(|since| changes(roster, since)).filter(|c| c.len() <= INTERIM);
     let Some(changes) = changes else {
         let ver = asked.ver.as_ref().map(|_| roster.ver.to_string());
-        let all = query(ver.as_deref(), roster.items.iter().filter_map(visible));
-        return cx.send(&iq.reply_result(all.to_xml().as_bytes()));
+        let all = query(ver.as_deref(), |out| roster.items.iter().for_each(|i| write(out, i)));
+        return cx.send(&iq.reply_with(ns::ROSTER, "query", all));
     };
     cx.send(&iq.reply_result(&[]));
     for (ver, jid) in changes {

@@ -2,6 +2,7 @@
 //! [`super::state`] applied to rosters.
 
 use super::{
+    RosterConfig,
     change::{Audience, Decision, Rosters},
     state::{self, State},
 };
@@ -17,8 +18,8 @@ use xmpp::{
     stanza::{Stanza, Type},
 };
 
-/// A request larger than this (in bytes) is kept without its content.
-const MAX_REQUEST: usize = 4096;
+/// A request larger than this (in bytes) is kept without all that is not between two addresses.
+const MAX_REQUEST: usize = 1024;
 
 impl Rosters {
     /// A subscription stanza of the user, its addresses bare.
@@ -185,20 +186,31 @@ impl Rosters {
             return Ok(known.map(|_| RosterChange::Remove(contact.clone())));
         }
         if !shown && !item.hidden {
-            self.room(roster)?;
+            self.room(roster, &item)?;
         }
         Ok(Some(RosterChange::Put(item)))
     }
 
-    /// Whether the user may add one more contact.
+    /// Whether the user may have this item, new or changed: one that makes nothing larger always.
     ///
     /// # Errors
     /// `resource-constraint`.
-    pub fn room(&self, roster: &Roster) -> Result<(), StanzaError> {
-        if roster.items.iter().filter(|i| !i.hidden).count() < self.config.items {
-            return Ok(());
+    pub fn room(&self, roster: &Roster, item: &RosterItem) -> Result<(), StanzaError> {
+        let (mut count, mut bytes, mut before) = (1, item.weight(), None);
+        for other in roster.items.iter().filter(|i| !i.hidden) {
+            if other.jid == item.jid {
+                before = Some(other.weight());
+            } else {
+                count += 1;
+                bytes += other.weight();
+            }
         }
-        Err(StanzaError::resource_constraint().with_text("the roster is full"))
+        let larger = before.is_none_or(|before| item.weight() > before);
+        let RosterConfig { items, size, .. } = self.config;
+        if before.is_none() && count > items || larger && bytes > size.0 {
+            return Err(StanzaError::resource_constraint().with_text("the roster is full"));
+        }
+        Ok(())
     }
 }
 
@@ -214,5 +226,9 @@ async fn refuse(env: &Arc<Env>, user: &BareJid, contact: &Jid) -> Result<(), Sta
 /// A request as it is kept.
 fn kept(request: &Stanza) -> String {
     let xml = request.to_xml();
-    if xml.len() <= MAX_REQUEST { xml } else { request.without(|_, _| true).to_xml() }
+    if xml.len() <= MAX_REQUEST {
+        return xml;
+    }
+    let (from, to) = (request.head.from.clone(), request.head.to.clone());
+    Stanza::presence(request.head.ty).with_from(from).with_to(to).to_xml()
 }

@@ -50,9 +50,92 @@ fn a_full_roster_takes_no_more_and_requests_have_a_limit_of_their_own() {
          P S: <presence type='unsubscribed' from='juliet@localhost'/>
          P S: <iq type='set'><query xmlns='jabber:iq:roster'><item absent-ask=''/></query></iq>",
         |modules| {
-            modules.add_with::<RosterModule>(RosterConfig { items: 1, requests: 1 });
+            modules.add_with::<RosterModule>(RosterConfig { items: 1, requests: 1, ..RosterConfig::default() });
         },
     );
+}
+
+#[test]
+fn a_roster_has_a_limit_in_bytes() {
+    let item = |id: &str, jid: &str, n: usize| {
+        let groups: String =
+            (0..n).map(|g| format!("<group>{g}{}</group>", "x".repeat(900))).collect();
+        format!(
+            "J C: <iq type='set' id='{id}'><query xmlns='jabber:iq:roster'>
+               <item jid='{jid}'>{groups}</item></query></iq>\n"
+        )
+    };
+    let refused = |id: &str, ty: &str, condition: &str| {
+        format!(
+            "J S: <iq type='error' id='{id}'><error type='{ty}'>
+               <{condition} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>\n"
+        )
+    };
+    let taken = |id: &str| format!("J S: <iq type='result' id='{id}'/>\n");
+    let script = [
+        "account juliet@localhost pencil\nJ = juliet@localhost/balcony\n",
+        // RFC 6121 section 2.3.3: one item that is too large
+        &item("1", "a@x", 5),
+        &refused("1", "modify", "not-acceptable"),
+        &item("2", "a@x", 4),
+        &taken("2"),
+        &item("3", "b@x", 4),
+        &taken("3"),
+        &item("4", "c@x", 4),
+        &taken("4"),
+        &item("5", "d@x", 4),
+        &taken("5"),
+        &item("6", "e@x", 4),
+        &refused("6", "wait", "resource-constraint"),
+        // what makes it smaller is taken, and so is what then fits
+        &item("7", "a@x", 1),
+        &taken("7"),
+        &item("8", "e@x", 2),
+        &taken("8"),
+        &item("9", "e@x", 4),
+        &refused("9", "wait", "resource-constraint"),
+    ]
+    .concat();
+    World::check(&script, |modules| {
+        let size = kib(16);
+        modules.add_with::<RosterModule>(RosterConfig { size, ..RosterConfig::default() });
+    });
+}
+
+#[test]
+fn a_large_request_is_kept_without_what_makes_it_large() {
+    World::block_on(async {
+        let mut modules = crate::registrar::Modules::default();
+        modules.add_with::<RosterModule>(RosterConfig::default());
+        let world = World::new(modules, crate::testkit::WorldOptions::default()).await;
+        let (env, user) = (&world.env, "juliet@localhost".parse::<BareJid>().unwrap());
+        let account = storage::Account::default();
+        env.stores.accounts.create(vec![(user.clone(), account)]).await.unwrap();
+        let rosters = Rosters::new(RosterConfig::default());
+        let long = "x".repeat(6_000);
+        for (n, large) in [
+            format!("id='{long}'/>"),
+            format!("a='{long}'/>"),
+            format!("xml:lang='{long}'/>"),
+            format!("><status>{long}</status></presence>"),
+        ]
+        .iter()
+        .enumerate()
+        {
+            let from: Jid = format!("c{n}@x").parse().unwrap();
+            let xml =
+                format!("<presence type='subscribe' from='c{n}@x' to='juliet@localhost' {large}");
+            let request = Stanza::parse(xml.replace(" >", ">").as_bytes()).unwrap();
+            rosters.inbound(env, &user, &from, &request).await.unwrap();
+            let roster = env.stores.rosters.get(&user).await.unwrap();
+            let kept = roster.item(&from).unwrap().request.as_ref().unwrap();
+            assert_eq!(
+                kept,
+                &format!("<presence from='c{n}@x' to='juliet@localhost' type='subscribe'/>")
+            );
+        }
+        world.stop().await;
+    });
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use super::Running;
 use crate::{
-    Account, AccountStore, OfflineStore, RosterChange, RosterItem, RosterStore, StoreError,
+    Account, AccountStore, OfflineLimits, OfflineStore, RosterChange, RosterItem, RosterStore,
+    StoreError,
     sqlite::{OpenError, Options, SqliteStore, job::LATER},
 };
 use rusqlite::Connection;
@@ -27,7 +28,7 @@ fn message(id: &str) -> Stanza {
 }
 
 async fn ids(store: &SqliteStore, user: &BareJid) -> Vec<String> {
-    let page = store.page(user, 0, 10_000).await.unwrap();
+    let page = store.page(user, 0, 10_000, usize::MAX).await.unwrap();
     page.iter().map(|m| m.stanza.head.id.as_deref().unwrap().to_owned()).collect()
 }
 
@@ -40,7 +41,7 @@ async fn busy(store: &Arc<SqliteStore>) -> (mpsc::SyncSender<()>, Waiting<()>) {
         released.recv().ok();
         Ok(())
     };
-    let waiting = Waiting::start(Arc::clone(store), |s| Box::pin(s.write(work, |_, _| ())));
+    let waiting = Waiting::start(Arc::clone(store), |s| Box::pin(s.write(0, work, |_, _| ())));
     is_busy.await.unwrap();
     (hold, waiting)
 }
@@ -62,7 +63,12 @@ impl<T: Send + 'static> Waiting<T> {
 
     fn push(store: &Arc<SqliteStore>, id: &'static str) -> Waiting<()> {
         Waiting::start(Arc::clone(store), move |store| {
-            Box::pin(async move { store.push(&user("a@x"), 1, message(id), 100).await.map(drop) })
+            Box::pin(async move {
+                store
+                    .push(&user("a@x"), 1, message(id), OfflineLimits::messages(100))
+                    .await
+                    .map(drop)
+            })
         })
     }
 }
@@ -89,7 +95,7 @@ async fn what_was_stored_is_there_after_reopening() {
     store.create(vec![(one.clone(), Account { created: 7, ..Account::default() })]).await.unwrap();
     let item = RosterItem::new("b@x".parse().unwrap());
     store.change(&one, 0, RosterChange::Put(item), 9).await.unwrap();
-    store.push(&one, 1, message("1"), 9).await.unwrap();
+    store.push(&one, 1, message("1"), OfflineLimits::messages(9)).await.unwrap();
     running.stop().await;
     // everything is in the one file
     let files = std::fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name());
@@ -103,14 +109,14 @@ async fn what_was_stored_is_there_after_reopening() {
     assert_eq!(RosterStore::get(&**store, &one).await.unwrap().items.len(), 1);
     assert_eq!(store.count(&one).await, Ok(1));
     // an id is not used again, also not after a restart
-    let last = store.page(&one, 0, 9).await.unwrap().first().unwrap().id;
+    let last = store.page(&one, 0, 9, usize::MAX).await.unwrap().first().unwrap().id;
     OfflineStore::remove(&**store, &one, vec![last]).await.unwrap();
     let store = Arc::clone(store);
     running.stop().await;
     drop(store);
     let running = Running::start(dir.path(), Options::default()).await;
-    running.store.push(&one, 1, message("2"), 9).await.unwrap();
-    assert!(running.store.page(&one, 0, 9).await.unwrap().first().unwrap().id > last);
+    running.store.push(&one, 1, message("2"), OfflineLimits::messages(9)).await.unwrap();
+    assert!(running.store.page(&one, 0, 9, usize::MAX).await.unwrap().first().unwrap().id > last);
     running.stop().await;
 }
 
@@ -170,7 +176,10 @@ async fn a_full_queue_refuses_at_once() {
     let store = &running.store;
     let (hold, first) = busy(store).await;
     let waiting = ["1", "2"].map(|id| Waiting::<()>::push(store, id));
-    assert_eq!(store.push(&user("a@x"), 1, message("3"), 100).await, Err(LATER));
+    assert_eq!(
+        store.push(&user("a@x"), 1, message("3"), OfflineLimits::messages(100)).await,
+        Err(LATER)
+    );
     // readers go on
     assert_eq!(store.is_empty().await, Ok(true));
     drop(hold);
@@ -234,7 +243,7 @@ async fn a_job_that_fails_does_not_fail_its_batch() {
             db.execute("INSERT INTO offline (user, at, stanza) VALUES ('a@x', 1, '<x/>')", [])?;
             Ok(db.execute("INSERT INTO nowhere VALUES (1)", [])?)
         };
-        Box::pin(store.write(work, |_, _| ()))
+        Box::pin(store.write(0, work, |_, _| ()))
     });
     let two = Waiting::<()>::push(store, "2");
     drop(hold);
@@ -256,13 +265,16 @@ async fn a_job_that_panics_hurts_only_its_caller_and_the_writer_comes_back() {
             db.execute("INSERT INTO offline (user, at, stanza) VALUES ('a@x', 1, '<x/>')", [])?;
             panic!("planted")
         };
-        Box::pin(store.write(work, |_, _| ()))
+        Box::pin(store.write(0, work, |_, _| ()))
     });
     let two = Waiting::<()>::push(store, "2");
     drop(hold);
     assert!(matches!(bad.0.await, Err(StoreError::Failed(_))));
     assert_eq!((first.0.await, one.0.await, two.0.await), (Ok(()), Ok(()), Ok(())));
-    until_back(async || store.push(&user("a@x"), 1, message("3"), 100).await).await;
+    until_back(async || {
+        store.push(&user("a@x"), 1, message("3"), OfflineLimits::messages(100)).await
+    })
+    .await;
     assert_eq!(ids(store, &user("a@x")).await, ["1", "2", "3"]);
     let crashes = running.system.crashes().list();
     let crash = crashes.first().unwrap();
@@ -303,7 +315,10 @@ async fn a_writer_that_is_killed_comes_back_and_loses_nothing() {
     writer.wait().await;
     drop(hold);
     assert_eq!(first.0.await, Ok(()));
-    until_back(async || store.push(&user("a@x"), 1, message("2"), 100).await).await;
+    until_back(async || {
+        store.push(&user("a@x"), 1, message("2"), OfflineLimits::messages(100)).await
+    })
+    .await;
     assert_eq!(one.0.await, Ok(()));
     let kept = ids(store, &user("a@x")).await;
     assert_eq!(kept, ["1", "2"]);
@@ -319,7 +334,7 @@ async fn a_full_file_is_reported_and_works_again_when_there_is_room() {
     let large = message(&"x".repeat(50_000));
     let mut kept = 0;
     let error = loop {
-        match store.push(&user("a@x"), 1, large.clone(), 1000).await {
+        match store.push(&user("a@x"), 1, large.clone(), OfflineLimits::messages(1000)).await {
             Ok(_) => kept += 1,
             Err(error) => break error,
         }
@@ -328,7 +343,7 @@ async fn a_full_file_is_reported_and_works_again_when_there_is_room() {
     assert!((5..21).contains(&kept));
     assert_eq!(store.count(&user("a@x")).await, Ok(kept));
     OfflineStore::purge(&**store, &user("a@x")).await.unwrap();
-    store.push(&user("b@x"), 1, large.clone(), 1000).await.unwrap();
+    store.push(&user("b@x"), 1, large.clone(), OfflineLimits::messages(1000)).await.unwrap();
     assert_eq!(store.count(&user("b@x")).await, Ok(1));
     assert_eq!(running.system.restarts(), 0);
     running.stop().await;

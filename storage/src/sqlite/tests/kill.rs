@@ -4,8 +4,8 @@
 
 use super::Running;
 use crate::{
-    Account, AccountStore, BoxFuture, OfflineStore, RosterChange, RosterItem, RosterStore,
-    sqlite::Options,
+    Account, AccountStore, BoxFuture, OfflineLimits, OfflineStore, RosterChange, RosterItem,
+    RosterStore, sqlite::Options,
 };
 use rusqlite::Connection;
 use std::{
@@ -37,13 +37,13 @@ fn acknowledge(what: &str) {
 async fn write(dir: &Path) {
     let running = Running::start(dir, Options::default()).await;
     let store = &running.store;
-    let first = store.page(&user(), 0, usize::MAX).await.unwrap().len();
+    let first = store.page(&user(), 0, usize::MAX, usize::MAX).await.unwrap().len();
     let push = |task: usize| -> BoxFuture<'_, ()> {
         Box::pin(async move {
             for n in first.. {
                 let id = format!("m{task}-{n}");
                 let stanza = Stanza::new(Kind::Message, Type::Chat).with_id(&id);
-                store.push(&user(), 1, stanza, usize::MAX).await.unwrap();
+                store.push(&user(), 1, stanza, OfflineLimits::messages(usize::MAX)).await.unwrap();
                 acknowledge(&id);
             }
         })
@@ -71,7 +71,7 @@ async fn write(dir: &Path) {
 async fn kept(dir: &Path) -> BTreeSet<String> {
     let running = Running::start(dir, Options::default()).await;
     let store = &running.store;
-    let page = store.page(&user(), 0, usize::MAX).await.unwrap();
+    let page = store.page(&user(), 0, usize::MAX, usize::MAX).await.unwrap();
     assert!(page.is_sorted_by(|a, b| a.id < b.id));
     let roster = RosterStore::get(&**store, &user()).await.unwrap();
     // a change is in both tables or in none

@@ -1,0 +1,465 @@
+//! The rows of `docs/limits.md`.
+
+/// Something that grows.
+pub struct Row {
+    pub what: &'static str,
+    /// Where its limits stand: options, and constants as `file: NAME`.
+    pub from: &'static [&'static str],
+    /// What it occupies at most, in bytes.
+    pub most: &'static str,
+    /// What happens at the limit.
+    pub at: &'static str,
+    /// The fields that hold it, by file.
+    pub fields: &'static [(&'static str, &'static str)],
+    /// The tests that try it.
+    pub tried: &'static [&'static str],
+}
+
+pub const CONNECTION: &[Row] = &[
+    Row {
+        what: "input since the last stanza (framer)",
+        from: &[
+            "limits.max_stanza",
+            "limits.max_stanza_unauthenticated",
+            "actors/src/connection/transport.rs: READ",
+        ],
+        most: "`max_stanza` + one read",
+        at: "the stream ends with `policy-violation`",
+        fields: &[("xmpp/src/framer/mod.rs", "buf pending raw children")],
+        tried: &[
+            "the_limits_that_are_announced_are_those_in_force",
+            "memory_stays_flat_under_abuse",
+        ],
+    },
+    Row {
+        what: "a PROXY header",
+        from: &["actors/src/connection/proxy.rs: MAX"],
+        most: "the limit + one read",
+        at: "the connection is closed",
+        fields: &[("actors/src/connection/mod.rs", "header")],
+        tried: &["a_header_may_come_slowly_or_with_what_follows_but_it_has_to_be_one"],
+    },
+    Row {
+        what: "output for the client",
+        from: &["actors/src/session/turn.rs: OUT", "limits.queued_bytes", "modules.roster.size"],
+        most: "`OUT` + `queued_bytes` + one answer; the largest is a roster, six times as large if all of it has to be escaped",
+        at: "nothing more is read from the client, nor taken from its queue; after a minute in which it reads nothing it is let go",
+        fields: &[
+            ("actors/src/session/effects.rs", "out actions"),
+            ("actors/src/session/turn.rs", "todo"),
+        ],
+        tried: &[
+            "a_client_that_does_not_read_holds_nobody_up_and_gets_everything_in_the_end",
+            "memory_stays_flat_under_abuse",
+        ],
+    },
+    Row {
+        what: "output that waits in TLS",
+        from: &["actors/src/connection/transport.rs: TLS_PENDING"],
+        most: "the limit",
+        at: "the rest stays in the output",
+        fields: &[],
+        tried: &["memory_stays_flat_under_abuse"],
+    },
+    Row {
+        what: "jobs, and timers, of one session",
+        from: &["limits.max_stanza"],
+        most: "what one stanza causes: nothing more is read meanwhile; a timer for each module",
+        at: "the client waits",
+        fields: &[
+            ("actors/src/session/turn.rs", "jobs timers"),
+            ("actors/src/session/mod.rs", "held timers exporter end_point"),
+            ("actors/src/session/slots.rs", "live frozen"),
+            ("actors/src/connection/clock.rs", "deadlines"),
+        ],
+        tried: &["two_thousand_queues_are_flooded_and_memory_stays_below_its_limit"],
+    },
+    Row {
+        what: "the last inputs, for a crash report",
+        from: &["actors/src/session/turn.rs: RECENT", "limits.max_stanza"],
+        most: "`RECENT` stanzas, until the connection is quiet for five seconds",
+        at: "the oldest is forgotten",
+        fields: &[("actors/src/session/turn.rs", "recent")],
+        tried: &["memory_stays_flat_under_abuse"],
+    },
+    Row {
+        what: "requests of the server to its client",
+        from: &["actors/src/session/mod.rs: MAX_ASKED"],
+        most: "some 100 bytes each: the ids are the server's",
+        at: "the oldest is forgotten",
+        fields: &[("actors/src/session/mod.rs", "asked")],
+        tried: &["a_bound_client_that_falls_silent_is_asked_and_then_let_go"],
+    },
+];
+
+pub const SESSION: &[Row] = &[
+    Row {
+        what: "what waits for a client",
+        from: &["limits.queued", "limits.queued_bytes"],
+        most: "`queued_bytes`: start tags, children and content",
+        at: "a message goes to offline storage, an IQ is answered with `resource-constraint`, presence is dropped",
+        fields: &[("actors/src/resource/mod.rs", "queue")],
+        tried: &[
+            "a_start_tag_counts_as_what_it_is",
+            "a_full_queue_refuses_and_messages_go_to_offline_storage",
+        ],
+    },
+    Row {
+        what: "what is not acknowledged (XEP-0198)",
+        from: &[
+            "limits.unacked",
+            "limits.queued_bytes",
+            "actors/src/resource/limits.rs: UNACKED_BYTES",
+        ],
+        most: "`queued_bytes` × `UNACKED_BYTES`, and one turn's output",
+        at: "the session ends with `policy-violation`; its messages go to offline storage",
+        fields: &[
+            ("actors/src/resource/acks.rs", "unacked shares"),
+            ("actors/src/resource/kept.rs", "sent received"),
+        ],
+        tried: &[
+            "what_is_not_acknowledged_has_a_limit_in_bytes",
+            "a_start_tag_counts_as_what_it_is",
+        ],
+    },
+    Row {
+        what: "presence, and the stanza that is being handled",
+        from: &["limits.max_stanza"],
+        most: "a stanza each",
+        at: "the one before is replaced",
+        fields: &[("actors/src/resource/mod.rs", "marks")],
+        tried: &["everything_that_can_be_large_is_counted"],
+    },
+    Row {
+        what: "who got directed presence",
+        from: &["limits.directed", "actors/src/resource/directed.rs: ORDINARY"],
+        most: "`directed` × `ORDINARY`",
+        at: "the oldest is forgotten: it does not hear that the user went away",
+        fields: &[("actors/src/resource/directed.rs", "places order")],
+        tried: &["the_addresses_of_directed_presence_have_a_limit_in_bytes"],
+    },
+    Row {
+        what: "what a session that ended leaves behind",
+        from: &["limits.queued_bytes"],
+        most: "what waited and what was not acknowledged, together",
+        at: "it grows no more, and goes to the store, or back",
+        fields: &[("actors/src/resource/leftovers.rs", "left")],
+        tried: &["two_thousand_queues_are_flooded_and_memory_stays_below_its_limit"],
+    },
+    Row {
+        what: "sessions of a user, those that wait to be resumed too",
+        from: &["limits.max_resources", "stream_management.window"],
+        most: "the rows above, `max_resources` times",
+        at: "a further one is refused with `resource-constraint`; one that waits ends with its window",
+        fields: &[
+            ("actors/src/routing/windows.rs", "ends waiting"),
+            ("cluster/src/registry/memory.rs", "shards"),
+        ],
+        tried: &[
+            "resources_are_limited_but_a_replacement_always_fits",
+            "a_session_has_one_window_the_last",
+        ],
+    },
+    Row {
+        what: "sessions that nobody resumed",
+        from: &["actors/src/routing/past.rs: LIMIT"],
+        most: "an address and a token each, for each session manager",
+        at: "the oldest is forgotten",
+        fields: &[("actors/src/routing/past.rs", "handled order")],
+        tried: &["the_last_are_remembered_and_only_for_their_user"],
+    },
+];
+
+pub const STORED: &[Row] = &[
+    Row {
+        what: "offline messages of a user",
+        from: &["modules.offline.messages", "modules.offline.size", "modules.offline.sender_share"],
+        most: "`size`; of one sender `sender_share` percent of both",
+        at: "the sender gets `service-unavailable`",
+        fields: &[("storage/src/memory/offline.rs", "users times")],
+        tried: &[
+            "they_have_a_limit_in_bytes",
+            "no_sender_has_more_than_a_share",
+            "one_sender_leaves_room_for_others",
+        ],
+    },
+    Row {
+        what: "a page of them, on its way to the client",
+        from: &[
+            "actors/src/modules/offline/mod.rs: PAGE",
+            "actors/src/modules/offline/mod.rs: PAGE_BYTES",
+        ],
+        most: "`PAGE_BYTES`, or one message",
+        at: "the rest is read when the client has taken it",
+        fields: &[],
+        tried: &["a_page_has_a_limit_in_bytes"],
+    },
+    Row {
+        what: "a contact of a roster",
+        from: &[
+            "xmpp/src/payload/roster.rs: MAX_NAME",
+            "xmpp/src/payload/roster.rs: MAX_GROUPS",
+            "xmpp/src/payload/roster.rs: MAX_ITEM",
+        ],
+        most: "`MAX_ITEM`, and an address",
+        at: "`not-acceptable` (RFC 6121 section 2.3.3)",
+        fields: &[("storage/src/rosters.rs", "groups"), ("xmpp/src/payload/roster.rs", "groups")],
+        tried: &["the_errors_of_section_2_3_3", "a_roster_has_a_limit_in_bytes"],
+    },
+    Row {
+        what: "a roster",
+        from: &[
+            "modules.roster.items",
+            "modules.roster.size",
+            "storage/src/rosters.rs: TOMBSTONES",
+        ],
+        most: "`size`, and the addresses of the contacts removed last",
+        at: "`resource-constraint`; what makes it smaller is taken, and what is there stays readable",
+        fields: &[
+            ("storage/src/rosters.rs", "items removed"),
+            ("storage/src/memory/mod.rs", "rosters"),
+        ],
+        tried: &[
+            "a_roster_has_a_limit_in_bytes",
+            "a_full_roster_takes_no_more_and_requests_have_a_limit_of_their_own",
+        ],
+    },
+    Row {
+        what: "requests to see a user",
+        from: &[
+            "modules.roster.requests",
+            "actors/src/modules/roster/subscription.rs: MAX_REQUEST",
+        ],
+        most: "`MAX_REQUEST`, or a bare request between two addresses, for each of `requests` strangers and of the contacts",
+        at: "a larger one is kept without what makes it large; strangers beyond it are denied",
+        fields: &[],
+        tried: &[
+            "a_large_request_is_kept_without_what_makes_it_large",
+            "a_full_roster_takes_no_more_and_requests_have_a_limit_of_their_own",
+        ],
+    },
+    Row {
+        what: "a block list",
+        from: &["modules.blocking.items", "modules.blocking.size"],
+        most: "`size`",
+        at: "`resource-constraint`",
+        fields: &[("storage/src/memory/mod.rs", "blocklists")],
+        tried: &["the_list_has_a_limit_in_bytes", "blocked_addresses_are_limited"],
+    },
+    Row {
+        what: "private XML of a user",
+        from: &["modules.private.max_elements", "modules.private.max_size"],
+        most: "`max_elements` × `max_size`; an answer has one element",
+        at: "`resource-constraint`, `policy-violation`",
+        fields: &[("storage/src/memory/mod.rs", "private")],
+        tried: &["the_limits_hold_and_what_is_there_can_still_be_changed"],
+    },
+    Row {
+        what: "a vCard",
+        from: &["modules.vcard.max_size"],
+        most: "`max_size`",
+        at: "`policy-violation`",
+        fields: &[("storage/src/memory/mod.rs", "vcards")],
+        tried: &["a_vcard_that_is_too_large_is_refused_and_the_old_one_stays"],
+    },
+    Row {
+        what: "when a user was last seen",
+        from: &["actors/src/modules/last.rs: MAX_STATUS", "actors/src/modules/last.rs: MAX_NOTED"],
+        most: "`MAX_STATUS` a user; `MAX_NOTED` of all that waits to be written",
+        at: "the status is cut; what comes is not kept until the next write, a second later",
+        fields: &[
+            ("actors/src/modules/last.rs", "users"),
+            ("storage/src/memory/mod.rs", "activity"),
+        ],
+        tried: &["what_waits_to_be_written_has_a_limit_in_bytes"],
+    },
+    Row {
+        what: "an account",
+        from: &["modules.register.per_address"],
+        most: "an address and keys of three hash functions: below 4 KiB; how many there are is the operator's to say, or that of in-band registration",
+        at: "`policy-violation` until the window is over",
+        fields: &[
+            ("storage/src/memory/mod.rs", "accounts"),
+            ("storage/src/accounts.rs", "keys"),
+            ("xmpp/src/sasl/scram.rs", "salt stored_key server_key"),
+        ],
+        tried: &["one_address_may_try_so_often_in_a_while"],
+    },
+];
+
+pub const NODE: &[Row] = &[
+    Row {
+        what: "the node",
+        from: &[
+            "limits.memory",
+            "actors/src/pressure.rs: HIGH",
+            "actors/src/pressure.rs: CRITICAL",
+        ],
+        most: "`memory`",
+        at: "from `HIGH` percent on log-ons wait; from `CRITICAL` percent on the largest queues go to the store or back",
+        fields: &[],
+        tried: &[
+            "two_thousand_queues_are_flooded_and_memory_stays_below_its_limit",
+            "log_ons_wait_and_go_through_when_there_is_memory_again",
+        ],
+    },
+    Row {
+        what: "connections",
+        from: &["c2s.max_connections", "c2s.max_connections_per_address"],
+        most: "the first table, each",
+        at: "a further one is closed at once",
+        fields: &[
+            ("supervision/src/system.rs", "processes names groups"),
+            ("supervision/src/supervisor.rs", "children"),
+        ],
+        tried: &["an_address_has_so_many_connections_and_one_bucket"],
+    },
+    Row {
+        what: "addresses that have used up what they may send",
+        from: &[
+            "actors/src/connection/shaping.rs: REMEMBERED",
+            "actors/src/connection/shaping.rs: SHARDS",
+        ],
+        most: "`REMEMBERED` × `SHARDS`, some 100 bytes each, besides those with connections",
+        at: "those that may send again are forgotten, and if there are none, the newest",
+        fields: &[("actors/src/connection/shaping.rs", "addresses")],
+        tried: &["what_is_remembered_of_addresses_is_limited"],
+    },
+    Row {
+        what: "failed log-ons",
+        from: &["actors/src/throttle.rs: entries"],
+        most: "so many pairs of an account's name and an address",
+        at: "see `actors/src/throttle.rs`",
+        fields: &[("actors/src/throttle.rs", "counts")],
+        tried: &["what_is_remembered_is_limited"],
+    },
+    Row {
+        what: "messages to a process",
+        from: &[
+            "supervision/src/process.rs: INBOX",
+            "supervision/src/server.rs: INBOX",
+            "actors/src/routing/manager.rs: INBOX",
+        ],
+        most: "some 100 bytes each: stanzas do not go through inboxes",
+        at: "the sender is told",
+        fields: &[
+            ("supervision/src/inbox.rs", "items"),
+            ("supervision/src/state_machine.rs", "postponed named"),
+            ("supervision/src/cx.rs", "continued"),
+        ],
+        tried: &["a_full_inbox_does_what_its_behaviour_says", "postponed_messages_have_a_limit"],
+    },
+    Row {
+        what: "links, monitors, signals, timers and subscriptions of a process",
+        from: &["c2s.max_connections"],
+        most: "one for each process it has to do with",
+        at: "there are no more processes than connections, and a few hundred besides",
+        fields: &[
+            ("supervision/src/pid/mod.rs", "signals links monitors owned"),
+            ("supervision/src/timer.rs", "due"),
+            ("supervision/src/topic.rs", "subscribers"),
+        ],
+        tried: &["the_stop_is_the_start_in_reverse"],
+    },
+    Row {
+        what: "a trace",
+        from: &["supervision/src/sys.rs: LOG_LIMIT"],
+        most: "so many events of a process that is looked at",
+        at: "the oldest is forgotten",
+        fields: &[("supervision/src/sys.rs", "log ancestors links")],
+        tried: &["a_trace_ends_by_itself_and_the_black_box_keeps_the_last"],
+    },
+    Row {
+        what: "crash reports, in memory and as files",
+        from: &[
+            "supervision/src/crash_log.rs: keep",
+            "supervision/src/crash_log.rs: per_place",
+            "supervision/src/crash_log.rs: places",
+            "supervision/src/crash.rs: INPUTS",
+            "supervision/src/crash.rs: INPUT_BYTES",
+        ],
+        most: "`keep` × (`INPUTS` × `INPUT_BYTES`, and a backtrace)",
+        at: "the oldest is forgotten; of one place only so many in a minute are kept, and the rest is counted",
+        fields: &[
+            ("supervision/src/crash_log.rs", "ring places"),
+            ("supervision/src/crash.rs", "ancestors inputs"),
+        ],
+        tried: &["a_storm_is_counted_not_kept"],
+    },
+    Row {
+        what: "work that waits for the store",
+        from: &["storage/src/sqlite/mod.rs: queue", "storage/src/sqlite/mod.rs: queue_bytes"],
+        most: "`queue_bytes` for the writer, and as much for the readers",
+        at: "refused at once: the client gets `resource-constraint`, a sender his message back",
+        fields: &[("storage/src/sqlite/queue.rs", "jobs")],
+        tried: &[
+            "jobs_have_a_limit_in_bytes_but_one_alone_may_be_large",
+            "a_full_queue_refuses_at_once",
+        ],
+    },
+    Row {
+        what: "the store's caches",
+        from: &[
+            "storage/src/sqlite/mod.rs: cached_users",
+            "storage/src/sqlite/cache.rs: ACCOUNT",
+            "storage/src/sqlite/mod.rs: cached_contacts",
+            "storage/src/sqlite/cache.rs: CONTACT",
+        ],
+        most: "`cached_users` × `ACCOUNT` and `cached_contacts` × `CONTACT`, the latter twice: rosters and block lists. SQLite's own besides: 64 MiB for the writer, 16 MiB for each reader",
+        at: "what was not used for long is forgotten",
+        fields: &[],
+        tried: &["it_is_bounded_by_weight_and_a_heavy_value_pushes_the_old_one_out"],
+    },
+    Row {
+        what: "HTTP",
+        from: &["src/telemetry/http.rs: CONNECTIONS", "src/telemetry/http.rs: HEAD"],
+        most: "`CONNECTIONS` × `HEAD`, and a page of 10 KiB each",
+        at: "the connection is closed",
+        fields: &[],
+        tried: &["what_is_no_request_is_answered_and_a_long_line_is_not"],
+    },
+    Row {
+        what: "the admin socket",
+        from: &[
+            "src/admin/mod.rs: OPERATORS",
+            "src/admin/protocol.rs: LONGEST",
+            "src/admin/protocol.rs: MOST",
+            "src/admin/commands/mod.rs: ROWS",
+        ],
+        most: "`OPERATORS` × (`LONGEST`, and `MOST` rows that are sorted); `ROWS` of them wait for the operator",
+        at: "the connection is closed; an answer has no more rows and says of how many they are",
+        fields: &[
+            ("src/admin/operator.rs", "line"),
+            ("src/admin/protocol.rs", "accounts keys children"),
+            ("src/admin/commands/accounts.rs", "accounts"),
+        ],
+        tried: &["what_is_no_request_is_answered_and_a_long_line_is_not"],
+    },
+];
+
+/// What does not grow with what others do: made at the start, as configured or as written, or gone at the end of one call.
+pub const STILL: &[(&str, &str)] = &[
+    ("supervision/src/spec.rs", "children"),
+    ("supervision/src/tree.rs", "children"),
+    ("xmpp/src/element/mod.rs", "attrs nodes"),
+    ("xmpp/src/element/read.rs", "stack shared"),
+    ("xmpp/src/scan.rs", "attrs children"),
+    (
+        "storage/src/memory/snapshot.rs",
+        "accounts rosters offline vcards private blocklists activity",
+    ),
+    ("actors/src/registrar.rs", "rows children xeps conflicts"),
+    ("actors/src/hooks.rs", "server_features account_features"),
+    ("actors/src/modules/disco.rs", "abuse admin feedback sales security support"),
+    ("actors/src/handover.rs", "modules waiting"),
+    ("actors/src/resource/frozen.rs", "queue directed marks shares"),
+    ("actors/src/resource/mod.rs", "directed"),
+    ("actors/src/env.rs", "mechanisms"),
+    ("actors/src/connection/mod.rs", "proxy_from"),
+    ("actors/src/connection/tls.rs", "chain"),
+    ("src/node/mod.rs", "listening starttls direct_tls http"),
+    ("src/node/sockets.rs", "starttls direct_tls http"),
+    ("src/node/tree.rs", "c2s http"),
+    ("src/node/reload.rs", "changed restart"),
+    ("src/certificates.rs", "hosts files seen"),
+];
