@@ -40,8 +40,12 @@ impl StreamHeader {
             },
             ("", "id") => self.id = Some(value.to_owned()),
             ("", "version") => {
+                // section 4.7.5: digits; Rust would take a sign too
+                let number = |text: &str| {
+                    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+                };
                 let version = value.split_once('.');
-                self.version = version.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+                self.version = version.and_then(|(a, b)| Some((number(a)?, number(b)?)));
             }
             (ns::XML, "lang") => self.lang = is_language(value).then(|| value.into()),
             _ => {}
