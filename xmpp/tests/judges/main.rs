@@ -44,7 +44,7 @@ fn compare(cases: &[(u64, judged::Case)]) {
 #[test]
 fn streams_are_forwarded_as_the_judges_see_them() {
     let number = |name| std::env::var(name).ok().map(|n| n.parse::<u64>().unwrap());
-    let (count, first) = (number("JUDGED").unwrap_or(20_000), number("JUDGED_FROM").unwrap_or(0));
+    let (count, first) = (number("JUDGED").unwrap_or(8_000), number("JUDGED_FROM").unwrap_or(0));
     let small = Limits { max_stanza: 600, max_depth: 6, max_attrs: 6 };
     let (mut cases, mut elements) = (Vec::new(), 0);
     for seed in first..first + count {
@@ -95,8 +95,10 @@ fn characters_of_names_are_those_that_both_judges_take() {
     let mut documents = Vec::new();
     let mut refused = Vec::new();
     for block in blocks() {
-        let places: &[_] = if block.contains(&'\u{10000}') || block.iter().all(|c| *c > '\u{10000}')
-        {
+        // beyond the first plane there are none; the nightly test looks at each
+        let beyond = block.iter().all(|c| *c >= '\u{10000}') && !block.is_empty();
+        let step = if beyond && std::env::var_os("JUDGED").is_none() { 16 } else { 1 };
+        let places: &[_] = if beyond {
             // none begins a name that does not go on with it
             &[("a", "")]
         } else {
@@ -104,7 +106,7 @@ fn characters_of_names_are_those_that_both_judges_take() {
         };
         let mut document = String::from("<message xmlns='jabber:client'>");
         for (before, after) in places {
-            for c in &block {
+            for c in block.iter().step_by(step) {
                 let name = format!("{before}{c}{after}");
                 let prefix = name.strip_suffix(":p").unwrap_or("p");
                 let child = format!("<x xmlns:{prefix}='urn:p'><{name} {name}=''/></x>");
@@ -152,7 +154,8 @@ fn characters_of_text_and_values_are_those_that_both_judges_take() {
             });
         }
     }
-    assert_eq!(documents.iter().filter(|d| d.len() < 100).count(), 0, "blocks without a character");
+    let empty = documents.iter().filter(|d| d.len() < 100).count();
+    assert_eq!(empty, 8 * places.len(), "only the surrogates are none");
     all_taken(&documents);
 }
 
