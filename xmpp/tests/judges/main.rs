@@ -73,10 +73,13 @@ fn taken(xml: &str) -> bool {
     Stanza::parse(xml.as_bytes()).is_some()
 }
 
-/// All characters, in blocks.
+/// All characters, in blocks; beyond the first plane one of 16, and each in the nightly test.
 fn blocks() -> impl Iterator<Item = Vec<char>> {
-    (0..0x1100_u32)
-        .map(|block| (block << 8..=block << 8 | 0xff).filter_map(char::from_u32).collect())
+    let step = if std::env::var_os("JUDGED").is_none() { 16 } else { 1 };
+    (0..0x1100_u32).map(move |block| {
+        let step = if block < 0x100 { 1 } else { step };
+        (block << 8..=block << 8 | 0xff).step_by(step).filter_map(char::from_u32).collect()
+    })
 }
 
 /// The documents are taken by both judges.
@@ -95,9 +98,7 @@ fn characters_of_names_are_those_that_both_judges_take() {
     let mut documents = Vec::new();
     let mut refused = Vec::new();
     for block in blocks() {
-        // beyond the first plane there are none; the nightly test looks at each
-        let beyond = block.iter().all(|c| *c >= '\u{10000}') && !block.is_empty();
-        let step = if beyond && std::env::var_os("JUDGED").is_none() { 16 } else { 1 };
+        let beyond = block.iter().all(|c| *c >= '\u{10000}');
         let places: &[_] = if beyond {
             // none begins a name that does not go on with it
             &[("a", "")]
@@ -106,7 +107,7 @@ fn characters_of_names_are_those_that_both_judges_take() {
         };
         let mut document = String::from("<message xmlns='jabber:client'>");
         for (before, after) in places {
-            for c in block.iter().step_by(step) {
+            for c in &block {
                 let name = format!("{before}{c}{after}");
                 let prefix = name.strip_suffix(":p").unwrap_or("p");
                 let child = format!("<x xmlns:{prefix}='urn:p'><{name} {name}=''/></x>");
