@@ -150,8 +150,8 @@ crate::section! {
         pub max_stanza: ByteSize = kib(256), in bytes(10_000)..=mib(16),
         /// Size of anything sent before login. RFC 6120 section 13.12 asks for at least 10000.
         pub max_stanza_unauthenticated: ByteSize = bytes(10_000), in bytes(10_000)..=mib(1),
-        /// Depth of elements in a stanza. Some clients' parsers have a limit of their own.
-        pub max_depth: usize = 64, in 8..=128,
+        /// Depth of elements in a stanza.
+        pub max_depth: usize = 64, in 8..=1_000,
         /// Resources of one account that are online at the same time.
         pub max_resources: usize = 16, in 1..=1_000,
         /// Stanzas that wait for a slow client.

@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 use storage::{
-    Account, AccountStore, OfflineStore, RosterChange, RosterItem, RosterStore, SqliteStore,
-    sqlite::Options,
+    Account, AccountStore, OfflineLimits, OfflineStore, RosterChange, RosterItem, RosterStore,
+    SqliteStore, sqlite::Options,
 };
 use supervision::{ChildSpec, Cx, Exit, InitError, Process, Restart, SupervisorSpec, System};
 use tokio::{runtime::Builder, sync::mpsc};
@@ -90,8 +90,9 @@ impl Process for Pusher {
     }
 
     async fn run(&mut self, _: &mut Cx<Infallible>) -> Exit {
+        let limits = OfflineLimits::messages(1000);
         for user in self.users.iter().cycle().take(self.count) {
-            let pushed = self.store.push(user, 1, self.stanza.clone(), 1000).await;
+            let pushed = self.store.push(user, 1, self.stanza.clone(), limits).await;
             if let Err(error) = pushed {
                 return Exit::error(&error.to_string());
             }

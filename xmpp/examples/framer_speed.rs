@@ -1,5 +1,6 @@
-//! What the framer costs: nanoseconds of CPU for each stanza of some usual sizes, found in a stream
-//! and rendered for another one. `cargo run --release -p xmpp --example framer_speed`
+//! What the framer costs: nanoseconds for each stanza of some usual sizes, found in a stream and
+//! rendered for another one; and for each byte of what a hostile client sends, in one piece and byte by
+//! byte. `cargo run --release -p xmpp --example framer_speed`
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, clippy::panic, reason = "a measuring tool")]
 
@@ -53,5 +54,43 @@ fn main() {
             xml.len(),
             (start.elapsed() / rounds).as_nanos()
         );
+    }
+    hostile(header);
+}
+
+/// What is dear to a parser: each of 200 KB, but for the first one.
+fn hostile(header: &str) {
+    let fill = |piece: &str| piece.repeat(200_000 / piece.len());
+    let of = |declared: &str, inner: &str| format!("<message{declared}>{inner}</message>");
+    let wide: String = (0..60).map(|n| format!(" a{n}=''")).collect();
+    let prefixes: String = (0..60).map(|n| format!(" xmlns:p{n}='urn:p'")).collect();
+    let cases = [
+        ("small elements of SM", "<r xmlns='urn:xmpp:sm:3'/>".repeat(7_000)),
+        ("small presences", "<presence/>".repeat(18_000)),
+        ("a long text", of("", &format!("<body>{}</body>", fill("x")))),
+        ("entities", of("", &fill("&lt;"))),
+        ("character references", of("", &fill("&#65;"))),
+        ("CDATA", of("", &fill("<![CDATA[]]>"))),
+        ("children", of("", &fill("<a/>"))),
+        ("attributes", of("", &fill(&format!("<a{wide}/>")))),
+        ("prefixes", of(&prefixes, &format!("<x>{}</x>", fill("<p0:a/>")))),
+        ("prefixes of children", of(" xmlns:p='urn:p'", &"<p:a/>".repeat(9_000))),
+        ("brackets", of("", &fill("]]&gt;"))),
+        ("carriage returns", of("", &fill("\r"))),
+    ];
+    for (name, xml) in cases {
+        for size in [xml.len(), 1] {
+            let mut framer = Framer::new(Limits::default());
+            framer.feed(header.as_bytes());
+            let Ok(Some(Event::Open(_))) = framer.next() else { panic!("no header") };
+            let start = Instant::now();
+            for piece in xml.as_bytes().chunks(size) {
+                framer.feed(piece);
+                while framer.next().unwrap().is_some() {}
+            }
+            let each = start.elapsed().as_nanos() / xml.len() as u128;
+            let how = if size == 1 { "byte by byte" } else { "in one piece" };
+            println!("{name:>21}, {how}: {each:>4} ns a byte");
+        }
     }
 }

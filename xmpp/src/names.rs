@@ -47,7 +47,8 @@ fn is_usual(uri: &[u8]) -> bool {
     };
     let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':' | b'/');
     let mut parts = rest.splitn(2, |b| *b == b'#');
-    parts.all(|part| part.iter().all(plain))
+    // with two slashes it would be an authority
+    !rest.starts_with(b"//") && parts.all(|part| part.iter().all(plain))
 }
 
 fn is_uri_reference(uri: &[u8]) -> bool {
@@ -188,6 +189,7 @@ mod tests {
         for uri in [
             "",
             "jabber:client",
+            "jabber://host:1/a",
             "vcard-temp",
             "urn:xmpp:sm:3",
             "http://jabber.org/protocol/disco#info",
@@ -219,6 +221,8 @@ mod tests {
             "1a:b",
             "a_b:c",
             "http://h:x/",
+            "jabber://h:x",
+            "urn://a@b@c",
             "http://h:/",
             "http://[::1]/",
             "http://a@b@c/",

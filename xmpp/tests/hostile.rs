@@ -198,6 +198,12 @@ fn names_and_namespaces_are_those_that_every_client_takes() {
         let header = HEADER.replace('>', &format!(" {declared}>"));
         assert_eq!(run(header.as_bytes(), Limits::default()), Err(Condition::NotWellFormed));
     }
+    let limits = Limits { max_depth: 1_000, ..Limits::default() };
+    for (depth, taken) in [(239, true), (241, false)] {
+        let deep =
+            format!("{HEADER}<message>{}{}</message>", "<a>".repeat(depth), "</a>".repeat(depth));
+        assert_eq!(run(deep.as_bytes(), limits).is_ok(), taken, "libxml2 takes 256: {depth}");
+    }
     let long = format!("<message><{}/></message>", "x".repeat(2_000));
     assert_eq!(after(HEADER, &long), Err(Condition::PolicyViolation));
     for inner in [
@@ -315,6 +321,23 @@ fn an_xml_declaration_may_say_that_it_stands_alone() {
         ("<?xml version='1.0'?><?xml version='1.0'?>", Condition::RestrictedXml),
     ] {
         assert_eq!(header(&format!("{declaration}{HEADER}")), Err(condition), "{declaration}");
+    }
+}
+
+#[test]
+fn a_version_is_two_numbers() {
+    for (version, read) in [
+        ("1.0", Some((1, 0))),
+        ("01.010", Some((1, 10))),
+        ("+1.0", None),
+        ("1.+0", None),
+        ("1.", None),
+        ("1", None),
+        ("1.0.0", None),
+        (" 1.0", None),
+    ] {
+        let opened = HEADER.replace('>', &format!(" version='{version}'>"));
+        assert_eq!(header(&opened).unwrap().version, read, "{version}");
     }
 }
 

@@ -38,7 +38,9 @@ impl Element {
     fn read(bindings: &[Binding], xml: &[u8]) -> Option<Self> {
         let mut xml = Cow::Borrowed(xml);
         if xml.contains(&b'\r') {
-            line_ends(xml.to_mut());
+            let mut lines = Vec::with_capacity(xml.len());
+            line_ends(&xml, &mut false, |piece| lines.extend_from_slice(piece));
+            xml = Cow::Owned(lines);
         }
         let mut bytes = trim(&xml);
         // what gives no event, as an empty CDATA section, has no place before it

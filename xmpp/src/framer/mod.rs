@@ -64,7 +64,12 @@ pub enum Event {
 pub struct FrozenFramer {
     opened: Option<Opened>,
     pending: Vec<u8>,
+    cr: bool,
 }
+
+/// Deepest nesting whatever the limits say: libxml2, with which some clients read, ends a stream in which
+/// more than 256 elements are open.
+const MAX_DEPTH: usize = 240;
 
 /// Cuts a client's bytes into events.
 ///
@@ -73,8 +78,10 @@ pub struct FrozenFramer {
 /// byte consumed when it is reported, and begins with the last `<` before, since none may stand in it.
 pub struct Framer {
     limits: Limits,
-    /// Bytes since the last boundary.
+    /// Bytes since the last boundary, with line feeds for lines' ends.
     buf: BytesMut,
+    /// A carriage return came last.
+    cr: bool,
     /// How many of them the parser has consumed.
     seen: usize,
     /// Where the first-level element or the header begins: behind the XML declaration.
@@ -97,6 +104,7 @@ impl Framer {
         Self {
             limits,
             buf: BytesMut::new(),
+            cr: false,
             seen: 0,
             begin: 0,
             depth: 0,
@@ -108,10 +116,11 @@ impl Framer {
 
     /// Adds bytes of the client.
     pub fn feed(&mut self, bytes: &[u8]) {
-        let waited = self.buf.len().saturating_sub(1);
-        self.buf.extend_from_slice(bytes);
-        if bytes.contains(&b'\r') || self.buf.get(waited) == Some(&b'\r') {
-            reader::line_ends(self.buf.get_mut(waited..).unwrap_or_default());
+        if self.cr || memchr::memchr(b'\r', bytes).is_some() {
+            let buf = &mut self.buf;
+            reader::line_ends(bytes, &mut self.cr, |piece| buf.extend_from_slice(piece));
+        } else {
+            self.buf.extend_from_slice(bytes);
         }
     }
 
@@ -122,7 +131,8 @@ impl Framer {
 
     /// The next bytes begin a new stream (RFC 6120 section 4.3.3).
     pub fn restart(&mut self) {
-        *self = Self { buf: std::mem::take(&mut self.buf), ..Self::new(self.limits) };
+        let buf = std::mem::take(&mut self.buf);
+        *self = Self { buf, cr: self.cr, ..Self::new(self.limits) };
     }
 
     /// The same, and what was received but not looked at is forgotten: bytes sent before TLS must
@@ -138,7 +148,7 @@ impl Framer {
 
     /// What another process needs to go on.
     pub fn freeze(&self) -> FrozenFramer {
-        FrozenFramer { opened: self.opened.clone(), pending: self.buf.to_vec() }
+        FrozenFramer { opened: self.opened.clone(), pending: self.buf.to_vec(), cr: self.cr }
     }
 
     /// Goes on where another framer was frozen.
@@ -147,6 +157,7 @@ impl Framer {
         framer.opened = frozen.opened;
         framer.depth = usize::from(framer.opened.is_some());
         framer.feed(&frozen.pending);
+        framer.cr = frozen.cr;
         framer
     }
 
@@ -183,9 +194,7 @@ impl Framer {
             }
             // what is larger than a stanza may be is not looked at, however it comes
             let end = self.buf.len().min(self.limits.max_stanza);
-            let bytes = self.buf.get(self.seen..end).unwrap_or_default();
-            // a line feed may follow
-            let mut bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+            let mut bytes = self.buf.get(self.seen..end).unwrap_or_default();
             let left = bytes.len();
             let reader =
                 self.reader.get_or_insert_with(|| Box::new(reader_of(self.opened.as_ref())));
@@ -351,7 +360,7 @@ impl Framer {
             1 => return self.open(&start, tag).map(Some),
             2 => self.first_level(start, tag)?,
             _ => {
-                if self.depth > self.limits.max_depth + 2 {
+                if self.depth > self.limits.max_depth.min(MAX_DEPTH) + 2 {
                     return Err(refuse(Condition::PolicyViolation, "nested too deeply"));
                 }
                 if *start.ns == *ns::STREAM {
@@ -471,7 +480,8 @@ fn reader_of(opened: Option<&Opened>) -> Reader {
 pub(crate) fn parse_stanza(xml: &[u8]) -> Option<Stanza> {
     work::parsed();
     let limits = Limits { max_stanza: xml.len() + 1, max_depth: 256, max_attrs: 256 };
-    let frozen = FrozenFramer { opened: Some(Opened::usual(None)), pending: xml.to_vec() };
+    let frozen =
+        FrozenFramer { opened: Some(Opened::usual(None)), pending: xml.to_vec(), cr: false };
     let mut framer = Framer::thaw(frozen, limits);
     let Ok(Some(Event::Stanza(stanza))) = framer.next() else { return None };
     let alone = framer.buf.is_empty();

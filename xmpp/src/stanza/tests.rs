@@ -54,7 +54,7 @@ fn text_is_read_with_and_without_a_parser() {
         ("<body></body>", "", 0),
         ("<body/>", "", 1),
         ("<body>a&lt;b</body>", "a<b", 1),
-        ("<body>a\r\nb</body>", "a\nb", 1),
+        ("<body>a\r\nb</body>", "a\nb", 0),
         ("<body>a<b>c</b>d</body>", "ad", 1),
         ("<body a='1'>x</body>", "x", 1),
         ("<body><![CDATA[x]]></body>", "x", 1),

@@ -28,9 +28,12 @@ pub fn cases(data: &[u8], limits: Limits) -> Vec<Case> {
     let mut cases = Vec::new();
     let (mut header, mut end): (&[u8], &[u8]) = (b"", b"");
     let mut at = 0;
+    let lines = line_ends(data);
     while let Ok(Some(event)) = framer.next() {
         let before = at;
-        at = data.len() - framer.pending().len();
+        // what waits has its lines' ends made
+        let taken = lines.len().checked_sub(framer.pending().len()).expect("it is not more");
+        at = taken.checked_sub(1).map_or(0, |last| lines[last]);
         let raw = data.get(before..at).expect("pending bytes are the last ones");
         let mut rendered = Vec::new();
         render_header(&mut rendered, None, None, "1");
@@ -59,6 +62,12 @@ pub fn cases(data: &[u8], limits: Limits) -> Vec<Case> {
         cases.push(Case { received, forwarded: rendered, children, bytes: raw.len() });
     }
     cases
+}
+
+/// Where the bytes end that are one when lines' ends are made.
+fn line_ends(data: &[u8]) -> Vec<usize> {
+    let ends = 1..=data.len();
+    ends.filter(|end| data.get(end - 1..=*end) != Some(b"\r\n")).collect()
 }
 
 fn line(ns: &str, name: &str) -> String {

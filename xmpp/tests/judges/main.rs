@@ -44,7 +44,7 @@ fn compare(cases: &[(u64, judged::Case)]) {
 #[test]
 fn streams_are_forwarded_as_the_judges_see_them() {
     let number = |name| std::env::var(name).ok().map(|n| n.parse::<u64>().unwrap());
-    let (count, first) = (number("JUDGED").unwrap_or(20_000), number("JUDGED_FROM").unwrap_or(0));
+    let (count, first) = (number("JUDGED").unwrap_or(8_000), number("JUDGED_FROM").unwrap_or(0));
     let small = Limits { max_stanza: 600, max_depth: 6, max_attrs: 6 };
     let (mut cases, mut elements) = (Vec::new(), 0);
     for seed in first..first + count {
@@ -73,10 +73,13 @@ fn taken(xml: &str) -> bool {
     Stanza::parse(xml.as_bytes()).is_some()
 }
 
-/// All characters, in blocks.
+/// All characters, in blocks; beyond the first plane one of 16, and each in the nightly test.
 fn blocks() -> impl Iterator<Item = Vec<char>> {
-    (0..0x1100_u32)
-        .map(|block| (block << 8..=block << 8 | 0xff).filter_map(char::from_u32).collect())
+    let step = if std::env::var_os("JUDGED").is_none() { 16 } else { 1 };
+    (0..0x1100_u32).map(move |block| {
+        let step = if block < 0x100 { 1 } else { step };
+        (block << 8..=block << 8 | 0xff).step_by(step).filter_map(char::from_u32).collect()
+    })
 }
 
 /// The documents are taken by both judges.
@@ -95,8 +98,8 @@ fn characters_of_names_are_those_that_both_judges_take() {
     let mut documents = Vec::new();
     let mut refused = Vec::new();
     for block in blocks() {
-        let places: &[_] = if block.contains(&'\u{10000}') || block.iter().all(|c| *c > '\u{10000}')
-        {
+        let beyond = block.iter().all(|c| *c >= '\u{10000}');
+        let places: &[_] = if beyond {
             // none begins a name that does not go on with it
             &[("a", "")]
         } else {
@@ -152,7 +155,8 @@ fn characters_of_text_and_values_are_those_that_both_judges_take() {
             });
         }
     }
-    assert_eq!(documents.iter().filter(|d| d.len() < 100).count(), 0, "blocks without a character");
+    let empty = documents.iter().filter(|d| d.len() < 100).count();
+    assert_eq!(empty, 8 * places.len(), "only the surrogates are none");
     all_taken(&documents);
 }
 
