@@ -1,6 +1,8 @@
 //! Memory is short: what waits for clients that do not read goes to the store or back to its senders, the largest
 //! queues first, memory stays below its limit, and of what was accepted nothing is lost (law 11).
 
+#![allow(clippy::unwrap_used, reason = "a failed step of the scene is a panic")]
+
 use actors::{
     env::{Env, Settings},
     modules::offline::{OfflineConfig, OfflineModule},

@@ -157,7 +157,7 @@ impl Value for ByteSize {
         "size in bytes".into()
     }
     fn example() -> String {
-        "\"64KiB\"".into()
+        "\"64MiB\"".into()
     }
     fn read(raw: &Raw, wrong: &mut Vec<Wrong>) -> Option<Self> {
         let read = match raw.integer() {

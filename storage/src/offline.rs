@@ -67,6 +67,14 @@ pub(crate) struct Kept {
     pub(crate) bytes: usize,
 }
 
+impl Kept {
+    /// One more message of that size.
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+}
+
 /// Whose share a message counts against: all resources of an account are one sender.
 pub(crate) fn sender(stanza: &Stanza) -> Option<Jid> {
     stanza.head.from.as_ref().map(Jid::bare_jid)

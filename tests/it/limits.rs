@@ -173,7 +173,7 @@ fn abuse_is_refused_with_the_right_error_and_others_notice_nothing() {
             (dtd.as_bytes(), "restricted-xml"),
             (long.as_bytes(), "policy-violation"),
             (b"<stream:stream to='\xff'", "unsupported-encoding"),
-            (b"\0", "not-well-formed"),
+            (b"\0", "unsupported-encoding"),
             (b"GET / HTTP/1.1\r\n\r\n", "not-well-formed"),
         ] {
             let mut peer = Peer::connect(node.c2s()).await;

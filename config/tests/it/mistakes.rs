@@ -53,7 +53,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     (
         "limits",
         r#"max_stanza = "1TB""#,
-        r#"14: limits.max_stanza: "1TB" is no size in bytes; write it like "64KiB" (default: "256KiB")"#,
+        r#"14: limits.max_stanza: "1TB" is no size in bytes; write it like "64MiB" (default: "256KiB")"#,
     ),
     (
         "limits",

@@ -35,13 +35,9 @@ impl Messages {
         for message in self.users.get(user).into_iter().flat_map(BTreeMap::values) {
             let bytes = message.stanza.weight();
             let [everybody, own] = &mut kept;
-            for part in
-                [Some(everybody), Some(own).filter(|_| sender(&message.stanza).as_ref() == from)]
-            {
-                if let Some(part) = part {
-                    part.messages += 1;
-                    part.bytes += bytes;
-                }
+            everybody.add(bytes);
+            if sender(&message.stanza).as_ref() == from {
+                own.add(bytes);
             }
         }
         kept

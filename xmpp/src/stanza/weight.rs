@@ -53,11 +53,15 @@ mod tests {
             format!("<message a:b='{long}' xmlns:a='urn:a'/>"),
             format!("<message a:b='' xmlns:a='{long}'/>"),
             format!("<message><body>{long}</body></message>"),
-            format!("<message><{long}/></message>"),
+            format!("<message>{}</message>", format!("<{}/>", "x".repeat(1_000)).repeat(10)),
             format!("<message><x xmlns='{long}'/></message>"),
         ] {
             let weight = stanza(&large).weight();
-            assert!((10_000..32_000).contains(&weight), "{weight}: {}", &large[..40]);
+            assert!(
+                (10_000..32_000).contains(&weight),
+                "{weight}: {}",
+                large.get(..40).unwrap_or_default()
+            );
         }
         let addresses = format!("<message from='a@x/{}' to='a@x'/>", "y".repeat(1000));
         assert!(stanza(&addresses).weight() > 1000);
