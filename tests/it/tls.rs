@@ -86,7 +86,7 @@ fn clients_find_tls_on_both_kinds_of_ports() {
             until(&mut tcp, "<proceed");
             let mut tls = secure(tcp, &own(&data));
             tls.write_all(HEADER).unwrap();
-            assert!(until(&mut tls, "</stream:features>").contains("SCRAM-SHA-1-PLUS"));
+            assert!(until(&mut tls, "</stream:features>").contains("SCRAM-SHA-256-PLUS"));
         });
         talk.await.unwrap();
         node.stop().await;
