@@ -1,6 +1,6 @@
 //! How much may wait for a client, and how much it may leave unacknowledged (law 2).
 
-use super::Resource;
+use super::{Resource, StreamManagement};
 
 /// Limits of one resource's queues.
 #[derive(Clone, Copy, Debug)]
@@ -11,8 +11,10 @@ pub struct QueueLimits {
     /// Bytes waiting for the connection, the same; what is not acknowledged may be eight
     /// times as much.
     pub queued_bytes: usize,
-    /// Stanzas sent and not acknowledged (XEP-0198). At the limit the session is ended with
-    /// `policy-violation` and the messages go to offline storage.
+    /// Stanzas sent and not acknowledged (XEP-0198). From half of it on the queue waits for the client's
+    /// acknowledgement; one that does not come in [`PATIENCE`](crate::session::sm::PATIENCE), or the limit
+    /// (by answers to the client's own requests), ends the session with `policy-violation`, and the
+    /// messages go to offline storage.
     pub unacked: usize,
     /// Entities that got directed presence (RFC 6121 section 4.6), with addresses of ordinary length;
     /// beyond it the oldest is forgotten.
@@ -29,23 +31,29 @@ impl Default for QueueLimits {
     }
 }
 
+impl QueueLimits {
+    /// Whether more than that part of what one may have is unacknowledged.
+    pub(super) fn beyond(&self, sm: Option<&StreamManagement>, part: usize) -> bool {
+        let bytes = self.queued_bytes.saturating_mul(UNACKED_BYTES);
+        sm.is_some_and(|sm| sm.unacked.len() > self.unacked / part || sm.bytes > bytes / part)
+    }
+}
+
 impl Resource {
-    /// Whether half of what one may have is unacknowledged: the rest is left for others than
-    /// offline storage.
+    /// Whether half of what one may have is unacknowledged: the rest is left for answers to the client's
+    /// own requests.
     pub fn crowded(&self) -> bool {
-        self.unacked_beyond(2)
+        self.limits.beyond(self.state.lock().sm.as_ref(), 2)
     }
 
-    /// Whether more than that part of what one may have is unacknowledged.
-    fn unacked_beyond(&self, part: usize) -> bool {
-        let QueueLimits { queued_bytes, unacked, .. } = self.limits;
-        let bytes = queued_bytes.saturating_mul(UNACKED_BYTES);
+    /// Whether the queue waits for acknowledgements.
+    pub fn waits_for_acks(&self) -> bool {
         let s = self.state.lock();
-        s.sm.as_ref().is_some_and(|sm| sm.unacked.len() > unacked / part || sm.bytes > bytes / part)
+        !s.queue.is_empty() && self.limits.beyond(s.sm.as_ref(), 2)
     }
 
     /// Whether more is unacknowledged than one may have.
     pub fn overdue(&self) -> bool {
-        self.unacked_beyond(1)
+        self.limits.beyond(self.state.lock().sm.as_ref(), 1)
     }
 }

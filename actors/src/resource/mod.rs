@@ -325,6 +325,10 @@ impl Resource {
                 if s.owner != Owner::Attached(epoch) {
                     return None;
                 }
+                if self.limits.beyond(s.sm.as_ref(), 2) {
+                    // a client is given time to acknowledge: others decide how much waits for it
+                    return Some(false);
+                }
                 let Some(item) = s.queue.front().map(|q| q.item.clone()) else { break };
                 s.in_hand = true;
                 item

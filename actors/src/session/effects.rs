@@ -28,6 +28,8 @@ pub struct Scope<'a> {
 pub enum TimerKey {
     /// The stream must be bound by then (handshake and authentication deadline).
     Negotiation,
+    /// What waits for the client's acknowledgements has waited too long by then (XEP-0198).
+    Acks,
     /// A module's timer.
     Module(&'static str),
 }

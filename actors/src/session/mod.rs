@@ -107,6 +107,9 @@ pub struct Session {
     /// What the client has sent before it was bound: see [`negotiation`].
     #[serde(default)]
     pub(crate) before: negotiation::Count,
+    /// The queue waits for the client's acknowledgements, and a timer runs.
+    #[serde(default)]
+    pub(crate) starved: bool,
     pub(crate) bound: Option<Box<Bound>>,
 }
 
@@ -314,6 +317,7 @@ impl Session {
             user: None,
             failures: 0,
             before: negotiation::Count::default(),
+            starved: false,
             bound: None,
         }
     }
@@ -372,6 +376,9 @@ impl Session {
             more = resource.drain(epoch, PIECE, |item| deliver(bound, &resource, item, scope));
         }
         self.request_ack(scope);
+        if more == Some(false) {
+            self.wait_for_acks(scope);
+        }
         more
     }
 
@@ -427,6 +434,7 @@ impl Session {
                 self.fail(&error.with_text("negotiation took too long"), scope);
             }
             TimerKey::Negotiation => {}
+            TimerKey::Acks => self.never_acknowledges(scope),
             TimerKey::Module(name) => {
                 let hooks = scope.env.hooks();
                 let Some(mut cx) = self.cx(scope) else { return };

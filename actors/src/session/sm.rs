@@ -1,8 +1,11 @@
 //! Stream management: acknowledgements and resumption (XEP-0198).
 
-use super::{Bound, Phase, Session, effects::Scope};
+use super::{
+    Bound, Phase, Session,
+    effects::{Action, Scope, TimerKey},
+};
 use crate::{
-    resource::StreamManagement,
+    resource::{Resource, StreamManagement},
     routing::{
         KEEPER,
         manager::{self, ResumeError, Resumed},
@@ -15,6 +18,10 @@ use xmpp::{
     number,
     payload::sm,
 };
+
+/// How long the queue of a client waits for its acknowledgements: phones may need a while to take what is on
+/// its way to them already.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Session {
     /// A nonza of XEP-0198; `false` when it is none that is known.
@@ -84,6 +91,8 @@ impl Session {
             let error = StreamError::new(Condition::InvalidXml).with_text("<a/> needs h");
             return self.fail(&error, scope);
         };
+        let acked = |r: &Resource| r.with_sm(|sm| sm.as_ref().map_or(0, |sm| sm.acked));
+        let before = acked(&cx.resource);
         match cx.resource.acknowledge(h) {
             Ok(true) => cx.resource.notice(KEEPER),
             Ok(false) => {}
@@ -94,6 +103,32 @@ impl Session {
         // who holds the queue back may wait for acknowledgements
         if !cx.bound.held.is_empty() {
             cx.resource.wake();
+        }
+        let resource = Arc::clone(&cx.resource);
+        if self.starved && acked(&resource) > before {
+            self.starved = false;
+            scope.fx.push(Action::Cancel(TimerKey::Acks));
+            // it had not handled all of it when it was asked: it is asked again
+            resource.with_sm(|sm| sm.iter_mut().for_each(|sm| sm.asked = sm.acked));
+            resource.wake();
+        }
+    }
+
+    /// What waits for acknowledgements does not wait for ever.
+    pub(super) fn wait_for_acks(&mut self, scope: &mut Scope<'_>) {
+        let Some(bound) = self.bound.as_deref() else { return };
+        let waits = bound.acks && bound.resource.as_ref().is_some_and(|r| r.waits_for_acks());
+        if waits && !self.starved {
+            self.starved = true;
+            scope.fx.push(Action::Timer(TimerKey::Acks, PATIENCE));
+        }
+    }
+
+    /// That was too long.
+    pub(super) fn never_acknowledges(&mut self, scope: &mut Scope<'_>) {
+        if std::mem::take(&mut self.starved) {
+            let error = StreamError::new(Condition::PolicyViolation);
+            self.fail(&error.with_text("stanzas are not acknowledged"), scope);
         }
     }
 
@@ -176,7 +211,9 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use crate::{
+        env::Settings,
         registrar::Modules,
+        resource::QueueLimits,
         testkit::{World, WorldOptions, script::follow},
     };
     use std::fmt::Write as _;
@@ -266,6 +303,52 @@ mod tests {
                L S: <stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>
                  <handled-count-too-high xmlns='urn:xmpp:sm:3' h='4' send-count='3'/></stream:error>";
         World::check(&script, |_| {});
+    }
+
+    /// Nobody but the client decides how much it has not acknowledged yet.
+    #[test]
+    fn whoever_acknowledges_late_is_not_ended_by_others() {
+        let queues = QueueLimits { queued: 10, unacked: 10, ..QueueLimits::default() };
+        let settings = Settings { queues, ..Settings::default() };
+        let options = WorldOptions { settings, ..WorldOptions::default() };
+        let ack = |h: usize| format!("J C: <a xmlns='urn:xmpp:sm:3' h='{h}'/>\n");
+        let script = LOGIN.to_owned()
+            + ENABLED
+            + &message(0)
+            + &got("J", 0)
+            + ASKED
+            + &(1..16).map(message).collect::<String>()
+            // half of what it may have
+            + &(1..6).map(|n| got("J", n)).collect::<String>()
+            + "J S: nothing
+               T: 19s\n"
+            // asked once more, since it had not handled all of it
+            + &ack(3)
+            + &(6..9).map(|n| got("J", n)).collect::<String>()
+            + ASKED
+            + "T: 19s\n"
+            + &ack(9)
+            + &(9..15).map(|n| got("J", n)).collect::<String>()
+            + ASKED
+            // a queue that is full and six that it did not acknowledge: it can be resumed
+            + &(16..25).map(message).collect::<String>()
+            + "J cut
+               J ~ juliet@localhost
+               J C: <resume xmlns='urn:xmpp:sm:3' previd='{token}' h='9'/>
+               J S: <resumed xmlns='urn:xmpp:sm:3' previd='{token}' h='0'/>\n"
+            + &(9..15).map(|n| got("J", n)).collect::<String>()
+            + ASKED
+            + "J S: nothing\n"
+            + &ack(15)
+            + &(15..21).map(|n| got("J", n)).collect::<String>()
+            + ASKED
+            + &ack(21)
+            + &(21..25).map(|n| got("J", n)).collect::<String>()
+            + ASKED
+            + &ack(25)
+            + "J S: nothing
+               R S: nothing";
+        World::check_with(&script, &options, |_| {});
     }
 
     #[test]

@@ -78,7 +78,8 @@ pub struct FrozenTurn {
     session: Session,
     framer: xmpp::framer::FrozenFramer,
     resource: Option<FrozenResource>,
-    /// What is left of the timers, by the modules they belong to; `None`: of the negotiation.
+    /// What is left of the timers, by the modules they belong to; `None`: of the negotiation; no name: of
+    /// acknowledgements.
     timers: Vec<(Option<String>, Duration)>,
 }
 
@@ -248,6 +249,7 @@ impl Turn {
         let resource = self.session.bound.as_ref().and_then(|b| b.resource.as_ref());
         let name = |key| match key {
             TimerKey::Negotiation => None,
+            TimerKey::Acks => Some(String::new()),
             TimerKey::Module(module) => Some(module.to_owned()),
         };
         Some(FrozenTurn {
@@ -278,6 +280,7 @@ impl Turn {
         let hooks = env.hooks();
         let key = |module: Option<String>| match module {
             None => Some(TimerKey::Negotiation),
+            Some(name) if name.is_empty() => Some(TimerKey::Acks),
             // what this build does not know any more needs no timer
             Some(name) => {
                 hooks.timer.iter().find(|r| r.module == name).map(|r| TimerKey::Module(r.module))
