@@ -291,7 +291,7 @@ fn who_holds_much_with_many_sessions_goes_before_one_that_is_slow() {
         assert_eq!((ended(&sessions), ended([&slow])), (1, 0));
         assert_eq!(sessions[2].owner(), Owner::Ended, "the largest");
         // all of them go before it does
-        relieve(&small.world.env, 52 * PERCENT).await;
+        relieve(&small.world.env, 48 * PERCENT).await;
         assert_eq!((ended(&sessions), ended([&slow])), (5, 0));
         small.stop().await;
     });
@@ -430,6 +430,8 @@ impl Subscriber for Lines {
 #[test]
 fn the_log_says_that_memory_is_short_each_time_it_gets_shorter_and_who_went() {
     let lines = Lines::default();
+    // were there only one, a place that a thread without any comes to first would be silent for all
+    let _second = tracing::Dispatch::new(lines.clone());
     let _log = tracing::subscriber::set_default(lines.clone());
     World::block_on(async {
         open(Semaphore::MAX_PERMITS >> 4);
