@@ -15,10 +15,11 @@ use actors::{
     session::effects::BoxFuture,
     testkit::{World, WorldOptions},
 };
+use parking_lot::Mutex;
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -397,14 +398,14 @@ struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
     fn said(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap())
+        std::mem::take(&mut *self.0.lock())
     }
 }
 
 impl Visit for Lines {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            self.0.lock().unwrap().push(format!("{value:?}"));
+            self.0.lock().push(format!("{value:?}"));
         }
     }
 }

@@ -75,6 +75,9 @@ mod tests {
     fn this_process_has_memory_and_less_than_there_is() {
         let (used, limit) = (resident().unwrap(), default_limit());
         assert!(used > 1 << 20 && used < limit && limit <= machine().unwrap() / 4 * 3);
+        // not what others of this process free meanwhile
+        let more = std::hint::black_box(vec![1_u8; 64 << 20]);
+        assert!(resident().unwrap() > used + more.len() / 2);
     }
 
     #[test]

@@ -80,7 +80,7 @@ const BIND: &str = "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns
 fn log_ons_wait_and_go_through_when_there_is_memory_again() {
     block_on(async {
         // nothing is freed meanwhile
-        let short = Short::start("c2s.negotiation_timeout = '10min'").await;
+        let short = Short::start("c2s.negotiation_timeout = '10m'").await;
         let (node, to) = (&short.node, short.node.c2s());
         let (old, token) = resumable(node).await;
         short.set(85, Level::High).await;

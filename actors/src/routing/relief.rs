@@ -59,19 +59,20 @@ pub async fn relieve(env: &Arc<Env>, excess: usize) -> Relieved {
 /// The sessions that hold so much together, if there is so much, and what they hold: those of the user with the most
 /// first, and of these the largest.
 fn choose(env: &Env, excess: usize) -> (Vec<Arc<Resource>>, usize) {
-    let mut users: HashMap<BareJid, (usize, Vec<(usize, Arc<Resource>)>)> = HashMap::new();
+    let mut users: HashMap<BareJid, Vec<(usize, Arc<Resource>)>> = HashMap::new();
     for resource in (0..).map_while(|shard| env.table.page(shard)).flatten() {
         let bytes = resource.bytes();
         if bytes >= LEAST_OF_SESSION && resource.owner() != Owner::Ended {
-            let (sum, sessions) = users.entry(resource.user().clone()).or_default();
-            *sum += bytes;
-            sessions.push((bytes, resource));
+            users.entry(resource.user().clone()).or_default().push((bytes, resource));
         }
     }
-    let mut users: Vec<_> = users.into_iter().filter(|(_, (sum, _))| *sum >= LEAST).collect();
-    users.sort_unstable_by(|(a, (more, _)), (b, (less, _))| less.cmp(more).then_with(|| a.cmp(b)));
+    let sum = |sessions: &[(usize, _)]| sessions.iter().map(|(bytes, _)| bytes).sum::<usize>();
+    let mut users: Vec<_> =
+        users.into_iter().map(|(user, sessions)| (sum(&sessions), user, sessions)).collect();
+    users.retain(|(sum, ..)| *sum >= LEAST);
+    users.sort_unstable_by(|(a, one, _), (b, two, _)| b.cmp(a).then_with(|| one.cmp(two)));
     let (mut chosen, mut freed) = (Vec::new(), 0);
-    for (_, (_, mut sessions)) in users {
+    for (_, _, mut sessions) in users {
         sessions.sort_unstable_by_key(|(bytes, resource)| (Reverse(*bytes), resource.id()));
         for (bytes, resource) in sessions {
             if freed >= excess {
