@@ -9,13 +9,16 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// What the allocator has given out, in bytes: what was given back to it counts no more, though the system may not
-/// have it again yet.
+/// Memory in use, in bytes: what is resident, but not the allocator's pages without anything in them: what was given back
+/// to it counts no more, though the system may not have it again yet.
 #[cfg(feature = "jemalloc")]
-fn allocated() -> Option<usize> {
+fn in_use() -> Option<usize> {
     use tikv_jemalloc_ctl::{epoch, stats};
     epoch::advance().ok()?;
-    stats::allocated::read().ok()
+    let (active, own) = (stats::active::read().ok()?, stats::metadata::read().ok()?);
+    let free = stats::resident::read().ok()?.saturating_sub(active + own);
+    // its pages may not have been touched yet: then it says more than the system does
+    Some(mangrove::node::resident()?.saturating_sub(free).max(active))
 }
 
 fn main() -> ExitCode {

@@ -1,27 +1,23 @@
 //! How much of its memory the node has in use: a state that whoever takes more of it asks for, and the process that
 //! keeps it. From 80 % on new log-ons wait, while sessions can be resumed; from 90 % on no connection is
-//! accepted, and the sessions with the most in their queues end: what they hold goes to the store, or back to
-//! its senders (`routing::relief`).
+//! accepted, and sessions of those who hold the most end: what they hold goes to the store, or back to
+//! its senders (`routing::relief`). The same happens below 90 % when log-ons have waited for a while: nobody may keep
+//! others out with what is within his limits. Where there is not enough to free, log-ons do not wait for it below 90 %.
 
-use crate::{
-    env::Env,
-    resource::Resource,
-    routing::relief::{Relieved, relieve},
-    session::effects::BoxFuture,
-    stopped::stopped,
-};
+mod watcher;
+
+pub use watcher::{Gauge, Watcher};
+
+use crate::{env::Env, resource::Resource};
 use std::{
-    convert::Infallible,
     fmt,
-    future::pending,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
-use supervision::{ChildSpec, Cx, Exit, InitError, Process};
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
 use xmpp::jid::BareJid;
 
 /// Percent of the limit from which new log-ons wait.
@@ -30,11 +26,6 @@ pub const HIGH: usize = 80;
 pub const CRITICAL: usize = 90;
 /// A state ends so many percent below where it began: it does not flicker.
 const SLACK: usize = 5;
-/// How often memory is looked at, and how often when it is short.
-const LOOK: Duration = Duration::from_millis(500);
-const LOOK_CLOSER: Duration = Duration::from_millis(100);
-/// How long nothing more is said in the log.
-const SILENCE: Duration = Duration::from_secs(10);
 
 /// How short memory is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +55,12 @@ pub struct Pressure {
     used: AtomicUsize,
     limit: AtomicUsize,
     level: watch::Sender<Level>,
+    /// Log-ons go through.
+    open: watch::Sender<bool>,
+    /// Log-ons that wait.
+    waiting: AtomicUsize,
+    /// What waits for clients is not what makes memory short.
+    spent: AtomicBool,
 }
 
 impl Default for Pressure {
@@ -72,6 +69,9 @@ impl Default for Pressure {
             used: AtomicUsize::new(0),
             limit: AtomicUsize::new(0),
             level: watch::Sender::default(),
+            open: watch::Sender::new(true),
+            waiting: AtomicUsize::new(0),
+            spent: AtomicBool::new(false),
         }
     }
 }
@@ -87,7 +87,9 @@ impl Pressure {
         self.limit.store(limit, Ordering::Relaxed);
         let was = self.level();
         let from = |level: Level, part| {
-            let slack = if was >= level { SLACK } else { 0 };
+            // with too little to free, nobody would be accepted for as long as that takes
+            let lasts = was >= level && !(level == Level::Critical && self.is_spent());
+            let slack = if lasts { SLACK } else { 0 };
             limit > 0 && used >= percent(limit, part - slack)
         };
         let level = if from(Level::Critical, CRITICAL) {
@@ -98,6 +100,27 @@ impl Pressure {
             Level::Calm
         };
         self.level.send_if_modified(|now| std::mem::replace(now, level) != level);
+        self.set_spent(level > Level::Calm && self.is_spent());
+    }
+
+    /// Whether less can be freed than would have to be.
+    fn set_spent(&self, spent: bool) {
+        self.spent.store(spent, Ordering::Relaxed);
+        let open = match self.level() {
+            Level::Calm => true,
+            Level::High => spent,
+            Level::Critical => false,
+        };
+        self.open.send_if_modified(|now| std::mem::replace(now, open) != open);
+    }
+
+    fn is_spent(&self) -> bool {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// Log-ons that wait for memory.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// How short memory is.
@@ -115,9 +138,9 @@ impl Pressure {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// How far what is in use is above the mark at which queues stay where they are.
-    fn excess(&self) -> usize {
-        self.used().saturating_sub(percent(self.limit(), CRITICAL - SLACK))
+    /// How far what is in use is above where the state ends that begins at this mark.
+    fn excess(&self, mark: usize) -> usize {
+        self.used().saturating_sub(percent(self.limit(), mark - SLACK - 1))
     }
 
     /// Resolves once memory is no shorter than that.
@@ -137,130 +160,33 @@ impl Pressure {
 pub fn admits(env: &Env, user: &BareJid) -> bool {
     let resumable =
         |r: &Arc<Resource>| r.with_sm(|sm| sm.as_ref().is_some_and(|s| s.token.is_some()));
-    env.pressure.level() == Level::Calm
-        || env.table.with_user(user, |all| all.iter().any(resumable))
+    *env.pressure.open.borrow() || env.table.with_user(user, |all| all.iter().any(resumable))
 }
 
-/// Waits until memory is not short any more; `false`: it still is.
+/// Waits until log-ons go through; `false`: they still do not.
 pub async fn calm(env: &Env, patience: Duration) -> bool {
-    if env.pressure.level() == Level::Calm {
+    let mut open = env.pressure.open.subscribe();
+    if *open.borrow() {
         return true;
     }
     env.metrics.logins_waited();
-    tokio::time::timeout(patience, env.pressure.at_most(Level::Calm)).await.is_ok()
+    let _waits = Waits::new(&env.pressure.waiting);
+    tokio::time::timeout(patience, open.wait_for(|open| *open)).await.is_ok()
 }
 
-/// Says how many bytes are in use; `None`: it is not known.
-#[derive(Clone)]
-pub struct Gauge(Arc<dyn Fn() -> Option<usize> + Send + Sync>);
+/// One who waits is counted until that is over, or given up.
+struct Waits<'a>(&'a AtomicUsize);
 
-impl Gauge {
-    /// One that asks `read`.
-    pub fn new(read: impl Fn() -> Option<usize> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
-    }
-
-    /// What is in use.
-    pub fn read(&self) -> Option<usize> {
-        (self.0)()
+impl<'a> Waits<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
     }
 }
 
-impl fmt::Debug for Gauge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Gauge")
-    }
-}
-
-/// The process that looks at memory and sees that there is enough.
-pub struct Watcher {
-    env: Arc<Env>,
-    gauge: Gauge,
-    said: Option<Instant>,
-    level: Level,
-}
-
-impl fmt::Debug for Watcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Watcher({})", self.level)
-    }
-}
-
-impl Watcher {
-    /// Its place in a tree.
-    pub fn child(env: &Arc<Env>, gauge: &Gauge) -> ChildSpec {
-        let (env, gauge) = (Arc::clone(env), gauge.clone());
-        ChildSpec::process::<Self>("memory", move || (Arc::clone(&env), gauge.clone()))
-    }
-}
-
-impl Process for Watcher {
-    type Args = (Arc<Env>, Gauge);
-    type Msg = Infallible;
-    const NAME: &'static str = "memory";
-    const INBOX: usize = 1;
-
-    async fn init((env, gauge): Self::Args, cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
-        cx.trap_exit(true);
-        let mut watcher = Self { env, gauge, said: None, level: Level::Calm };
-        watcher.look(cx);
-        Ok(watcher)
-    }
-
-    async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
-        let mut relief: Option<BoxFuture<Relieved>> = None;
-        loop {
-            let level = self.env.pressure.level();
-            if level == Level::Critical && relief.is_none() {
-                let (env, excess) = (Arc::clone(&self.env), self.env.pressure.excess());
-                relief = Some(Box::pin(async move { relieve(&env, excess).await }));
-            }
-            let next = if level == Level::Calm { LOOK } else { LOOK_CLOSER };
-            tokio::select! {
-                biased;
-                reason = stopped(cx) => return reason,
-                relieved = running(&mut relief) => {
-                    relief = None;
-                    // nothing could be ended: it is not tried again at once
-                    if relieved.sessions == 0 {
-                        tokio::time::sleep(LOOK_CLOSER).await;
-                    }
-                    self.look(cx);
-                }
-                () = tokio::time::sleep(next) => self.look(cx),
-            }
-        }
-    }
-}
-
-async fn running(relief: &mut Option<BoxFuture<Relieved>>) -> Relieved {
-    match relief {
-        Some(relief) => relief.await,
-        None => pending().await,
-    }
-}
-
-impl Watcher {
-    fn look(&mut self, cx: &Cx<Infallible>) {
-        let Some(used) = self.gauge.read() else { return };
-        let pressure = &self.env.pressure;
-        pressure.set(used, self.env.settings().memory);
-        let (level, limit) = (pressure.level(), pressure.limit());
-        let mib = |bytes: usize| bytes >> 20;
-        cx.publish(&match limit {
-            0 => format!("{} MiB", mib(used)),
-            limit => format!("{} of {} MiB, {level}", mib(used), mib(limit)),
-        });
-        let now = Instant::now();
-        let heard = self.said.is_none_or(|at| now.duration_since(at) >= SILENCE);
-        if level != self.level && heard {
-            self.said = Some(now);
-            self.level = level;
-            match level {
-                Level::Calm => tracing::info!(used, limit, "there is enough memory again"),
-                _ => tracing::warn!(used, limit, "memory is short: {level}"),
-            }
-        }
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -286,5 +212,36 @@ mod tests {
         );
         pressure.set(usize::MAX, 0);
         assert_eq!(pressure.level(), Calm, "no limit");
+    }
+
+    #[test]
+    fn log_ons_go_through_when_there_is_enough_or_nothing_to_free_but_not_at_the_end_of_memory() {
+        let pressure = Pressure::default();
+        let open = |used, spent| {
+            pressure.set(used, 1_000);
+            pressure.set_spent(spent);
+            *pressure.open.borrow()
+        };
+        assert!(open(799, false) && !open(800, false) && open(800, true));
+        assert!(!open(900, true) && open(899, true), "the last state ends where it began");
+        pressure.set(740, 1_000);
+        assert!(!open(800, pressure.is_spent()), "there is something new to free");
+    }
+
+    #[test]
+    fn an_excess_that_is_freed_ends_the_state() {
+        let pressure = Pressure::default();
+        for (used, mark, then) in [
+            (800, HIGH, Level::Calm),
+            (750, HIGH, Level::Calm),
+            (990, CRITICAL, Level::High),
+            (850, CRITICAL, Level::High),
+        ] {
+            pressure.set(mark * 10, 1_000);
+            pressure.set(used, 1_000);
+            let excess = pressure.excess(mark);
+            pressure.set(used - excess, 1_000);
+            assert!(excess > 0 && pressure.level() == then, "{used}");
+        }
     }
 }

@@ -1,18 +1,23 @@
 //! Memory is short: what waits for clients that do not read goes to the store or back to its senders, the largest
-//! queues first, memory stays below its limit, and of what was accepted nothing is lost (law 11).
+//! queues first, memory stays below its limit, and of what was accepted nothing is lost (law 11). What one user holds keeps
+//! nobody else out.
 
 #![allow(clippy::unwrap_used, reason = "a failed step of the scene is a panic")]
 
 use actors::{
     env::{Env, Settings},
+    hooks::{Offline, Order},
     modules::offline::{OfflineConfig, OfflineModule},
-    pressure::{Gauge, Level, Watcher},
-    registrar::Modules,
+    pressure::{Gauge, Level, Watcher, calm},
+    registrar::{Module, Modules, Registrar, Xep},
     resource::{Item, Owner, Resource, StreamManagement, Verdict},
-    routing::{self, manager},
+    routing::{self, manager, relief::relieve},
+    session::effects::BoxFuture,
     testkit::{World, WorldOptions},
 };
+use parking_lot::Mutex;
 use std::{
+    fmt,
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -20,7 +25,13 @@ use std::{
     time::Duration,
 };
 use storage::Account;
-use supervision::{SupervisorSpec, System};
+use supervision::{SupervisorRef, SupervisorSpec, System};
+use tokio::{sync::Semaphore, task::yield_now, time::sleep};
+use tracing::{
+    Metadata, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+};
 use xmpp::{
     jid::BareJid,
     stanza::{Kind, Stanza, Type},
@@ -134,5 +145,313 @@ fn two_thousand_queues_are_flooded_and_memory_stays_below_its_limit() {
         assert!(ended > 0 && ended < QUEUES, "{ended}");
         memory.stop().await;
         world.stop().await;
+    });
+}
+
+thread_local! {
+    /// Offline storage is slow: each message waits until the test lets it through.
+    static GATE: Arc<Semaphore> = Arc::new(Semaphore::new(0));
+}
+
+fn open(messages: usize) {
+    GATE.with(|gate| gate.add_permits(messages));
+}
+
+config::section! {
+    /// Nothing to configure.
+    pub struct SlowConfig {}
+}
+
+#[derive(Debug)]
+struct Slow;
+
+impl Module for Slow {
+    const NAME: &'static str = "slow";
+    const XEPS: &'static [Xep] = &[];
+    type Config = SlowConfig;
+
+    fn new(_: SlowConfig) -> Self {
+        Self
+    }
+
+    fn register(on: &mut Registrar<'_, Self>) {
+        on.offline(Order::First, Self::wait);
+    }
+}
+
+impl Slow {
+    fn wait(&self, _: &Arc<Env>, _: &BareJid, message: Stanza) -> BoxFuture<Offline> {
+        let gate = GATE.with(Arc::clone);
+        Box::pin(async move {
+            gate.acquire().await.unwrap().forget();
+            Offline::Pass(message)
+        })
+    }
+}
+
+/// A node that has little memory: in use is what waits for clients, and something else.
+struct Small {
+    world: World,
+    other: Arc<AtomicUsize>,
+    memory: SupervisorRef,
+}
+
+/// One percent of it.
+const PERCENT: usize = 40 << 10;
+
+impl Small {
+    async fn start() -> Self {
+        let mut modules = Modules::default();
+        modules.add_with::<OfflineModule>(OfflineConfig::default());
+        modules.add_with::<Slow>(SlowConfig {});
+        let settings = Settings { memory: 100 * PERCENT, ..Settings::default() };
+        let world = World::new(modules, WorldOptions { settings, ..WorldOptions::default() }).await;
+        let (env, other) = (Arc::downgrade(&world.env), Arc::<AtomicUsize>::default());
+        let more = Arc::clone(&other);
+        let gauge = Gauge::new(move || {
+            let waits: usize = all(&*env.upgrade()?).map(|resource| resource.bytes()).sum();
+            Some(waits + more.load(Ordering::Relaxed))
+        });
+        let tree = SupervisorSpec::one_for_one().child(Watcher::child(&world.env, &gauge));
+        let memory = System::new("memory").start(tree).await.unwrap();
+        Self { world, other, memory }
+    }
+
+    async fn other(&self, percent: usize) {
+        self.other.store(percent * PERCENT, Ordering::Relaxed);
+        sleep(Duration::from_secs(1)).await;
+    }
+
+    /// A session of a user that does not acknowledge so much.
+    async fn holds(&self, user: &str, percent: usize) -> Arc<Resource> {
+        let user = BareJid::new(user, "localhost").unwrap();
+        // the second time there is one
+        drop(self.world.env.stores.accounts.create(vec![(user.clone(), Account::default())]).await);
+        let resource = manager::bind(&self.world.env, &user, None).await.unwrap().resource;
+        resource.with_sm(|sm| *sm = Some(StreamManagement::default()));
+        let body = format!("<body>{}</body>", "x".repeat(4_000));
+        while resource.bytes() < percent * PERCENT {
+            let message = Stanza::new(Kind::Message, Type::Chat).append(&body);
+            resource.deliver(message.with_to(Some(user.clone().into()))).unwrap();
+            resource.drain(1, 1, |_| Verdict::Sent);
+        }
+        resource
+    }
+
+    async fn log_on(&self) -> bool {
+        calm(&self.world.env, self.world.env.settings().negotiation_timeout / 2).await
+    }
+
+    async fn stop(self) {
+        self.memory.stop().await;
+        self.world.stop().await;
+    }
+}
+
+fn ended<'a>(sessions: impl IntoIterator<Item = &'a Arc<Resource>>) -> usize {
+    sessions.into_iter().filter(|session| session.owner() == Owner::Ended).count()
+}
+
+#[test]
+fn what_one_account_holds_keeps_no_log_on_out() {
+    World::block_on(async {
+        open(Semaphore::MAX_PERMITS >> 4);
+        let small = Small::start().await;
+        let mut sessions = Vec::new();
+        for _ in 0..5 {
+            sessions.push(small.holds("a", 17).await);
+        }
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(small.world.env.pressure.level(), Level::High);
+        assert_eq!(ended(&sessions), 0, "while nobody waits");
+        assert!(small.log_on().await);
+        assert_eq!(ended(&sessions), 1, "as many as it takes");
+        assert_eq!(small.world.env.pressure.waiting(), 0);
+        // for ever: each is a log-on later
+        for _ in 0..10 {
+            sessions.push(small.holds("a", 17).await);
+            sleep(Duration::from_secs(1)).await;
+            assert!(small.log_on().await);
+        }
+        small.stop().await;
+    });
+}
+
+#[test]
+fn who_holds_much_with_many_sessions_goes_before_one_that_is_slow() {
+    World::block_on(async {
+        open(Semaphore::MAX_PERMITS >> 4);
+        let small = Small::start().await;
+        let slow = small.holds("b", 18).await;
+        let mut sessions = Vec::new();
+        for percent in [13, 12, 14, 13, 13] {
+            sessions.push(small.holds("a", percent).await);
+        }
+        small.other(0).await;
+        assert!(small.log_on().await);
+        assert_eq!((ended(&sessions), ended([&slow])), (1, 0));
+        assert_eq!(sessions[2].owner(), Owner::Ended, "the largest");
+        // all of them go before it does
+        relieve(&small.world.env, 48 * PERCENT).await;
+        assert_eq!((ended(&sessions), ended([&slow])), (5, 0));
+        small.stop().await;
+    });
+}
+
+#[test]
+fn many_sessions_that_hold_little_count_together() {
+    World::block_on(async {
+        open(Semaphore::MAX_PERMITS >> 4);
+        let small = Small::start().await;
+        let few = [small.holds("b", 0).await, small.holds("a", 0).await];
+        let message = Stanza::new(Kind::Message, Type::Chat);
+        for session in &few {
+            let small = message.append(&format!("<body>{}</body>", "x".repeat(2_000)));
+            session.deliver(small).unwrap();
+        }
+        let another = small.holds("a", 0).await;
+        another.deliver(message.append(&format!("<body>{}</body>", "x".repeat(3_000)))).unwrap();
+        let relieved = relieve(&small.world.env, usize::MAX).await;
+        assert_eq!((relieved.sessions, relieved.enough), (2, false));
+        assert_eq!(few[0].owner(), Owner::Attached(1), "too little");
+        small.stop().await;
+    });
+}
+
+#[test]
+fn memory_that_no_session_holds_keeps_no_log_on_out() {
+    World::block_on(async {
+        open(Semaphore::MAX_PERMITS >> 4);
+        let small = Small::start().await;
+        small.other(82).await;
+        assert_eq!(small.world.env.pressure.level(), Level::High);
+        assert!(small.log_on().await);
+        // a part of it is a session's, which comes back each time
+        for _ in 0..10 {
+            small.other(50).await;
+            small.other(82).await;
+            let session = small.holds("a", 3).await;
+            assert!(small.log_on().await);
+            assert_eq!(ended([&session]), 1);
+        }
+        small.other(95).await;
+        assert!(!small.log_on().await, "it is short indeed");
+        // not only below 85 %
+        small.other(89).await;
+        assert!(small.log_on().await);
+        small.stop().await;
+    });
+}
+
+#[test]
+fn sessions_that_somebody_else_ended_do_not_count() {
+    World::block_on(async {
+        let small = Small::start().await;
+        let env = &small.world.env;
+        let mut sessions = Vec::new();
+        // one more than end at the same time
+        for n in 0..33 {
+            sessions.push(small.holds(&format!("u{n}"), 1).await);
+        }
+        let later = async {
+            while ended(&sessions) < 33 {
+                yield_now().await;
+            }
+            open(Semaphore::MAX_PERMITS >> 4);
+        };
+        // the second finds the one that the first has not come to
+        let (one, two, ()) =
+            tokio::join!(relieve(env, usize::MAX), relieve(env, usize::MAX), later);
+        assert_eq!((one.sessions, two.sessions), (32, 1));
+        assert!(one.bytes >= 32 * PERCENT && two.bytes >= PERCENT);
+        assert!(env.table.is_empty());
+        small.stop().await;
+    });
+}
+
+#[test]
+fn a_stop_waits_for_sessions_that_end_for_want_of_memory() {
+    World::block_on(async {
+        let small = Small::start().await;
+        let mut sessions = Vec::new();
+        for n in 0..40 {
+            sessions.push(small.holds(&format!("u{n}"), 1).await);
+        }
+        small.other(89).await;
+        assert_eq!(ended(&sessions), 32, "the others are to come");
+        let opened = async {
+            sleep(Duration::from_secs(20)).await;
+            open(Semaphore::MAX_PERMITS >> 4);
+        };
+        tokio::join!(small.memory.stop(), opened);
+        for (n, session) in sessions.iter().enumerate() {
+            assert!(session.owner() != Owner::Ended || session.leaving().is_none(), "{n}");
+        }
+        assert_eq!(small.world.env.table.len(), 40 - ended(&sessions));
+        small.world.stop().await;
+    });
+}
+
+/// What is said in the log, from a level on.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    fn said(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
+impl Visit for Lines {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0.lock().push(format!("{value:?}"));
+        }
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        if *event.metadata().level() <= tracing::Level::INFO {
+            event.record(&mut self.clone());
+        }
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn the_log_says_that_memory_is_short_each_time_it_gets_shorter_and_who_went() {
+    let lines = Lines::default();
+    // were there only one, a place that a thread without any comes to first would be silent for all
+    let _second = tracing::Dispatch::new(lines.clone());
+    let _log = tracing::subscriber::set_default(lines.clone());
+    World::block_on(async {
+        open(Semaphore::MAX_PERMITS >> 4);
+        let small = Small::start().await;
+        drop(small.holds("a", 20).await);
+        lines.said();
+        small.other(62).await;
+        assert_eq!(lines.said(), ["memory is short: new log-ons wait"]);
+        small.other(72).await;
+        let ended = "sessions were ended since memory was short";
+        assert_eq!(lines.said(), ["memory is short: queues are moved to the store", ended]);
+        small.other(95).await;
+        let small_limit =
+            "limits.memory is too small: it is not what waits for clients that takes it";
+        let said = lines.said();
+        assert_eq!(said.iter().filter(|line| *line == small_limit).count(), 1, "{said:?}");
+        small.other(10).await;
+        sleep(Duration::from_secs(20)).await;
+        assert_eq!(lines.said(), ["there is enough memory again"]);
+        small.stop().await;
     });
 }

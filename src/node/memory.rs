@@ -10,18 +10,25 @@ use std::{
 /// What may be used of what there is: the system keeps files of the store in the rest.
 const PART: (usize, usize) = (3, 4);
 
-/// Resident memory, in bytes.
-pub(crate) fn resident() -> Option<usize> {
-    let pages = fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: usize = pages.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * page_size())
+/// Resident memory but pages of files (the program's own, which the system can read again), in bytes: of all allocators,
+/// SQLite's too, and what they lose in between.
+pub fn resident() -> Option<usize> {
+    let statm = fs::read_to_string("/proc/self/statm").ok()?;
+    let mut pages = statm.split(' ').skip(1).map(str::parse::<usize>);
+    let (resident, shared) = (pages.next()?.ok()?, pages.next()?.ok()?);
+    resident.checked_sub(shared)?.checked_mul(page_size())
 }
 
 /// The limit where none is configured: a part of what the machine or the control group has; 0 (none) where
 /// nobody says how much that is.
 pub(crate) fn default_limit() -> usize {
-    let has = [machine(), group(Path::new("/"))].into_iter().flatten().min();
-    has.unwrap_or_default() / PART.1 * PART.0
+    part([machine(), group(Path::new("/"))])
+}
+
+/// 0 bytes say nothing: no process could be there to read it.
+fn part(has: [Option<usize>; 2]) -> usize {
+    let least = has.into_iter().flatten().filter(|bytes| *bytes > 0).min();
+    least.map_or(0, |bytes| (bytes / PART.1 * PART.0).max(1))
 }
 
 fn machine() -> Option<usize> {
@@ -57,7 +64,7 @@ fn group(root: &Path) -> Option<usize> {
             |dir| fs::read_to_string(dir.join(file)).ok()?.trim().parse::<usize>().ok(),
         ));
     }
-    limits.into_iter().min()
+    limits.into_iter().filter(|bytes| *bytes > 0).min()
 }
 
 #[cfg(test)]
@@ -68,12 +75,29 @@ mod tests {
     fn this_process_has_memory_and_less_than_there_is() {
         let (used, limit) = (resident().unwrap(), default_limit());
         assert!(used > 1 << 20 && used < limit && limit <= machine().unwrap() / 4 * 3);
+        // not what others of this process free meanwhile
+        let more = std::hint::black_box(vec![1_u8; 64 << 20]);
+        assert!(resident().unwrap() > used + more.len() / 2);
     }
 
     #[test]
     fn the_machine_s_memory_is_read_as_the_manual_says() {
         assert_eq!(total("MemTotal:        1024 kB\nMemFree: 1 kB\n"), Some(1 << 20));
         assert_eq!(total("MemFree: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_none_but_not_no_limit() {
+        let cases = [
+            ([Some(8_000), Some(0)], 6_000),
+            ([Some(0), Some(400)], 300),
+            ([None, Some(2)], 1),
+            ([Some(0), Some(0)], 0),
+            ([None, None], 0),
+        ];
+        for (has, limit) in cases {
+            assert_eq!(part(has), limit, "{has:?}");
+        }
     }
 
     #[test]
@@ -92,6 +116,8 @@ mod tests {
         assert_eq!(group(root), None);
         write("sys/fs/cgroup/system.slice/memory.max", "3000\n");
         assert_eq!(group(root), Some(3000));
+        write("sys/fs/cgroup/system.slice/mangrove.service/memory.max", "0\n");
+        assert_eq!(group(root), Some(3000), "the next one says it");
         write("sys/fs/cgroup/system.slice/mangrove.service/memory.max", "2000\n");
         assert_eq!(group(root), Some(2000));
         write("proc/self/cgroup", "4:cpu:/\n3:memory:/docker/x\n0::/\n");

@@ -6,6 +6,7 @@ mod reload;
 mod sockets;
 mod tree;
 
+pub use memory::resident;
 pub use reload::Reloaded;
 pub use sockets::{Addresses, BindError};
 

@@ -79,7 +79,8 @@ const BIND: &str = "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns
 #[test]
 fn log_ons_wait_and_go_through_when_there_is_memory_again() {
     block_on(async {
-        let short = Short::start("").await;
+        // nothing is freed meanwhile
+        let short = Short::start("c2s.negotiation_timeout = '10m'").await;
         let (node, to) = (&short.node, short.node.c2s());
         let (old, token) = resumable(node).await;
         short.set(85, Level::High).await;
@@ -117,17 +118,29 @@ fn a_log_on_that_has_waited_too_long_is_told_to_try_again() {
     block_on(async {
         let short = Short::start("c2s.negotiation_timeout = '4s'").await;
         let (_session, _) = resumable(&short.node).await;
-        short.set(80, Level::High).await;
-        let mut fresh = Peer::connect(short.node.c2s()).await;
-        fresh.open().await;
-        let refused = fresh.authenticate("b", PASSWORD).await;
-        assert_eq!(refused, Err("temporary-auth-failure".to_owned()));
-        assert_eq!(short.node.counted("mangrove_logins_total{result=\"no_memory\"}"), 1);
         let mut another = Peer::connect(short.node.c2s()).await;
         another.log_in("a").await;
+        let mut fresh = Peer::connect(short.node.c2s()).await;
+        fresh.open().await;
+        short.set(90, Level::Critical).await;
         another.send(BIND).await;
         let refused = stanza_error(&another.element().await);
         assert_eq!(refused, Some(("wait".to_owned(), "resource-constraint".to_owned())));
+        let refused = fresh.authenticate("b", PASSWORD).await;
+        assert_eq!(refused, Err("temporary-auth-failure".to_owned()));
+        assert_eq!(short.node.counted("mangrove_logins_total{result=\"no_memory\"}"), 1);
+        short.node.stop().await;
+    });
+}
+
+#[test]
+fn a_log_on_goes_through_where_sessions_hold_nothing_that_could_be_freed() {
+    block_on(async {
+        let short = Short::start("").await;
+        short.set(85, Level::High).await;
+        let mut fresh = Peer::login(short.node.c2s(), "b@localhost/one").await;
+        fresh.ping().await;
+        assert_eq!(short.waited(), 1, "the next does not wait");
         short.node.stop().await;
     });
 }

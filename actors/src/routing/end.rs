@@ -23,9 +23,10 @@ const PAGE: usize = 100;
 const PAGE_BYTES: usize = 256 << 10;
 
 /// Ends `resource`: tells who saw it, re-routes what is left, and takes it out of the table. The
-/// second time it only waits until what was left is on its way.
-pub async fn end(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
+/// second time it only waits until what was left is on its way. Whether it was ended here.
+pub async fn end(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) -> bool {
     let remains = resource.end(why);
+    let here = remains.is_some();
     if resource.leaving().is_none() {
         env.table.remove(resource);
     }
@@ -34,6 +35,7 @@ pub async fn end(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
         gone(env, resource, &remains).await;
     }
     pass_on(env, resource).await;
+    here
 }
 
 async fn gone(env: &Arc<Env>, resource: &Arc<Resource>, remains: &Remains) {

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use xmpp::jid::{BareJid, FullJid};
 
 /// How long a manager may take to end the sessions that are left when the node stops.
-const LAST_SESSIONS: Duration = Duration::from_secs(60);
+pub(crate) const LAST_SESSIONS: Duration = Duration::from_secs(60);
 
 /// How long a connection waits for its manager.
 const DEADLINE: Duration = Duration::from_secs(10);

@@ -96,7 +96,7 @@ async fn stored(env: &Arc<Env>) -> Vec<String> {
 async fn begin_to_end(env: &Arc<Env>, session: &Arc<Resource>) {
     tokio::select! {
         biased;
-        () = end(env, session, Ended::Closed) => panic!("the gate is shut"),
+        _ = end(env, session, Ended::Closed) => panic!("the gate is shut"),
         () = yield_now() => {}
     }
 }

@@ -359,11 +359,11 @@ fn what_neither_got_goes_on_its_way_once() {
 }
 
 /// How often a future has to be polled until it is done: others have their turn in between.
-async fn polls(future: impl Future<Output = ()>) -> usize {
+async fn polls<T>(future: impl Future<Output = T>) -> usize {
     let (mut future, mut polls) = (std::pin::pin!(future), 0);
     std::future::poll_fn(|task| {
         polls += 1;
-        future.as_mut().poll(task).map(|()| polls)
+        future.as_mut().poll(task).map(|_| polls)
     })
     .await
 }

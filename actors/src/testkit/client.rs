@@ -96,7 +96,7 @@ impl Link {
     async fn detach(&mut self, env: &Arc<Env>) {
         match self.turn.detach() {
             Some((resource, true)) => manager::lost(env, resource),
-            Some((resource, false)) => end(env, &resource, Ended::Closed).await,
+            Some((resource, false)) => drop(end(env, &resource, Ended::Closed).await),
             None => {}
         }
     }

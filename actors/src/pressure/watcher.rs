@@ -1,0 +1,187 @@
+//! The process that looks at how much memory is in use, and sees that there is enough.
+
+use super::{CRITICAL, HIGH, Level};
+use crate::{
+    env::Env,
+    routing::{
+        manager::LAST_SESSIONS,
+        relief::{Relieved, relieve},
+    },
+    session::effects::BoxFuture,
+    stopped::stopped,
+};
+use std::{convert::Infallible, fmt, future::pending, sync::Arc, time::Duration};
+use supervision::{ChildSpec, Cx, Exit, InitError, Process, Shutdown};
+use tokio::time::Instant;
+
+/// How often memory is looked at, and how often when it is short.
+const LOOK: Duration = Duration::from_millis(500);
+const LOOK_CLOSER: Duration = Duration::from_millis(100);
+/// Which part of the time for a log-on they wait for memory to become free by itself: less than any of them has patience.
+const WAIT: u32 = 10;
+/// How long the log does not say that memory is less short.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Says how many bytes are in use; `None`: it is not known.
+#[derive(Clone)]
+pub struct Gauge(Arc<dyn Fn() -> Option<usize> + Send + Sync>);
+
+impl Gauge {
+    /// One that asks `read`.
+    pub fn new(read: impl Fn() -> Option<usize> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// What is in use.
+    pub fn read(&self) -> Option<usize> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Gauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gauge")
+    }
+}
+
+/// The process that looks at memory and sees that there is enough.
+pub struct Watcher {
+    env: Arc<Env>,
+    gauge: Gauge,
+    said: Option<Instant>,
+    level: Level,
+    /// When memory became short, or was relieved last.
+    since: Option<Instant>,
+    /// Not enough could be freed: it is not tried again before.
+    rest: Option<Instant>,
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Watcher({})", self.level)
+    }
+}
+
+impl Watcher {
+    /// Its place in a tree.
+    pub fn child(env: &Arc<Env>, gauge: &Gauge) -> ChildSpec {
+        let (env, gauge) = (Arc::clone(env), gauge.clone());
+        ChildSpec::process::<Self>("memory", move || (Arc::clone(&env), gauge.clone()))
+            .shutdown(Shutdown::Timeout(LAST_SESSIONS))
+    }
+}
+
+impl Process for Watcher {
+    type Args = (Arc<Env>, Gauge);
+    type Msg = Infallible;
+    const NAME: &'static str = "memory";
+    const INBOX: usize = 1;
+
+    async fn init((env, gauge): Self::Args, cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
+        cx.trap_exit(true);
+        let mut watcher =
+            Self { env, gauge, said: None, level: Level::Calm, since: None, rest: None };
+        watcher.look(cx);
+        Ok(watcher)
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
+        let mut relief: Option<BoxFuture<Relieved>> = None;
+        loop {
+            if relief.is_none()
+                && let Some(mark) = self.to_relieve()
+            {
+                let (env, excess) = (Arc::clone(&self.env), self.env.pressure.excess(mark));
+                relief = Some(Box::pin(async move { relieve(&env, excess).await }));
+            }
+            let calm = self.env.pressure.level() == Level::Calm;
+            let next = if calm { LOOK } else { LOOK_CLOSER };
+            tokio::select! {
+                biased;
+                reason = stopped(cx) => {
+                    // the contacts of a session that is half ended are to hear of it
+                    if let Some(relief) = relief {
+                        relief.await;
+                    }
+                    return reason;
+                }
+                relieved = running(&mut relief) => {
+                    relief = None;
+                    self.look(cx);
+                    self.relieved(relieved);
+                }
+                () = tokio::time::sleep(next) => self.look(cx),
+            }
+        }
+    }
+}
+
+async fn running(relief: &mut Option<BoxFuture<Relieved>>) -> Relieved {
+    match relief {
+        Some(relief) => relief.await,
+        None => pending().await,
+    }
+}
+
+impl Watcher {
+    /// The mark from which memory is short, when it is to be made free.
+    fn to_relieve(&self) -> Option<usize> {
+        let (pressure, now) = (&self.env.pressure, Instant::now());
+        if self.rest.is_some_and(|until| now < until) {
+            return None;
+        }
+        let wait = self.env.settings().negotiation_timeout / WAIT;
+        let long = self.since.is_some_and(|since| now.duration_since(since) >= wait);
+        match pressure.level() {
+            Level::Critical => Some(CRITICAL),
+            Level::High if long && pressure.waiting() > 0 => Some(HIGH),
+            Level::High | Level::Calm => None,
+        }
+    }
+
+    fn relieved(&mut self, relieved: Relieved) {
+        let (pressure, now) = (&self.env.pressure, Instant::now());
+        let spent = !relieved.enough && pressure.level() > Level::Calm;
+        self.since = Some(now);
+        self.rest = spent.then_some(now + LOOK);
+        if spent && !pressure.is_spent() {
+            let (used, limit) = (pressure.used(), pressure.limit());
+            tracing::warn!(
+                used,
+                limit,
+                "limits.memory is too small: it is not what waits for clients that takes it"
+            );
+        }
+        pressure.set_spent(spent);
+    }
+
+    fn look(&mut self, cx: &Cx<Infallible>) {
+        let Some(used) = self.gauge.read() else { return };
+        let pressure = &self.env.pressure;
+        pressure.set(used, self.env.settings().memory);
+        let (level, limit) = (pressure.level(), pressure.limit());
+        self.since = self.since.or_else(|| Some(Instant::now())).filter(|_| level > Level::Calm);
+        let mib = |bytes: usize| bytes >> 20;
+        cx.publish(&match limit {
+            0 => format!("{} MiB", mib(used)),
+            limit => {
+                let why = if pressure.is_spent() {
+                    ", and what waits for clients is not why"
+                } else {
+                    ""
+                };
+                format!("{} of {} MiB, {level}{why}", mib(used), mib(limit))
+            }
+        });
+        let now = Instant::now();
+        let heard = self.said.is_none_or(|at| now.duration_since(at) >= SILENCE);
+        if level > self.level || level < self.level && heard {
+            self.said = Some(now);
+            self.level = level;
+            match level {
+                Level::Calm => tracing::info!(used, limit, "there is enough memory again"),
+                _ => tracing::warn!(used, limit, "memory is short: {level}"),
+            }
+        }
+    }
+}
