@@ -324,8 +324,8 @@ mod tests {
                T: 19s\n"
             // asked once more, since it had not handled all of it
             + &ack(3)
-            + &(6..9).map(|n| got("J", n)).collect::<String>()
             + ASKED
+            + &(6..9).map(|n| got("J", n)).collect::<String>()
             + "T: 19s\n"
             + &ack(9)
             + &(9..15).map(|n| got("J", n)).collect::<String>()
