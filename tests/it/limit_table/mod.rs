@@ -122,7 +122,9 @@ fn fields(source: &str) -> BTreeSet<String> {
         let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
         text[..end].to_owned()
     };
-    for line in source.split("#[cfg(test)]\nmod").next().unwrap().lines() {
+    // a test module in another file hides nothing
+    let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    for line in code.lines() {
         let text = line.trim_start();
         if text.starts_with("//") {
             continue;

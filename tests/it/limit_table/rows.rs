@@ -27,7 +27,7 @@ pub const CONNECTION: &[Row] = &[
         most: "`max_stanza` + one read; and of what is read, for each element that is open and each child a place, and `MAX_BINDINGS` namespaces",
         at: "the stream ends with `policy-violation`",
         fields: &[
-            ("xmpp/src/framer/mod.rs", "buf pending raw children"),
+            ("xmpp/src/framer/mod.rs", "buf pending"),
             ("xmpp/src/framer/partial.rs", "children needs outer"),
             ("xmpp/src/reader.rs", "attrs bindings marks"),
         ],
@@ -482,11 +482,7 @@ pub const NODE: &[Row] = &[
         ],
         most: "`OPERATORS` × (`LONGEST`, and `MOST` rows that are sorted); `ROWS` of them wait for the operator",
         at: "of whoever has most of them the oldest that waits for a request makes room; at a longer line the connection is closed; an answer has no more rows and says of how many they are",
-        fields: &[
-            ("src/admin/operator.rs", "line"),
-            ("src/admin/protocol.rs", "accounts keys children"),
-            ("src/admin/commands/accounts.rs", "accounts"),
-        ],
+        fields: &[("src/admin/operator.rs", "line"), ("src/admin/protocol.rs", "keys children")],
         tried: &[
             "half_sent_requests_do_not_keep_operators_out",
             "what_is_no_request_is_answered_and_a_long_line_is_not",
@@ -513,7 +509,7 @@ pub const STILL: &[(&str, &str)] = &[
     ("actors/src/modules/disco.rs", "abuse admin feedback sales security support"),
     ("actors/src/handover.rs", "modules waiting"),
     ("actors/src/resource/copies.rs", "Shares"),
-    ("actors/src/resource/frozen.rs", "queue directed marks shares"),
+    ("actors/src/resource/frozen.rs", "queue marks shares"),
     ("actors/src/resource/mod.rs", "directed"),
     ("actors/src/env.rs", "mechanisms Hosts"),
     ("actors/src/connection/mod.rs", "proxy_from"),
