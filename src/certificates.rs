@@ -82,7 +82,7 @@ impl Sources {
     /// The first file that cannot be used.
     pub fn load(&self) -> Result<Vec<Identity>, CertificateError> {
         let mut all = self.configured()?;
-        for file in self.files.iter().filter_map(|c| files::Exposed::look(&c.key)) {
+        for file in self.files.iter().filter_map(|c| files::exposed_key(&c.key)) {
             tracing::warn!("a private key: {file}");
         }
         for host in &self.hosts {

@@ -39,18 +39,21 @@ impl Source for TcpListener {
 }
 
 /// What a connection's process is started with. It is settled while it works on a request.
-pub(crate) type Guest<S> = (<S as Source>::Stream, Arc<Shared>, Progress);
+pub(crate) type Arrival<S> = (<S as Source>::Stream, Arc<Shared>, Progress);
+
+/// A connection, and whose it is.
+type Guest<F> = (Pid, F, Progress);
 
 /// Who is there, in the order in which they came.
 struct Guests<F> {
-    all: Mutex<Vec<(Pid, F, Progress)>>,
+    all: Mutex<Vec<Guest<F>>>,
     max: usize,
 }
 
 impl<F: PartialEq> Guests<F> {
     /// Who has to make room for one more: of whoever has the most places, the oldest connection that waits
-    /// for a request.
-    fn make_room(&self) -> Result<Option<Pid>, Full> {
+    /// for a request. It is none of them any more.
+    fn make_room(&self) -> Result<Option<Guest<F>>, Full> {
         let mut all = self.all.lock();
         all.retain(|(pid, ..)| pid.is_alive());
         if all.len() < self.max {
@@ -61,8 +64,7 @@ impl<F: PartialEq> Guests<F> {
             all.iter().enumerate().filter(|(_, (_, _, progress))| progress.get() != Stage::Settled);
         // the first of those who have as many
         let most = idle.rev().max_by_key(|(_, (_, from, _))| of(from)).map(|(n, _)| n);
-        let (oldest, ..) = all.remove(most.ok_or(Full)?);
-        Ok(Some(oldest))
+        Ok(Some(all.remove(most.ok_or(Full)?)))
     }
 }
 
@@ -70,7 +72,7 @@ impl<F: PartialEq> Guests<F> {
 struct Full;
 
 /// The process.
-pub(crate) struct Door<S: Source, P: Process<Args = Guest<S>>> {
+pub(crate) struct Door<S: Source, P: Process<Args = Arrival<S>>> {
     args: DoorArgs<S>,
     pool: PoolRef<P>,
 }
@@ -83,13 +85,13 @@ pub(crate) struct DoorArgs<S: Source> {
     guests: Arc<Guests<S::From>>,
 }
 
-impl<S: Source, P: Process<Args = Guest<S>>> fmt::Debug for Door<S, P> {
+impl<S: Source, P: Process<Args = Arrival<S>>> fmt::Debug for Door<S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Door({:?})", self.pool)
     }
 }
 
-impl<S: Source, P: Process<Args = Guest<S>>> Door<S, P> {
+impl<S: Source, P: Process<Args = Arrival<S>>> Door<S, P> {
     /// A pool called `pool` of at most `max` connections, and doors to it.
     pub(crate) fn spec(
         sources: &[Arc<S>],
@@ -118,7 +120,7 @@ impl<S: Source, P: Process<Args = Guest<S>>> Door<S, P> {
     }
 }
 
-impl<S: Source, P: Process<Args = Guest<S>>> Process for Door<S, P> {
+impl<S: Source, P: Process<Args = Arrival<S>>> Process for Door<S, P> {
     type Args = DoorArgs<S>;
     type Msg = Infallible;
     const NAME: &'static str = "door";
@@ -151,15 +153,20 @@ impl<S: Source, P: Process<Args = Guest<S>>> Process for Door<S, P> {
     }
 }
 
-impl<S: Source, P: Process<Args = Guest<S>>> Door<S, P> {
+impl<S: Source, P: Process<Args = Arrival<S>>> Door<S, P> {
     async fn welcome(&self, stream: S::Stream, from: S::From) {
         let DoorArgs { shared, guests, .. } = &self.args;
         let metrics = &shared.env.metrics;
         let progress = Progress::default();
-        let room = guests.make_room();
-        if let Ok(Some(oldest)) = &room {
-            accept::evict(oldest, metrics).await;
-        }
+        let room = loop {
+            match guests.make_room() {
+                Ok(Some(oldest)) if !accept::evict(&oldest.0, &oldest.2, metrics).await => {
+                    // a request has come since
+                    guests.all.lock().push(oldest);
+                }
+                room => break room,
+            }
+        };
         let guest = (stream, Arc::clone(shared), progress.clone());
         let started = room.ok().and_then(|_| self.pool.spawn(guest).ok());
         match started {

@@ -1,10 +1,11 @@
 //! Files that are nobody else's business: directories 0700, files 0600, written as a whole.
 
+use rustix::process::{Gid, getegid, geteuid, getgroups};
 use std::{
     fmt,
-    fs::{self, DirBuilder, OpenOptions},
+    fs::{self, DirBuilder, Metadata, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 use thiserror::Error;
@@ -64,7 +65,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write().map_err(|e| FileError::new("write", path, e))
 }
 
-/// A file or directory that others than its owner may use.
+/// A file or directory that others than its owner, or than the group that the node reads it by, may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Exposed {
     path: PathBuf,
@@ -73,26 +74,24 @@ pub(crate) struct Exposed {
 
 impl fmt::Display for Exposed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, mode } = self;
-        let path = path.display();
-        write!(f, "others may use {path} (mode {mode:04o}); chmod go-rwx '{path}'")
+        write!(f, "others may use {} (mode {:04o})", self.path.display(), self.mode)
     }
 }
 
 impl Exposed {
-    /// Whether that one is. Of a link what it leads to counts.
-    pub(crate) fn look(path: &Path) -> Option<Self> {
+    fn look(path: &Path, strangers: Strangers) -> Option<Self> {
         let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
-        (mode & 0o077 != 0).then(|| Self { path: path.to_owned(), mode })
+        (mode & strangers.bits() != 0).then(|| Self { path: path.to_owned(), mode })
     }
 
     /// A directory and all that is in it and in those below, the outermost first.
-    pub(crate) fn in_dir(dir: &Path) -> Vec<Self> {
-        let mut exposed: Vec<Self> = Self::look(dir).into_iter().collect();
+    fn in_dir(dir: &Path, strangers: Strangers) -> Vec<Self> {
+        let mut exposed: Vec<Self> = Self::look(dir, strangers).into_iter().collect();
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() => exposed.extend(Self::in_dir(&entry.path())),
-                Ok(kind) if kind.is_file() => exposed.extend(Self::look(&entry.path())),
+                Ok(kind) if kind.is_dir() => exposed.extend(Self::in_dir(&path, strangers)),
+                Ok(kind) if kind.is_file() => exposed.extend(Self::look(&path, strangers)),
                 _ => {}
             }
         }
@@ -100,16 +99,74 @@ impl Exposed {
     }
 }
 
-/// Says so of a data directory at the start of a node: in one line, however much is in it.
+/// Who has no business with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strangers {
+    /// Everybody but its owner.
+    NotOwner,
+    /// Everybody but its owner and its group: the node is not its owner and uses it by the group, as Debian's
+    /// `ssl-cert` is meant.
+    NotGroup,
+    /// The same, but the node itself is a stranger so far: it has to get into the group, which is this.
+    All(u32),
+}
+
+impl Strangers {
+    /// Of that file, for a process of these. Of a link what it leads to counts.
+    fn of(file: &Metadata, user: u32, groups: &[u32]) -> Self {
+        match (file.uid(), groups) {
+            // root may use everything, whatever the mode
+            (owner, _) if owner == user || user == 0 => Self::NotOwner,
+            (_, groups) if groups.contains(&file.gid()) => Self::NotGroup,
+            (_, groups) => Self::All(groups.first().copied().unwrap_or_default()),
+        }
+    }
+
+    /// Of that file, for this process.
+    fn here(path: &Path) -> Option<Self> {
+        let mut groups = vec![getegid().as_raw()];
+        groups.extend(getgroups().into_iter().flatten().map(Gid::as_raw));
+        Some(Self::of(&fs::metadata(path).ok()?, geteuid().as_raw(), &groups))
+    }
+
+    fn bits(self) -> u32 {
+        if self == Self::NotOwner { 0o077 } else { 0o007 }
+    }
+
+    /// What keeps them out, and nobody else.
+    fn fix(self, path: &Path, chmod: &str) -> String {
+        let path = path.display();
+        match self {
+            Self::NotOwner => format!("{chmod} go-rwx '{path}'"),
+            Self::NotGroup => format!("{chmod} o-rwx '{path}'"),
+            Self::All(group) => {
+                let chgrp = chmod.replace("chmod", "chgrp");
+                format!("{chgrp} {group} '{path}' && {chmod} g=u,o-rwx '{path}'")
+            }
+        }
+    }
+}
+
+/// Whether a private key is open to strangers: what to say of it.
+pub(crate) fn exposed_key(key: &Path) -> Option<String> {
+    let strangers = Strangers::here(key)?;
+    let exposed = Exposed::look(key, strangers)?;
+    Some(format!("{exposed}; {}", strangers.fix(key, "chmod")))
+}
+
+/// The same of a data directory: in one line, however much is in it.
+fn exposed_data(data: &Path) -> Option<(usize, String)> {
+    let strangers = Strangers::here(data)?;
+    let exposed = Exposed::in_dir(data, strangers);
+    let said = format!("{}; {}", exposed.first()?, strangers.fix(data, "chmod -R"));
+    Some((exposed.len(), said))
+}
+
+/// Says so at the start of a node.
 pub(crate) fn warn_of_exposed(data: &Path) {
-    let exposed = Exposed::in_dir(data);
-    let Some(first) = exposed.first() else { return };
-    let fix = format!("chmod -R go-rwx '{}'", data.display());
-    tracing::warn!(
-        count = exposed.len(),
-        fix,
-        "the data directory is not its owner's alone: {first}"
-    );
+    if let Some((count, said)) = exposed_data(data) {
+        tracing::warn!(count, "the data directory is not its owner's alone: {said}");
+    }
 }
 
 #[cfg(test)]
@@ -142,12 +199,13 @@ mod tests {
         for file in ["secret", "certificates/a.key"] {
             write(&data.join(file), b"x").unwrap();
         }
-        assert_eq!(Exposed::in_dir(&data), [], "new ones are closed");
+        assert_eq!(exposed_data(&data), None, "new ones are closed");
         let open = |name: &str, mode| {
             fs::set_permissions(data.join(name), fs::Permissions::from_mode(mode)).unwrap();
         };
         let found = || -> Vec<_> {
-            let mut all: Vec<_> = Exposed::in_dir(&data).iter().map(|e| e.path.clone()).collect();
+            let exposed = Exposed::in_dir(&data, Strangers::NotOwner);
+            let mut all: Vec<_> = exposed.iter().map(|e| e.path.clone()).collect();
             all.sort();
             all
         };
@@ -165,9 +223,42 @@ mod tests {
         let key = data.join("certificates/a.key");
         let link = data.join("link");
         std::os::unix::fs::symlink(&key, &link).unwrap();
-        let said = Exposed::look(&link).unwrap().to_string();
-        let link = link.display();
-        assert_eq!(said, format!("others may use {link} (mode 0660); chmod go-rwx '{link}'"));
-        assert_eq!(Exposed::look(&data.join("none")), None);
+        let said = exposed_key(&link).unwrap();
+        let shown = link.display();
+        assert_eq!(said, format!("others may use {shown} (mode 0660); chmod go-rwx '{shown}'"));
+        assert_eq!(exposed_key(&data.join("none")), None);
+        open("", 0o750);
+        let (count, said) = exposed_data(&data).unwrap();
+        let shown = data.display();
+        let line = format!("others may use {shown} (mode 0750); chmod -R go-rwx '{shown}'");
+        assert_eq!((count, said), (4, line), "one fix, for all that is in it");
+    }
+
+    #[test]
+    fn what_helps_does_not_keep_the_node_out() {
+        let temp = tempfile::tempdir().unwrap();
+        let key = temp.path().join("a.key");
+        write(&key, b"x").unwrap();
+        let file = fs::metadata(&key).unwrap();
+        let (owner, group) = (file.uid(), file.gid());
+        let other = owner + 4711;
+        let of = |user, groups: &[u32]| Strangers::of(&file, user, groups);
+        assert_eq!(of(owner, &[group]), Strangers::NotOwner);
+        assert_eq!(of(0, &[]), Strangers::NotOwner, "root reads it in any case");
+        assert_eq!(of(other, &[other, group]), Strangers::NotGroup, "as with ssl-cert");
+        assert_eq!(of(other, &[group + 1]), Strangers::All(group + 1));
+        let look = |mode, strangers| {
+            fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+            Exposed::look(&key, strangers).is_some()
+        };
+        for (mode, owners, by_group) in
+            [(0o400, false, false), (0o640, true, false), (0o660, true, false), (0o644, true, true)]
+        {
+            assert_eq!(look(mode, Strangers::NotOwner), owners, "{mode:o}");
+            assert_eq!(look(mode, Strangers::NotGroup), by_group, "{mode:o}");
+        }
+        let fix = |strangers: Strangers| strangers.fix(Path::new("k"), "chmod");
+        assert_eq!(fix(Strangers::NotGroup), "chmod o-rwx 'k'");
+        assert_eq!(fix(Strangers::All(7)), "chgrp 7 'k' && chmod g=u,o-rwx 'k'");
     }
 }

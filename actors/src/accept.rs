@@ -56,13 +56,22 @@ impl Failures {
 }
 
 /// How long whoever makes room may take to be gone.
-const LEAVING: Duration = Duration::from_millis(200);
+const FAREWELL: Duration = Duration::from_millis(200);
 
-/// Ends a connection for another, and waits until its place is free.
-pub async fn evict(pid: &Pid, metrics: &Metrics) {
-    metrics.evicted_connections();
+/// Ends a connection for another, and waits until its place is free. `false`: it has settled since it
+/// was chosen, and keeps its place.
+pub async fn evict(pid: &Pid, progress: &Progress, metrics: &Metrics) -> bool {
+    if progress.get() == Stage::Settled {
+        return false;
+    }
     pid.exit(Exit::shutdown("another client needs the place"));
-    drop(tokio::time::timeout(LEAVING, pid.wait()).await);
+    let gone = tokio::time::timeout(FAREWELL, pid.wait()).await.is_ok();
+    // a client that logged on before it heard of it stays
+    let room = gone || progress.get() != Stage::Settled;
+    if room {
+        metrics.evicted_connections();
+    }
+    room
 }
 
 /// What a connection has shown so far.
@@ -101,7 +110,7 @@ impl Progress {
 /// How long a client whose stream is open can take to log on while others need its place.
 pub const GRACE: Duration = Duration::from_secs(5);
 /// So many of the oldest are looked at for one that has not even opened its stream.
-const LOOK: usize = 1_000;
+const EXAMINED: usize = 1_000;
 
 /// A client that has not logged on.
 #[derive(Debug)]
@@ -135,14 +144,14 @@ impl Newcomers {
 
     /// Takes the oldest, or the oldest that has not opened its stream; `None`: there is none that has
     /// had its time.
-    pub fn take(&self) -> Option<Pid> {
+    pub fn take(&self) -> Option<(Pid, Progress)> {
         let mut queue = self.0.lock();
         while queue.front().is_some_and(|newcomer| !newcomer.is_one()) {
             queue.pop_front();
         }
         let late = |n: &Newcomer| n.since.elapsed() >= GRACE || n.progress.get() == Stage::Waiting;
-        let found = queue.iter().take(LOOK).position(|n| n.is_one() && late(n))?;
-        queue.remove(found).map(|newcomer| newcomer.pid)
+        let found = queue.iter().take(EXAMINED).position(|n| n.is_one() && late(n))?;
+        queue.remove(found).map(|newcomer| (newcomer.pid, newcomer.progress))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub const POOL: &str = "connections";
 
 /// Places of the pool beyond its limit, for those that take longer to leave.
-pub const LEAVING: usize = 32;
+pub const SPARE: usize = 32;
 
 /// What a listener is started with.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct ListenerArgs {
     pub socket: Arc<TcpListener>,
     /// How its connections begin.
     pub port: Arc<Port>,
-    /// The most connections of all listeners; [`LEAVING`] less than the pool has places.
+    /// The most connections of all listeners; [`SPARE`] less than the pool has places.
     pub max: usize,
 }
 
@@ -111,13 +111,16 @@ impl Listener {
             }
             admission
         };
-        if self.pool.len() >= self.args.max {
-            let Some(oldest) = env.newcomers.take() else {
+        // until one has made room: who logs on meanwhile keeps its place
+        while self.pool.len() >= self.args.max {
+            let Some((oldest, progress)) = env.newcomers.take() else {
                 env.metrics.refused_connections();
                 tracing::debug!(%peer, "too many connections");
                 return;
             };
-            accept::evict(&oldest, &env.metrics).await;
+            if accept::evict(&oldest, &progress, &env.metrics).await {
+                break;
+            }
         }
         let progress = Progress::default();
         let accepted = Accepted {

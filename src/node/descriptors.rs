@@ -2,14 +2,14 @@
 //! the store, certificates and crash reports always have theirs.
 
 use crate::{admin, telemetry::http};
-use actors::listener::LEAVING;
+use actors::listener::SPARE;
 use rustix::process::{Resource, getrlimit};
 
 /// Standard streams, the runtime's own, sockets that listen, the store's files, certificates, crash reports,
 /// what the metrics read: about 50 are open all the time.
 const OTHERS: usize = 128;
 /// What clients don't get.
-const RESERVE: usize = http::CONNECTIONS + admin::OPERATORS + LEAVING + OTHERS;
+const RESERVE: usize = http::CONNECTIONS + admin::OPERATORS + SPARE + OTHERS;
 
 /// The limit of this process.
 fn limit() -> usize {

@@ -9,7 +9,7 @@ use crate::{
 };
 use actors::{
     connection::{Connection, Port, tls::TlsAcceptor},
-    listener::{LEAVING, Listener, ListenerArgs, POOL},
+    listener::{Listener, ListenerArgs, POOL, SPARE},
     pressure::{Gauge, Watcher},
     registrar::ModuleChildren,
     routing::manager::Managers,
@@ -75,7 +75,7 @@ fn worker_group(children: Vec<ChildSpec>) -> SupervisorSpec {
 fn c2s(outside: &Outside, shared: &Arc<Shared>) -> SupervisorSpec {
     let shutdown = Shutdown::Timeout(GOODBYE);
     let max = outside.max_connections;
-    let pool = PoolSpec { max: max.saturating_add(LEAVING), shutdown };
+    let pool = PoolSpec { max: max.saturating_add(SPARE), shutdown };
     let listeners = outside.c2s.iter().enumerate().map(|(n, (socket, port))| {
         let args = ListenerArgs { socket: Arc::clone(socket), port: Arc::clone(port), max };
         let id = if port.direct_tls { "tls" } else { "starttls" };

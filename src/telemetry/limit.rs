@@ -26,7 +26,9 @@ pub const LINES: u64 = 10;
 /// How often it is said what was left out.
 pub const EVERY: Duration = Duration::from_secs(10);
 /// Whose lines are all written: what operators do, and the counts.
-const ALWAYS: &[&str] = &["mangrove::admin::operator", module_path!()];
+const ALWAYS: &[&str] = &["mangrove::admin::operator", TARGET];
+/// Whose lines the counts are: no filter stops them (see [`filter`](super::logs::filter)).
+pub(super) const TARGET: &str = module_path!();
 /// How much of a line stands for those that were left out, in bytes.
 const TEXT: usize = 200;
 
@@ -150,6 +152,7 @@ impl fmt::Display for Thousands {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::logs::filter;
     use std::io::{self, Write};
     use tracing_subscriber::{fmt as lines, layer::SubscriberExt};
 
@@ -169,10 +172,15 @@ mod tests {
 
     /// What is written of what `log` logs.
     fn written(limit: &Limit, log: impl FnOnce()) -> Vec<String> {
+        written_at("trace", limit, log)
+    }
+
+    /// The same, with that as `log.level`.
+    fn written_at(level: &str, limit: &Limit, log: impl FnOnce()) -> Vec<String> {
         let (written, limit) = (Written::default(), limit.clone());
         let to = written.clone();
         let layer = lines::layer().with_ansi(false).without_time().with_writer(move || to.clone());
-        let all = tracing_subscriber::registry().with(limit).with(layer);
+        let all = tracing_subscriber::registry().with(filter(level)).with(limit).with(layer);
         tracing::subscriber::with_default(all, log);
         let text = String::from_utf8(written.0.lock().clone()).unwrap();
         text.lines().map(str::to_owned).collect()
@@ -203,12 +211,35 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_that_lets_lines_pass_lets_their_count_pass() {
+        for level in ["error,any=info", "off,any=warn", "warn", "any=trace"] {
+            let limit = Limit::default();
+            let lines = written_at(level, &limit, || {
+                for n in 0..100 {
+                    tracing::warn!(target: "any", n, "login refused");
+                    tracing::info!(target: "other", n, "nobody asked for this");
+                }
+                limit.tell();
+            });
+            assert_eq!(lines.len(), 11, "{level}: {lines:?}");
+            assert!(lines[10].contains("login refused: and 90 more like it"), "{level}: {lines:?}");
+        }
+        let limit = Limit::default();
+        let refused = |n: u32| tracing::warn!(target: "any", n, "login refused");
+        let none = written_at("error", &limit, || {
+            (0..100).for_each(refused);
+            limit.tell();
+        });
+        assert_eq!((none, limit.left_out()), (vec![], 0), "nobody counts what nobody wants");
+    }
+
+    #[test]
     fn operators_and_whoever_debugs_see_everything() {
         let limit = Limit::default();
         let lines = written(&limit, || {
             for n in 0..100 {
                 tracing::info!(target: "mangrove::admin::operator", n, "kick");
-                tracing::debug!(n, "a connection is lost");
+                tracing::debug!(target: "any", n, "a connection is lost");
             }
             limit.tell();
         });

@@ -4,9 +4,13 @@
 use super::limit::Limit;
 use config::schema::{Format, Log};
 use parking_lot::Mutex;
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    str::FromStr,
+};
 use tracing_subscriber::{
-    EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
+    EnvFilter, Registry, filter::Directive, fmt, layer::SubscriberExt, reload,
+    util::SubscriberInitExt,
 };
 
 type Handle = reload::Handle<EnvFilter, Registry>;
@@ -57,7 +61,10 @@ pub(crate) fn left_out() -> u64 {
     LOG.lock().as_ref().map_or(0, |(_, limit)| limit.left_out())
 }
 
-/// A level was checked when the configuration was read; what cannot be read is `info`.
-fn filter(level: &str) -> EnvFilter {
-    EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"))
+/// A level was checked when the configuration was read; what cannot be read is `info`. Whatever
+/// it lets pass, the counts of what was left out of that pass too.
+pub(super) fn filter(level: &str) -> EnvFilter {
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let counts = Directive::from_str(&format!("{}=info", super::limit::TARGET));
+    counts.into_iter().fold(filter, EnvFilter::add_directive)
 }

@@ -175,6 +175,35 @@ fn the_reference_is_what_the_program_prints() {
     must_be("config/reference.toml", &printed);
 }
 
+/// Whatever a page calls `section.option` is one, or a section.
+fn options_exist(file: &str, sections: &Sections) {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_.".contains(c);
+    let declared = sections.declared();
+    let page = read(file);
+    let spans = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let (mut count, mut wrong) = (0, Vec::new());
+    for span in spans {
+        let path = span.split(|c| !is_part(c)).next().unwrap_or_default();
+        let Some((section, option)) = path.rsplit_once('.') else { continue };
+        let first = path.split('.').next();
+        let of_a_section = declared.iter().any(|d| d.path.split('.').next() == first);
+        if !of_a_section || option == "sock" {
+            continue;
+        }
+        count += 1;
+        let is_option = declared
+            .iter()
+            .any(|d| d.path == section && d.options.iter().any(|o| o.name == option));
+        // each module has that one
+        let is_switch = option == "enabled" && declared.iter().any(|d| d.path == section);
+        if !is_option && !is_switch && !declared.iter().any(|d| d.path == path) {
+            wrong.push(path);
+        }
+    }
+    assert!(wrong.is_empty(), "{file} names options that there are not: {wrong:?}");
+    assert!(count > 0, "{file} names no option");
+}
+
 #[test]
 fn operators_can_read_what_every_limit_and_metric_is() {
     let page = read("docs/operating.md");
@@ -183,6 +212,9 @@ fn operators_can_read_what_every_limit_and_metric_is() {
     for option in &limits.options {
         let name = format!("| `limits.{}` |", option.name);
         assert!(page.contains(&name), "docs/operating.md has no row {name}");
+    }
+    for file in ["README.md", "docs/operating.md", "docs/cost.md", "docs/limits.md"] {
+        options_exist(file, &sections);
     }
     let metrics = block_on(async {
         let node = TestNode::start("").await;

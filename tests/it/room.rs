@@ -6,7 +6,10 @@ use crate::{
     support::{PASSWORD, Peer, Program, TestNode, block_in_one_thread, block_on, until},
     tls::HEADER,
 };
-use actors::{accept::GRACE, testkit::script::Got};
+use actors::{
+    accept::{GRACE, Progress, Stage, evict},
+    testkit::script::Got,
+};
 use mangrove::admin::{client::Client, protocol::Request};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use std::{
@@ -138,6 +141,39 @@ fn who_has_opened_a_stream_has_a_while_to_log_on() {
         tokio::time::resume();
         Peer::login(node.c2s(), "a@localhost/one").await;
         assert_eq!(sitting.remove(0).refusal().await, "resource-constraint");
+        node.stop().await;
+    });
+}
+
+#[test]
+fn who_logs_on_at_the_last_moment_keeps_its_place() {
+    block_on(async {
+        let node = TestNode::start("").await;
+        node.account("a@localhost", PASSWORD).await;
+        let connection = || {
+            let pids = node.node.system().pids();
+            pids.into_iter().find(|p| p.kind() == "connection").unwrap()
+        };
+        let metrics = &node.node.env().metrics;
+        // between the choice and the look
+        let mut peer = Peer::connect(node.c2s()).await;
+        until("it is accepted", || node.connections() == 1).await;
+        let progress = Progress::default();
+        progress.set(Stage::Settled);
+        assert!(!evict(&connection(), &progress, metrics).await);
+        assert_eq!(node.counted("mangrove_evicted_connections_total{}"), 0);
+        peer.log_on("a@localhost/one").await;
+        // between the look and the moment the connection hears of it
+        let stale = Progress::default();
+        evict(&connection(), &stale, metrics).await;
+        assert_eq!(peer.ping().await, [], "it is still there");
+        // and one that has not logged on goes
+        drop(peer);
+        until("it is gone", || node.connections() == 0).await;
+        let mut peer = Peer::connect(node.c2s()).await;
+        peer.open().await;
+        assert!(evict(&connection(), &Progress::default(), metrics).await);
+        assert_eq!(peer.refusal().await, "resource-constraint");
         node.stop().await;
     });
 }

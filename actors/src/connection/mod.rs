@@ -262,7 +262,9 @@ impl Connection {
             self.drained = matches!(woken, Woken::Queue);
             match woken {
                 Woken::Event(Event::Exit { from, reason }) => {
-                    if Some(&from) == cx.pid().parent() || from == *cx.pid() {
+                    // who was to make room and has logged on meanwhile stays
+                    let evicted = from == *cx.pid() && self.stage() != Stage::Settled;
+                    if Some(&from) == cx.pid().parent() || evicted {
                         return Stop::Asked(reason);
                     }
                 }

@@ -25,7 +25,7 @@ use xmpp::error::{StreamError, StreamErrorCondition as Condition};
 /// Elements, headers and runs of white space in all: a log-on over STARTTLS takes eight, with every
 /// mistake that SASL forgives twice as many.
 const ALL: u8 = 64;
-/// Of those, refused and not by SASL, which counts itself.
+/// Of those, refused and not by SASL, which counts itself; one more ends the stream.
 const REFUSED: u8 = 10;
 
 /// What a client has sent so far.
@@ -50,7 +50,7 @@ impl Session {
     /// It was refused.
     pub(super) fn refused(&mut self, scope: &mut Scope<'_>) {
         self.before.refused = self.before.refused.saturating_add(1);
-        if self.before.refused >= REFUSED {
+        if self.before.refused > REFUSED {
             self.give_up("too many requests were refused", scope);
         }
     }
@@ -109,7 +109,7 @@ mod tests {
         ] {
             for begin in [opened(), authenticated()] {
                 let mut script = begin;
-                for _ in 0..REFUSED {
+                for _ in 0..=REFUSED {
                     let _ = writeln!(script, "X C: {what}\nX S: {FAILED}");
                 }
                 run(&(script + OVER));
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_flood_in_one_piece_is_no_different() {
         let flood = "<r xmlns='urn:xmpp:sm:3'/>".repeat(300);
-        let failed = format!("X S: {FAILED}\n").repeat(REFUSED.into());
+        let failed = format!("X S: {FAILED}\n").repeat(usize::from(REFUSED) + 1);
         World::check(&format!("{}X C: {flood}\n{failed}{OVER}", opened()), |_| {});
     }
 
@@ -135,7 +135,7 @@ mod tests {
         let bind = "X C: <iq type='set'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>
              X S: <iq type='error'><error type='modify'>
                <bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>\n";
-        let few = usize::from(REFUSED) - 2;
+        let few = usize::from(REFUSED) - 1;
         for (most, one) in [(resume, bad), (bad, bind), (bind, resume)] {
             let script = authenticated() + &most.repeat(few) + one + most + OVER;
             run(&script);
