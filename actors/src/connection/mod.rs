@@ -7,6 +7,7 @@
 
 mod clock;
 mod proxy;
+mod serving;
 pub mod shaping;
 mod stint;
 pub mod tls;
@@ -20,10 +21,11 @@ use crate::{
     session::{
         Conn,
         effects::{BoxFuture, Then, TimerKey},
-        turn::{Todo, Turn},
+        turn::{OUT, Todo, Turn},
     },
 };
 use clock::Clock;
+use serving::Serving;
 use shaping::{Admission, Bucket};
 use std::{
     convert::Infallible,
@@ -108,7 +110,7 @@ pub struct Connection {
     bucket: Bucket,
     transport: Transport,
     turn: Turn,
-    resource: Option<Arc<Resource>>,
+    resource: Option<Serving>,
     job: Option<BoxFuture<Then>>,
     clock: Clock,
     /// Bytes of a PROXY header that is not complete.
@@ -225,7 +227,9 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.port.env.metrics.disconnections();
         let detached = self.turn.detach().map(|(resource, _)| resource);
-        let unfinished = || self.resource.take().filter(|r| r.leaving().is_some());
+        let serving = self.resource.take();
+        let resource = serving.as_ref().map(|serving| Arc::clone(serving.resource()));
+        let unfinished = || resource.filter(|r| r.leaving().is_some());
         if let Some(resource) = detached.or_else(unfinished) {
             manager::lost(&self.port.env, resource);
         }
@@ -330,7 +334,7 @@ impl Connection {
                 Todo::StartTls => secure = true,
                 Todo::Attach(resource) => {
                     cx.publish(resource.jid().as_str());
-                    self.resource = Some(resource);
+                    self.resource = Some(Serving::new(resource));
                     self.more = true;
                 }
                 Todo::Timer(key, after) => {
@@ -345,6 +349,12 @@ impl Connection {
         }
         self.progress.set(self.stage());
         self.flush()?;
+        if self.turn.heard() {
+            self.clock.set(clock::Key::Quiet, Instant::now() + QUIET);
+        }
+        if let Some(serving) = &mut self.resource {
+            serving.tell(&self.turn);
+        }
         if secure {
             self.start_tls()?;
             self.progress.set(self.stage());
@@ -425,11 +435,19 @@ impl Connection {
                 self.more = false;
                 self.evicted = true;
                 self.clock.cancel(clock::Key::Stall);
-                let error = self.resource.take().map_or_else(
+                let resource = self.resource.take();
+                let error = resource.as_ref().map_or_else(
                     || StreamError::new(Condition::UndefinedCondition),
-                    |resource| evicted(&resource),
+                    |resource| evicted(resource),
                 );
+                self.turn.forget();
+                let no_memory = resource.and_then(|r| r.ended()) == Some(Ended::NoMemory);
+                let much = self.turn.out().len() > OUT;
                 self.turn.end(error, &env);
+                if no_memory && much {
+                    // a client that does not read: the end of the connection tells it enough
+                    *self.turn.out() = Vec::new();
+                }
             }
         }
     }
@@ -437,14 +455,17 @@ impl Connection {
     /// Whether this connection still serves its session.
     fn is_ours(&self) -> bool {
         let epoch = self.turn.session().bound.as_ref().map(|bound| bound.epoch);
-        let serves = |r: &Arc<Resource>| epoch.map(Owner::Attached) == Some(r.owner());
+        let serves = |r: &Serving| epoch.map(Owner::Attached) == Some(r.owner());
         self.resource.as_ref().is_none_or(serves)
     }
 
     /// Counts what was read against the client's rate.
     fn shape(&mut self, n: usize) {
         let now = Instant::now();
-        self.clock.set(clock::Key::Quiet, now + QUIET);
+        // bytes of something that is not complete do not put it off
+        if !self.clock.has(clock::Key::Quiet) {
+            self.clock.set(clock::Key::Quiet, now + QUIET);
+        }
         let settings = self.port.env.settings();
         let mut wait = self.bucket.take(settings.session_rate, n, now);
         if let Some(admission) = &self.admission {

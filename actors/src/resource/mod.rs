@@ -28,7 +28,13 @@ use kept::Kept;
 use leftovers::Leaving;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 use storage::Blocklist;
 use tokio::sync::{Notify, futures::Notified};
 use xmpp::{
@@ -112,6 +118,7 @@ struct State {
     /// The client's stanza that is being handled (XEP-0198 sessions only).
     working: Option<Stanza>,
     presence: Option<Stanza>,
+    presence_bytes: usize,
     priority: Option<i8>,
     directed: Directed,
     marks: Vec<&'static str>,
@@ -153,6 +160,8 @@ pub struct Resource {
     limits: QueueLimits,
     clock: Arc<Clock>,
     wake: Notify,
+    /// What its connections hold for the client besides, in bytes.
+    held: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -219,6 +228,7 @@ impl Resource {
             in_hand: false,
             working: None,
             presence: None,
+            presence_bytes: 0,
             priority: None,
             directed: Directed::default(),
             marks: Vec::new(),
@@ -231,7 +241,8 @@ impl Resource {
         };
         let user = jid.bare();
         let (wake, state) = (Notify::new(), Mutex::new(state));
-        Arc::new(Self { jid, user, id, limits, clock, wake, state })
+        let held = AtomicUsize::new(0);
+        Arc::new(Self { jid, user, id, limits, clock, wake, held, state })
     }
 
     /// The full JID.
@@ -431,6 +442,7 @@ impl Resource {
         let mut s = self.state.lock();
         let (stanza, priority) = presence.unzip();
         s.priority = priority;
+        s.presence_bytes = stanza.as_ref().map_or(0, Stanza::weight);
         std::mem::replace(&mut s.presence, stanza)
     }
 
@@ -514,10 +526,21 @@ impl Resource {
         self.state.lock().queue.len()
     }
 
-    /// What waits, and what is not acknowledged: both in bytes.
+    /// What it occupies, in bytes: what waits, what is not acknowledged, its presence, and what its connection
+    /// holds.
     pub fn bytes(&self) -> usize {
+        let held = self.held.load(Ordering::Relaxed);
         let s = self.state.lock();
-        s.queued_bytes + s.sm.as_ref().map_or(0, |sm| sm.bytes)
+        s.queued_bytes + s.sm.as_ref().map_or(0, |sm| sm.bytes) + s.presence_bytes + held
+    }
+
+    /// A connection that held so many bytes for the client holds so many now.
+    pub(crate) fn holds(&self, before: usize, now: usize) {
+        if now >= before {
+            self.held.fetch_add(now - before, Ordering::Relaxed);
+        } else {
+            self.held.fetch_sub(before - now, Ordering::Relaxed);
+        }
     }
 
     /// Lets the connection go: the session's state is parked here until somebody resumes it.

@@ -11,6 +11,7 @@ pub mod established;
 pub mod iq;
 mod negotiation;
 pub mod presence;
+mod recent;
 pub mod sasl;
 pub mod slots;
 pub mod sm;

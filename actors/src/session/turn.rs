@@ -4,6 +4,7 @@
 use super::{
     Conn, Input, Session, Tls,
     effects::{Action, Effects, Job, Scope, Then, TimerKey},
+    recent::record,
 };
 use crate::{
     env::Env,
@@ -16,7 +17,7 @@ use supervision::Recorded;
 use xmpp::{
     error::StreamError,
     framer::{Event, Framer},
-    ns, work,
+    work,
 };
 
 /// What the connection has to do after a turn, besides writing [`Effects::out`].
@@ -53,16 +54,20 @@ pub struct Turn {
     waiting: bool,
     /// A stanza is handled but its jobs are not done: it does not count as handled yet.
     unfinished: bool,
-    /// What the session was told last, for a crash report. Emptied when idle.
-    recent: VecDeque<Recorded>,
+    /// What the session was told last, for a crash report, and what it occupies. Emptied when idle.
+    recent: VecDeque<(Recorded, usize)>,
+    /// Something of the client was handled since [`Turn::heard`] was asked.
+    heard: bool,
 }
 
 /// Bytes for the client that may wait while more of its own is looked at, or more is written to it.
-const OUT: usize = 64 << 10;
+pub const OUT: usize = 64 << 10;
 /// Events of the client in one turn: then others have theirs.
 pub const EVENTS: usize = 64;
 /// Inputs that are remembered for a crash report.
 const RECENT: usize = 3;
+/// What an element of an unfinished stanza occupies besides its bytes: a little more than it usually does.
+const ELEMENT: usize = 96;
 
 struct PendingJob(Job);
 
@@ -102,6 +107,7 @@ impl Turn {
             waiting: false,
             unfinished: false,
             recent: VecDeque::new(),
+            heard: false,
         }
     }
 
@@ -314,6 +320,7 @@ impl Turn {
             self.recent.pop_front();
         }
         self.recent.push_back(record(&event));
+        self.heard = true;
         self.unfinished = matches!(event, Event::Stanza(_));
         self.handle(Input::Event(event), env);
         self.finish();
@@ -330,7 +337,31 @@ impl Turn {
 
     /// What the session was told last, the latest last.
     pub fn recent(&self) -> Vec<Recorded> {
-        self.recent.iter().cloned().collect()
+        self.recent.iter().map(|(input, _)| input.clone()).collect()
+    }
+
+    /// Whether anything complete came of the client since this was asked.
+    pub fn heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
+    }
+
+    /// Bytes that are kept for the client: its unfinished stanza, what it was not sent yet, its last inputs.
+    pub fn bytes(&self) -> usize {
+        let recent: usize = self.recent.iter().map(|(_, bytes)| bytes).sum();
+        self.framer.pending().len() + self.fx.out.capacity() + recent
+    }
+
+    /// What that occupies: the elements of an unfinished stanza weigh more than they are long. Looks at all its
+    /// bytes.
+    pub fn weight(&self) -> usize {
+        let elements = self.framer.pending().iter().map(|b| usize::from(*b == b'<')).sum::<usize>();
+        self.bytes() + elements * ELEMENT
+    }
+
+    /// Nothing of the client is looked at any more, and what it sent is not kept.
+    pub fn forget(&mut self) {
+        self.framer.restart_secure();
+        self.recent = VecDeque::new();
     }
 
     fn handle(&mut self, input: Input, env: &Arc<Env>) {
@@ -370,19 +401,5 @@ impl Turn {
                 }
             }
         }
-    }
-}
-
-/// An input as a crash report shows it: credentials are left out.
-fn record(event: &Event) -> Recorded {
-    match event {
-        Event::Stanza(stanza) => Arc::new(stanza.clone()).into(),
-        Event::Nonza(nonza) if nonza.ns() == ns::SASL => {
-            format!("<{} xmlns='{}'>(masked)", nonza.name(), nonza.ns()).as_str().into()
-        }
-        Event::Nonza(nonza) => Arc::new(nonza.clone()).into(),
-        Event::Open(_) => "<stream:stream>".into(),
-        Event::Whitespace => " ".into(),
-        Event::Close => "</stream:stream>".into(),
     }
 }

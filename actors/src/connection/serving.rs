@@ -1,0 +1,56 @@
+//! The resource a connection serves, which is told what the connection holds for it: when memory is short that
+//! counts as its queue does (`routing::relief`).
+
+use crate::{resource::Resource, session::turn::Turn};
+use std::{ops::Deref, sync::Arc};
+
+/// The resource is told only when so many bytes more or less are held: a chat never gets there.
+const GRAIN: usize = 8 << 10;
+
+/// Dropped, nothing is held any more.
+#[derive(Debug)]
+pub(super) struct Serving {
+    resource: Arc<Resource>,
+    /// [`Turn::bytes`] when the resource was told last.
+    seen: usize,
+    /// What it was told.
+    told: usize,
+}
+
+impl Serving {
+    pub(super) fn new(resource: Arc<Resource>) -> Self {
+        Self { resource, seen: 0, told: 0 }
+    }
+
+    pub(super) fn resource(&self) -> &Arc<Resource> {
+        &self.resource
+    }
+
+    /// A turn is over.
+    pub(super) fn tell(&mut self, turn: &Turn) {
+        let bytes = turn.bytes();
+        if bytes.abs_diff(self.seen) >= GRAIN {
+            self.seen = bytes;
+            self.say(turn.weight());
+        }
+    }
+
+    fn say(&mut self, now: usize) {
+        self.resource.holds(self.told, now);
+        self.told = now;
+    }
+}
+
+impl Deref for Serving {
+    type Target = Resource;
+
+    fn deref(&self) -> &Resource {
+        &self.resource
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.say(0);
+    }
+}
