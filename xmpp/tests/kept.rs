@@ -1,6 +1,6 @@
 //! What is accepted can be read again from what is kept of it, and is about as large as what came.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test all through")]
+#![expect(clippy::panic, reason = "a test all through")]
 
 #[allow(dead_code, reason = "the fuzz targets use the rest")]
 mod checks;
