@@ -4,6 +4,9 @@
 //! list of Unicode 2.0, and expat, which many clients read with, still goes by it. A stanza with a name
 //! of the one and not of the other would end its receiver's stream, each time it is delivered. So a name
 //! has to be one by both. `tests/judges.rs` asks expat and libxml2 about every character.
+//!
+//! The value of an `xml:id` is such a name too, and stands once in an element of the first level: libxml2
+//! complains of others to whoever reads a document with it, so they are refused (`policy-violation`).
 
 /// Longest name: of no use beyond it, and libxml2 refuses those of 50,000 bytes.
 pub(crate) const MAX_NAME: usize = 1024;

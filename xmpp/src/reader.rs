@@ -23,9 +23,16 @@ use std::{
 /// Longest attribute value: room for a small picture as a `data:` address; longer text is handed on
 /// in pieces.
 const MAX_TOKEN: usize = 64 << 10;
-/// Most namespace declarations around one place, those of the stream header with them: each name with
-/// a prefix is looked for among them.
-const MAX_BINDINGS: usize = 128;
+/// How much more rxml takes: whether it counts an escape while it reads it is not to make a difference.
+const SLACK: usize = 64;
+/// Most namespace declarations around one place, those of the stream header with them, of what is read
+/// that was judged before: each name with a prefix is looked for among them, and `used` has a bit for each.
+pub(crate) const MAX_BINDINGS: usize = 128;
+/// The same of what clients send. What is handed on can declare once more what attributes of its start tag
+/// use, and what children use: 3 of any stream, twice 60, and it can still be read again.
+pub(crate) const MAX_SENT_BINDINGS: usize = 60;
+/// Most attributes `xml:id` in one first-level element: each is compared with those before.
+const MAX_IDS: usize = 64;
 /// Parsers that stand ready on each thread, for each of the two names a stream's root may have.
 const POOL: usize = 32;
 /// How the namespace of declarations is called (Namespaces in XML 1.0 section 3): nothing may be in it.
@@ -107,6 +114,9 @@ pub(crate) struct Reader {
     marks: Vec<usize>,
     tag: Option<Tag>,
     used: u128,
+    max_bindings: usize,
+    /// The values of `xml:id` since the first-level element began.
+    ids: Vec<String>,
 }
 
 impl fmt::Debug for Reader {
@@ -120,7 +130,7 @@ pub(crate) fn refuse(condition: Condition, text: &str) -> StreamError {
 }
 
 fn fresh() -> RawParser {
-    RawParser::with_options(Options { max_token_length: MAX_TOKEN, ..Options::default() })
+    RawParser::with_options(Options { max_token_length: MAX_TOKEN + SLACK, ..Options::default() })
 }
 
 impl Reader {
@@ -146,7 +156,13 @@ impl Reader {
         // names are in no namespace where nothing is declared
         all.push(Binding { prefix: "".into(), ns: none() });
         all.extend_from_slice(bindings);
-        Self { raw, bindings: all, marks: Vec::new(), tag: None, used: 0 }
+        let (marks, ids) = (Vec::new(), Vec::new());
+        Self { raw, bindings: all, marks, tag: None, used: 0, max_bindings: MAX_BINDINGS, ids }
+    }
+
+    /// With fewer declarations around one place.
+    pub(crate) fn with_max_bindings(self, max: usize) -> Self {
+        Self { max_bindings: max.min(MAX_BINDINGS), ..self }
     }
 
     /// Keeps the parser for the next reader that is made [`inside`](Self::inside): all that it began it
@@ -195,6 +211,9 @@ impl Reader {
                 RawEvent::Attribute(_, name, value) => {
                     check_name(&name)?;
                     let Some(tag) = &mut self.tag else { continue };
+                    if value.len() > MAX_TOKEN {
+                        return Err(refuse(Condition::PolicyViolation, "a long attribute"));
+                    }
                     if tag.attrs.len() >= max_attrs {
                         return Err(refuse(Condition::PolicyViolation, "too many attributes"));
                     }
@@ -211,6 +230,9 @@ impl Reader {
                 RawEvent::ElementFoot(_) => {
                     if let Some(mark) = self.marks.pop() {
                         self.bindings.truncate(mark);
+                    }
+                    if self.marks.is_empty() {
+                        self.ids.clear();
                     }
                     return Ok(Some(Event::End));
                 }
@@ -237,9 +259,21 @@ impl Reader {
             if !ns.is_empty() && attrs.iter().any(|a| a.name == name && same(&a.ns, &ns)) {
                 return Err(refuse(Condition::NotWellFormed, "an attribute twice"));
             }
+            if *ns == *ns::XML && name.as_str() == "id" {
+                self.identify(&value)?;
+            }
             attrs.push(Attr { ns, name, value });
         }
         Ok(Start { ns, prefix, name, attrs })
+    }
+
+    /// An `xml:id` is a name, and no other's (xml:id 1.0 section 4): see [`names`].
+    fn identify(&mut self, id: &str) -> Result<(), StreamError> {
+        if !names::is_name(id) || self.ids.len() >= MAX_IDS || self.ids.iter().any(|i| i == id) {
+            return Err(refuse(Condition::PolicyViolation, "an xml:id that is none"));
+        }
+        self.ids.push(id.to_owned());
+        Ok(())
     }
 
     /// Takes a declaration over (Namespaces in XML 1.0 section 3: rxml has looked at the prefixes).
@@ -250,7 +284,7 @@ impl Reader {
         if prefix == "xml" {
             return Ok(());
         }
-        if self.bindings.len() >= MAX_BINDINGS {
+        if self.bindings.len() >= self.max_bindings {
             return Err(refuse(Condition::PolicyViolation, "too many namespace declarations"));
         }
         self.bindings.push(Binding::new(prefix, ns));

@@ -241,6 +241,7 @@ fn content<'a>(
     let mut attrs = Vec::new();
     // the child that is being read: its names and where it starts
     let mut child: Option<(Name, Name, usize)> = None;
+    let mut weight = 0;
     loop {
         s.text()?;
         let tag = s.at;
@@ -276,7 +277,12 @@ fn content<'a>(
         if depth == 1
             && let Some((ns, name, start)) = child.take()
         {
-            found.children.push(Child { ns, name, span: offset(start)?..offset(s.at)? });
+            let child = Child { ns, name, span: offset(start)?..offset(s.at)? };
+            weight += child.weight();
+            if weight > limits.max_weight() {
+                return None;
+            }
+            found.children.push(child);
         }
     }
 }
@@ -288,7 +294,11 @@ pub(crate) fn element(bytes: &[u8], default_ns: &str, limits: &Limits) -> Option
     let mut attrs = Vec::new();
     let mut open: Vec<(Element, &[u8])> = Vec::new();
     let default_ns: Arc<str> = default_ns.into();
+    let mut weight = 0;
     loop {
+        if weight > limits.max_weight() {
+            return None;
+        }
         s.take(b'<')?;
         let done = if s.peek()? == b'/' {
             s.at += 1;
@@ -313,6 +323,7 @@ pub(crate) fn element(bytes: &[u8], default_ns: &str, limits: &Limits) -> Option
                     name => element.push_attr(reader::none(), name, value),
                 }
             }
+            weight += element.own_weight();
             if empty {
                 Some(element)
             } else {
@@ -333,7 +344,8 @@ pub(crate) fn element(bytes: &[u8], default_ns: &str, limits: &Limits) -> Option
         s.text()?;
         if s.at > start {
             let text = std::str::from_utf8(bytes.get(start..s.at)?).ok()?;
-            open.last_mut()?.0.push_text(&unescape(text));
+            let text = unescape(text);
+            weight += open.last_mut()?.0.push_text(&text);
         }
     }
 }

@@ -3,11 +3,26 @@
 use crate::ns;
 use std::borrow::Cow;
 
-/// Escapes an attribute's value, to stand between `'`: whoever reads it makes a space of a tab or a
+/// An attribute's value between the quotes of which it has fewer: a quote in it, escaped, is six times as
+/// long.
+pub(crate) fn quoted(value: &str) -> (char, Cow<'_, str>) {
+    let count = |quote| memchr::memchr_iter(quote, value.as_bytes()).count();
+    let singles = count(b'\'');
+    let quote = if singles > 0 && singles > count(b'"') { '"' } else { '\'' };
+    (quote, escape_value(value, quote))
+}
+
+/// How long ` name='value'` is.
+pub(crate) fn attr_len(name: &str, value: &str) -> usize {
+    name.len() + quoted(value).1.len() + 4
+}
+
+/// Escapes an attribute's value, to stand between such quotes: whoever reads it makes a space of a tab or a
 /// line's end that stands in it as it is (XML 1.0 section 3.3.3).
-pub(crate) fn escape_value(value: &str) -> Cow<'_, str> {
+fn escape_value(value: &str, quote: char) -> Cow<'_, str> {
     replace(value, |c| match c {
-        '\'' => Some("&apos;"),
+        '\'' if quote == '\'' => Some("&apos;"),
+        '"' if quote == '"' => Some("&quot;"),
         '\t' => Some("&#9;"),
         '\n' => Some("&#10;"),
         c => in_text(c),
@@ -45,11 +60,14 @@ fn replace(text: &str, special: impl Fn(char) -> Option<&'static str>) -> Cow<'_
 
 /// Appends ` name='value'`.
 pub(crate) fn attr(out: &mut Vec<u8>, name: &str, value: &str) {
+    let (quote, value) = quoted(value);
+    // ASCII
+    let quote = if quote == '"' { b'"' } else { b'\'' };
     out.push(b' ');
     out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"='");
-    out.extend_from_slice(escape_value(value).as_bytes());
-    out.push(b'\'');
+    out.extend_from_slice(&[b'=', quote]);
+    out.extend_from_slice(value.as_bytes());
+    out.push(quote);
 }
 
 /// Writes the header of the server's stream to a client.
@@ -77,8 +95,12 @@ mod tests {
     fn everything_that_could_end_a_value_is_escaped() {
         assert_eq!(escape("a'b\"c<d>e&f\r"), "a'b\"c&lt;d&gt;e&amp;f&#13;");
         assert!(matches!(escape("plain\t\n"), Cow::Borrowed(_)));
-        assert_eq!(escape_value("a\tb\nc\rd'<\"&"), "a&#9;b&#10;c&#13;d&apos;&lt;\"&amp;");
-        assert!(matches!(escape_value("plain"), Cow::Borrowed(_)));
+        let quoted = |value| quoted(value);
+        assert_eq!(quoted("a\tb\nc\rd'<\"&"), ('\'', "a&#9;b&#10;c&#13;d&apos;&lt;\"&amp;".into()));
+        assert_eq!(quoted("a'b'c\""), ('"', "a'b'c&quot;".into()));
+        assert_eq!(quoted("a'\""), ('\'', "a&apos;\"".into()));
+        assert!(matches!(quoted("plain"), ('\'', Cow::Borrowed(_))));
+        assert!(matches!(quoted("'tis"), ('"', Cow::Borrowed(_))));
     }
 
     #[test]

@@ -11,7 +11,7 @@ const HEADER: &str = "<?xml version='1.0'?><stream:stream to='example.com' versi
     xml:lang='de' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
 fn limits() -> Limits {
-    Limits { max_stanza: 2_000, max_depth: 10, max_attrs: 8 }
+    Limits { max_stanza: 2_000, max_depth: 10, max_attrs: 8, ..Limits::default() }
 }
 
 fn run(chunks: &[&[u8]]) -> Result<Vec<Event>, Condition> {

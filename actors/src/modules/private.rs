@@ -82,6 +82,9 @@ impl PrivateModule {
             let error = StanzaError::new(ErrorType::Modify, StanzaErrorCondition::PolicyViolation);
             return error.with_text(&format!("an element may have {max} bytes")).into();
         }
+        if !query.children().zip(&rows).all(|(e, (_, _, xml))| e.reads_back(xml)) {
+            return StanzaError::not_acceptable().into();
+        }
         let (env, limit) = (Arc::clone(cx.session.env), self.config.max_elements);
         Answer::later(async move {
             env.stores.private.set(&user, rows, limit).await.map(|()| Vec::new()).into()
@@ -109,6 +112,27 @@ mod tests {
         World::check(include_str!("../../../tests/scripts/private.xmpp"), |modules| {
             modules.add_with::<PrivateModule>(PrivateConfig::default());
         });
+    }
+
+    #[test]
+    fn what_is_kept_can_be_read_again() {
+        let (begin, end) = ("<y p:a='' q:a='' r:a=''>".repeat(50), "</y>".repeat(50));
+        let z = format!(
+            "<z xmlns='urn:z' xmlns:p='urn:p' xmlns:q='urn:q' xmlns:r='urn:r'>{begin}{end}</z>"
+        );
+        World::check(
+            &format!(
+                "account juliet@localhost pencil
+                 J = juliet@localhost/balcony
+                 J C: <iq type='set' id='1'><query xmlns='jabber:iq:private'>{z}</query></iq>
+                 J S: <iq type='result' id='1'/>
+                 J C: <iq type='get' id='2'><query xmlns='jabber:iq:private'><z xmlns='urn:z'/></query></iq>
+                 J S: <iq type='result' id='2'><query xmlns='jabber:iq:private'>{z}</query></iq>"
+            ),
+            |modules| {
+                modules.add_with::<PrivateModule>(PrivateConfig::default());
+            },
+        );
     }
 
     #[test]

@@ -79,6 +79,9 @@ impl VcardModule {
             let error = StanzaError::new(ErrorType::Modify, StanzaErrorCondition::PolicyViolation);
             return error.with_text(&format!("a vCard may have {} bytes", max.0)).into();
         }
+        if !card.reads_back(&xml) {
+            return StanzaError::not_acceptable().into();
+        }
         let env = Arc::clone(cx.session.env);
         Answer::later(
             async move { env.stores.vcards.set(&user, xml).await.map(|()| Vec::new()).into() },

@@ -206,5 +206,10 @@ pub fn receive(
 
 /// A framer for the receiving side of a client.
 pub fn client_framer() -> Framer {
-    Framer::new(Limits { max_stanza: 64 << 20, max_depth: 1_000, max_attrs: 1_000 })
+    Framer::new(Limits {
+        max_stanza: 64 << 20,
+        max_depth: 1_000,
+        max_attrs: 1_000,
+        max_bindings: 128,
+    })
 }

@@ -11,7 +11,8 @@ use std::{
 
 /// Each step leads from one schema version (`user_version`) to the next. A step that was released
 /// is never changed.
-pub(super) const STEPS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+pub(super) const STEPS: &[&str] =
+    &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
 
 /// How long to wait for a lock of another program (a backup, say).
 const BUSY: Duration = Duration::from_secs(5);

@@ -35,12 +35,12 @@ fn page(
     after: u64,
     limit: usize,
     bytes: usize,
-) -> Result<Vec<OfflineMessage>, StoreError> {
+) -> Result<(Vec<OfflineMessage>, Vec<u64>), StoreError> {
     let mut select = db.prepare_cached(
         "SELECT id, at, stanza FROM offline WHERE user = ? AND id > ? ORDER BY id",
     )?;
     let mut found = select.query(params![user.as_str(), int(after)])?;
-    let mut page = Vec::new();
+    let (mut page, mut damaged) = (Vec::new(), Vec::new());
     let mut room = bytes;
     while page.len() < limit && (room > 0 || page.is_empty()) {
         let Some(row) = found.next()? else { break };
@@ -52,11 +52,25 @@ fn page(
                 room = room.saturating_sub(stanza.weight());
                 page.push(OfflineMessage { id, at: uint(row.get(1)?), stanza });
             }
-            // it must not keep back those behind it; it stays in the file
-            None => tracing::error!(%user, id, "an offline message is damaged and passed over"),
+            // it must not keep back those behind it
+            None => damaged.push(id),
         }
     }
-    Ok(page)
+    Ok((page, damaged))
+}
+
+/// Puts messages that cannot be read where they are neither counted nor read again; how many wait then.
+fn put_aside(db: &Connection, user: &BareJid, ids: &[u64]) -> Result<usize, StoreError> {
+    let mut copy = db.prepare_cached(
+        "INSERT INTO damaged (id, user, at, stanza, sender, bytes)
+         SELECT id, user, at, stanza, sender, bytes FROM offline WHERE id = ? AND user = ?",
+    )?;
+    let mut delete = db.prepare_cached("DELETE FROM offline WHERE id = ? AND user = ?")?;
+    for id in ids {
+        copy.execute(params![int(*id), user.as_str()])?;
+        delete.execute(params![int(*id), user.as_str()])?;
+    }
+    count(db, user)
 }
 
 /// Passes on how many wait now.
@@ -109,7 +123,17 @@ impl OfflineStore for SqliteStore {
                 return Ok(Vec::new());
             }
             let key = user.clone();
-            self.read(move |db| page(db, &key, after, limit, bytes)).await
+            let (page, damaged) = self.read(move |db| page(db, &key, after, limit, bytes)).await?;
+            if !damaged.is_empty() {
+                tracing::error!(%user, ids = ?damaged, "offline messages are damaged: see the table damaged");
+                let (key, held) = (user.clone(), SMALL + 8 * damaged.len());
+                let work = move |db: &Connection| put_aside(db, &key, &damaged);
+                // those that can be read are not kept back; what is still there is found again
+                if let Err(error) = self.write(held, work, count_is(user)).await {
+                    tracing::error!(%user, %error, "damaged messages could not be put aside");
+                }
+            }
+            Ok(page)
         })
     }
 
@@ -179,7 +203,11 @@ impl OfflineStore for SqliteStore {
         Box::pin(async move {
             let key = user.clone();
             let work = move |db: &Connection| {
-                db.prepare_cached("DELETE FROM offline WHERE user = ?")?.execute([key.as_str()])?;
+                for sql in
+                    ["DELETE FROM offline WHERE user = ?", "DELETE FROM damaged WHERE user = ?"]
+                {
+                    db.prepare_cached(sql)?.execute([key.as_str()])?;
+                }
                 Ok(0)
             };
             self.write(SMALL, work, count_is(user)).await.map(drop)

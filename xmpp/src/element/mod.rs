@@ -5,7 +5,7 @@ mod write;
 
 pub(crate) use read::Tree;
 
-use crate::reader;
+use crate::{reader, stanza::weight::ALLOCATION};
 use std::sync::Arc;
 
 /// One element: its name, attributes and content.
@@ -34,6 +34,9 @@ pub enum Node {
     Text(String),
 }
 
+/// Places that are made for the first of some nodes or attributes.
+const PLACES: usize = 4;
+
 impl Element {
     /// An empty element.
     pub fn new(ns: &str, name: &str) -> Self {
@@ -57,11 +60,26 @@ impl Element {
         self.nodes.push(Node::Element(child));
     }
 
-    pub(crate) fn push_text(&mut self, text: &str) {
+    /// Says what the text weighs here: twice itself, for the room that it grows into.
+    pub(crate) fn push_text(&mut self, text: &str) -> usize {
         match self.nodes.last_mut() {
-            Some(Node::Text(t)) => t.push_str(text),
-            _ => self.nodes.push(Node::Text(text.into())),
+            Some(Node::Text(t)) => {
+                t.push_str(text);
+                2 * text.len()
+            }
+            _ => {
+                self.nodes.push(Node::Text(text.into()));
+                PLACES * size_of::<Node>() + ALLOCATION + 2 * text.len()
+            }
         }
+    }
+
+    /// What it occupies without its content.
+    pub(crate) fn own_weight(&self) -> usize {
+        let attrs = self.attrs.iter().map(|attr| {
+            PLACES * size_of::<Attr>() + attr.name.len() + attr.value.len() + 2 * ALLOCATION
+        });
+        PLACES * size_of::<Node>() + self.name.len() + ALLOCATION + attrs.sum::<usize>()
     }
 
     /// The namespace.

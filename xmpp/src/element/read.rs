@@ -3,10 +3,11 @@
 use super::{Element, Node};
 use crate::{
     framer::{Limits, usual_bindings},
+    ns,
     reader::{Binding, Event, Reader, Start, is_blank, line_ends},
     scan, work,
 };
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 /// Deepest nesting of a payload that is parsed into a tree.
 const MAX_DEPTH: usize = 128;
@@ -14,8 +15,8 @@ const MAX_DEPTH: usize = 128;
 const MAX_ATTRS: usize = 256;
 /// Namespaces so short may be declared anew wherever they are used.
 pub(super) const SHORT: usize = 32;
-/// Most longer namespaces with a prefix in one tree: its root declares them when it is written.
-const MAX_SHARED: usize = 64;
+/// Most namespaces that the root declares when it is written, of attributes and of longer ones with a prefix.
+pub(super) const MAX_SHARED: usize = 64;
 
 impl Element {
     /// Parses one element with everything in it. Names without a prefix are in `default_ns` where
@@ -83,14 +84,18 @@ fn trim(mut xml: &[u8]) -> &[u8] {
 pub(crate) struct Tree {
     /// The elements that are open.
     stack: Vec<Element>,
-    /// Where the longer namespaces are that were used with a prefix.
-    shared: Vec<usize>,
+    /// Namespaces that are declared at the root when it is written: those of attributes and longer ones that
+    /// were used with a prefix.
+    shared: Vec<Arc<str>>,
+    /// Where those are that were looked at: there can be many of one name.
+    seen: BTreeSet<usize>,
+    weight: usize,
 }
 
 impl Tree {
     /// A child begins, or the root; `None` when its namespaces are too many.
     pub(crate) fn start(&mut self, start: Start) -> Option<()> {
-        if start.prefix.is_some() {
+        if start.prefix.is_some() && start.ns.len() > SHORT {
             self.share(&start.ns)?;
         }
         let mut element = Element::in_namespace(start.ns, start.name.as_str());
@@ -98,21 +103,27 @@ impl Tree {
             self.share(&attr.ns)?;
             element.push_attr(attr.ns, attr.name.as_str(), &attr.value);
         }
+        self.weight += element.own_weight();
         self.stack.push(element);
         Some(())
     }
 
     fn share(&mut self, ns: &Arc<str>) -> Option<()> {
-        let at = place(ns);
-        if ns.len() > SHORT && !self.shared.contains(&at) {
-            self.shared.push(at);
+        let declared = !matches!(&**ns, "" | ns::XML);
+        if declared && self.seen.insert(place(ns)) && !self.shared.contains(ns) {
+            self.shared.push(Arc::clone(ns));
         }
         (self.shared.len() <= MAX_SHARED).then_some(())
     }
 
+    /// What it occupies so far.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
+    }
+
     pub(crate) fn text(&mut self, text: &str) {
         if let Some(element) = self.stack.last_mut() {
-            element.push_text(text);
+            self.weight += element.push_text(text);
         }
     }
 

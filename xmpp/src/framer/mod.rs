@@ -36,11 +36,26 @@ pub struct Limits {
     pub max_depth: usize,
     /// Most attributes of one element.
     pub max_attrs: usize,
+    /// Most namespace declarations around one place, those of the stream header with them; 128 at most.
+    pub max_bindings: usize,
+}
+
+impl Limits {
+    /// Most that may become of an element as it is kept: of small children and attributes it is many times
+    /// what came.
+    pub(crate) fn max_weight(&self) -> usize {
+        self.max_stanza.saturating_mul(4)
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_stanza: 256 << 10, max_depth: 64, max_attrs: 64 }
+        Self {
+            max_stanza: 256 << 10,
+            max_depth: 64,
+            max_attrs: 64,
+            max_bindings: reader::MAX_SENT_BINDINGS,
+        }
     }
 }
 
@@ -196,8 +211,10 @@ impl Framer {
             let end = self.buf.len().min(self.limits.max_stanza);
             let mut bytes = self.buf.get(self.seen..end).unwrap_or_default();
             let left = bytes.len();
-            let reader =
-                self.reader.get_or_insert_with(|| Box::new(reader_of(self.opened.as_ref())));
+            let reader = self.reader.get_or_insert_with(|| {
+                let reader = reader_of(self.opened.as_ref());
+                Box::new(reader.with_max_bindings(self.limits.max_bindings))
+            });
             let found = reader.next(&mut bytes, self.limits.max_attrs);
             self.seen += left - bytes.len();
             match found? {
@@ -302,8 +319,13 @@ impl Framer {
         }
         let body = Bytes::copy_from_slice(self.buf.get(scanned.head_end..scanned.end)?);
         let len = scanned.len;
+        let stanza = Stanza { head: Arc::new(head), body };
+        // a language and a prepared address may be more than came
+        if !stanza.fits(len, self.limits.max_stanza) {
+            return None;
+        }
         self.buf.advance(len);
-        Some(Stanza { head: Arc::new(head), body })
+        Some(stanza)
     }
 
     fn at_boundary(&self) -> bool {
@@ -345,6 +367,7 @@ impl Framer {
             reader::Event::Text(text) if self.depth > 1 => {
                 if let Some(Partial::Other(tree)) = &mut self.partial {
                     tree.text(&text);
+                    light(tree, &self.limits)?;
                 }
                 Ok(None)
             }
@@ -371,7 +394,7 @@ impl Framer {
                     Some(Partial::Stanza(content)) if self.depth == 3 => {
                         content.child_begins(&start, tag);
                     }
-                    Some(Partial::Other(tree)) => add(tree, start)?,
+                    Some(Partial::Other(tree)) => add(tree, start, &self.limits)?,
                     _ => {}
                 }
             }
@@ -392,7 +415,7 @@ impl Framer {
         let kind = if *start.ns == *ns::CLIENT { Kind::parse(start.name.as_str()) } else { None };
         let Some(kind) = kind else {
             let mut tree = Tree::default();
-            add(&mut tree, start)?;
+            add(&mut tree, start, &self.limits)?;
             self.partial = Some(Partial::Other(tree));
             return Ok(());
         };
@@ -421,7 +444,9 @@ impl Framer {
             Some(Partial::Stanza(content)) if self.depth == 2 => {
                 if let Some(reader) = &mut self.reader {
                     let used = reader.take_used();
-                    content.child_ends(self.seen, used, reader.bindings());
+                    let max = self.limits.max_weight();
+                    let ended = content.child_ends(self.seen, used, reader.bindings(), max);
+                    ended.map_err(|partial::Heavy| heavy())?;
                 }
             }
             Some(Partial::Other(tree)) => tree.end(),
@@ -455,6 +480,10 @@ impl Framer {
                 match content.finish(&raw, tag, self.limits.max_stanza) {
                     Ok(stanza) => Some(Event::Stanza(stanza)),
                     Err(Unfit::Large) => return Err(self.too_large()),
+                    Err(Unfit::Grown) => {
+                        let text = "declarations and escapes that grow when they are handed on";
+                        return Err(refuse(Condition::PolicyViolation, text));
+                    }
                     Err(Unfit::Torn) => None,
                 }
             }
@@ -465,9 +494,18 @@ impl Framer {
     }
 }
 
-fn add(tree: &mut Tree, start: Start) -> Result<(), StreamError> {
+fn add(tree: &mut Tree, start: Start, limits: &Limits) -> Result<(), StreamError> {
     let many = || refuse(Condition::PolicyViolation, "too many namespace declarations");
-    tree.start(start).ok_or_else(many)
+    tree.start(start).ok_or_else(many)?;
+    light(tree, limits)
+}
+
+fn light(tree: &Tree, limits: &Limits) -> Result<(), StreamError> {
+    if tree.weight() > limits.max_weight() { Err(heavy()) } else { Ok(()) }
+}
+
+fn heavy() -> StreamError {
+    refuse(Condition::PolicyViolation, "too many small elements and attributes")
 }
 
 /// The parser for what follows.
@@ -476,10 +514,16 @@ fn reader_of(opened: Option<&Opened>) -> Reader {
     opened.with_bindings(|bindings| Reader::inside(opened.bare, bindings))
 }
 
-/// Parses exactly one stanza.
+/// Parses exactly one stanza: that of a client, or one that was handed on or kept, in which everything can
+/// be more than a client may send. What it is allowed to weigh is not asked again.
 pub(crate) fn parse_stanza(xml: &[u8]) -> Option<Stanza> {
     work::parsed();
-    let limits = Limits { max_stanza: xml.len() + 1, max_depth: 256, max_attrs: 256 };
+    let limits = Limits {
+        max_stanza: usize::MAX >> 8,
+        max_depth: 256,
+        max_attrs: 256,
+        max_bindings: reader::MAX_BINDINGS,
+    };
     let frozen =
         FrozenFramer { opened: Some(Opened::usual(None)), pending: xml.to_vec(), cr: false };
     let mut framer = Framer::thaw(frozen, limits);

@@ -15,6 +15,9 @@ pub(super) enum Partial {
     Other(Tree),
 }
 
+/// Too much for what it is.
+pub(super) struct Heavy;
+
 /// The content of a stanza. Places are those in the framer's buffer, in which the stanza begins at 0.
 pub(super) struct Content {
     head: Head,
@@ -30,6 +33,8 @@ pub(super) struct Content {
     needs: Vec<Need>,
     /// All declarations outside of the content, once a child needs one.
     outer: Vec<Binding>,
+    /// What the children weigh.
+    weight: usize,
 }
 
 struct Begun {
@@ -49,6 +54,8 @@ struct Need {
 pub(super) enum Unfit {
     /// With its declarations it would be larger than a stanza may be.
     Large,
+    /// It would be many times what came.
+    Grown,
     /// Its bytes do not begin and end as the element that was parsed.
     Torn,
 }
@@ -61,7 +68,7 @@ impl Content {
         let foreign = numbered.filter(|(_, b)| is_foreign(b)).fold(0, |bits, (n, _)| bits | 1 << n);
         let name = start.name_len();
         let (children, needs, outer) = (Vec::new(), Vec::new(), Vec::new());
-        Self { head, name, head_end, children, child: None, foreign, needs, outer }
+        Self { head, name, head_end, children, child: None, foreign, needs, outer, weight: 0 }
     }
 
     pub(super) fn child_begins(&mut self, start: &Start, at: usize) {
@@ -74,8 +81,14 @@ impl Content {
     }
 
     /// `used` are those of the bindings that were used since the child began, with its own name.
-    pub(super) fn child_ends(&mut self, end: usize, used: u128, bindings: &[Binding]) {
-        let Some(Begun { ns, name, start, name_end }) = self.child.take() else { return };
+    pub(super) fn child_ends(
+        &mut self,
+        end: usize,
+        used: u128,
+        bindings: &[Binding],
+        max_weight: usize,
+    ) -> Result<(), Heavy> {
+        let Some(Begun { ns, name, start, name_end }) = self.child.take() else { return Ok(()) };
         let needed = used & self.foreign;
         if needed != 0 {
             if self.needs.is_empty() {
@@ -84,7 +97,10 @@ impl Content {
             self.needs.push(Need { child: self.children.len(), at: name_end, bindings: needed });
         }
         let span = self.offset(start)..self.offset(end);
-        self.children.push(Child { ns, name, span });
+        let child = Child { ns, name, span };
+        self.weight += child.weight();
+        self.children.push(child);
+        if self.weight > max_weight { Err(Heavy) } else { Ok(()) }
     }
 
     fn offset(&self, at: usize) -> u32 {
@@ -107,7 +123,8 @@ impl Content {
         if !self.children.is_empty() {
             self.head.children = self.children.into();
         }
-        Ok(Stanza { head: Arc::new(self.head), body })
+        let stanza = Stanza { head: Arc::new(self.head), body };
+        if stanza.fits(raw.len(), max) { Ok(stanza) } else { Err(Unfit::Grown) }
     }
 
     /// Whether the bytes begin with the start tag and end with the end tag that were parsed. What was

@@ -5,7 +5,7 @@
 
 #[cfg(test)]
 mod tests;
-mod weight;
+pub(crate) mod weight;
 
 pub use crate::child::Child;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     framer,
     jid::Jid,
     ns,
-    stream::{attr, escape_value},
+    stream::{attr, attr_len},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -379,6 +379,25 @@ impl Stanza {
         out.push(b'>');
     }
 
+    /// Whether what is handed on of so many bytes that came is about as much: at most four times as much and
+    /// 2 KiB, and 1 KiB more than a stanza may have. Declarations are written again, and escapes. `from` is not
+    /// counted, which the server writes.
+    pub(crate) fn fits(&self, came: usize, max_stanza: usize) -> bool {
+        let head = &*self.head;
+        let max = came.saturating_mul(4).saturating_add(2 << 10).min(max_stanza + (1 << 10));
+        let fields = [
+            ("to", head.to.as_ref().map(Jid::as_str)),
+            ("id", head.id.as_deref()),
+            ("xml:lang", head.lang.as_deref()),
+        ];
+        let fields = || fields.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+        // name, type and end tag
+        let rest = 64 + head.extra.len() + self.body.len();
+        // usually a look at lengths is enough
+        let most: usize = fields().map(|(_, value)| 16 + 6 * value.len()).sum();
+        rest + most <= max || rest + fields().map(|(n, v)| attr_len(n, v)).sum::<usize>() <= max
+    }
+
     /// The rendered stanza; with the namespace declared it stands for itself.
     pub fn to_xml(&self) -> String {
         let mut out = Vec::new();
@@ -485,23 +504,22 @@ impl Stanza {
 /// Attributes (namespace and name, value) that have no field of their own, as text. They are sorted, so
 /// that a namespace is declared where it comes first.
 fn extra(others: &[((&str, &str), &str)]) -> String {
-    let mut text = String::new();
+    let mut text = Vec::new();
     let (mut last, mut prefixes) = ("", 0);
     for ((ns, name), value) in others {
-        let value = escape_value(value);
         match *ns {
-            "" => text.push_str(&format!(" {name}='{value}'")),
-            ns::XML => text.push_str(&format!(" xml:{name}='{value}'")),
+            "" => attr(&mut text, name, value),
+            ns::XML => attr(&mut text, &format!("xml:{name}"), value),
             ns => {
                 if ns != last {
                     (last, prefixes) = (ns, prefixes + 1);
-                    text.push_str(&format!(" xmlns:x{prefixes}='{}'", escape_value(ns)));
+                    attr(&mut text, &format!("xmlns:x{prefixes}"), ns);
                 }
-                text.push_str(&format!(" x{prefixes}:{name}='{value}'"));
+                attr(&mut text, &format!("x{prefixes}:{name}"), value);
             }
         }
     }
-    text
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The text of an element that is nothing but text, as it usually is: what needs no parser.

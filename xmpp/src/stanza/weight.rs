@@ -5,7 +5,7 @@ use crate::jid::Jid;
 use std::sync::Arc;
 
 /// What an allocation costs besides its content: reference counts, and what the allocator rounds up.
-const ALLOCATION: usize = 32;
+pub(crate) const ALLOCATION: usize = 32;
 
 impl Stanza {
     /// What it occupies, in bytes: start tag, addresses, the places of its children, content. What it shares with
@@ -28,7 +28,8 @@ impl Stanza {
 }
 
 impl Child {
-    fn weight(&self) -> usize {
+    /// What it occupies.
+    pub(crate) fn weight(&self) -> usize {
         size_of::<Self>() + self.ns.weight(ALLOCATION) + self.name.weight(ALLOCATION)
     }
 }

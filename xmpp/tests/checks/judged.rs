@@ -45,8 +45,13 @@ pub fn cases(data: &[u8], limits: Limits) -> Vec<Case> {
                 continue;
             }
             Event::Stanza(stanza) => {
+                let header = rendered.len();
                 stanza.render(&mut rendered);
                 assert!(stanza.body.len() <= limits.max_stanza, "the body's limit");
+                let from = stanza.head.from.as_ref().map_or(0, |jid| 8 + 6 * jid.as_str().len());
+                let most = (4 * raw.len() + 2048).min(limits.max_stanza + 1024);
+                assert!(rendered.len() - header <= most + from, "it has grown");
+                super::kept(stanza);
                 Some(stanza.head.children.iter().map(|c| line(c.ns(), c.name())).collect())
             }
             Event::Nonza(nonza) => {

@@ -6,13 +6,15 @@ pub mod judged;
 
 use quick_xml::{events::Event as Quick, reader::NsReader};
 use xmpp::{
-    error::{StreamError, StreamErrorCondition},
+    error::{StanzaError, StreamError, StreamErrorCondition},
     framer::{Event, Framer, Limits},
+    jid::{BareJid, Jid},
+    ns,
     sasl::{Bindings, First, Hash, ScramKeys, plain::Plain},
     stanza::Stanza,
 };
 
-const LIMITS: Limits = Limits { max_stanza: 4096, max_depth: 16, max_attrs: 16 };
+const LIMITS: Limits = Limits { max_stanza: 4096, max_depth: 16, max_attrs: 16, max_bindings: 60 };
 
 /// What is found in the pieces, and how it ends.
 fn events(chunks: &[&[u8]], limits: Limits) -> (Vec<Event>, Option<StreamError>) {
@@ -40,8 +42,37 @@ pub fn framer(data: &[u8]) {
     for event in in_pieces(data, LIMITS, &[1, cut]) {
         if let Event::Stanza(stanza) = event {
             forwarded(&stanza);
+            kept(&stanza);
         }
     }
+}
+
+/// What was accepted is read again from what is kept of it, also after what a server does to it.
+pub fn kept(stanza: &Stanza) {
+    let server: BareJid = "a.example".parse().expect("an address");
+    let from: Jid =
+        format!("{}@b.example/{}", "u".repeat(1000), "r".repeat(1000)).parse().expect("an address");
+    let delay =
+        "<delay xmlns='urn:xmpp:delay' from='a.example' stamp='2026-01-01T00:00:00Z'>x</delay>";
+    for changed in [
+        stanza.clone(),
+        stanza.with_from(Some(from)),
+        stanza.with_to(Some(server.into())),
+        stanza.with_id("1"),
+        stanza.append(delay),
+        stanza.reply_error(&StanzaError::forbidden()),
+        stanza.without(|child, _| child.ns() == ns::CLIENT),
+        stanza.append(delay).without(|child, _| child.name() == "delay"),
+    ] {
+        let again = Stanza::parse(changed.to_xml().as_bytes()).expect("what is kept is read again");
+        // an address or type that is none is answered with an error, and not kept
+        if changed.head.problem.is_none() {
+            assert_eq!(again, changed);
+        } else {
+            assert_eq!(again.body, changed.body);
+        }
+    }
+    assert_ne!(stanza.append(delay), *stanza, "it was appended");
 }
 
 /// What is found in the bytes, the same in pieces of each size as in one.

@@ -45,7 +45,7 @@ fn compare(cases: &[(u64, judged::Case)]) {
 fn streams_are_forwarded_as_the_judges_see_them() {
     let number = |name| std::env::var(name).ok().map(|n| n.parse::<u64>().unwrap());
     let (count, first) = (number("JUDGED").unwrap_or(8_000), number("JUDGED_FROM").unwrap_or(0));
-    let small = Limits { max_stanza: 600, max_depth: 6, max_attrs: 6 };
+    let small = Limits { max_stanza: 600, max_depth: 6, max_attrs: 6, ..Limits::default() };
     let (mut cases, mut elements) = (Vec::new(), 0);
     for seed in first..first + count {
         let stream = Generator::stream(seed);

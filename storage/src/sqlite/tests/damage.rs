@@ -2,7 +2,7 @@
 
 use super::Running;
 use crate::{
-    Account, AccountStore,
+    Account, AccountStore, OfflineLimits, OfflineStore,
     sqlite::{OpenError, Options, SqliteStore, file::STEPS},
 };
 use rusqlite::Connection;
@@ -10,6 +10,10 @@ use std::{
     fs::{self, OpenOptions},
     io::{Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+};
+use xmpp::{
+    jid::BareJid,
+    stanza::{Kind, Stanza, Type},
 };
 
 /// A stopped store with some pages in it.
@@ -91,4 +95,44 @@ fn a_place_that_cannot_be_used_is_named() {
     fs::create_dir(dir.path().join("core.sqlite")).unwrap();
     let error = SqliteStore::open(dir.path(), Options::default()).err().unwrap();
     assert!(error.to_string().contains("core.sqlite"), "{error}");
+}
+
+#[tokio::test]
+async fn an_offline_message_that_is_damaged_is_put_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let user: BareJid = "a@x".parse().unwrap();
+    let running = Running::start(dir.path(), Options::default()).await;
+    for id in ["1", "2", "3"] {
+        let limits = OfflineLimits::messages(9);
+        let message = Stanza::new(Kind::Message, Type::Chat).with_id(id);
+        running.store.push(&user, 1, message, limits).await.unwrap();
+    }
+    let file = running.stop().await.path().to_owned();
+    let db = Connection::open(&file).unwrap();
+    let damage =
+        "UPDATE offline SET stanza = replace(stanza, '<message', '<mess') WHERE stanza LIKE '%2%'";
+    assert_eq!(db.execute(damage, []), Ok(1));
+    drop(db);
+
+    let running = Running::start(dir.path(), Options::default()).await;
+    assert_eq!(running.store.count(&user).await, Ok(3));
+    let page = running.store.page(&user, 0, 9, usize::MAX).await.unwrap();
+    let ids: Vec<_> = page.iter().filter_map(|m| m.stanza.head.id.as_deref()).collect();
+    assert_eq!(ids, ["1", "3"]);
+    // it does not count, nor is it lost
+    assert_eq!(running.store.count(&user).await, Ok(2));
+    let full = OfflineLimits::messages(3);
+    let message = Stanza::new(Kind::Message, Type::Chat);
+    assert!(running.store.push(&user, 1, message, full).await.is_ok());
+    let aside = |db: &Connection| -> Vec<String> {
+        let mut select = db.prepare("SELECT stanza FROM damaged WHERE user = 'a@x'").unwrap();
+        let rows = select.query_map([], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    let db = Connection::open(&file).unwrap();
+    assert_eq!(aside(&db), ["<mess id='2' type='chat'/>"]);
+    running.store.purge(&user).await.unwrap();
+    assert!(aside(&db).is_empty(), "it is gone with its user");
+    drop(db);
+    running.stop().await;
 }
