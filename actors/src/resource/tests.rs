@@ -185,3 +185,20 @@ fn messages_do_not_overtake_what_is_kept() {
     resource.rejoin("offline");
     resource.deliver(from("a@x/2")).unwrap();
 }
+
+#[test]
+fn presence_and_what_a_connection_holds_count() {
+    let resource = resource();
+    assert_eq!(resource.bytes(), 0);
+    resource.holds(0, 100_000);
+    resource.holds(100_000, 30_000);
+    assert_eq!(resource.bytes(), 30_000);
+    resource.holds(30_000, 0);
+    let content = "<a/>".repeat(10_000);
+    let presence = Stanza::parse(format!("<presence>{content}</presence>").as_bytes()).unwrap();
+    resource.set_presence(Some((presence.clone(), 0)));
+    assert_eq!(resource.bytes(), presence.weight());
+    assert!(resource.bytes() > content.len());
+    resource.set_presence(None);
+    assert_eq!(resource.bytes(), 0);
+}
