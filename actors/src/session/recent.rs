@@ -13,22 +13,20 @@ const WHOLE: usize = 16 << 10;
 /// What is kept of a larger one, and of whatever is not a stanza.
 const CUT: usize = 4 << 10;
 
-/// An input as a crash report shows it, and what it occupies: credentials are left out.
-pub(super) fn record(event: &Event) -> (Recorded, usize) {
+/// An input as a crash report shows it: credentials are left out.
+pub(super) fn record(event: &Event) -> Recorded {
     match event {
-        Event::Stanza(stanza) => match weight(stanza) {
-            weight if weight <= WHOLE => (Arc::new(stanza.clone()).into(), weight),
-            _ => cut(format_args!("{stanza:?}")),
-        },
+        Event::Stanza(stanza) if weight(stanza) <= WHOLE => Arc::new(stanza.clone()).into(),
+        Event::Stanza(stanza) => cut(format_args!("{stanza:?}")),
         Event::Nonza(nonza) if nonza.ns() == ns::SASL => {
             cut(format_args!("<{} xmlns='{}'>(masked)", nonza.name(), nonza.ns()))
         }
         // what a client sends all the time (XEP-0198) is not written out
-        Event::Nonza(nonza) if is_small(nonza.element()) => (Arc::new(nonza.clone()).into(), CUT),
+        Event::Nonza(nonza) if is_small(nonza.element()) => Arc::new(nonza.clone()).into(),
         Event::Nonza(nonza) => cut(format_args!("{nonza:?}")),
-        Event::Open(_) => ("<stream:stream>".into(), 0),
-        Event::Whitespace => (" ".into(), 0),
-        Event::Close => ("</stream:stream>".into(), 0),
+        Event::Open(_) => "<stream:stream>".into(),
+        Event::Whitespace => " ".into(),
+        Event::Close => "</stream:stream>".into(),
     }
 }
 
@@ -44,13 +42,12 @@ fn is_small(element: &Element) -> bool {
         && attrs + element.ns().len() + element.name().len() + element.text().len() <= CUT
 }
 
-fn cut(what: fmt::Arguments<'_>) -> (Recorded, usize) {
+fn cut(what: fmt::Arguments<'_>) -> Recorded {
     let mut text = Beginning(String::new());
     if write!(text, "{what}").is_err() {
         text.0.push_str(" ...");
     }
-    let length = text.0.len();
-    (text.0.as_str().into(), length)
+    text.0.as_str().into()
 }
 
 /// Takes the first [`CUT`] bytes, and refuses what comes then.
@@ -72,15 +69,6 @@ impl Write for Beginning {
 mod tests {
     use super::*;
     use xmpp::nonza::Nonza;
-
-    /// What is kept of it, and how large that is said to be.
-    fn kept(event: &Event) -> (usize, usize) {
-        let (recorded, weight) = record(event);
-        match recorded {
-            Recorded::Text(text) => (text.len(), weight),
-            other => (format!("{other:?}").len(), weight),
-        }
-    }
 
     fn stanza(content: &str) -> Event {
         Event::Stanza(Stanza::parse(format!("<message>{content}</message>").as_bytes()).unwrap())
@@ -107,21 +95,19 @@ mod tests {
             nonza(Element::new(ns::SASL, &long)),
         ];
         for event in large {
-            let (length, weight) = kept(&event);
-            let limit = CUT + " ...".len();
-            assert!((CUT - 1..=limit).contains(&length), "{length}");
-            assert!(matches!(record(&event).0, Recorded::Text(_)) && weight == length);
+            let Recorded::Text(text) = record(&event) else { panic!("{event:?} is kept whole") };
+            assert!((CUT - 1..=CUT + " ...".len()).contains(&text.len()), "{}", text.len());
         }
     }
 
     #[test]
     fn a_usual_stanza_is_not_copied_and_credentials_are_left_out() {
         let message = stanza("<body>hello</body>");
-        let (recorded, weight) = record(&message);
-        assert!(matches!(recorded, Recorded::Shared(_)) && weight <= WHOLE);
+        let recorded = record(&message);
+        assert!(matches!(recorded, Recorded::Shared(_)));
         assert!(format!("{recorded:?}").contains("<body>hello</body>"));
         let auth = nonza(Element::new(ns::SASL, "auth").with_text("AGEAcHc="));
-        let shown = format!("{:?}", record(&auth).0);
+        let shown = format!("{:?}", record(&auth));
         assert!(shown.contains("auth") && !shown.contains("AGEAcHc="), "{shown}");
     }
 }

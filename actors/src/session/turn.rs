@@ -54,8 +54,8 @@ pub struct Turn {
     waiting: bool,
     /// A stanza is handled but its jobs are not done: it does not count as handled yet.
     unfinished: bool,
-    /// What the session was told last, for a crash report, and what it occupies. Emptied when idle.
-    recent: VecDeque<(Recorded, usize)>,
+    /// What the session was told last, for a crash report. Emptied when idle.
+    recent: VecDeque<Recorded>,
     /// Something of the client was handled since [`Turn::heard`] was asked.
     heard: bool,
 }
@@ -337,7 +337,7 @@ impl Turn {
 
     /// What the session was told last, the latest last.
     pub fn recent(&self) -> Vec<Recorded> {
-        self.recent.iter().map(|(input, _)| input.clone()).collect()
+        self.recent.iter().cloned().collect()
     }
 
     /// Whether anything complete came of the client since this was asked.
@@ -345,10 +345,10 @@ impl Turn {
         std::mem::take(&mut self.heard)
     }
 
-    /// Bytes that are kept for the client: its unfinished stanza, what it was not sent yet, its last inputs.
+    /// Bytes that are kept for the client: its unfinished stanza, and what it was not sent yet. Its last inputs
+    /// are few and small, and gone in seconds.
     pub fn bytes(&self) -> usize {
-        let recent: usize = self.recent.iter().map(|(_, bytes)| bytes).sum();
-        self.framer.pending().len() + self.fx.out.capacity() + recent
+        self.framer.pending().len() + self.fx.out.capacity()
     }
 
     /// What that occupies: the elements of an unfinished stanza weigh more than they are long. Looks at all its

@@ -24,12 +24,12 @@ pub const CONNECTION: &[Row] = &[
             "actors/src/connection/transport.rs: READ",
             "xmpp/src/reader.rs: MAX_BINDINGS",
         ],
-        most: "`max_stanza` + one read; and of what is read, for each element that is open and each child a place, and `MAX_BINDINGS` namespaces",
+        most: "`max_stanza` + one read; what is read of it may weigh four times `max_stanza` (each child has a place); and `MAX_BINDINGS` namespaces",
         at: "the stream ends with `policy-violation`",
         fields: &[
             ("xmpp/src/framer/mod.rs", "buf pending"),
             ("xmpp/src/framer/partial.rs", "children needs outer"),
-            ("xmpp/src/reader.rs", "attrs bindings marks"),
+            ("xmpp/src/reader.rs", "attrs bindings marks ids"),
         ],
         tried: &[
             "the_limits_that_are_announced_are_those_in_force",
@@ -81,11 +81,15 @@ pub const CONNECTION: &[Row] = &[
     },
     Row {
         what: "the last inputs, for a crash report",
-        from: &["actors/src/session/turn.rs: RECENT", "limits.max_stanza"],
-        most: "`RECENT` stanzas, until the connection is quiet for five seconds",
+        from: &[
+            "actors/src/session/turn.rs: RECENT",
+            "actors/src/session/recent.rs: WHOLE",
+            "actors/src/session/recent.rs: CUT",
+        ],
+        most: "`RECENT` × `WHOLE`, and of a larger one its first `CUT` bytes; until five seconds after the last that was complete",
         at: "the oldest is forgotten",
         fields: &[("actors/src/session/turn.rs", "recent")],
-        tried: &["memory_stays_flat_under_abuse"],
+        tried: &["what_is_kept_of_any_input_is_small"],
     },
     Row {
         what: "requests of the server to its client",
@@ -117,7 +121,7 @@ pub const SESSION: &[Row] = &[
             "actors/src/resource/limits.rs: UNACKED_BYTES",
         ],
         most: "`queued_bytes` × `UNACKED_BYTES`, and one turn's output",
-        at: "the session ends with `policy-violation`; its messages go to offline storage",
+        at: "from half of it on the queue waits for the client to acknowledge; when it does not for 20 s, or beyond the limit (by answers to its own requests), the session ends with `policy-violation`; its messages go to offline storage",
         fields: &[
             ("actors/src/resource/acks.rs", "unacked shares"),
             ("actors/src/resource/kept.rs", "sent received"),
@@ -496,8 +500,8 @@ pub const STILL: &[(&str, &str)] = &[
     ("supervision/src/tree.rs", "children"),
     ("supervision/src/state_machine.rs", "Actions"),
     ("xmpp/src/element/mod.rs", "attrs nodes"),
-    ("xmpp/src/element/read.rs", "stack shared"),
-    ("xmpp/src/element/write.rs", "Uses"),
+    ("xmpp/src/element/read.rs", "stack shared seen"),
+    ("xmpp/src/element/write.rs", "list names places"),
     ("xmpp/src/payload/blocking.rs", "Block Unblock"),
     ("xmpp/src/scan.rs", "attrs children"),
     (
