@@ -8,8 +8,8 @@ use crate::node::memory;
 use actors::{
     connection::shaping::Rate,
     env::{Hosts, Settings},
-    pressure::Gauge,
     registrar::Modules,
+    relief::Gauge,
     resource::QueueLimits,
     throttle::{Throttle, ThrottleLimits},
 };

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod modules;
 pub mod pressure;
 pub mod registrar;
+pub mod relief;
 pub mod resource;
 pub mod routing;
 pub mod session;

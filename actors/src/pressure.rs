@@ -1,24 +1,14 @@
-//! How much of its memory the node has in use: a state that whoever takes more of it asks for, and the process that
-//! keeps it. From 80 % on new log-ons wait, while sessions can be resumed; from 90 % on no connection is
+//! How much of its memory the node has in use: a state that whoever takes more of it asks for. From 80 % on new log-ons wait, while sessions can be resumed; from 90 % on no connection is
 //! accepted, and sessions of those who hold the most end: what they hold goes to the store, or back to
-//! its senders (`routing::relief`). The same happens below 90 % when log-ons have waited for a while: nobody may keep
+//! its senders (`crate::relief`). The same happens below 90 % when log-ons have waited for a while: nobody may keep
 //! others out with what is within his limits. Where there is not enough to free, log-ons do not wait for it below 90 %.
 
-mod watcher;
-
-pub use watcher::{Gauge, Watcher};
-
-use crate::{env::Env, resource::Resource};
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 use tokio::sync::watch;
-use xmpp::jid::BareJid;
 
 /// Percent of the limit from which new log-ons wait.
 pub const HIGH: usize = 80;
@@ -104,7 +94,7 @@ impl Pressure {
     }
 
     /// Whether less can be freed than would have to be.
-    fn set_spent(&self, spent: bool) {
+    pub(crate) fn set_spent(&self, spent: bool) {
         self.spent.store(spent, Ordering::Relaxed);
         let open = match self.level() {
             Level::Calm => true,
@@ -114,8 +104,20 @@ impl Pressure {
         self.open.send_if_modified(|now| std::mem::replace(now, open) != open);
     }
 
-    fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.spent.load(Ordering::Relaxed)
+    }
+
+    /// Whether new log-ons go through.
+    pub fn is_open(&self) -> bool {
+        *self.open.borrow()
+    }
+
+    /// Waits until log-ons go through; `false`: they still do not.
+    pub async fn opens(&self, patience: Duration) -> bool {
+        let _waits = Waits::new(&self.waiting);
+        let mut open = self.open.subscribe();
+        tokio::time::timeout(patience, open.wait_for(|open| *open)).await.is_ok()
     }
 
     /// Log-ons that wait for memory.
@@ -139,7 +141,7 @@ impl Pressure {
     }
 
     /// How far what is in use is above where the state ends that begins at this mark.
-    fn excess(&self, mark: usize) -> usize {
+    pub(crate) fn excess(&self, mark: usize) -> usize {
         self.used().saturating_sub(percent(self.limit(), mark - SLACK - 1))
     }
 
@@ -153,25 +155,6 @@ impl Pressure {
     pub async fn above(&self, level: Level) {
         drop(self.level.subscribe().wait_for(|now| *now > level).await);
     }
-}
-
-/// Whether a user may authenticate now: always when memory is not short, or when there is a session that they may want to
-/// resume, which takes no more of it. A new one waits again before it is bound.
-pub fn admits(env: &Env, user: &BareJid) -> bool {
-    let resumable =
-        |r: &Arc<Resource>| r.with_sm(|sm| sm.as_ref().is_some_and(|s| s.token.is_some()));
-    *env.pressure.open.borrow() || env.table.with_user(user, |all| all.iter().any(resumable))
-}
-
-/// Waits until log-ons go through; `false`: they still do not.
-pub async fn calm(env: &Env, patience: Duration) -> bool {
-    let mut open = env.pressure.open.subscribe();
-    if *open.borrow() {
-        return true;
-    }
-    env.metrics.logins_waited();
-    let _waits = Waits::new(&env.pressure.waiting);
-    tokio::time::timeout(patience, open.wait_for(|open| *open)).await.is_ok()
 }
 
 /// One who waits is counted until that is over, or given up.
@@ -220,7 +203,7 @@ mod tests {
         let open = |used, spent| {
             pressure.set(used, 1_000);
             pressure.set_spent(spent);
-            *pressure.open.borrow()
+            pressure.is_open()
         };
         assert!(open(799, false) && !open(800, false) && open(800, true));
         assert!(!open(900, true) && open(899, true), "the last state ends where it began");

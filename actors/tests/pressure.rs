@@ -2,18 +2,21 @@
 //! queues first, memory stays below its limit, and of what was accepted nothing is lost (law 11). What one user holds keeps
 //! nobody else out.
 
-#![allow(clippy::unwrap_used, reason = "a failed step of the scene is a panic")]
+#![expect(clippy::unwrap_used, reason = "a failed step of the scene is a panic")]
 
 use actors::{
     env::{Env, Settings},
-    hooks::{Offline, Order},
     modules::offline::{OfflineConfig, OfflineModule},
-    pressure::{Gauge, Level, Watcher, calm},
-    registrar::{Module, Modules, Registrar, Xep},
+    pressure::Level,
+    registrar::Modules,
+    relief::{Gauge, Watcher, relieve},
     resource::{Item, Owner, Resource, StreamManagement, Verdict},
-    routing::{self, manager, relief::relieve},
-    session::effects::BoxFuture,
-    testkit::{World, WorldOptions},
+    routing::{self, manager},
+    session::calm::calm,
+    testkit::{
+        World, WorldOptions,
+        slow::{Slow, SlowConfig, open},
+    },
 };
 use parking_lot::Mutex;
 use std::{
@@ -26,7 +29,7 @@ use std::{
 };
 use storage::Account;
 use supervision::{SupervisorRef, SupervisorSpec, System};
-use tokio::{sync::Semaphore, task::yield_now, time::sleep};
+use tokio::{sync::Semaphore, task::yield_now};
 use tracing::{
     Metadata, Subscriber,
     field::{Field, Visit},
@@ -36,6 +39,14 @@ use xmpp::{
     jid::BareJid,
     stanza::{Kind, Stanza, Type},
 };
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// All that is due in that time happens: time is paused, and goes on when nobody has anything to do.
+async fn passes(time: Duration) {
+    tokio::time::sleep(time).await;
+}
 
 const QUEUES: usize = 2_000;
 /// Those who send read what comes back: their queues are never the largest.
@@ -122,12 +133,12 @@ fn two_thousand_queues_are_flooded_and_memory_stays_below_its_limit() {
                     queue.drain(1, 1, |_| Verdict::Sent);
                 }
                 if sent % 500 == 0 {
-                    tokio::time::sleep(Duration::from_millis(150)).await;
+                    passes(Duration::from_millis(150)).await;
                     bounced += errors();
                 }
             }
         }
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        passes(MINUTE).await;
         bounced += errors();
         let most = most.load(Ordering::Relaxed);
         assert!(most > LIMIT / 100 * 90 && most < LIMIT, "{most}");
@@ -146,47 +157,6 @@ fn two_thousand_queues_are_flooded_and_memory_stays_below_its_limit() {
         memory.stop().await;
         world.stop().await;
     });
-}
-
-thread_local! {
-    /// Offline storage is slow: each message waits until the test lets it through.
-    static GATE: Arc<Semaphore> = Arc::new(Semaphore::new(0));
-}
-
-fn open(messages: usize) {
-    GATE.with(|gate| gate.add_permits(messages));
-}
-
-config::section! {
-    /// Nothing to configure.
-    pub struct SlowConfig {}
-}
-
-#[derive(Debug)]
-struct Slow;
-
-impl Module for Slow {
-    const NAME: &'static str = "slow";
-    const XEPS: &'static [Xep] = &[];
-    type Config = SlowConfig;
-
-    fn new(_: SlowConfig) -> Self {
-        Self
-    }
-
-    fn register(on: &mut Registrar<'_, Self>) {
-        on.offline(Order::First, Self::wait);
-    }
-}
-
-impl Slow {
-    fn wait(&self, _: &Arc<Env>, _: &BareJid, message: Stanza) -> BoxFuture<Offline> {
-        let gate = GATE.with(Arc::clone);
-        Box::pin(async move {
-            gate.acquire().await.unwrap().forget();
-            Offline::Pass(message)
-        })
-    }
 }
 
 /// A node that has little memory: in use is what waits for clients, and something else.
@@ -219,7 +189,7 @@ impl Small {
 
     async fn other(&self, percent: usize) {
         self.other.store(percent * PERCENT, Ordering::Relaxed);
-        sleep(Duration::from_secs(1)).await;
+        passes(SECOND).await;
     }
 
     /// A session of a user that does not acknowledge so much.
@@ -261,7 +231,7 @@ fn what_one_account_holds_keeps_no_log_on_out() {
         for _ in 0..5 {
             sessions.push(small.holds("a", 17).await);
         }
-        sleep(Duration::from_secs(60)).await;
+        passes(MINUTE).await;
         assert_eq!(small.world.env.pressure.level(), Level::High);
         assert_eq!(ended(&sessions), 0, "while nobody waits");
         assert!(small.log_on().await);
@@ -270,7 +240,7 @@ fn what_one_account_holds_keeps_no_log_on_out() {
         // for ever: each is a log-on later
         for _ in 0..10 {
             sessions.push(small.holds("a", 17).await);
-            sleep(Duration::from_secs(1)).await;
+            passes(SECOND).await;
             assert!(small.log_on().await);
         }
         small.stop().await;
@@ -380,7 +350,7 @@ fn a_stop_waits_for_sessions_that_end_for_want_of_memory() {
         small.other(89).await;
         assert_eq!(ended(&sessions), 32, "the others are to come");
         let opened = async {
-            sleep(Duration::from_secs(20)).await;
+            passes(SECOND * 20).await;
             open(Semaphore::MAX_PERMITS >> 4);
         };
         tokio::join!(small.memory.stop(), opened);
@@ -450,7 +420,7 @@ fn the_log_says_that_memory_is_short_each_time_it_gets_shorter_and_who_went() {
         let said = lines.said();
         assert_eq!(said.iter().filter(|line| *line == small_limit).count(), 1, "{said:?}");
         small.other(10).await;
-        sleep(Duration::from_secs(20)).await;
+        passes(SECOND * 20).await;
         assert_eq!(lines.said(), ["there is enough memory again"]);
         small.stop().await;
     });

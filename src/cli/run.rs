@@ -16,7 +16,7 @@ pub fn run(args: &NodeArgs, out: &mut Output) -> Done {
     let mut setup = args.setup()?;
     #[cfg(feature = "jemalloc")]
     {
-        setup.gauge = actors::pressure::Gauge::new(crate::in_use);
+        setup.gauge = actors::relief::Gauge::new(crate::in_use);
     }
     logs::start(&setup.config.log);
     raise_file_limit();

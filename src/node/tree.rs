@@ -10,8 +10,8 @@ use crate::{
 use actors::{
     connection::{Connection, Port, tls::TlsAcceptor},
     listener::{Listener, ListenerArgs, POOL, SPARE},
-    pressure::{Gauge, Watcher},
     registrar::ModuleChildren,
+    relief::{Gauge, Watcher},
     routing::manager::Managers,
 };
 use parking_lot::Mutex;

@@ -5,7 +5,7 @@ use crate::{
     http,
     support::{PASSWORD, Peer, TestNode, block_on, stanza_error, until},
 };
-use actors::pressure::{Gauge, Level};
+use actors::{pressure::Level, relief::Gauge};
 use std::{
     future::Future,
     sync::{

@@ -1,5 +1,5 @@
 //! The resource a connection serves, which is told what the connection holds for it: when memory is short that
-//! counts as its queue does (`routing::relief`).
+//! counts as its queue does (`crate::relief`).
 
 use crate::{resource::Resource, session::turn::Turn};
 use std::{ops::Deref, sync::Arc};

@@ -11,7 +11,6 @@ pub mod manager;
 mod order;
 mod past;
 pub mod presence;
-pub mod relief;
 pub mod table;
 #[cfg(test)]
 mod tests;

@@ -4,60 +4,21 @@
 use super::{end::end, manager, send};
 use crate::{
     env::Env,
-    hooks::{Offline, Order},
     modules::offline::{OfflineConfig, OfflineModule},
-    registrar::{Module, Modules, Registrar, Xep},
+    registrar::Modules,
     resource::{Ended, Resource},
-    session::effects::BoxFuture,
-    testkit::{World, WorldOptions, script::Wire},
+    testkit::{
+        World, WorldOptions,
+        script::Wire,
+        slow::{Slow, SlowConfig, open},
+    },
 };
 use std::sync::Arc;
-use tokio::{sync::Semaphore, task::yield_now};
+use tokio::task::yield_now;
 use xmpp::{
     jid::{BareJid, FullJid},
     stanza::Stanza,
 };
-
-thread_local! {
-    /// Offline storage is slow: each message waits until the test lets it through.
-    static GATE: Arc<Semaphore> = Arc::new(Semaphore::new(0));
-}
-
-fn open(messages: usize) {
-    GATE.with(|gate| gate.add_permits(messages));
-}
-
-config::section! {
-    /// Nothing to configure.
-    pub struct SlowConfig {}
-}
-
-#[derive(Debug)]
-struct Slow;
-
-impl Module for Slow {
-    const NAME: &'static str = "slow";
-    const XEPS: &'static [Xep] = &[];
-    type Config = SlowConfig;
-
-    fn new(_: SlowConfig) -> Self {
-        Self
-    }
-
-    fn register(on: &mut Registrar<'_, Self>) {
-        on.offline(Order::First, Self::wait);
-    }
-}
-
-impl Slow {
-    fn wait(&self, _: &Arc<Env>, _: &BareJid, message: Stanza) -> BoxFuture<Offline> {
-        let gate = GATE.with(Arc::clone);
-        Box::pin(async move {
-            gate.acquire().await.unwrap().forget();
-            Offline::Pass(message)
-        })
-    }
-}
 
 fn user() -> BareJid {
     "b@localhost".parse().unwrap()

@@ -2,12 +2,10 @@
 
 use super::{
     Bound, Phase, Session,
+    calm::calm,
     effects::{Action, Scope, TimerKey},
 };
-use crate::{
-    pressure::calm,
-    routing::manager::{self, BindError, BoundResource},
-};
+use crate::routing::manager::{self, BindError, BoundResource};
 use std::sync::Arc;
 use xmpp::{
     error::{StanzaError, StreamError, StreamErrorCondition as Condition},

@@ -6,6 +6,7 @@
 //! frozen into bytes at any stanza boundary and thawed in another process.
 
 pub mod bind;
+pub mod calm;
 pub mod effects;
 pub mod established;
 pub mod iq;

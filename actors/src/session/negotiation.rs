@@ -82,16 +82,6 @@ mod tests {
     const FAILED: &str = "<failed xmlns='urn:xmpp:sm:3'>
         <unexpected-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>";
 
-    /// Without changes of the process.
-    #[track_caller]
-    fn run(script: &str) {
-        World::block_on(async {
-            let mut world = World::new(Modules::default(), WorldOptions::default()).await;
-            follow(script, &mut world).await.unwrap();
-            world.stop().await;
-        });
-    }
-
     fn opened() -> String {
         format!("X =\nX C: {HEADER}\nX S: <stream:stream>\nX S: <stream:features/>\n")
     }
@@ -112,7 +102,7 @@ mod tests {
                 for _ in 0..=REFUSED {
                     let _ = writeln!(script, "X C: {what}\nX S: {FAILED}");
                 }
-                run(&(script + OVER));
+                World::follow(&(script + OVER));
             }
         }
     }
@@ -138,7 +128,7 @@ mod tests {
         let few = usize::from(REFUSED) - 1;
         for (most, one) in [(resume, bad), (bad, bind), (bind, resume)] {
             let script = authenticated() + &most.repeat(few) + one + most + OVER;
-            run(&script);
+            World::follow(&script);
             // and what comes before it is answered as ever
             let script = authenticated()
                 + &most.repeat(few)
@@ -150,7 +140,7 @@ mod tests {
                    X C: <r xmlns='urn:xmpp:sm:3'/>
                    X S: <failed xmlns='urn:xmpp:sm:3'/>
                    X S: nothing";
-            run(&script);
+            World::follow(&script);
         }
     }
 
@@ -201,8 +191,8 @@ mod tests {
             ),
         ] {
             let sent = format!("X C: {what}\n");
-            run(&(opened() + &sent + &end(before)));
-            run(&(authenticated() + &sent + &end(after)));
+            World::follow(&(opened() + &sent + &end(before)));
+            World::follow(&(authenticated() + &sent + &end(after)));
         }
     }
 }

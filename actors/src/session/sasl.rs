@@ -5,14 +5,10 @@
 
 use super::{
     Phase, Session,
+    calm::{admits, calm},
     effects::{Action, Scope},
 };
-use crate::{
-    env::Env,
-    metrics::Login,
-    pressure::{admits, calm},
-    throttle::Attempt,
-};
+use crate::{env::Env, metrics::Login, throttle::Attempt};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};

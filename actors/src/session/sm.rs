@@ -226,16 +226,6 @@ mod tests {
         J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>\n";
     const ASKED: &str = "J S: <r xmlns='urn:xmpp:sm:3'/>\n";
 
-    /// Without changes of the process.
-    #[track_caller]
-    fn run(script: &str) {
-        World::block_on(async {
-            let mut world = World::new(Modules::default(), WorldOptions::default()).await;
-            follow(script, &mut world).await.unwrap();
-            world.stop().await;
-        });
-    }
-
     fn message(n: usize) -> String {
         format!("R C: <message to='juliet@localhost/balcony' id='{n}'><body>{n}</body></message>\n")
     }
@@ -248,9 +238,9 @@ mod tests {
         n.map(|n| message(n) + &got("J", n)).collect()
     }
 
-    #[test]
-    fn an_old_acknowledgement_says_nothing_new() {
-        let script = LOGIN.to_owned()
+    /// J was sent four messages, has acknowledged three, and is asked for the fourth.
+    fn three_of_four() -> String {
+        LOGIN.to_owned()
             + ENABLED
             + &message(1)
             + &got("J", 1)
@@ -258,6 +248,11 @@ mod tests {
             + &messages(2..5)
             + "J C: <a xmlns='urn:xmpp:sm:3' h='3'/>\n"
             + ASKED
+    }
+
+    #[test]
+    fn an_old_acknowledgement_says_nothing_new() {
+        let script = three_of_four()
             + "J C: <a xmlns='urn:xmpp:sm:3' h='1'/>
                J S: nothing
                J C: <a xmlns='urn:xmpp:sm:3' h='3'/>
@@ -275,14 +270,7 @@ mod tests {
 
     #[test]
     fn who_resumes_with_less_than_it_had_acknowledged_gets_what_is_left() {
-        let script = LOGIN.to_owned()
-            + ENABLED
-            + &message(1)
-            + &got("J", 1)
-            + ASKED
-            + &messages(2..5)
-            + "J C: <a xmlns='urn:xmpp:sm:3' h='3'/>\n"
-            + ASKED
+        let script = three_of_four()
             + "J cut\n"
             + &message(5)
             + "K ~ juliet@localhost
@@ -367,7 +355,7 @@ mod tests {
                    <bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>",
                 LOGOUT = "J ~ juliet@localhost"
             );
-            run(&script);
+            World::follow(&script);
         }
         for h in ["0", "000", " 0 ", "&#9;0&#10;"] {
             let script = format!(
@@ -378,7 +366,7 @@ mod tests {
                  J C: <resume xmlns='urn:xmpp:sm:3' previd='{{token}}' h='{h}'/>
                  J S: <resumed xmlns='urn:xmpp:sm:3'/>"
             );
-            run(&script);
+            World::follow(&script);
         }
         for (max, answer) in [
             ("60", "<enabled xmlns='urn:xmpp:sm:3' max='60'/>"),
@@ -391,7 +379,7 @@ mod tests {
         ] {
             let enable =
                 format!("J C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='{max}'/>\n");
-            run(&format!("{LOGIN}{enable}J S: {answer}"));
+            World::follow(&format!("{LOGIN}{enable}J S: {answer}"));
         }
     }
 
@@ -465,6 +453,6 @@ mod tests {
         script += "J S: <iq type='error' id='q'/>\n";
         script += ASKED;
         script += &format!("J C: <a xmlns='urn:xmpp:sm:3' h='{}'/>\nJ S: nothing", COUNT + 1);
-        run(&script);
+        World::follow(&script);
     }
 }

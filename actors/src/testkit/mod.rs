@@ -8,6 +8,7 @@ pub mod matcher;
 mod moved;
 pub mod scram;
 pub mod script;
+pub mod slow;
 
 pub use client::{client_framer, receive};
 
@@ -151,6 +152,19 @@ impl World {
             let mut moved = Moved::new(number, options.tls.clone());
             let result = script.run(&mut moved).await;
             good(result.map_err(|e| format!("(moved from process to process) {e}")));
+        });
+    }
+
+    /// Follows a script in this process alone, without modules: where there are many, or they are long.
+    ///
+    /// # Panics
+    /// When the script is not followed.
+    #[track_caller]
+    pub fn follow(text: &str) {
+        Self::block_on(async {
+            let mut world = Self::new(Modules::default(), WorldOptions::default()).await;
+            good(script::follow(text, &mut world).await);
+            world.stop().await;
         });
     }
 

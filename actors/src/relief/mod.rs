@@ -2,10 +2,14 @@
 //! not get goes its way as after any other end (law 11): to the store, to another resource, or back.
 //! A user counts with all that its sessions hold: one that opens many goes before one that is slow.
 
-use super::end::end;
+mod watcher;
+
+pub use watcher::{Gauge, Watcher};
+
 use crate::{
     env::Env,
     resource::{Ended, Owner, Resource},
+    routing::end::end,
     session::effects::BoxFuture,
 };
 use std::{cmp::Reverse, collections::HashMap, future::poll_fn, sync::Arc, task::Poll};

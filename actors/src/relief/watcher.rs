@@ -1,12 +1,10 @@
 //! The process that looks at how much memory is in use, and sees that there is enough.
 
-use super::{CRITICAL, HIGH, Level};
+use super::{Relieved, relieve};
 use crate::{
     env::Env,
-    routing::{
-        manager::LAST_SESSIONS,
-        relief::{Relieved, relieve},
-    },
+    pressure::{CRITICAL, HIGH, Level},
+    routing::manager::LAST_SESSIONS,
     session::effects::BoxFuture,
     stopped::stopped,
 };
