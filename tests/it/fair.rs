@@ -69,6 +69,25 @@ fn what_a_client_sends_is_handled_a_part_at_a_time() {
 }
 
 #[test]
+fn what_waits_for_a_client_does_not_keep_out_what_it_sends() {
+    block_in_one_thread(async {
+        let node = node(&["b"]).await;
+        let mut b = Peer::login(node.c2s(), "b@localhost/one").await;
+        let resource = node.node.env().table.find(&"b@localhost".parse().unwrap(), "one").unwrap();
+        let message = xmpp::stanza::Stanza::parse(b"<message><body>x</body></message>").unwrap();
+        for _ in 0..FLOOD {
+            resource.deliver(message.clone()).unwrap();
+        }
+        let before = b.ping().await.len();
+        assert!(before < FLOOD / 2, "{before} came before the answer");
+        for _ in before..FLOOD {
+            b.element().await;
+        }
+        node.stop().await;
+    });
+}
+
+#[test]
 fn what_waits_for_a_client_is_written_a_part_at_a_time() {
     block_in_one_thread(async {
         let node = node(&["a", "b"]).await;

@@ -119,7 +119,7 @@ pub struct Connection {
     more: bool,
     /// The socket does not take any more at the moment.
     blocked: bool,
-    /// The last turn drained the queue: the client's own input is next, if some waits.
+    /// The queue had its turn: the client's own input is next, if there is some.
     drained: bool,
     /// Not read from before then (traffic shaping).
     held: bool,
@@ -263,7 +263,11 @@ impl Connection {
                 self.stint.rest();
             }
             let woken = self.wait(cx).await;
-            self.drained = matches!(woken, Woken::Queue);
+            self.drained = match woken {
+                Woken::Queue => true,
+                Woken::Further | Woken::Read(_) => false,
+                _ => self.drained,
+            };
             match woken {
                 Woken::Event(Event::Exit { from, reason }) => {
                     // who was to make room and has logged on meanwhile stays
@@ -303,10 +307,10 @@ impl Connection {
             && !self.blocked
             && (shaking || self.header.is_some() || self.turn.ready());
         let waiting = self.turn.waiting() && !self.blocked;
-        // input and queue in turn, when there is a lot of both
-        let inputs_turn = waiting && self.drained;
-        let draining = !self.closing && !inputs_turn;
+        let draining = !self.closing;
         let more = self.more && !self.blocked;
+        // in turn, when there is a lot of both: else a slow client would not be heard, nor its acknowledgements
+        let (before_input, after_input) = if self.drained { (false, more) } else { (more, false) };
         let Self { turn, transport, port, header, resource, job, clock, blocked, stint, .. } = self;
         let sink = |got: Got<'_>| match (got, &mut *header) {
             (Got::Bytes(bytes), Some(header)) => header.extend_from_slice(bytes),
@@ -318,9 +322,10 @@ impl Connection {
             event = cx.next() => Woken::Event(event),
             then = run(job) => Woken::Job(then),
             () = clock.next() => Woken::Time,
-            () = queued(resource.as_deref(), more), if draining => Woken::Queue,
+            () = queued(resource.as_deref(), before_input), if draining => Woken::Queue,
             () = ready(()), if waiting => Woken::Further,
             woken = socket(transport, *blocked, sink), if *blocked || reading => woken,
+            () = ready(()), if draining && after_input => Woken::Queue,
             never = idle(stint) => match never {},
         }
     }
