@@ -213,6 +213,52 @@ fn a_client_that_does_not_acknowledge_is_let_go_and_loses_nothing() {
     ));
 }
 
+#[test]
+fn a_client_that_is_slow_to_take_its_answers_may_be_slow_to_acknowledge() {
+    const SIZE: usize = 200_000;
+    // more than the system buffers
+    const ANSWERS: usize = 28;
+    block_in_one_thread(async {
+        // from 31 on the queue waits
+        let options = "limits.unacked = 60\nmodules.vcard.max_size = '256KiB'\n";
+        let node = node(&format!("{OPTIONS}{options}")).await;
+        let mut b = Peer::connect_narrow(node.c2s()).await;
+        b.log_on("b@localhost/slow").await;
+        b.available().await;
+        let card = format!("<vCard xmlns='vcard-temp'><NOTE>{}</NOTE></vCard>", "x".repeat(SIZE));
+        b.send(&format!("<iq type='set' id='card'>{card}</iq>")).await;
+        b.until(|e| e.attr("id") == Some("card")).await;
+        b.send("<enable xmlns='urn:xmpp:sm:3'/>").await;
+        b.until(|e| e.name() == "enabled").await;
+        let mut a = Peer::login(node.c2s(), "a@localhost/one").await;
+        for id in 0..40 {
+            a.send(&message("b@localhost", id, 10)).await;
+            a.ping().await;
+        }
+        until("the queue waits", || resource(&node, "slow").unwrap().queued() == 9).await;
+        for n in 0..ANSWERS {
+            b.send(&format!("<iq type='get' id='card-{n}'><vCard xmlns='vcard-temp'/></iq>")).await;
+        }
+        for _ in 0..100 {
+            a.ping().await;
+        }
+        tokio::time::pause();
+        for _ in 0..2 {
+            tokio::time::advance(Duration::from_secs(21)).await;
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        }
+        tokio::time::resume();
+        let last = format!("card-{}", ANSWERS - 1);
+        b.until(|e| e.attr("id") == Some(&last)).await;
+        b.send(&format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", 31 + ANSWERS)).await;
+        let (ids, _) = messages(&mut b, 9).await;
+        assert_eq!(ids, (31..40).collect::<Vec<_>>());
+        node.stop().await;
+    });
+}
+
 async fn deaf(options: &str, size: usize) {
     let node = node(options).await;
     let mut b = Peer::login(node.c2s(), "b@localhost/deaf").await;

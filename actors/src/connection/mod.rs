@@ -21,6 +21,7 @@ use crate::{
     session::{
         Conn,
         effects::{BoxFuture, Then, TimerKey},
+        sm,
         turn::{OUT, Todo, Turn},
     },
 };
@@ -491,6 +492,10 @@ impl Connection {
                     if self.transport.is_shaking() || self.header.is_some() =>
                 {
                     return Err(io::ErrorKind::TimedOut.into());
+                }
+                // nothing is read meanwhile, and what it is to acknowledge has not all left: a stall is another matter
+                clock::Key::Session(TimerKey::Acks) if self.blocked => {
+                    self.clock.set(key, Instant::now() + sm::PATIENCE);
                 }
                 clock::Key::Session(key) => self.turn.timer(key, &env),
                 clock::Key::Stall => return Err(io::ErrorKind::TimedOut.into()),

@@ -19,8 +19,8 @@ use xmpp::{
     payload::sm,
 };
 
-/// How long the queue of a client waits for its acknowledgements: phones may need a while to take what is on
-/// its way to them already.
+/// How long the queue of a client waits for its acknowledgements, and longer while the socket takes no more:
+/// phones may need a while to take what is on its way to them already.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Session {
@@ -116,17 +116,20 @@ impl Session {
 
     /// What waits for acknowledgements does not wait for ever.
     pub(super) fn wait_for_acks(&mut self, scope: &mut Scope<'_>) {
-        let Some(bound) = self.bound.as_deref() else { return };
-        let waits = bound.acks && bound.resource.as_ref().is_some_and(|r| r.waits_for_acks());
-        if waits && !self.starved {
+        if !self.starved && self.waits_for_acks() {
             self.starved = true;
             scope.fx.push(Action::Timer(TimerKey::Acks, PATIENCE));
         }
     }
 
-    /// That was too long.
+    fn waits_for_acks(&self) -> bool {
+        let bound = self.bound.as_deref().filter(|bound| bound.acks);
+        bound.and_then(|b| b.resource.as_ref()).is_some_and(|resource| resource.waits_for_acks())
+    }
+
+    /// That was too long, if something still waits: its sender may have been blocked since.
     pub(super) fn never_acknowledges(&mut self, scope: &mut Scope<'_>) {
-        if std::mem::take(&mut self.starved) {
+        if std::mem::take(&mut self.starved) && self.waits_for_acks() {
             let error = StreamError::new(Condition::PolicyViolation);
             self.fail(&error.with_text("stanzas are not acknowledged"), scope);
         }
@@ -212,6 +215,7 @@ impl Session {
 mod tests {
     use crate::{
         env::Settings,
+        modules::blocking::{BlockingConfig, BlockingModule},
         registrar::Modules,
         resource::QueueLimits,
         testkit::{World, WorldOptions, script::follow},
@@ -337,6 +341,34 @@ mod tests {
             + "J S: nothing
                R S: nothing";
         World::check_with(&script, &options, |_| {});
+    }
+
+    #[test]
+    fn a_queue_that_somebody_else_emptied_waits_for_nothing() {
+        let queues = QueueLimits { unacked: 10, ..QueueLimits::default() };
+        let settings = Settings { queues, ..Settings::default() };
+        let options = WorldOptions { settings, ..WorldOptions::default() };
+        let refused = |n: usize| format!("R S: <message type='error' id='{n}'/>\n");
+        let script = LOGIN.to_owned()
+            + ENABLED
+            + &message(0)
+            + &got("J", 0)
+            + ASKED
+            + &messages(1..6)
+            + &(6..9).map(message).collect::<String>()
+            + "J S: nothing
+               T: 15s
+               J C: <iq type='set' id='b'><block xmlns='urn:xmpp:blocking'>
+                 <item jid='romeo@localhost'/></block></iq>
+               J S: <iq type='result' id='b'/>\n"
+            + &(6..9).map(refused).collect::<String>()
+            + "T: 60s
+               J S: nothing
+               J C: <a xmlns='urn:xmpp:sm:3' h='7'/>
+               J S: nothing";
+        World::check_with(&script, &options, |modules| {
+            modules.add_with::<BlockingModule>(BlockingConfig::default());
+        });
     }
 
     #[test]
