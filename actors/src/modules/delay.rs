@@ -74,7 +74,10 @@ mod tests {
              J C: <presence/>
              J S: <message id='2'><body>b</body>
                <delay xmlns='urn:xmpp:delay' from='localhost' stamp='2026-01-01T00:00:00.000Z'/></message>
-             J S: <presence from='juliet@localhost/balcony'/>",
+             J S: <presence from='juliet@localhost/balcony'/>
+             # `]]>` is not to arise from what stood around it
+             R C: <message to='juliet@localhost/balcony' id='3'>]]<delay xmlns='urn:xmpp:delay' from='localhost'/>><body>c</body></message>
+             J S: <message id='3'><body>c</body><delay xmlns='urn:xmpp:delay' absent=''/></message>",
             |modules| {
                 modules.add_with::<DelayModule>(DelayConfig {});
                 modules.add_with::<OfflineModule>(OfflineConfig::default());

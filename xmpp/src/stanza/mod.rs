@@ -290,7 +290,7 @@ impl Stanza {
             let range = child.range();
             if drop(child, self.body.get(range.clone()).unwrap_or_default()) {
                 body.extend_from_slice(self.body.get(kept..range.start).unwrap_or_default());
-                kept = range.end;
+                kept = range.end + self.close_gap(&mut body, range.end);
             } else {
                 let gone = kept.saturating_sub(body.len());
                 children.push(child.moved(|at| at.saturating_sub(gone)));
@@ -302,6 +302,20 @@ impl Stanza {
         body.extend_from_slice(self.body.get(kept..).unwrap_or_default());
         let head = self.edit(|h| h.children = children.into()).head;
         Self { head, body: body.into() }
+    }
+
+    /// What was text on both sides of a child is no `]]>` without it, which may not be in a text (XML 1.0 section
+    /// 2.4). Says how much of the content from `at` on is in `body` then.
+    fn close_gap(&self, body: &mut Vec<u8>, at: usize) -> usize {
+        let after = self.body.get(at..).unwrap_or_default();
+        let brackets = usize::from(after.starts_with(b"]"));
+        let end = &b"]]"[brackets..];
+        if !body.ends_with(end) || after.get(brackets) != Some(&b'>') {
+            return 0;
+        }
+        body.extend_from_slice(&b"]]"[end.len()..]);
+        body.extend_from_slice(b"&gt;");
+        brackets + 1
     }
 
     /// The children that a content would have, found by parsing it in such a stanza.
@@ -409,6 +423,9 @@ impl Stanza {
     /// well-formed, kept since before what came in was judged as it is today, is not sent.
     pub fn reply_result(&self, payload: &[u8]) -> Self {
         let reply = self.reply(Type::Result);
+        if payload.is_empty() {
+            return reply;
+        }
         match reply.children_of(payload) {
             Some(children) => {
                 let body = Bytes::copy_from_slice(payload);

@@ -48,6 +48,30 @@ fn children_can_be_added_and_removed() {
 }
 
 #[test]
+fn text_on_both_sides_of_what_is_removed_stays_text() {
+    for (content, left) in [
+        ("]]<a xmlns='x'/>>", "]]&gt;"),
+        ("]<a xmlns='x'/>]><b xmlns='y'/>", "]]&gt;<b xmlns='y'/>"),
+        ("]]]<a xmlns='x'/>]>]", "]]]]&gt;]"),
+        (
+            "<b xmlns='y'/>]<a xmlns='x'/>]<a xmlns='x'/>><b xmlns='y'/>",
+            "<b xmlns='y'/>]]&gt;<b xmlns='y'/>",
+        ),
+        ("]]<a xmlns='x'/><a xmlns='x'/>><a xmlns='x'/>>", "]]&gt;>"),
+        ("]]<a xmlns='x'/><b xmlns='y'/>>", "]]<b xmlns='y'/>>"),
+        ("]<a xmlns='x'/>>", "]>"),
+        ("]]<a xmlns='x'/>]", "]]]"),
+        ("]]<a xmlns='x'/>", "]]"),
+        ("<a xmlns='x'/>>", ">"),
+        ("<![CDATA[]]]]><a xmlns='x'/>>", "<![CDATA[]]]]>>"),
+    ] {
+        let less = stanza(&format!("<message>{content}</message>")).without(|c, _| c.ns() == "x");
+        assert_eq!(less.to_xml(), format!("<message>{left}</message>"));
+        assert_eq!(less, stanza(&less.to_xml()));
+    }
+}
+
+#[test]
 fn text_is_read_with_and_without_a_parser() {
     for (xml, text, parsed) in [
         ("<body>h\u{e9} ></body>", "h\u{e9} >", 0),
@@ -74,6 +98,9 @@ fn replies_exchange_the_addresses() {
         iq.reply_result(b"<q xmlns='q'/>").to_xml(),
         "<iq from='b' to='a@b/c' id='7' type='result'><q xmlns='q'/></iq>"
     );
+    work::take();
+    assert_eq!(iq.reply_result(b"").to_xml(), "<iq from='b' to='a@b/c' id='7' type='result'/>");
+    assert_eq!(work::take().parsed, 0, "there is nothing to look into");
     let error = iq.reply_error(&StanzaError::forbidden());
     assert_eq!((error.head.ty, error.has(ns::CLIENT, "error")), (Type::Error, true));
     assert!(!error.has("q", "q"));

@@ -16,11 +16,17 @@ use xmpp::{
 
 const LIMITS: Limits = Limits { max_stanza: 4096, max_depth: 16, max_attrs: 16, max_bindings: 60 };
 
-/// What is found in the pieces, and how it ends.
-fn events(chunks: &[&[u8]], limits: Limits) -> (Vec<Event>, Option<StreamError>) {
+/// What is found in bytes, and how the stream ends.
+type Found = (Vec<Event>, Option<StreamError>);
+
+/// What is found in the pieces; `moved`: each by another process.
+fn events<'a>(chunks: impl Iterator<Item = &'a [u8]>, limits: Limits, moved: bool) -> Found {
     let mut framer = Framer::new(limits);
     let mut found: Vec<Event> = Vec::new();
     for chunk in chunks {
+        if moved && found.last() != Some(&Event::Close) {
+            framer = Framer::thaw(framer.freeze(), limits);
+        }
         framer.feed(chunk);
         loop {
             match framer.next() {
@@ -39,7 +45,7 @@ fn events(chunks: &[&[u8]], limits: Limits) -> (Vec<Event>, Option<StreamError>)
 /// same error; and every stanza that is found can be put into another client's stream.
 pub fn framer(data: &[u8]) {
     let cut = usize::from(data.last().copied().unwrap_or_default()) + 1;
-    for event in in_pieces(data, LIMITS, &[1, cut]) {
+    for event in in_pieces(data, LIMITS, &[1, cut]).0 {
         if let Event::Stanza(stanza) = event {
             forwarded(&stanza);
             kept(&stanza);
@@ -64,7 +70,9 @@ pub fn kept(stanza: &Stanza) {
         stanza.without(|child, _| child.ns() == ns::CLIENT),
         stanza.append(delay).without(|child, _| child.name() == "delay"),
     ] {
-        let again = Stanza::parse(changed.to_xml().as_bytes()).expect("what is kept is read again");
+        let xml = changed.to_xml();
+        let again = Stanza::parse(xml.as_bytes())
+            .unwrap_or_else(|| panic!("what is kept is not read again: {xml}"));
         // an address or type that is none is answered with an error, and not kept
         if changed.head.problem.is_none() {
             assert_eq!(again, changed);
@@ -75,17 +83,17 @@ pub fn kept(stanza: &Stanza) {
     assert_ne!(stanza.append(delay), *stanza, "it was appended");
 }
 
-/// What is found in the bytes, the same in pieces of each size as in one.
-pub fn in_pieces(data: &[u8], limits: Limits, sizes: &[usize]) -> Vec<Event> {
-    let whole = events(&[data], limits);
+/// What is found in the bytes, the same in pieces of each size as in one, and by two processes.
+pub fn in_pieces(data: &[u8], limits: Limits, sizes: &[usize]) -> Found {
+    let whole = events([data].into_iter(), limits, false);
     // single bytes keep the framer's short cut for whole stanzas out: rxml sees everything
     for size in sizes {
-        let pieces: Vec<&[u8]> = data.chunks(*size).collect();
-        assert_eq!(events(&pieces, limits), whole, "in pieces of {size}");
+        assert_eq!(events(data.chunks(*size), limits, false), whole, "in pieces of {size}");
     }
+    assert_eq!(events(data.chunks(data.len() / 2 + 1), limits, true), whole, "moved");
     let condition = whole.1.as_ref().map(|error| error.condition);
     assert_ne!(condition, Some(StreamErrorCondition::InternalServerError), "the client's fault");
-    whole.0
+    whole
 }
 
 /// A stanza as it is forwarded: our parser finds exactly it, another parser exactly one element,
