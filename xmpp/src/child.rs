@@ -1,6 +1,6 @@
 //! The direct children of a stanza: what they are called and where they stand.
 
-use crate::ns;
+use crate::{ns, stanza::weight::ALLOCATION};
 use std::{ops::Range, sync::Arc};
 
 /// A direct child of a stanza: its name and where it stands in the body.
@@ -78,11 +78,11 @@ impl Name {
         }
     }
 
-    /// What it occupies besides itself, when an allocation costs so much.
-    pub(crate) fn weight(&self, allocation: usize) -> usize {
+    /// What it occupies besides itself.
+    pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Known(_) => 0,
-            Self::Other(text) => text.len() + allocation,
+            Self::Other(text) => text.len() + ALLOCATION,
         }
     }
 }

@@ -26,10 +26,11 @@ const MAX_TOKEN: usize = 64 << 10;
 /// How much more rxml takes: whether it counts an escape while it reads it is not to make a difference.
 const SLACK: usize = 64;
 /// Most namespace declarations around one place, those of the stream header with them, of what is read
-/// that was judged before: each name with a prefix is looked for among them, and `used` has a bit for each.
-pub(crate) const MAX_BINDINGS: usize = 128;
+/// that was judged before: each name with a prefix is looked for among them, and `used` has a bit for each
+/// and one for no namespace.
+pub(crate) const MAX_BINDINGS: usize = 127;
 /// The same of what clients send. What is handed on can declare once more what attributes of its start tag
-/// use, and what children use: 3 of any stream, twice 60, and it can still be read again.
+/// use, and what children use: 2 of any stream, twice 60, and it can still be read again.
 pub(crate) const MAX_SENT_BINDINGS: usize = 60;
 /// Most attributes `xml:id` in one first-level element: each is compared with those before.
 const MAX_IDS: usize = 64;
@@ -152,12 +153,14 @@ impl Reader {
     }
 
     fn of(raw: RawParser, bindings: &[Binding]) -> Self {
-        let mut all = Vec::with_capacity(bindings.len() + 5);
         // names are in no namespace where nothing is declared
+        let mut all = Vec::with_capacity(bindings.len() + 5);
         all.push(Binding { prefix: "".into(), ns: none() });
-        all.extend_from_slice(bindings);
         let (marks, ids) = (Vec::new(), Vec::new());
-        Self { raw, bindings: all, marks, tag: None, used: 0, max_bindings: MAX_BINDINGS, ids }
+        let mut reader =
+            Self { raw, bindings: all, marks, tag: None, used: 0, max_bindings: MAX_BINDINGS, ids };
+        bindings.iter().for_each(|binding| reader.bind(binding.clone()));
+        reader
     }
 
     /// With fewer declarations around one place.
@@ -256,7 +259,7 @@ impl Reader {
         for ((prefix, name), value) in others {
             // an attribute without a prefix is in no namespace
             let ns = prefix.map_or_else(|| Ok(none()), |prefix| self.resolve(&prefix))?;
-            if !ns.is_empty() && attrs.iter().any(|a| a.name == name && same(&a.ns, &ns)) {
+            if !ns.is_empty() && attrs.iter().any(|a| a.name == name && Arc::ptr_eq(&a.ns, &ns)) {
                 return Err(refuse(Condition::NotWellFormed, "an attribute twice"));
             }
             if *ns == *ns::XML && name.as_str() == "id" {
@@ -278,17 +281,30 @@ impl Reader {
 
     /// Takes a declaration over (Namespaces in XML 1.0 section 3: rxml has looked at the prefixes).
     fn declare(&mut self, prefix: &str, ns: &str) -> Result<(), StreamError> {
-        if ns == XMLNS || !names::is_namespace(ns) {
+        if ns == XMLNS {
             return Err(refuse(Condition::NotWellFormed, "a namespace that may not be declared"));
+        }
+        if !names::is_namespace(ns) {
+            return Err(refuse(Condition::PolicyViolation, "a namespace that is not a URI"));
         }
         if prefix == "xml" {
             return Ok(());
         }
-        if self.bindings.len() >= self.max_bindings {
+        // the first is none of them
+        if self.bindings.len() > self.max_bindings {
             return Err(refuse(Condition::PolicyViolation, "too many namespace declarations"));
         }
-        self.bindings.push(Binding::new(prefix, ns));
+        self.bind(Binding::new(prefix, ns));
         Ok(())
+    }
+
+    /// A namespace is one `Arc` in the whole scope: attributes of long ones are told apart without reading
+    /// those for each of them.
+    fn bind(&mut self, mut binding: Binding) {
+        if let Some(known) = self.bindings.iter().find(|b| b.ns == binding.ns) {
+            binding.ns = Arc::clone(&known.ns);
+        }
+        self.bindings.push(binding);
     }
 
     fn resolve(&mut self, prefix: &str) -> Result<Arc<str>, StreamError> {
@@ -322,7 +338,7 @@ pub(crate) fn xml() -> Arc<str> {
     Arc::clone(&XML)
 }
 
-/// Whether two namespaces are the same; those of one declaration are told without reading them.
+/// Whether two namespaces are the same; usually that is told without reading them.
 pub(crate) fn same(a: &str, b: &str) -> bool {
     std::ptr::eq(a, b) || a == b
 }

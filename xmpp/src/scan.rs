@@ -199,6 +199,13 @@ fn namespace<'a>(attrs: &[(&str, &'a str)]) -> Option<Option<&'a str>> {
     (!special && names::is_namespace(ns)).then_some(Some(*ns))
 }
 
+/// Whether what begins there is called as a stanza is.
+pub(crate) fn is_stanza(bytes: &[u8]) -> bool {
+    let mut s = Scanner { text: bytes, at: 0, wide: false };
+    let name = s.take(b'<').and_then(|()| std::str::from_utf8(s.name()?).ok());
+    name.is_some_and(|name| Kind::parse(name).is_some())
+}
+
 /// The stanza at the start of `bytes`, if it is complete and usual, in a stream in which names are in
 /// `default_ns`.
 pub(crate) fn stanza<'a>(

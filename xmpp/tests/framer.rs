@@ -124,6 +124,26 @@ fn headers_that_are_not_of_a_client_stream_are_refused() {
 }
 
 #[test]
+fn one_namespace_of_two_prefixes_is_one_also_in_another_process() {
+    let header = HEADER.replace(" xml:lang", " xmlns:p='urn:a' xmlns:q='urn:a' xml:lang");
+    let mut framer = Framer::new(Limits::default());
+    framer.feed(header.as_bytes());
+    assert!(matches!(framer.next(), Ok(Some(Event::Open(_)))));
+    let frozen = serde_json::to_string(&framer.freeze()).unwrap();
+    for xml in [
+        "<message><x p:b='' q:b=''/></message>",
+        "<message xmlns:r='urn:a'><x p:b='' r:b=''/></message>",
+        "<message><x xmlns:p='urn:b' xmlns:q='urn:b'><y p:b='' q:b=''/></x></message>",
+        "<message p:b='' q:b=''/>",
+    ] {
+        let mut framer = Framer::thaw(serde_json::from_str(&frozen).unwrap(), Limits::default());
+        framer.feed(xml.as_bytes());
+        let judged = framer.next().map_err(|error| error.condition);
+        assert_eq!(judged, Err(Condition::NotWellFormed), "{xml}");
+    }
+}
+
+#[test]
 fn an_attribute_may_be_long_but_not_as_long_as_a_stanza() {
     for (length, result) in [(60_000, Ok(1)), (70_000, Err(Condition::PolicyViolation))] {
         let mut framer = Framer::new(Limits::default());

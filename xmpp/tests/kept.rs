@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use xmpp::{
     Element,
     error::StreamErrorCondition as Condition,
-    framer::{Event, Framer, Limits},
+    framer::{Event, Limits},
     stanza::Stanza,
 };
 
@@ -22,14 +22,12 @@ const HEADER: &str = "<stream:stream xmlns='jabber:client' \
 fn after(header: &str, xml: &str, limits: Limits) -> Result<Event, Condition> {
     let bytes = format!("{header}{xml}");
     let sizes: &[usize] = if bytes.len() > 10_000 { &[4_096] } else { &[1, 100] };
-    in_pieces(bytes.as_bytes(), limits, sizes);
-    let mut framer = Framer::new(limits);
-    framer.feed(bytes.as_bytes());
-    match framer.next() {
-        Ok(Some(Event::Open(_))) => {}
+    let (events, error) = in_pieces(bytes.as_bytes(), limits, sizes);
+    match (events.as_slice(), error) {
+        ([Event::Open(_), event], None) => Ok(event.clone()),
+        ([Event::Open(_)], Some(error)) => Err(error.condition),
         other => panic!("{other:?}"),
     }
-    framer.next().map(Option::unwrap).map_err(|error| error.condition)
 }
 
 fn stanza(header: &str, xml: &str) -> Result<Stanza, Condition> {
@@ -219,7 +217,7 @@ fn an_xml_id_is_a_name_and_there_once() {
     );
     // another stanza may have the same
     let twice = format!("{HEADER}<message xml:id='a'/><message xml:id='a'/>");
-    assert_eq!(in_pieces(twice.as_bytes(), Limits::default(), &[1, 50]).len(), 3);
+    assert_eq!(in_pieces(twice.as_bytes(), Limits::default(), &[1, 50]).0.len(), 3);
 }
 
 /// Elements as a client could send them: prefixes of the root, and declarations on the way.

@@ -210,6 +210,6 @@ pub fn client_framer() -> Framer {
         max_stanza: 64 << 20,
         max_depth: 1_000,
         max_attrs: 1_000,
-        max_bindings: 128,
+        max_bindings: 127,
     })
 }

@@ -23,8 +23,9 @@ pub const CONNECTION: &[Row] = &[
             "limits.max_stanza_unauthenticated",
             "actors/src/connection/transport.rs: READ",
             "xmpp/src/reader.rs: MAX_BINDINGS",
+            "xmpp/src/reader.rs: MAX_TOKEN",
         ],
-        most: "`max_stanza` + one read; what is read of it may weigh four times `max_stanza` (each child has a place); and `MAX_BINDINGS` namespaces",
+        most: "`max_stanza` + one read; what is read of it may weigh four times `max_stanza` (each child has a place); `MAX_BINDINGS` namespaces; and two buffers of a parser, of `MAX_TOKEN` each",
         at: "the stream ends with `policy-violation`",
         fields: &[
             ("xmpp/src/framer/mod.rs", "buf pending"),
@@ -330,8 +331,8 @@ pub const NODE: &[Row] = &[
     },
     Row {
         what: "parsers that stand ready",
-        from: &["xmpp/src/reader.rs: POOL"],
-        most: "so many for each thread and each of the two names of a stream's root; they have read nothing but it",
+        from: &["xmpp/src/reader.rs: POOL", "xmpp/src/reader.rs: MAX_TOKEN"],
+        most: "`POOL` × `MAX_TOKEN` for each thread and each of the two names of a stream's root: a buffer each, with nothing in it",
         at: "one that is not needed any more is dropped",
         fields: &[("xmpp/src/reader.rs", "Pool")],
         tried: &["memory_stays_flat_under_abuse"],

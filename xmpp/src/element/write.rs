@@ -16,6 +16,7 @@ use crate::{
     work,
 };
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt::{self, Write as _},
     sync::Arc,
@@ -75,10 +76,10 @@ impl Element {
         let own = shared.prefix(&self.ns).filter(|_| !root && !same(&self.ns, around));
         let default = self.default_ns(around, own.is_some());
         // writing to a String cannot fail
-        let name = match own {
-            _ if &*self.ns == ns::XML => format!("xml:{}", self.name),
-            Some(n) => format!("n{n}:{}", self.name),
-            None => self.name.clone(),
+        let name: Cow<'_, str> = match own {
+            _ if &*self.ns == ns::XML => Cow::Owned(format!("xml:{}", self.name)),
+            Some(n) => Cow::Owned(format!("n{n}:{}", self.name)),
+            None => Cow::Borrowed(&self.name),
         };
         let _ = write!(out, "<{name}");
         if !same(default, around) {

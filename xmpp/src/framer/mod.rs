@@ -3,7 +3,7 @@
 //! `rxml` validates every byte once; here the stanzas are cut out of the stream. What rxml refuses
 //! (DTDs, processing instructions, comments, custom entities, bad UTF-8) ends the stream with the
 //! error the RFC names. An idle framer holds nothing but its header: parsers stand ready in a small
-//! pool per thread, since after the usual header all of them are in the same state.
+//! pool per thread, since between two first-level elements all of them are in the same state.
 
 mod header;
 mod partial;
@@ -36,7 +36,7 @@ pub struct Limits {
     pub max_depth: usize,
     /// Most attributes of one element.
     pub max_attrs: usize,
-    /// Most namespace declarations around one place, those of the stream header with them; 128 at most.
+    /// Most namespace declarations around one place, those of the stream header with them; 127 at most.
     pub max_bindings: usize,
 }
 
@@ -270,7 +270,11 @@ impl Framer {
     /// What begins at the boundary, if it is complete and usual: the short cut of [`scan`].
     fn usual(&mut self) -> Option<Event> {
         self.opened.as_ref()?;
-        self.usual_stanza().map(Event::Stanza).or_else(|| self.usual_nonza())
+        if scan::is_stanza(&self.buf) {
+            self.usual_stanza().map(Event::Stanza)
+        } else {
+            self.usual_nonza().map(Event::Nonza)
+        }
     }
 
     fn usual_header(&mut self) -> Option<Event> {
@@ -295,15 +299,15 @@ impl Framer {
         Some(Event::Open(header))
     }
 
-    fn usual_nonza(&mut self) -> Option<Event> {
+    fn usual_nonza(&mut self) -> Option<Nonza> {
         let default_ns = self.opened.as_ref()?.default_ns();
-        // a stanza that is not usual, and elements of the stream, are rxml's
+        // elements of the stream, and what has no place in it, are rxml's
         let (element, len) = scan::element(&self.buf, default_ns, &self.limits)?;
         if len > self.limits.max_stanza || matches!(element.ns(), "" | ns::CLIENT | ns::STREAM) {
             return None;
         }
         self.buf.advance(len);
-        Some(Event::Nonza(Nonza::new(element)))
+        Some(Nonza::new(element))
     }
 
     fn usual_stanza(&mut self) -> Option<Stanza> {

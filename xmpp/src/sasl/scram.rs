@@ -162,7 +162,7 @@ pub struct First {
     bare: String,
 }
 
-/// `=2C` and `=3D` (RFC 5802 section 5.1); any other `=` is an error.
+/// `=2C` and `=3D` (RFC 5802 section 5.1); any other `=` is an error, and NUL (section 7: `value-safe-char`).
 fn unescape(name: &str) -> Option<String> {
     let mut out = String::with_capacity(name.len());
     let mut parts = name.split('=');
@@ -173,7 +173,7 @@ fn unescape(name: &str) -> Option<String> {
         out.push(c);
         out.push_str(rest);
     }
-    (!out.is_empty()).then_some(out)
+    (!out.is_empty() && !out.contains('\0')).then_some(out)
 }
 
 impl First {
@@ -368,6 +368,8 @@ mod tests {
             "p=x,,n=a,r=x",
             "x",
             "n,b,n=a,r=x",
+            "n,,n=a\0b,r=x",
+            "n,a=\0,n=a,r=x",
             "n,,n=a,r=",
             "n,,n=a,r=b c",
             "n,,n=a,r=\u{e9}",

@@ -30,7 +30,7 @@ impl Stanza {
 impl Child {
     /// What it occupies.
     pub(crate) fn weight(&self) -> usize {
-        size_of::<Self>() + self.ns.weight(ALLOCATION) + self.name.weight(ALLOCATION)
+        size_of::<Self>() + self.ns.weight() + self.name.weight()
     }
 }
 
