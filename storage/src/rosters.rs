@@ -92,9 +92,7 @@ impl RosterItem {
             ver: 0,
         }
     }
-}
 
-impl RosterItem {
     /// What it occupies, in bytes, without a request: what the user decides on.
     pub fn weight(&self) -> usize {
         let groups: usize = self.groups.iter().map(|g| g.len() + size_of::<String>()).sum();

@@ -4,6 +4,7 @@ mod basics;
 mod damage;
 mod kill;
 mod plans;
+mod upgrade;
 
 use super::{Options, SqliteStore};
 use crate::{Stores, conformance};

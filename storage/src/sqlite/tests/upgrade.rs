@@ -1,0 +1,63 @@
+//! Files that older programs wrote, up to date once they are opened.
+
+use super::Running;
+use crate::{
+    OfflineLimits, OfflineStore, StoreError,
+    sqlite::{Options, file::STEPS},
+};
+use rusqlite::Connection;
+use std::path::Path;
+use xmpp::{
+    jid::BareJid,
+    stanza::{Kind, Stanza, Type},
+};
+
+/// A file of that version, with messages that the first one kept.
+fn older(dir: &Path, version: usize) {
+    let db = Connection::open(dir.join("core.sqlite")).unwrap();
+    for (step, reached) in STEPS.iter().zip(1..=version) {
+        db.execute_batch(step).unwrap();
+        db.pragma_update(None, "user_version", i64::try_from(reached).unwrap()).unwrap();
+        if reached == 1 {
+            db.execute_batch(
+                "INSERT INTO offline (user, at, stanza) VALUES
+                 ('a@x', 1, '<message id=\"1\"><body>b</body></message>'),
+                 ('a@x', 1, '<message id=\"2\"><\u{370}/></message>'),
+                 ('a@x', 1, '<message id=\"3\" from=\"b@x/r\"/>')",
+            )
+            .unwrap();
+        }
+    }
+}
+
+/// However far an upgrade had come.
+#[tokio::test]
+async fn what_is_there_above_a_limit_of_today_is_read_and_takes_nothing_more() {
+    for version in 1..=STEPS.len() {
+        let dir = tempfile::tempdir().unwrap();
+        let user: BareJid = "a@x".parse().unwrap();
+        older(dir.path(), version);
+        let running = Running::start(dir.path(), Options::default()).await;
+        let store = &running.store;
+        let push = |limits| {
+            let message = Stanza::new(Kind::Message, Type::Chat).with_id("4");
+            store.push(&user, 2, message, limits)
+        };
+        let few = OfflineLimits::messages(2);
+        let small = OfflineLimits { bytes: 50, ..OfflineLimits::messages(9) };
+        for (limits, limit) in [(few, 2), (small, 50)] {
+            assert_eq!(push(limits).await, Err(StoreError::Full { limit }), "{version}");
+        }
+        let page = store.page(&user, 0, 9, usize::MAX).await.unwrap();
+        let ids: Vec<_> = page.iter().filter_map(|m| m.stanza.head.id.as_deref()).collect();
+        assert_eq!(ids, ["1", "3"], "names of today's XML alone");
+        assert_eq!(push(few).await, Err(StoreError::Full { limit: 2 }), "{version}");
+        let first = page.first().map(|m| m.id).into_iter().collect();
+        OfflineStore::remove(&**store, &user, first).await.unwrap();
+        assert!(push(few).await.is_ok(), "{version}");
+        let file = running.stop().await.path().to_owned();
+        let db = Connection::open(file).unwrap();
+        let reached: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(usize::try_from(reached), Ok(STEPS.len()));
+    }
+}
