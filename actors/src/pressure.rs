@@ -70,6 +70,11 @@ fn percent(limit: usize, percent: usize) -> usize {
     limit / 100 * percent
 }
 
+/// Below so many bytes memory is not short, of a limit in bytes; 0: any.
+pub(crate) fn first_mark(limit: usize) -> usize {
+    if limit == 0 { usize::MAX } else { percent(limit, HIGH - SLACK) }
+}
+
 impl Pressure {
     /// So much is in use, in bytes, and so much may be; limit 0: any.
     pub fn set(&self, used: usize, limit: usize) {

@@ -1,6 +1,8 @@
 //! `mangrove run`: a node in this process, until a signal or an operator ends it.
 
 use super::{Done, Failure, NodeArgs, output::Output};
+#[cfg(feature = "jemalloc")]
+use actors::relief::Gauge;
 use config::Config;
 use mangrove::{Node, node::Reloaded, telemetry::logs};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,7 +18,7 @@ pub fn run(args: &NodeArgs, out: &mut Output) -> Done {
     let mut setup = args.setup()?;
     #[cfg(feature = "jemalloc")]
     {
-        setup.gauge = actors::relief::Gauge::new(crate::in_use);
+        setup.gauge = Gauge::new(crate::in_use).or_most(mangrove::node::resident);
     }
     logs::start(&setup.config.log);
     raise_file_limit();

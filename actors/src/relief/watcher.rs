@@ -3,7 +3,7 @@
 use super::{Relieved, relieve};
 use crate::{
     env::Env,
-    pressure::{CRITICAL, HIGH, Level},
+    pressure::{self, CRITICAL, HIGH, Level},
     routing::manager::LAST_SESSIONS,
     session::effects::BoxFuture,
     stopped::stopped,
@@ -20,19 +20,31 @@ const WAIT: u32 = 10;
 /// How long the log does not say that memory is less short.
 const SILENCE: Duration = Duration::from_secs(10);
 
+type Read = Arc<dyn Fn() -> Option<usize> + Send + Sync>;
+
 /// Says how many bytes are in use; `None`: it is not known.
 #[derive(Clone)]
-pub struct Gauge(Arc<dyn Fn() -> Option<usize> + Send + Sync>);
+pub struct Gauge {
+    exact: Read,
+    most: Option<Read>,
+}
 
 impl Gauge {
-    /// One that asks `read`.
-    pub fn new(read: impl Fn() -> Option<usize> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
+    /// One that asks `exact`.
+    pub fn new(exact: impl Fn() -> Option<usize> + Send + Sync + 'static) -> Self {
+        Self { exact: Arc::new(exact), most: None }
     }
 
-    /// What is in use.
-    pub fn read(&self) -> Option<usize> {
-        (self.0)()
+    /// Asks `most` first, which costs little and never says less: where that is little, it will do.
+    #[must_use]
+    pub fn or_most(self, most: impl Fn() -> Option<usize> + Send + Sync + 'static) -> Self {
+        Self { most: Some(Arc::new(most)), ..self }
+    }
+
+    /// What is in use; exactly from `near` on.
+    pub fn read(&self, near: usize) -> Option<usize> {
+        let most = self.most.as_ref().and_then(|most| most());
+        most.filter(|most| *most < near).or_else(|| (self.exact)())
     }
 }
 
@@ -154,10 +166,10 @@ impl Watcher {
     }
 
     fn look(&mut self, cx: &Cx<Infallible>) {
-        let Some(used) = self.gauge.read() else { return };
-        let pressure = &self.env.pressure;
-        pressure.set(used, self.env.settings().memory);
-        let (level, limit) = (pressure.level(), pressure.limit());
+        let (pressure, limit) = (&self.env.pressure, self.env.settings().memory);
+        let Some(used) = self.gauge.read(pressure::first_mark(limit)) else { return };
+        pressure.set(used, limit);
+        let level = pressure.level();
         self.since = self.since.or_else(|| Some(Instant::now())).filter(|_| level > Level::Calm);
         let mib = |bytes: usize| bytes >> 20;
         cx.publish(&match limit {
@@ -181,5 +193,18 @@ impl Watcher {
                 _ => tracing::warn!(used, limit, "memory is short: {level}"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Gauge;
+
+    #[test]
+    fn what_is_little_need_not_be_known_exactly() {
+        let gauge = |most: Option<usize>| Gauge::new(|| Some(70)).or_most(move || most);
+        let read = [Some(75), Some(80), Some(100), None].map(|most| gauge(most).read(80));
+        assert_eq!(read, [Some(75), Some(70), Some(70), Some(70)]);
+        assert_eq!(Gauge::new(|| Some(70)).read(80), Some(70));
     }
 }
