@@ -4,8 +4,10 @@
 use crate::{resource::Resource, session::turn::Turn};
 use std::{ops::Deref, sync::Arc};
 
-/// The resource is told only when so many bytes more or less are held: a chat never gets there.
+/// The resource is told only when so many bytes more or less are held, and that is a part of what there was:
+/// a chat never gets there, and a large stanza is not looked through for each read.
 const GRAIN: usize = 8 << 10;
+const PART: usize = 8;
 
 /// Dropped, nothing is held any more.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ impl Serving {
     /// A turn is over.
     pub(super) fn tell(&mut self, turn: &Turn) {
         let bytes = turn.bytes();
-        if bytes.abs_diff(self.seen) >= GRAIN {
+        if bytes.abs_diff(self.seen) >= GRAIN.max(self.seen / PART) {
             self.seen = bytes;
             self.say(turn.weight());
         }

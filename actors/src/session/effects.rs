@@ -1,6 +1,7 @@
 //! What a session wants done, as values. The connection process (or a test) does it.
 
 use crate::{resource::Resource, session::SessionCx};
+use serde::{Deserialize, Serialize};
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use xmpp::{error::StreamError, stanza::Stanza};
 
@@ -24,14 +25,25 @@ pub struct Scope<'a> {
 }
 
 /// Names a session's timers: setting one again replaces it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TimerKey {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TimerKey<Name = &'static str> {
     /// The stream must be bound by then (handshake and authentication deadline).
     Negotiation,
     /// What waits for the client's acknowledgements has waited too long by then (XEP-0198).
     Acks,
     /// A module's timer.
-    Module(&'static str),
+    Module(Name),
+}
+
+impl<Name> TimerKey<Name> {
+    /// The same with the module's name as `f` has it.
+    pub(super) fn try_map<T>(self, f: impl FnOnce(Name) -> Option<T>) -> Option<TimerKey<T>> {
+        Some(match self {
+            Self::Negotiation => TimerKey::Negotiation,
+            Self::Acks => TimerKey::Acks,
+            Self::Module(name) => TimerKey::Module(f(name)?),
+        })
+    }
 }
 
 /// Everything but bytes for the client.

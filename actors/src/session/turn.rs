@@ -83,9 +83,8 @@ pub struct FrozenTurn {
     session: Session,
     framer: xmpp::framer::FrozenFramer,
     resource: Option<FrozenResource>,
-    /// What is left of the timers, by the modules they belong to; `None`: of the negotiation; no name: of
-    /// acknowledgements.
-    timers: Vec<(Option<String>, Duration)>,
+    /// What is left of the timers.
+    timers: Vec<(TimerKey<String>, Duration)>,
 }
 
 impl Turn {
@@ -253,16 +252,12 @@ impl Turn {
         }
         let session = serde_json::to_value(&self.session).ok()?;
         let resource = self.session.bound.as_ref().and_then(|b| b.resource.as_ref());
-        let name = |key| match key {
-            TimerKey::Negotiation => None,
-            TimerKey::Acks => Some(String::new()),
-            TimerKey::Module(module) => Some(module.to_owned()),
-        };
+        let named = |key: TimerKey| key.try_map(|module| Some(module.to_owned()));
         Some(FrozenTurn {
             session: serde_json::from_value(session).ok()?,
             framer: self.framer.freeze(),
             resource: resource.map(|r| r.freeze()),
-            timers: timers.map(|(key, left)| (name(key), left)).collect(),
+            timers: timers.filter_map(|(key, left)| Some((named(key)?, left))).collect(),
         })
     }
 
@@ -284,16 +279,11 @@ impl Turn {
         let mut turn = Self::of(Framer::thaw(frozen.framer, limits), session);
         turn.todo.extend(resource.clone().map(Todo::Attach));
         let hooks = env.hooks();
-        let key = |module: Option<String>| match module {
-            None => Some(TimerKey::Negotiation),
-            Some(name) if name.is_empty() => Some(TimerKey::Acks),
-            // what this build does not know any more needs no timer
-            Some(name) => {
-                hooks.timer.iter().find(|r| r.module == name).map(|r| TimerKey::Module(r.module))
-            }
-        };
+        // a module that this build does not know any more needs no timer
+        let known = |name: String| hooks.timer.iter().find(|r| r.module == name).map(|r| r.module);
         let timers = frozen.timers.into_iter();
-        turn.todo.extend(timers.filter_map(|(of, left)| Some(Todo::Timer(key(of)?, left))));
+        let timers = timers.filter_map(|(of, left)| Some(Todo::Timer(of.try_map(known)?, left)));
+        turn.todo.extend(timers);
         (turn, resource)
     }
 
@@ -372,8 +362,8 @@ impl Turn {
     /// Does what needs no I/O and sorts the rest.
     fn apply(&mut self, env: &Arc<Env>) {
         env.metrics.work(work::take());
-        let actions = std::mem::take(&mut self.fx.actions);
-        for action in actions {
+        let mut actions = std::mem::take(&mut self.fx.actions);
+        for action in actions.drain(..) {
             match action {
                 Action::Route(stanza) => {
                     if let Some(later) = routing::route(env, stanza) {
@@ -401,5 +391,6 @@ impl Turn {
                 }
             }
         }
+        self.fx.actions = actions;
     }
 }
