@@ -12,10 +12,7 @@ use actors::{
 };
 use mangrove::admin::{client::Client, protocol::Request};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Instant};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixStream},
@@ -247,7 +244,7 @@ async fn scraped(stream: &mut TcpStream) -> usize {
         let Some((head, body)) = answer.split_once("\r\n\r\n") else { continue };
         let length = head.to_ascii_lowercase();
         let length = length.split_once("content-length: ").unwrap().1;
-        if body.len() == length.lines().next().unwrap().parse().unwrap() {
+        if length.lines().next() == Some(body.len().to_string().as_str()) {
             let name = "mangrove_accept_failures_total ";
             let line = body.lines().find_map(|line| line.strip_prefix(name));
             return line.unwrap().parse().unwrap();

@@ -6,6 +6,7 @@
 //! resource it served is ended or left to be resumed.
 
 mod clock;
+mod ending;
 mod proxy;
 mod serving;
 pub mod shaping;
@@ -17,7 +18,7 @@ use crate::{
     accept::{Progress, Stage},
     env::Env,
     resource::{Ended, Owner, Resource},
-    routing::{self, end::end, manager},
+    routing::manager,
     session::{
         Conn,
         effects::{BoxFuture, Then, TimerKey},
@@ -26,6 +27,8 @@ use crate::{
     },
 };
 use clock::Clock;
+use ending::LINGER;
+pub(crate) use ending::evicted;
 use serving::Serving;
 use shaping::{Admission, Bucket};
 use std::{
@@ -43,7 +46,7 @@ use tls::TlsAcceptor;
 use tokio::{net::TcpStream, time::Instant};
 use transport::{Got, Transport};
 use xmpp::{
-    error::{StanzaError, StreamError, StreamErrorCondition as Condition},
+    error::{StreamError, StreamErrorCondition as Condition},
     jid::BareJid,
 };
 
@@ -53,12 +56,8 @@ const BATCH: usize = 64;
 const ROOM: usize = 64 << 10;
 /// How long a client that reads nothing at all is kept while bytes wait for it.
 const STALL: Duration = Duration::from_secs(60);
-/// How long the end of a stream waits for the client's end of the connection.
-const LINGER: Duration = Duration::from_secs(2);
 /// After how much quiet a connection gives its buffers back.
 const QUIET: Duration = Duration::from_secs(5);
-/// How long jobs may take to finish after the end.
-const LAST_JOBS: Duration = Duration::from_secs(5);
 
 /// What a listener hands over.
 #[expect(missing_debug_implementations, reason = "sockets have nothing to say")]
@@ -404,9 +403,15 @@ impl Connection {
     /// Whose connection it is, when a proxy says so.
     fn header(&mut self) -> io::Result<()> {
         let Some(bytes) = self.header.as_ref().filter(|h| !h.is_empty()) else { return Ok(()) };
-        let invalid = |e| io::Error::new(io::ErrorKind::InvalidData, e);
-        let proxy::Header::Done { source, len } = proxy::parse(bytes).map_err(invalid)? else {
-            return Ok(());
+        let (source, len) = match proxy::parse(bytes) {
+            Ok(proxy::Header::Done { source, len }) => (source, len),
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                // who forgot to switch it on in the proxy finds out here
+                self.port.env.metrics.refused_connections();
+                tracing::info!(peer = %self.peer, %error, "no PROXY header where one has to be");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
         };
         let rest = bytes.get(len..).unwrap_or_default().to_vec();
         self.header = None;
@@ -506,78 +511,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Runs the jobs that are left: what the client was promised is kept.
-    async fn finish_jobs(&mut self) {
-        let env = Arc::clone(&self.port.env);
-        let jobs = async {
-            loop {
-                if self.job.is_none() {
-                    self.job = self.turn.job();
-                }
-                let Some(job) = &mut self.job else { return };
-                let then = job.await;
-                self.job = None;
-                self.turn.done(then, &env);
-            }
-        };
-        if tokio::time::timeout(LAST_JOBS, jobs).await.is_err() {
-            tracing::warn!(peer = %self.peer, "a client's last requests took too long");
-        }
-    }
-
-    /// Ends the session, or leaves it to be resumed. Does nothing the second time.
-    async fn leave(&mut self) {
-        self.turn.stop_reading();
-        self.finish_jobs().await;
-        let Some((resource, resumable)) = self.turn.detach() else { return };
-        let env = &self.port.env;
-        if resumable {
-            manager::lost(env, resource);
-            self.resource = None;
-        } else {
-            end(env, &resource, Ended::Closed).await;
-            // one whose leftovers are still here is for its manager, when this is dropped
-            self.resource.take_if(|r| r.leaving().is_none());
-        }
-    }
-
-    /// A handler panicked: the stanza it was working on is answered and never executed again.
-    async fn crashed(&mut self) {
-        let env = Arc::clone(&self.port.env);
-        self.job = None;
-        if let Some(poison) = self.turn.crashed()
-            && let Some(later) =
-                routing::bounce(&env, &poison, &StanzaError::internal_server_error())
-        {
-            later.await;
-        }
-        let error = StreamError::new(Condition::InternalServerError);
-        error.render(self.turn.out());
-        self.turn.out().extend_from_slice(b"</stream:stream>");
-    }
-
-    /// Writes what is left, for a moment.
-    async fn say_goodbye(&mut self) {
-        let write = async {
-            while self.transport.write(self.turn.out()).is_ok_and(|more| more) {
-                self.transport.writable().await;
-            }
-            self.transport.shut_down().await;
-        };
-        drop(tokio::time::timeout(Duration::from_secs(1), write).await);
-    }
-
-    /// Closes our side and waits for the client's, so that what was written last arrives.
-    async fn linger(&mut self) {
-        self.say_goodbye().await;
-        let read = async {
-            while poll_fn(|task| self.transport.poll_read(task, |_| ())).await.is_ok_and(|n| n > 0)
-            {
-            }
-        };
-        drop(tokio::time::timeout(LINGER, read).await);
-    }
-
     /// The bare JID of the client, once it is known.
     pub fn user(&self) -> Option<&BareJid> {
         self.turn.session().user()
@@ -613,18 +546,4 @@ async fn queued(resource: Option<&Resource>, more: bool) {
         Some(resource) => resource.notified().await,
         None => pending().await,
     }
-}
-
-/// What the client is told when its session went elsewhere.
-pub(crate) fn evicted(resource: &Resource) -> StreamError {
-    let (condition, text) = match (resource.owner(), resource.ended()) {
-        (Owner::Attached(_), _) => (Condition::Conflict, "resumed on another connection"),
-        (_, Some(Ended::Conflict)) => (Condition::Conflict, "replaced by a new connection"),
-        (_, Some(Ended::Kicked)) => (Condition::PolicyViolation, "ended by an operator"),
-        (_, Some(Ended::Removed)) => (Condition::NotAuthorized, "the account was removed"),
-        // RFC 6120 section 4.9.3.17
-        (_, Some(Ended::NoMemory)) => (Condition::ResourceConstraint, "too much waits for you"),
-        _ => (Condition::SystemShutdown, "the session was ended"),
-    };
-    StreamError::new(condition).with_text(text)
 }

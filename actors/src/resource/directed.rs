@@ -1,6 +1,7 @@
 //! Who sees a resource by directed presence (RFC 6121 section 4.6): looked up for every such presence and
 //! every probe, so by address; forgotten in the order in which they came.
 
+use super::Resource;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use xmpp::jid::Jid;
@@ -74,6 +75,38 @@ impl From<Vec<Jid>> for Directed {
 impl From<Directed> for Vec<Jid> {
     fn from(directed: Directed) -> Self {
         directed.into_iter().collect()
+    }
+}
+
+impl Resource {
+    /// Notes that `to` sees this resource by directed presence.
+    pub fn directed_add(&self, to: &Jid) {
+        self.state.lock().directed.add(to, self.limits.directed);
+    }
+
+    /// Forgets a directed presence; `false` when there was none.
+    pub fn directed_remove(&self, to: &Jid) -> bool {
+        self.state.lock().directed.remove(to)
+    }
+
+    /// Who got directed presence.
+    pub fn directed(&self) -> Vec<Jid> {
+        self.state.lock().directed.iter().cloned().collect()
+    }
+
+    /// Takes the list of directed presences.
+    pub fn directed_take(&self) -> Vec<Jid> {
+        std::mem::take(&mut self.state.lock().directed).into_iter().collect()
+    }
+
+    /// Whether nobody got directed presence.
+    pub fn directed_is_empty(&self) -> bool {
+        self.state.lock().directed.is_empty()
+    }
+
+    /// Whether `to` got directed presence.
+    pub fn directed_has(&self, to: &Jid) -> bool {
+        self.state.lock().directed.contains(to)
     }
 }
 

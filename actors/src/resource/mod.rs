@@ -6,6 +6,7 @@
 //! It holds no protocol: what to do with a queue whose window ended is decided in `routing::end`.
 
 mod acks;
+mod blocking;
 mod copies;
 mod directed;
 mod frozen;
@@ -17,6 +18,8 @@ mod notices;
 mod tests;
 
 pub use acks::StreamManagement;
+use blocking::blocked;
+pub use blocking::blocks;
 pub use copies::{Share, Shares};
 pub use frozen::{FrozenResource, FrozenWaiting};
 pub use leftovers::{Left, Standing};
@@ -199,21 +202,6 @@ pub struct Remains {
 /// What a stanza and its place in a queue occupy.
 fn weight(stanza: &Stanza) -> usize {
     stanza.weight() + size_of::<Queued>()
-}
-
-fn blocked(list: Option<&Blocklist>, user: &BareJid, from: Option<&Jid>) -> bool {
-    list.zip(from).is_some_and(|(list, from)| blocks(list, user, from))
-}
-
-/// Whether a list of `user` names `jid` (XEP-0191 section 5): the resource, the account, the domain's
-/// resource or the domain. The user's own resources are never blocked (section 6).
-pub fn blocks(list: &Blocklist, user: &BareJid, jid: &Jid) -> bool {
-    let bare = jid.bare_jid();
-    if bare.as_str() == user.as_str() {
-        return false;
-    }
-    // for domain/resource the bare form is the domain
-    list.contains(jid) || list.contains(&bare) || list.contains(jid.domain())
 }
 
 impl Resource {
@@ -446,36 +434,6 @@ impl Resource {
         std::mem::replace(&mut s.presence, stanza)
     }
 
-    /// Notes that `to` sees this resource by directed presence.
-    pub fn directed_add(&self, to: &Jid) {
-        self.state.lock().directed.add(to, self.limits.directed);
-    }
-
-    /// Forgets a directed presence; `false` when there was none.
-    pub fn directed_remove(&self, to: &Jid) -> bool {
-        self.state.lock().directed.remove(to)
-    }
-
-    /// Who got directed presence.
-    pub fn directed(&self) -> Vec<Jid> {
-        self.state.lock().directed.iter().cloned().collect()
-    }
-
-    /// Takes the list of directed presences.
-    pub fn directed_take(&self) -> Vec<Jid> {
-        std::mem::take(&mut self.state.lock().directed).into_iter().collect()
-    }
-
-    /// Whether nobody got directed presence.
-    pub fn directed_is_empty(&self) -> bool {
-        self.state.lock().directed.is_empty()
-    }
-
-    /// Whether `to` got directed presence.
-    pub fn directed_has(&self, to: &Jid) -> bool {
-        self.state.lock().directed.contains(to)
-    }
-
     /// Marks the resource (e.g. as interested in roster pushes, RFC 6121 section 2.2).
     pub fn mark(&self, mark: &'static str) {
         let mut s = self.state.lock();
@@ -487,38 +445,6 @@ impl Resource {
     /// Whether the resource has the mark.
     pub fn marked(&self, mark: &str) -> bool {
         self.state.lock().marks.contains(&mark)
-    }
-
-    /// Whether the user blocks this address (XEP-0191).
-    pub fn blocks(&self, jid: &Jid) -> bool {
-        blocked(self.state.lock().blocked.as_deref(), &self.user, Some(jid))
-    }
-
-    /// Replaces the list of those the user blocks. Returns what waited from them: it is not delivered
-    /// any more.
-    pub fn set_blocked(&self, list: &Arc<Blocklist>) -> Vec<Stanza> {
-        let mut s = self.state.lock();
-        let s = &mut *s;
-        s.blocked = (!list.is_empty()).then(|| Arc::clone(list));
-        let mut refused = Vec::new();
-        // the first may be in the connection's hands
-        let mut first = s.in_hand;
-        s.queue.retain(|queued| {
-            let kept = std::mem::take(&mut first);
-            match &queued.item {
-                Item::Stanza(stanza) if !kept => {
-                    let from = stanza.head.from.as_ref();
-                    let keep = !blocked(s.blocked.as_deref(), &self.user, from);
-                    if !keep {
-                        s.queued_bytes = s.queued_bytes.saturating_sub(weight(stanza));
-                        refused.push(stanza.clone());
-                    }
-                    keep
-                }
-                _ => true,
-            }
-        });
-        refused
     }
 
     /// How many items wait.
