@@ -129,23 +129,32 @@ impl Newcomer {
 /// Clients that have not logged on, the oldest first: when there is no room, one of them makes some.
 /// (Half a TLS handshake or half a PROXY header costs whoever sends it nothing.)
 #[derive(Debug, Default)]
-pub struct Newcomers(Mutex<VecDeque<Newcomer>>);
+pub struct Newcomers(Mutex<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    newcomers: VecDeque<Newcomer>,
+    /// Those who are none any more are looked for when there are more than that.
+    most: usize,
+}
 
 impl Newcomers {
-    /// Another one; `alive`: how many connections there are.
-    pub fn add(&self, pid: Pid, progress: Progress, alive: usize) {
-        let mut queue = self.0.lock();
-        // as many as there are connections, and as many again that are none any more
-        if queue.len() > alive.saturating_mul(2).saturating_add(64) {
-            queue.retain(Newcomer::is_one);
+    /// Another one.
+    pub fn add(&self, pid: Pid, progress: Progress) {
+        let Queue { newcomers, most } = &mut *self.0.lock();
+        if newcomers.len() > *most {
+            newcomers.retain(Newcomer::is_one);
+            // at most as many again
+            *most = 2 * newcomers.len() + 64;
+            newcomers.shrink_to(*most);
         }
-        queue.push_back(Newcomer { pid, progress, since: Instant::now() });
+        newcomers.push_back(Newcomer { pid, progress, since: Instant::now() });
     }
 
     /// Takes the oldest, or the oldest that has not opened its stream; `None`: there is none that has
     /// had its time.
     pub fn take(&self) -> Option<(Pid, Progress)> {
-        let mut queue = self.0.lock();
+        let queue = &mut self.0.lock().newcomers;
         while queue.front().is_some_and(|newcomer| !newcomer.is_one()) {
             queue.pop_front();
         }

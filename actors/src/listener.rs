@@ -132,7 +132,7 @@ impl Listener {
         };
         match self.pool.spawn(accepted) {
             Ok(connection) => {
-                env.newcomers.add(connection.pid().clone(), progress, self.pool.len());
+                env.newcomers.add(connection.pid().clone(), progress);
             }
             Err(_) => {
                 env.metrics.refused_connections();

@@ -15,7 +15,6 @@ pub(super) const ORDINARY: usize = 128;
 pub(super) struct Directed {
     places: BTreeMap<Jid, u64>,
     order: BTreeMap<u64, Jid>,
-    next: u64,
     bytes: usize,
 }
 
@@ -32,9 +31,9 @@ impl Directed {
             self.bytes = self.bytes.saturating_sub(oldest.weight());
         }
         self.bytes += to.weight();
-        self.places.insert(to.clone(), self.next);
-        self.order.insert(self.next, to.clone());
-        self.next += 1;
+        let next = self.order.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.places.insert(to.clone(), next);
+        self.order.insert(next, to.clone());
     }
 
     /// Whether it was there.

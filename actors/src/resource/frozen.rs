@@ -119,7 +119,6 @@ impl Resource {
         }
         // nobody would end it
         s.diverted = frozen.diverted.filter(|_| known(KEEPER).is_some());
-        s.presence_bytes = frozen.presence.as_ref().map_or(0, Stanza::weight);
         s.presence = frozen.presence;
         s.priority = frozen.priority;
         s.directed = frozen.directed;

@@ -121,7 +121,6 @@ struct State {
     /// The client's stanza that is being handled (XEP-0198 sessions only).
     working: Option<Stanza>,
     presence: Option<Stanza>,
-    presence_bytes: usize,
     priority: Option<i8>,
     directed: Directed,
     marks: Vec<&'static str>,
@@ -216,7 +215,6 @@ impl Resource {
             in_hand: false,
             working: None,
             presence: None,
-            presence_bytes: 0,
             priority: None,
             directed: Directed::default(),
             marks: Vec::new(),
@@ -430,7 +428,6 @@ impl Resource {
         let mut s = self.state.lock();
         let (stanza, priority) = presence.unzip();
         s.priority = priority;
-        s.presence_bytes = stanza.as_ref().map_or(0, Stanza::weight);
         std::mem::replace(&mut s.presence, stanza)
     }
 
@@ -457,7 +454,8 @@ impl Resource {
     pub fn bytes(&self) -> usize {
         let held = self.held.load(Ordering::Relaxed);
         let s = self.state.lock();
-        s.queued_bytes + s.sm.as_ref().map_or(0, |sm| sm.bytes) + s.presence_bytes + held
+        let presence = s.presence.as_ref().map_or(0, Stanza::weight);
+        s.queued_bytes + s.sm.as_ref().map_or(0, |sm| sm.bytes) + presence + held
     }
 
     /// A connection that held so many bytes for the client holds so many now.

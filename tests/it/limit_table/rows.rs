@@ -321,7 +321,7 @@ pub const NODE: &[Row] = &[
         fields: &[
             ("supervision/src/system.rs", "processes names groups"),
             ("supervision/src/supervisor.rs", "children"),
-            ("actors/src/accept.rs", "Newcomers"),
+            ("actors/src/accept.rs", "newcomers"),
         ],
         tried: &[
             "clients_that_do_not_log_on_make_room_for_those_who_do",

@@ -270,11 +270,11 @@ impl Framer {
     /// What begins at the boundary, if it is complete and usual: the short cut of [`scan`].
     fn usual(&mut self) -> Option<Event> {
         self.opened.as_ref()?;
-        if scan::is_stanza(&self.buf) {
-            self.usual_stanza().map(Event::Stanza)
-        } else {
-            self.usual_nonza().map(Event::Nonza)
+        if let Some(stanza) = self.usual_stanza() {
+            return Some(Event::Stanza(stanza));
         }
+        // an unusual one is not read a second time
+        if scan::is_stanza(&self.buf) { None } else { self.usual_nonza().map(Event::Nonza) }
     }
 
     fn usual_header(&mut self) -> Option<Event> {
