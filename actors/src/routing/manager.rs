@@ -56,33 +56,62 @@ pub enum ResumeError {
     Unavailable,
 }
 
-/// A bound resource, attached to the connection that asked.
+/// A resource that is attached for whoever asked. That may be gone when the answer comes: dropped before it is kept,
+/// the resource is given up as if its connection was lost.
 #[derive(Debug)]
-pub struct BoundResource {
-    /// The resource.
-    pub resource: Arc<Resource>,
-    /// With which it is attached.
-    pub epoch: u64,
+#[must_use]
+pub struct Claim {
+    env: Arc<Env>,
+    resource: Arc<Resource>,
+    epoch: u64,
+    parked: Option<Box<Bound>>,
+    kept: bool,
 }
 
-/// A resumed session.
+/// What a connection serves.
 #[derive(Debug)]
-pub struct Resumed {
+pub struct Attached {
     /// The resource.
     pub resource: Arc<Resource>,
     /// With which it is attached.
     pub epoch: u64,
-    /// The session's state, if the connection before left it.
+    /// The state of a resumed session, if the connection before left it.
     pub parked: Option<Box<Bound>>,
+}
+
+impl Claim {
+    fn new(
+        env: &Arc<Env>,
+        resource: Arc<Resource>,
+        epoch: u64,
+        parked: Option<Box<Bound>>,
+    ) -> Self {
+        Self { env: Arc::clone(env), resource, epoch, parked, kept: false }
+    }
+
+    /// From now on it is the caller's to detach the resource, or to end it.
+    pub fn keep(mut self) -> Attached {
+        self.kept = true;
+        let (resource, parked) = (Arc::clone(&self.resource), self.parked.take());
+        Attached { resource, epoch: self.epoch, parked }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.kept && self.resource.detach(self.epoch, self.parked.take()) {
+            lost(&self.env, Arc::clone(&self.resource));
+        }
+    }
 }
 
 /// What a manager is asked.
 #[derive(Debug)]
 pub enum Msg {
     /// Bind this resource, or one that the server chooses.
-    Bind(BareJid, Option<FullJid>, Reply<Result<BoundResource, BindError>>),
+    Bind(BareJid, Option<FullJid>, Reply<Result<Claim, BindError>>),
     /// Resume the session with this token.
-    Resume(BareJid, String, Reply<Result<Resumed, ResumeError>>),
+    Resume(BareJid, String, Reply<Result<Claim, ResumeError>>),
     /// The connection of this resource is gone; it can be resumed for that long, `None`: as long as
     /// was agreed on, or not at all.
     Lost(Arc<Resource>, Option<Duration>),
@@ -130,7 +159,7 @@ pub async fn bind(
     env: &Arc<Env>,
     user: &BareJid,
     wanted: Option<FullJid>,
-) -> Result<BoundResource, BindError> {
+) -> Result<Claim, BindError> {
     let manager = env.managers.of(env, user).ok_or(BindError::Unavailable)?;
     let user = user.clone();
     let answer = manager.call(|reply| Msg::Bind(user, wanted, reply), DEADLINE).await;
@@ -141,7 +170,7 @@ pub async fn bind(
 ///
 /// # Errors
 /// When there is none, or nobody answers.
-pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Resumed, ResumeError> {
+pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {
     let manager = env.managers.of(env, user).ok_or(ResumeError::Unavailable)?;
     let (user, token) = (user.clone(), token.to_owned());
     let answer = manager.call(|reply| Msg::Resume(user, token, reply), DEADLINE).await;
@@ -314,13 +343,7 @@ impl SessionManager {
 
     async fn handle(&mut self, msg: Msg) {
         match msg {
-            Msg::Bind(user, wanted, reply) => match self.bind(&user, wanted).await {
-                // nobody would own it
-                Ok(bound) if !reply.is_awaited() => {
-                    end(&self.env, &bound.resource, Ended::Closed).await;
-                }
-                answer => reply.send(answer),
-            },
+            Msg::Bind(user, wanted, reply) => reply.send(self.bind(&user, wanted).await),
             Msg::Resume(user, token, reply) => reply.send(self.resume(&user, &token)),
             Msg::Lost(resource, left) => match resource.owner() {
                 // ended: its connection was killed over it
@@ -382,11 +405,7 @@ impl SessionManager {
         Some(frozen.collect())
     }
 
-    async fn bind(
-        &mut self,
-        user: &BareJid,
-        wanted: Option<FullJid>,
-    ) -> Result<BoundResource, BindError> {
+    async fn bind(&mut self, user: &BareJid, wanted: Option<FullJid>) -> Result<Claim, BindError> {
         let env = &self.env;
         let jid = match wanted {
             Some(jid) => jid,
@@ -420,10 +439,10 @@ impl SessionManager {
             end(env, &old, Ended::Conflict).await;
         }
         env.table.insert(Arc::clone(&resource));
-        Ok(BoundResource { resource, epoch: 1 })
+        Ok(Claim::new(env, resource, 1, None))
     }
 
-    fn resume(&mut self, user: &BareJid, token: &str) -> Result<Resumed, ResumeError> {
+    fn resume(&mut self, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {
         let has = |r: &&Arc<Resource>| {
             r.with_sm(|sm| sm.as_ref().is_some_and(|s| s.token.as_deref() == Some(token)))
         };
@@ -432,6 +451,6 @@ impl SessionManager {
         let resource = found.ok_or_else(unknown)?;
         self.windows.close(resource.id());
         let (epoch, parked) = resource.attach().ok_or_else(unknown)?;
-        Ok(Resumed { resource, epoch, parked })
+        Ok(Claim::new(&self.env, resource, epoch, parked))
     }
 }

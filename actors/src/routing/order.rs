@@ -41,7 +41,7 @@ async fn world() -> World {
 /// A session for which these messages wait.
 async fn session(env: &Arc<Env>, name: &str, messages: [u32; 2]) -> Arc<Resource> {
     let jid: FullJid = format!("b@localhost/{name}").parse().unwrap();
-    let bound = manager::bind(env, &user(), Some(jid)).await.unwrap();
+    let bound = manager::bind(env, &user(), Some(jid)).await.unwrap().keep();
     for id in messages {
         bound.resource.deliver(message(id)).unwrap();
     }

@@ -385,7 +385,7 @@ fn what_concerns_thousands_is_done_a_part_at_a_time() {
             env.stores.rosters.change(&user, n as u64, put, MANY).await.unwrap();
         }
         let jid = Some("b@localhost/one".parse().unwrap());
-        let one = manager::bind(env, &user, jid).await.unwrap().resource;
+        let one = manager::bind(env, &user, jid).await.unwrap().keep().resource;
         let presence = Stanza::presence(Type::Available).with_from(Some(one.jid().clone().into()));
         one.set_presence(Some((presence.clone(), -1)));
         let broadcast = presence::broadcast(env, &one, &presence, false);

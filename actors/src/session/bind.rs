@@ -5,7 +5,7 @@ use super::{
     calm::calm,
     effects::{Action, Scope, TimerKey},
 };
-use crate::routing::manager::{self, BindError, BoundResource};
+use crate::routing::manager::{self, Attached, BindError, Claim};
 use std::sync::Arc;
 use xmpp::{
     error::{StanzaError, StreamError, StreamErrorCondition as Condition},
@@ -76,11 +76,11 @@ impl Session {
     fn bind_done(
         &mut self,
         stanza: &Stanza,
-        result: Result<BoundResource, BindError>,
+        result: Result<Claim, BindError>,
         scope: &mut Scope<'_>,
     ) {
-        let BoundResource { resource, epoch } = match result {
-            Ok(bound) => bound,
+        let Attached { resource, epoch, .. } = match result {
+            Ok(claim) => claim.keep(),
             // section 7.6.2.1
             Err(BindError::TooMany | BindError::NoMemory) => {
                 return self.refuse_bind(stanza, &StanzaError::resource_constraint(), scope);

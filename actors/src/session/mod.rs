@@ -9,6 +9,8 @@ pub mod bind;
 pub mod calm;
 pub mod effects;
 pub mod established;
+#[cfg(test)]
+mod ghosts;
 pub mod iq;
 mod negotiation;
 pub mod presence;
@@ -327,9 +329,7 @@ impl Session {
     /// Handles one input. The only way in.
     pub fn handle(&mut self, input: Input, scope: &mut Scope<'_>) {
         if matches!(self.phase, Phase::Closed) {
-            if let Input::Done(then) = input {
-                drop(then);
-            }
+            // a result that nobody waits for gives up what it owns when it is dropped
             return;
         }
         match input {

@@ -8,7 +8,7 @@ use crate::{
     resource::{Resource, StreamManagement},
     routing::{
         KEEPER,
-        manager::{self, ResumeError, Resumed},
+        manager::{self, Attached, Claim, ResumeError},
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -172,11 +172,11 @@ impl Session {
         &mut self,
         previd: &str,
         h: u32,
-        result: Result<Resumed, ResumeError>,
+        result: Result<Claim, ResumeError>,
         scope: &mut Scope<'_>,
     ) {
-        let Resumed { resource, epoch, parked } = match result {
-            Ok(resumed) => resumed,
+        let Attached { resource, epoch, parked } = match result {
+            Ok(claim) => claim.keep(),
             // section 5: the client may go on with resource binding
             Err(ResumeError::Unknown(handled)) => {
                 return self.failed(scope, handled, StanzaErrorCondition::ItemNotFound);
