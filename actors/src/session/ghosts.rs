@@ -113,10 +113,8 @@ fn a_bind_that_nobody_waits_for_leaves_no_session() {
 #[test]
 fn a_session_can_be_resumed_after_a_resumption_that_nobody_waits_for() {
     World::block_on(async {
-        let mut world = World::new(Modules::default(), WorldOptions::default()).await;
+        let (world, resume) = session_that_waits().await;
         let env = Arc::clone(&world.env);
-        let token = session_that_waits(&mut world).await;
-        let resume = format!("<resume xmlns='urn:xmpp:sm:3' previd='{token}' h='0'/>");
         for how in WAYS {
             is_gone(how, asks(&resume, &env).await, &env).await;
             let waits = env.table.find(&"juliet@localhost".parse().unwrap(), "balcony").unwrap();
@@ -135,11 +133,9 @@ fn a_session_can_be_resumed_after_a_resumption_that_nobody_waits_for() {
 #[test]
 fn a_session_waits_no_longer_for_resumptions_that_nobody_waits_for() {
     World::block_on(async {
-        let mut world = World::new(Modules::default(), WorldOptions::default()).await;
+        let (mut world, resume) = session_that_waits().await;
         let env = Arc::clone(&world.env);
         let window = env.settings().resume_window;
-        let token = session_that_waits(&mut world).await;
-        let resume = format!("<resume xmlns='urn:xmpp:sm:3' previd='{token}' h='0'/>");
         is_gone(Gone::TimedOut, asks(&resume, &env).await, &env).await;
         world.pass(window).await;
         managers_work().await;
@@ -148,13 +144,15 @@ fn a_session_waits_no_longer_for_resumptions_that_nobody_waits_for() {
     });
 }
 
-/// A session whose client is gone: its token.
-async fn session_that_waits(world: &mut World) -> String {
+/// A server with a session whose client is gone, and how it can be resumed.
+async fn session_that_waits() -> (World, String) {
+    let mut world = World::new(Modules::default(), WorldOptions::default()).await;
     let script = "account juliet@localhost pencil\nJ = juliet@localhost/balcony";
-    follow(script, world).await.unwrap();
+    follow(script, &mut world).await.unwrap();
     world.send("J", "<enable xmlns='urn:xmpp:sm:3' resume='true'/>", false).await;
     let Got::Element(enabled) = world.next("J", true).await else { panic!("it is enabled") };
-    let token = enabled.attr("id").unwrap().to_owned();
+    let token = enabled.attr("id").unwrap();
+    let resume = format!("<resume xmlns='urn:xmpp:sm:3' previd='{token}' h='0'/>");
     world.cut("J").await;
-    token
+    (world, resume)
 }
