@@ -9,7 +9,7 @@ use crate::{
     metrics::Metrics,
     pressure::Pressure,
     resource::QueueLimits,
-    routing::{manager::Managers, table::Table},
+    sessions::{manager::Managers, table::Table},
     throttle::Throttle,
 };
 use arc_swap::{ArcSwap, Guard};

@@ -11,8 +11,8 @@
 use crate::{
     env::Env,
     resource::{FrozenWaiting, Resource, Shares},
-    routing::manager,
     session::turn::{FrozenTurn, Turn},
+    sessions,
     throttle::FrozenThrottle,
 };
 use serde::{Deserialize, Serialize};
@@ -43,14 +43,14 @@ pub async fn freeze(env: &Arc<Env>) -> Result<FrozenNode, CallError> {
         served: env.uptime(),
         throttle: env.throttle.freeze(),
         modules: modules.collect(),
-        waiting: manager::freeze(env).await?,
+        waiting: sessions::freeze(env).await?,
     })
 }
 
 /// Another process has everything and goes on with it: this one forgets its sessions. Connections
 /// that are still here would tell their clients that they were ended.
 pub fn let_go(env: &Env) {
-    manager::let_go(env);
+    sessions::let_go(env);
 }
 
 /// A process that goes on where another stopped. Dropped when everything is thawed.
@@ -73,7 +73,7 @@ impl<'a> Thaw<'a> {
         let mut shares = Shares::default();
         for frozen in node.waiting {
             let (resource, left) = Resource::thaw_waiting(frozen, env, &mut shares);
-            manager::adopt_waiting(env, resource, left).await;
+            sessions::adopt_waiting(env, resource, left).await;
         }
         Self { env, shares }
     }
@@ -83,7 +83,7 @@ impl<'a> Thaw<'a> {
     pub async fn turn(&mut self, frozen: FrozenTurn) -> Turn {
         let (turn, resource) = Turn::thaw(frozen, self.env, &mut self.shares);
         if let Some(resource) = resource {
-            manager::adopt(self.env, &resource).await;
+            sessions::adopt(self.env, &resource).await;
         }
         turn
     }

@@ -3,7 +3,7 @@
 //! In the order of a stanza's life: [`listener`] (and [`accept`]) · [`connection`] (socket, TLS, turns) ·
 //! [`session`] (the protocol, sans I/O) · [`hooks`] and [`registrar`] (what modules see) ·
 //! [`modules`] · [`routing`] (who gets it) · [`resource`] (the receiver's queue) · the other
-//! connection. [`env`] is what they share; [`handover`] moves all of it to another process.
+//! connection. [`sessions`] is who is there at all: bound, resumed, lost, ended. [`env`] is what they share; [`handover`] moves all of it to another process.
 
 pub mod accept;
 pub mod connection;
@@ -19,6 +19,7 @@ pub mod relief;
 pub mod resource;
 pub mod routing;
 pub mod session;
+pub mod sessions;
 mod stopped;
 #[cfg(feature = "testkit")]
 pub mod testkit;

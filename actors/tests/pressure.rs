@@ -11,8 +11,9 @@ use actors::{
     registrar::Modules,
     relief::{Gauge, Watcher, relieve},
     resource::{Item, Owner, Resource, StreamManagement, Verdict},
-    routing::{self, manager},
+    routing,
     session::calm::calm,
+    sessions,
     testkit::{
         World, WorldOptions,
         slow::{Slow, SlowConfig, open},
@@ -76,7 +77,7 @@ fn gauge(env: &Arc<Env>, most: &Arc<AtomicUsize>) -> Gauge {
 async fn bound(env: &Arc<Env>, user: &BareJid) -> Arc<Resource> {
     let new = vec![(user.clone(), Account::default())];
     env.stores.accounts.create(new).await.unwrap();
-    let resource = manager::bind(env, user, None).await.unwrap().keep().resource;
+    let resource = sessions::bind(env, user, None).await.unwrap().keep().resource;
     resource.set_presence(Some((Stanza::presence(Type::Available), 0)));
     resource
 }
@@ -197,7 +198,7 @@ impl Small {
         let user = BareJid::new(user, "localhost").unwrap();
         // the second time there is one
         drop(self.world.env.stores.accounts.create(vec![(user.clone(), Account::default())]).await);
-        let resource = manager::bind(&self.world.env, &user, None).await.unwrap().keep().resource;
+        let resource = sessions::bind(&self.world.env, &user, None).await.unwrap().keep().resource;
         resource.with_sm(|sm| *sm = Some(StreamManagement::default()));
         let body = format!("<body>{}</body>", "x".repeat(4_000));
         while resource.bytes() < percent * PERCENT {

@@ -12,7 +12,7 @@ use actors::{
     listener::{Listener, ListenerArgs, POOL, SPARE},
     registrar::ModuleChildren,
     relief::{Gauge, Watcher},
-    routing::manager::Managers,
+    sessions::manager::Managers,
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};

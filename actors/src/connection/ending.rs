@@ -4,7 +4,8 @@
 use super::Connection;
 use crate::{
     resource::{Ended, Owner, Resource},
-    routing::{self, end::end, manager},
+    routing,
+    sessions::{self, end},
 };
 use std::{future::poll_fn, sync::Arc, time::Duration};
 use xmpp::error::{StanzaError, StreamError, StreamErrorCondition as Condition};
@@ -41,7 +42,7 @@ impl Connection {
         let Some((resource, resumable)) = self.turn.detach() else { return };
         let env = &self.port.env;
         if resumable {
-            manager::lost(env, resource);
+            sessions::lost(env, resource);
             self.resource = None;
         } else {
             end(env, &resource, Ended::Closed).await;

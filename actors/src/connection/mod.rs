@@ -18,13 +18,13 @@ use crate::{
     accept::{Progress, Stage},
     env::Env,
     resource::{Ended, Owner, Resource},
-    routing::manager,
     session::{
         Conn,
         effects::{BoxFuture, Then, TimerKey},
         sm,
         turn::{OUT, Todo, Turn},
     },
+    sessions,
 };
 use clock::Clock;
 use ending::LINGER;
@@ -231,7 +231,7 @@ impl Drop for Connection {
         let resource = serving.as_ref().map(|serving| Arc::clone(serving.resource()));
         let unfinished = || resource.filter(|r| r.leaving().is_some());
         if let Some(resource) = detached.or_else(unfinished) {
-            manager::lost(&self.port.env, resource);
+            sessions::lost(&self.port.env, resource);
         }
     }
 }

@@ -9,8 +9,8 @@ pub use watcher::{Gauge, Watcher};
 use crate::{
     env::Env,
     resource::{Ended, Owner, Resource},
-    routing::end::end,
     session::effects::BoxFuture,
+    sessions::end,
 };
 use std::{cmp::Reverse, collections::HashMap, future::poll_fn, sync::Arc, task::Poll};
 use xmpp::jid::BareJid;

@@ -4,8 +4,8 @@ use super::{Relieved, relieve};
 use crate::{
     env::Env,
     pressure::{self, CRITICAL, HIGH, Level},
-    routing::manager::LAST_SESSIONS,
     session::effects::BoxFuture,
+    sessions::manager::LAST_SESSIONS,
     stopped::stopped,
 };
 use std::{convert::Infallible, fmt, future::pending, sync::Arc, time::Duration};

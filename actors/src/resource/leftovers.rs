@@ -1,5 +1,5 @@
 //! What a session that ended leaves behind: kept here until it is on its way, oldest first, so that
-//! nothing newer for the user can overtake it. Where it goes is decided in `routing::end`.
+//! nothing newer for the user can overtake it. Where it goes is decided in `sessions::end`.
 
 use super::{Arrived, Resource};
 use std::{collections::VecDeque, sync::Arc};

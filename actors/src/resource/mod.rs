@@ -3,7 +3,7 @@
 //! A connection process *attaches* to a [`Resource`]; when the process ends or crashes the resource
 //! stays in the table until it is ended or resumed, so nothing that was accepted for the client is
 //! lost with the process (law 11). The code here is small on purpose and does not panic.
-//! It holds no protocol: what to do with a queue whose window ended is decided in `routing::end`.
+//! It holds no protocol: what to do with a queue whose window ended is decided in `sessions::end`.
 
 mod acks;
 mod blocking;

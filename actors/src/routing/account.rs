@@ -1,9 +1,10 @@
 //! The end of an account, whoever asks for it: its user, or an operator.
 
-use super::{manager, presence, send};
+use super::{presence, send};
 use crate::{
     env::Env,
     resource::{Ended, Resource},
+    sessions,
 };
 use std::sync::Arc;
 use storage::StoreError;
@@ -29,7 +30,7 @@ pub async fn remove(
     {
         let gone = Stanza::presence(Type::Unavailable).with_from(Some(own.jid().clone().into()));
         own.set_presence(None);
-        manager::publish_priority(env, own).await;
+        sessions::publish_priority(env, own).await;
         presence::gone(env, own, &gone, true, &own.directed_take()).await;
     }
     cancel_subscriptions(env, user).await?;
@@ -45,7 +46,7 @@ pub async fn remove(
 async fn end_all(env: &Arc<Env>, user: &BareJid, but: Option<&Arc<Resource>>) {
     for resource in env.table.resources(user) {
         if but.is_none_or(|b| b.id() != resource.id()) {
-            manager::kick(env, &resource, Ended::Removed).await;
+            sessions::kick(env, &resource, Ended::Removed).await;
         }
     }
 }

@@ -5,22 +5,18 @@
 //! connection runs before it reads on, so that the order per sender and receiver is kept.
 
 pub mod account;
-pub mod end;
-pub mod manager;
 #[cfg(test)]
 mod order;
-mod past;
 pub mod presence;
-pub mod table;
 #[cfg(test)]
 mod tests;
-mod windows;
 
 use crate::{
     env::Env,
     hooks::{Flow, Offline},
     resource::{Refused, Resource, Share, Standing},
     session::effects::BoxFuture,
+    sessions,
 };
 use std::sync::Arc;
 use storage::StoreError;
@@ -90,7 +86,12 @@ fn to_account(env: &Arc<Env>, user: BareJid, stanza: Stanza) -> Option<BoxFuture
 
 /// RFC 6121 sections 8.5.2.1.1 and 8.5.2.2.1. What sessions after `past` leave behind goes first: one
 /// that ended earlier has had its turn, or it is what sends this.
-fn message(env: &Arc<Env>, user: BareJid, stanza: Stanza, past: u64) -> Option<BoxFuture<()>> {
+pub(crate) fn message(
+    env: &Arc<Env>,
+    user: BareJid,
+    stanza: Stanza,
+    past: u64,
+) -> Option<BoxFuture<()>> {
     match stanza.head.ty {
         Type::Error => None,
         Type::Groupchat => bounce(env, &stanza, &StanzaError::service_unavailable()),
@@ -108,7 +109,7 @@ fn message(env: &Arc<Env>, user: BareJid, stanza: Stanza, past: u64) -> Option<B
                 Best::After(leaving) => {
                     let env = Arc::clone(env);
                     return Some(Box::pin(async move {
-                        end::pass_on(&env, &leaving).await;
+                        sessions::pass_on(&env, &leaving).await;
                         if let Some(later) = message(&env, user, stanza, leaving.id()) {
                             later.await;
                         }
@@ -149,7 +150,7 @@ fn hand_to_all(
 }
 
 /// Who takes a message for an account.
-enum Best {
+pub(crate) enum Best {
     /// These.
     Of(Vec<Arc<Resource>>),
     /// That is to be seen when what this one leaves behind is on its way.
@@ -158,7 +159,7 @@ enum Best {
 
 /// The resources of the highest priority, none below 0 (RFC 6121 section 8.5.2.1.1, option of the
 /// most available resource; equal ones all count). They stand in the order of their numbers.
-fn most_available(resources: &[Arc<Resource>], past: u64) -> Best {
+pub(crate) fn most_available(resources: &[Arc<Resource>], past: u64) -> Best {
     let (mut top, mut best) = (0, Vec::new());
     for resource in resources {
         match resource.standing() {

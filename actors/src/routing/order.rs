@@ -1,12 +1,13 @@
 //! Tests: a message that is sent while sessions of its user end does not overtake what they leave
 //! behind, whoever is killed over it.
 
-use super::{end::end, manager, send};
+use super::send;
 use crate::{
     env::Env,
     modules::offline::{OfflineConfig, OfflineModule},
     registrar::Modules,
     resource::{Ended, Resource},
+    sessions::{self, end},
     testkit::{
         World, WorldOptions,
         script::Wire,
@@ -41,7 +42,7 @@ async fn world() -> World {
 /// A session for which these messages wait.
 async fn session(env: &Arc<Env>, name: &str, messages: [u32; 2]) -> Arc<Resource> {
     let jid: FullJid = format!("b@localhost/{name}").parse().unwrap();
-    let bound = manager::bind(env, &user(), Some(jid)).await.unwrap().keep();
+    let bound = sessions::bind(env, &user(), Some(jid)).await.unwrap().keep();
     for id in messages {
         bound.resource.deliver(message(id)).unwrap();
     }
@@ -106,9 +107,9 @@ fn a_manager_goes_on_where_the_end_of_a_session_was_killed() {
         let one = session(env, "one", [1, 2]).await;
         begin_to_end(env, &one).await;
         open(2);
-        manager::lost(env, one);
+        sessions::lost(env, one);
         // its next answer comes after that
-        assert!(manager::resume(env, &user(), "none").await.is_err());
+        assert!(sessions::resume(env, &user(), "none").await.is_err());
         while !env.table.is_empty() {
             yield_now().await;
         }
@@ -129,9 +130,9 @@ fn a_new_session_of_the_name_begins_meanwhile() {
         let found = env.table.find(&user(), "one");
         assert_eq!(found.map(|r| r.id()), Some(again.id()));
         open(2);
-        manager::lost(env, one);
+        sessions::lost(env, one);
         // its next answer comes after that
-        assert!(manager::resume(env, &user(), "none").await.is_err());
+        assert!(sessions::resume(env, &user(), "none").await.is_err());
         while env.table.len() > 1 {
             yield_now().await;
         }

@@ -10,7 +10,8 @@ use crate::{
     },
     registrar::Modules,
     resource::{Ended, QueueLimits},
-    routing::{end, manager, presence},
+    routing::presence,
+    sessions::{self, end},
     testkit::{World, WorldOptions},
 };
 use storage::{Account, RosterChange, RosterItem, Subscription};
@@ -385,7 +386,7 @@ fn what_concerns_thousands_is_done_a_part_at_a_time() {
             env.stores.rosters.change(&user, n as u64, put, MANY).await.unwrap();
         }
         let jid = Some("b@localhost/one".parse().unwrap());
-        let one = manager::bind(env, &user, jid).await.unwrap().keep().resource;
+        let one = sessions::bind(env, &user, jid).await.unwrap().keep().resource;
         let presence = Stanza::presence(Type::Available).with_from(Some(one.jid().clone().into()));
         one.set_presence(Some((presence.clone(), -1)));
         let broadcast = presence::broadcast(env, &one, &presence, false);
@@ -399,7 +400,7 @@ fn what_concerns_thousands_is_done_a_part_at_a_time() {
         for _ in 0..MANY {
             one.sent(1, &message);
         }
-        assert!(polls(end::end(env, &one, Ended::Closed)).await > PARTS, "what is left");
+        assert!(polls(end(env, &one, Ended::Closed)).await > PARTS, "what is left");
         world.stop().await;
     });
 }

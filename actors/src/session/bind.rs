@@ -5,7 +5,7 @@ use super::{
     calm::calm,
     effects::{Action, Scope, TimerKey},
 };
-use crate::routing::manager::{self, Attached, BindError, Claim};
+use crate::sessions::{self, Attached, BindError, Claim};
 use std::sync::Arc;
 use xmpp::{
     error::{StanzaError, StreamError, StreamErrorCondition as Condition},
@@ -52,7 +52,7 @@ impl Session {
                 // who has a session to resume comes here only if that is not what is wanted
                 let patience = env.settings().negotiation_timeout / 4;
                 if calm(&env, patience).await {
-                    manager::bind(&env, &user, wanted).await
+                    sessions::bind(&env, &user, wanted).await
                 } else {
                     Err(BindError::NoMemory)
                 }

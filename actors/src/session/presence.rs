@@ -3,7 +3,7 @@
 //! What a user's contacts are is the roster module's; here is only who is told what.
 
 use super::{SessionCx, effects::Action};
-use crate::{hooks::Flow, routing};
+use crate::{hooks::Flow, routing, sessions};
 use std::sync::Arc;
 use xmpp::{
     error::StanzaError,
@@ -53,7 +53,7 @@ fn available(cx: &mut SessionCx<'_>, presence: Stanza) {
     cx.job(
         async move {
             resource.set_presence(Some((presence.clone(), priority)));
-            routing::manager::publish_priority(&env, &resource).await;
+            sessions::publish_priority(&env, &resource).await;
             routing::presence::broadcast(&env, &resource, &presence, initial).await;
         },
         move |cx, ()| {
@@ -77,7 +77,7 @@ fn unavailable(cx: &mut SessionCx<'_>, presence: Stanza) {
     cx.job(
         async move {
             let was = resource.set_presence(None);
-            routing::manager::publish_priority(&env, &resource).await;
+            sessions::publish_priority(&env, &resource).await;
             let directed = resource.directed_take();
             routing::presence::gone(&env, &resource, &presence, was.is_some(), &directed).await;
         },

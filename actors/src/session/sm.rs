@@ -6,10 +6,8 @@ use super::{
 };
 use crate::{
     resource::{Resource, StreamManagement},
-    routing::{
-        KEEPER,
-        manager::{self, Attached, Claim, ResumeError},
-    },
+    routing::KEEPER,
+    sessions::{self, Attached, Claim, ResumeError},
 };
 use std::{sync::Arc, time::Duration};
 use xmpp::{
@@ -163,7 +161,7 @@ impl Session {
         let (env, token) = (Arc::clone(scope.env), token.to_owned());
         let previd = token.clone();
         scope.fx.job(
-            async move { manager::resume(&env, &user, &token).await },
+            async move { sessions::resume(&env, &user, &token).await },
             move |session, scope, result| session.resumed(&previd, h, result, scope),
         );
     }

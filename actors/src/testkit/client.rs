@@ -5,12 +5,12 @@ use crate::{
     connection,
     env::Env,
     resource::{Ended, Resource},
-    routing::{end::end, manager},
     session::{
         Conn, Tls,
         effects::TimerKey,
         turn::{FrozenTurn, Todo, Turn},
     },
+    sessions::{self, end},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -95,7 +95,7 @@ impl Link {
 
     async fn detach(&mut self, env: &Arc<Env>) {
         match self.turn.detach() {
-            Some((resource, true)) => manager::lost(env, resource),
+            Some((resource, true)) => sessions::lost(env, resource),
             Some((resource, false)) => drop(end(env, &resource, Ended::Closed).await),
             None => {}
         }

@@ -15,8 +15,8 @@ pub use client::{client_framer, receive};
 use crate::{
     env::{Clock, Env, EnvParts, Settings},
     registrar::Modules,
-    routing::manager::Managers,
     session::Tls,
+    sessions::manager::Managers,
     throttle::Throttle,
 };
 use client::{Heard, Link, Said};

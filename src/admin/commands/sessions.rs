@@ -7,7 +7,7 @@ use crate::{
 };
 use actors::{
     resource::{Ended, Owner, Resource},
-    routing::manager,
+    sessions,
 };
 use std::sync::Arc;
 use xmpp::jid::{BareJid, Jid};
@@ -60,7 +60,7 @@ pub(super) async fn kick(node: &Arc<Shared>, jid: &Jid, rows: &Rows) -> Result<D
     }
     for resource in sessions {
         let session = row(&resource);
-        manager::kick(&node.env, &resource, Ended::Kicked).await;
+        sessions::kick(&node.env, &resource, Ended::Kicked).await;
         rows.send(Row::Session(session)).await?;
     }
     Ok(Done::default())

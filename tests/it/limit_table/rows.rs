@@ -162,7 +162,7 @@ pub const SESSION: &[Row] = &[
         most: "the rows above, `max_resources` times",
         at: "a further one is refused with `resource-constraint`; one that waits ends with its window",
         fields: &[
-            ("actors/src/routing/windows.rs", "ends waiting"),
+            ("actors/src/sessions/windows.rs", "ends waiting"),
             ("cluster/src/registry/memory.rs", "shards"),
         ],
         tried: &[
@@ -172,10 +172,10 @@ pub const SESSION: &[Row] = &[
     },
     Row {
         what: "sessions that nobody resumed",
-        from: &["actors/src/routing/past.rs: LIMIT"],
+        from: &["actors/src/sessions/past.rs: LIMIT"],
         most: "an address and a token each, for each session manager",
         at: "the oldest is forgotten",
-        fields: &[("actors/src/routing/past.rs", "handled order")],
+        fields: &[("actors/src/sessions/past.rs", "handled order")],
         tried: &["the_last_are_remembered_and_only_for_their_user"],
     },
 ];
@@ -376,7 +376,7 @@ pub const NODE: &[Row] = &[
         from: &[
             "supervision/src/process.rs: INBOX",
             "supervision/src/server.rs: INBOX",
-            "actors/src/routing/manager.rs: INBOX",
+            "actors/src/sessions/manager.rs: INBOX",
         ],
         most: "some 100 bytes each: stanzas do not go through inboxes",
         at: "the sender is told",

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     registrar::Modules,
     resource::{Ended, QueueLimits, Sending, StreamManagement},
-    routing::{end::end, manager},
+    sessions::{self, end},
     testkit::{World, WorldOptions},
 };
 use std::fmt::Write as _;
@@ -246,7 +246,7 @@ fn what_was_acknowledged_at_the_last_moment_does_not_come_again() {
         let script = crate::testkit::script::Script::parse(&backlog(3)).unwrap();
         script.run(&mut world).await.unwrap();
         let (env, user) = (&world.env, "juliet@localhost".parse().unwrap());
-        let session = manager::bind(env, &user, None).await.unwrap().keep();
+        let session = sessions::bind(env, &user, None).await.unwrap().keep();
         let resource = session.resource;
         resource.with_sm(|sm| *sm = Some(StreamManagement::default()));
         for message in env.stores.offline.page(&user, 0, 2, usize::MAX).await.unwrap() {

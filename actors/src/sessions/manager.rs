@@ -5,105 +5,27 @@
 //! reads the table without asking (law 3).
 
 use super::{
+    BindError, Claim, ResumeError,
     end::{PATIENCE, end},
     past::Past,
+    token,
     windows::Windows,
 };
 use crate::{
     env::Env,
     resource::{Ended, FrozenWaiting, Owner, Resource},
-    session::Bound,
 };
 use arc_swap::ArcSwapOption;
-use cluster::{Record, RegistryError, Token};
+use cluster::{Record, RegistryError};
 use std::{fmt, sync::Arc, time::Duration};
 use supervision::{
-    CallError, ChildSpec, Cx, Event, Exit, InitError, Process, Ref, Reply, Shutdown, SupervisorSpec,
+    ChildSpec, Cx, Event, Exit, InitError, Process, Ref, Reply, Shutdown, SupervisorSpec,
 };
-use thiserror::Error;
 use tokio::time::Instant;
 use xmpp::jid::{BareJid, FullJid};
 
 /// How long a manager may take to end the sessions that are left when the node stops.
 pub(crate) const LAST_SESSIONS: Duration = Duration::from_secs(60);
-
-/// How long a connection waits for its manager.
-const DEADLINE: Duration = Duration::from_secs(10);
-
-/// Why a resource was not bound.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum BindError {
-    /// The user has as many resources as one may have.
-    #[error("too many resources")]
-    TooMany,
-    /// The node has no memory for one more.
-    #[error("memory is short")]
-    NoMemory,
-    /// The manager or the registry does not answer.
-    #[error("the session registry is unavailable")]
-    Unavailable,
-}
-
-/// Why a session was not resumed.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum ResumeError {
-    /// There is no such session (any more). If it was not resumed in time: how many of the client's
-    /// stanzas were handled.
-    #[error("no such session")]
-    Unknown(Option<u32>),
-    /// The manager does not answer.
-    #[error("the session manager is unavailable")]
-    Unavailable,
-}
-
-/// A resource that is attached for whoever asked. That may be gone when the answer comes: dropped before it is kept,
-/// the resource is given up as if its connection was lost.
-#[derive(Debug)]
-#[must_use]
-pub struct Claim {
-    env: Arc<Env>,
-    resource: Arc<Resource>,
-    epoch: u64,
-    parked: Option<Box<Bound>>,
-    kept: bool,
-}
-
-/// What a connection serves.
-#[derive(Debug)]
-pub struct Attached {
-    /// The resource.
-    pub resource: Arc<Resource>,
-    /// With which it is attached.
-    pub epoch: u64,
-    /// The state of a resumed session, if the connection before left it.
-    pub parked: Option<Box<Bound>>,
-}
-
-impl Claim {
-    fn new(
-        env: &Arc<Env>,
-        resource: Arc<Resource>,
-        epoch: u64,
-        parked: Option<Box<Bound>>,
-    ) -> Self {
-        Self { env: Arc::clone(env), resource, epoch, parked, kept: false }
-    }
-
-    /// From now on it is the caller's to detach the resource, or to end it.
-    pub fn keep(mut self) -> Attached {
-        self.kept = true;
-        let (resource, parked) = (Arc::clone(&self.resource), self.parked.take());
-        Attached { resource, epoch: self.epoch, parked }
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if !self.kept && self.resource.detach(self.epoch, self.parked.take()) {
-            lost(&self.env, Arc::clone(&self.resource));
-        }
-    }
-}
 
 /// What a manager is asked.
 #[derive(Debug)]
@@ -135,8 +57,13 @@ impl Managers {
         Self((0..count.max(1)).map(|_| ArcSwapOption::empty()).collect())
     }
 
-    fn of(&self, env: &Env, user: &BareJid) -> Option<Arc<Ref<Msg>>> {
+    pub(super) fn of(&self, env: &Env, user: &BareJid) -> Option<Arc<Ref<Msg>>> {
         self.0.get(env.table.manager_of(user, self.0.len()))?.load_full()
+    }
+
+    /// Those that run.
+    pub(super) fn all(&self) -> impl Iterator<Item = Arc<Ref<Msg>>> {
+        self.0.iter().filter_map(ArcSwapOption::load_full)
     }
 
     /// The supervisor of all managers of a node.
@@ -148,122 +75,6 @@ impl Managers {
             let manager = ChildSpec::process::<SessionManager>(&n.to_string(), args);
             spec.child(manager.shutdown(Shutdown::Timeout(LAST_SESSIONS)))
         })
-    }
-}
-
-/// Binds a resource for `user` (RFC 6120 section 7).
-///
-/// # Errors
-/// When there are too many, or nobody answers.
-pub async fn bind(
-    env: &Arc<Env>,
-    user: &BareJid,
-    wanted: Option<FullJid>,
-) -> Result<Claim, BindError> {
-    let manager = env.managers.of(env, user).ok_or(BindError::Unavailable)?;
-    let user = user.clone();
-    let answer = manager.call(|reply| Msg::Bind(user, wanted, reply), DEADLINE).await;
-    answer.map_err(|_: CallError| BindError::Unavailable)?
-}
-
-/// Resumes a session of `user` (XEP-0198 section 5).
-///
-/// # Errors
-/// When there is none, or nobody answers.
-pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {
-    let manager = env.managers.of(env, user).ok_or(ResumeError::Unavailable)?;
-    let (user, token) = (user.clone(), token.to_owned());
-    let answer = manager.call(|reply| Msg::Resume(user, token, reply), DEADLINE).await;
-    answer.map_err(|_: CallError| ResumeError::Unavailable)?
-}
-
-/// The connection of a detached resource is gone without having ended it. Never waits. A manager
-/// that is just being restarted finds the resource in the table.
-pub fn lost(env: &Arc<Env>, resource: Arc<Resource>) {
-    if let Some(manager) = env.managers.of(env, resource.user())
-        && manager.cast(Msg::Lost(resource, None)).is_err()
-    {
-        tracing::warn!("a session manager did not take a lost session; it looks for it later");
-    }
-}
-
-/// Ends a session; its connection tells the client why.
-pub async fn kick(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
-    let Some(manager) = env.managers.of(env, resource.user()) else { return };
-    let lost = Arc::clone(resource);
-    if manager.call(|reply| Msg::End(lost, why, reply), DEADLINE).await.is_err() {
-        end(env, resource, why).await;
-    }
-}
-
-fn token(env: &Env, resource: &Resource) -> Token {
-    Token { node: env.node.clone(), incarnation: env.incarnation, session: resource.id() }
-}
-
-/// Puts a resource that came from another process into the table and the registry, in place of
-/// the session it was before.
-pub async fn adopt(env: &Arc<Env>, resource: &Arc<Resource>) {
-    let record = Record {
-        resource: resource.jid().resource().to_owned(),
-        token: token(env, resource),
-        priority: resource.priority(),
-    };
-    if let Err(error) = env.registry.bind(resource.user(), record, usize::MAX).await {
-        tracing::warn!(%error, "the registry was not told of an adopted session");
-    }
-    env.table.insert(Arc::clone(resource));
-}
-
-/// The same for a session that waits to be resumed, for `left` more. Never waits; see [`lost`].
-pub(crate) async fn adopt_waiting(env: &Arc<Env>, resource: Arc<Resource>, left: Duration) {
-    adopt(env, &resource).await;
-    if let Some(manager) = env.managers.of(env, resource.user())
-        && manager.cast(Msg::Lost(resource, Some(left))).is_err()
-    {
-        tracing::warn!(
-            "a session manager did not take a session that waits; it looks for it later"
-        );
-    }
-}
-
-/// The sessions that wait to be resumed, as data.
-///
-/// # Errors
-/// When a manager does not answer, or has sessions that ended and whose messages are not on their way.
-pub(crate) async fn freeze(env: &Arc<Env>) -> Result<Vec<FrozenWaiting>, CallError> {
-    let mut waiting = Vec::new();
-    for manager in &env.managers.0 {
-        if let Some(manager) = manager.load_full() {
-            waiting.extend(manager.call(Msg::Freeze, DEADLINE).await?);
-        }
-    }
-    Ok(waiting)
-}
-
-/// Forgets all sessions without a word to anybody, since another process goes on with them.
-pub(crate) fn let_go(env: &Env) {
-    for resource in (0..).map_while(|shard| env.table.page(shard)).flatten() {
-        env.table.remove(&resource);
-        drop(resource.end(Ended::Shutdown));
-    }
-}
-
-/// Tells the registry the priority of the resource.
-pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
-    let name = resource.jid().resource();
-    let token = token(env, resource);
-    let priority = resource.priority();
-    if let Err(error) = env.registry.update(resource.user(), name, &token, priority).await {
-        tracing::warn!(%error, "the registry was not told of a priority");
-    }
-}
-
-/// Removes the resource from the registry.
-pub(super) async fn unbind(env: &Arc<Env>, resource: &Resource) {
-    let name = resource.jid().resource();
-    let token = token(env, resource);
-    if let Err(error) = env.registry.unbind(resource.user(), name, &token).await {
-        tracing::warn!(%error, "the registry was not told of the end of a session");
     }
 }
 

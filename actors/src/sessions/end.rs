@@ -1,10 +1,11 @@
 //! The end of a session, orderly or not: its contacts learn that it is gone, and what it did not
 //! get goes on its way again (XEP-0198 section 5, RFC 6121 section 4.5.4, law 11).
 
-use super::{Best, bounce, manager, message, most_available, presence};
+use super::unbind;
 use crate::{
     env::Env,
     resource::{Arrived, Ended, Left, Remains, Resource},
+    routing::{Best, bounce, message, most_available, presence},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::task::coop::consume_budget;
@@ -31,7 +32,7 @@ pub async fn end(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) -> bool {
         env.table.remove(resource);
     }
     if let Some(remains) = remains {
-        manager::unbind(env, resource).await;
+        unbind(env, resource).await;
         gone(env, resource, &remains).await;
     }
     pass_on(env, resource).await;
@@ -54,7 +55,7 @@ async fn gone(env: &Arc<Env>, resource: &Arc<Resource>, remains: &Remains) {
 /// Sends on their way, oldest first, the stanzas that the client never got. Until that is done the
 /// resource stays in the table, and what comes for its user waits here: so nothing overtakes them
 /// (RFC 6120 section 10.1). One at a time does it; whoever waits goes on where another was killed.
-pub(super) async fn pass_on(env: &Arc<Env>, resource: &Resource) {
+pub(crate) async fn pass_on(env: &Arc<Env>, resource: &Resource) {
     // one that is not in the table any more goes on elsewhere, thawed
     if let Some(lock) = resource.leaving().filter(|_| env.table.has(resource)) {
         let Ok(_one_at_a_time) = tokio::time::timeout(PATIENCE, lock.lock()).await else {

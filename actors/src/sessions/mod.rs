@@ -1,0 +1,142 @@
+//! Who has which session: binding, resuming, losing and ending them.
+//!
+//! Here is what others ask for; the managers' processes are in [`manager`], what they write and everybody
+//! reads is the [`table`], and what becomes of a session that ended is in [`end`](mod@end).
+
+mod claim;
+mod end;
+pub mod manager;
+mod past;
+pub mod table;
+mod windows;
+
+pub use claim::{Attached, BindError, Claim, ResumeError};
+pub use end::end;
+pub(crate) use end::pass_on;
+
+use crate::{
+    env::Env,
+    resource::{Ended, FrozenWaiting, Resource},
+};
+use cluster::{Record, Token};
+use manager::Msg;
+use std::{sync::Arc, time::Duration};
+use supervision::CallError;
+use xmpp::jid::{BareJid, FullJid};
+
+/// How long a connection waits for its manager.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Binds a resource for `user` (RFC 6120 section 7).
+///
+/// # Errors
+/// When there are too many, or nobody answers.
+pub async fn bind(
+    env: &Arc<Env>,
+    user: &BareJid,
+    wanted: Option<FullJid>,
+) -> Result<Claim, BindError> {
+    let manager = env.managers.of(env, user).ok_or(BindError::Unavailable)?;
+    let user = user.clone();
+    let answer = manager.call(|reply| Msg::Bind(user, wanted, reply), DEADLINE).await;
+    answer.map_err(|_: CallError| BindError::Unavailable)?
+}
+
+/// Resumes a session of `user` (XEP-0198 section 5).
+///
+/// # Errors
+/// When there is none, or nobody answers.
+pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {
+    let manager = env.managers.of(env, user).ok_or(ResumeError::Unavailable)?;
+    let (user, token) = (user.clone(), token.to_owned());
+    let answer = manager.call(|reply| Msg::Resume(user, token, reply), DEADLINE).await;
+    answer.map_err(|_: CallError| ResumeError::Unavailable)?
+}
+
+/// The connection of a detached resource is gone without having ended it. Never waits. A manager
+/// that is just being restarted finds the resource in the table.
+pub fn lost(env: &Arc<Env>, resource: Arc<Resource>) {
+    if let Some(manager) = env.managers.of(env, resource.user())
+        && manager.cast(Msg::Lost(resource, None)).is_err()
+    {
+        tracing::warn!("a session manager did not take a lost session; it looks for it later");
+    }
+}
+
+/// Ends a session; its connection tells the client why.
+pub async fn kick(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
+    let Some(manager) = env.managers.of(env, resource.user()) else { return };
+    let lost = Arc::clone(resource);
+    if manager.call(|reply| Msg::End(lost, why, reply), DEADLINE).await.is_err() {
+        end(env, resource, why).await;
+    }
+}
+
+/// Puts a resource that came from another process into the table and the registry, in place of
+/// the session it was before.
+pub async fn adopt(env: &Arc<Env>, resource: &Arc<Resource>) {
+    let record = Record {
+        resource: resource.jid().resource().to_owned(),
+        token: token(env, resource),
+        priority: resource.priority(),
+    };
+    if let Err(error) = env.registry.bind(resource.user(), record, usize::MAX).await {
+        tracing::warn!(%error, "the registry was not told of an adopted session");
+    }
+    env.table.insert(Arc::clone(resource));
+}
+
+/// The same for a session that waits to be resumed, for `left` more. Never waits; see [`lost`].
+pub(crate) async fn adopt_waiting(env: &Arc<Env>, resource: Arc<Resource>, left: Duration) {
+    adopt(env, &resource).await;
+    if let Some(manager) = env.managers.of(env, resource.user())
+        && manager.cast(Msg::Lost(resource, Some(left))).is_err()
+    {
+        tracing::warn!(
+            "a session manager did not take a session that waits; it looks for it later"
+        );
+    }
+}
+
+/// The sessions that wait to be resumed, as data.
+///
+/// # Errors
+/// When a manager does not answer, or has sessions that ended and whose messages are not on their way.
+pub(crate) async fn freeze(env: &Arc<Env>) -> Result<Vec<FrozenWaiting>, CallError> {
+    let mut waiting = Vec::new();
+    for manager in env.managers.all() {
+        waiting.extend(manager.call(Msg::Freeze, DEADLINE).await?);
+    }
+    Ok(waiting)
+}
+
+/// Forgets all sessions without a word to anybody, since another process goes on with them.
+pub(crate) fn let_go(env: &Env) {
+    for resource in (0..).map_while(|shard| env.table.page(shard)).flatten() {
+        env.table.remove(&resource);
+        drop(resource.end(Ended::Shutdown));
+    }
+}
+
+/// Tells the registry the priority of the resource.
+pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
+    let name = resource.jid().resource();
+    let token = token(env, resource);
+    let priority = resource.priority();
+    if let Err(error) = env.registry.update(resource.user(), name, &token, priority).await {
+        tracing::warn!(%error, "the registry was not told of a priority");
+    }
+}
+
+fn token(env: &Env, resource: &Resource) -> Token {
+    Token { node: env.node.clone(), incarnation: env.incarnation, session: resource.id() }
+}
+
+/// Removes the resource from the registry.
+async fn unbind(env: &Arc<Env>, resource: &Resource) {
+    let name = resource.jid().resource();
+    let token = token(env, resource);
+    if let Err(error) = env.registry.unbind(resource.user(), name, &token).await {
+        tracing::warn!(%error, "the registry was not told of the end of a session");
+    }
+}
