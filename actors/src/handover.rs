@@ -12,13 +12,12 @@ use crate::{
     env::Env,
     resource::{FrozenWaiting, Resource, Shares},
     session::turn::{FrozenTurn, Turn},
-    sessions,
+    sessions::{self, FreezeError},
     throttle::FrozenThrottle,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use supervision::CallError;
 
 /// What a process holds for its node besides the sessions of its connections.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,8 +34,8 @@ pub struct FrozenNode {
 /// What has to move and belongs to no connection.
 ///
 /// # Errors
-/// When a session manager does not answer.
-pub async fn freeze(env: &Arc<Env>) -> Result<FrozenNode, CallError> {
+/// When a session manager does not answer, or sessions that ended still have messages.
+pub async fn freeze(env: &Arc<Env>) -> Result<FrozenNode, FreezeError> {
     let hooks = env.hooks();
     let modules = hooks.freeze.iter().map(|row| (row.module.to_owned(), (row.run)()));
     Ok(FrozenNode {

@@ -78,7 +78,7 @@ async fn bound(env: &Arc<Env>, user: &BareJid) -> Arc<Resource> {
     let new = vec![(user.clone(), Account::default())];
     env.stores.accounts.create(new).await.unwrap();
     let resource = sessions::bind(env, user, None).await.unwrap().keep().resource;
-    resource.set_presence(Some((Stanza::presence(Type::Available), 0)));
+    resource.set_presence(Stanza::presence(Type::Available), 0);
     resource
 }
 

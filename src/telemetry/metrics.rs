@@ -63,6 +63,8 @@ pub(super) fn page(node: &Shared) -> String {
         "Sessions, those that wait to be resumed too.",
         env.table.len() as f64,
     );
+    let help = "Sessions that have ended and are not gone yet.";
+    page.gauge("mangrove_session_ends", help, env.managers.ending() as f64);
     let throttled = env.throttle.entries() as f64;
     let help = "Accounts and addresses whose failed log-ons are remembered.";
     page.gauge("mangrove_throttle_entries", help, throttled);

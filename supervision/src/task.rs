@@ -11,6 +11,8 @@
 //! let tasks = Tasks::find(&system, "tasks").unwrap();
 //! let sum: Task<u8> = tasks.start(async { 40 + 2 }).await.unwrap();
 //! assert_eq!(sum.join(Duration::from_secs(1)).await.unwrap(), 42);
+//! let product = tasks.spawn(async { 6 * 7 }).unwrap();
+//! assert_eq!(product.join(Duration::from_secs(1)).await.unwrap(), 42);
 //! let hangs = tasks.start(std::future::pending::<()>()).await.unwrap();
 //! assert!(hangs.pid().is_alive() && !tasks.is_empty());
 //! assert!(matches!(hangs.join(Duration::from_millis(1)).await, Err(TaskError::Timeout)));
@@ -99,11 +101,30 @@ impl Tasks {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<Task<T>, StartError> {
-        let (give, result) = oneshot::channel();
-        let work = Box::pin(async move { drop(give.send(work.await)) });
+        let (work, result) = job(work);
         let process = self.0.start(work).await?;
         Ok(Task { pid: process.pid().clone(), result })
     }
+
+    /// Starts a task and goes on.
+    ///
+    /// # Errors
+    /// As [`Tasks::start`].
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<Task<T>, StartError> {
+        let (work, result) = job(work);
+        let process = self.0.spawn(work)?;
+        Ok(Task { pid: process.pid().clone(), result })
+    }
+}
+
+fn job<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> (Work, oneshot::Receiver<T>) {
+    let (give, result) = oneshot::channel();
+    (Box::pin(async move { drop(give.send(work.await)) }), result)
 }
 
 /// A task that was started.

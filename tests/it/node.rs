@@ -24,6 +24,7 @@ const ORDER: &str = "\
 /storage/sqlite/reader-2
 /modules
 /session_managers
+/session_managers/ends
 /session_managers/N
 /memory
 /c2s

@@ -8,7 +8,7 @@ use crate::{
     env::Env,
     hooks::{Flow, Order},
     registrar::{Answer, IqCx, Module, Registrar, Target, Xep},
-    resource::Resource,
+    resource::{Owner, Resource},
     routing,
     session::{SessionCx, effects::BoxFuture},
     stopped::stopped,
@@ -223,7 +223,7 @@ async fn account(env: Arc<Env>, user: BareJid, from: Jid, noted: Option<Activity
         Err(error) => return Answer::Error(error.into()),
     }
     // connected is enough (section 3)
-    if env.table.with_user(&user, |all| !all.is_empty()) {
+    if env.table.with_user(&user, |all| all.iter().any(|r| r.owner() != Owner::Ended)) {
         return answer(0, "");
     }
     let known = match noted {

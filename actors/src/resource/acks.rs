@@ -207,7 +207,7 @@ mod tests {
         }
         assert_eq!(sm.acknowledge(1), Ok(()));
         assert_eq!(sm.shares.len(), 1);
-        let mut left = Leaving::default();
+        let mut left = Leaving::new(1);
         sm.remains(&Kept::default(), &mut left);
         assert!(left.is_empty(), "the others of each message still may deliver it");
         let last: Vec<_> = others.into_iter().map(Share::given_up).collect();

@@ -93,11 +93,6 @@ impl Resource {
         self.state.lock().directed.iter().cloned().collect()
     }
 
-    /// Takes the list of directed presences.
-    pub fn directed_take(&self) -> Vec<Jid> {
-        std::mem::take(&mut self.state.lock().directed).into_iter().collect()
-    }
-
     /// Whether nobody got directed presence.
     pub fn directed_is_empty(&self) -> bool {
         self.state.lock().directed.is_empty()

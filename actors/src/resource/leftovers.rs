@@ -1,9 +1,17 @@
 //! What a session that ended leaves behind: kept here until it is on its way, oldest first, so that
 //! nothing newer for the user can overtake it. Where it goes is decided in `sessions::end`.
 
-use super::{Arrived, Resource};
-use std::{collections::VecDeque, sync::Arc};
-use tokio::sync::Mutex;
+use super::{Arrived, Resource, State};
+use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::timeout,
+};
+use xmpp::{jid::Jid, stanza::Stanza};
+
+/// How long what is newer waits for what sessions that ended leave behind: longer only a store that does not
+/// answer takes, and then the senders of the older ones are told.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How a resource stands to messages for its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +33,31 @@ pub enum Left {
     Kept(Vec<u64>),
 }
 
+/// What has to be said of a session that is not available any more.
+#[derive(Clone, Debug, Default)]
+pub struct Remains {
+    /// The presence contacts still see.
+    pub presence: Option<Stanza>,
+    /// Who got directed presence.
+    pub directed: Vec<Jid>,
+}
+
 /// All that is left of a session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Leaving {
+    /// Sessions that ended later have larger ones.
+    number: u64,
     one_at_a_time: Arc<Mutex<()>>,
+    over: Arc<Notify>,
     left: VecDeque<Left>,
 }
 
 impl Leaving {
+    pub(super) fn new(number: u64) -> Self {
+        let (one_at_a_time, over, left) = Default::default();
+        Self { number, one_at_a_time, over, left }
+    }
+
     pub(super) fn push(&mut self, arrived: Arrived) {
         self.left.push_back(Left::Stanza(arrived));
     }
@@ -46,8 +71,28 @@ impl Leaving {
         }
     }
 
+    /// Whether nothing has to go on its way.
     pub(super) fn is_empty(&self) -> bool {
         self.left.is_empty()
+    }
+}
+
+impl State {
+    /// Takes the presence away; that nobody was told so far stays noted.
+    pub(super) fn withdraw(&mut self) {
+        let untold = self.untold.get_or_insert_default();
+        untold.presence = self.presence.take().or(untold.presence.take());
+        untold.directed.extend(Vec::from(std::mem::take(&mut self.directed)));
+        self.priority = None;
+    }
+
+    /// Whether nothing of a session that ended is left.
+    fn settle(&mut self) {
+        if self.untold.is_none()
+            && let Some(leaving) = self.leaving.take_if(|l| l.is_empty())
+        {
+            leaving.over.notify_waiters();
+        }
     }
 }
 
@@ -56,15 +101,57 @@ impl Resource {
     pub fn standing(&self) -> Standing {
         let s = self.state.lock();
         match s.priority {
-            _ if s.leaving.is_some() => Standing::Leaving,
+            _ if s.leaving.as_ref().is_some_and(|l| !l.is_empty()) => Standing::Leaving,
             Some(priority) if priority >= 0 => Standing::Available(priority),
             _ => Standing::Away,
         }
     }
 
-    /// Held by whoever passes on what is left; `None` when nothing is.
+    /// The resource is not available any more; those who saw it are told later. See [`Resource::untold`].
+    pub fn withdraw(&self) {
+        self.state.lock().withdraw();
+    }
+
+    /// What has to be said of a resource that is not available any more. It stays until
+    /// [`Resource::told`]: rather twice than never, should the process that says it be killed.
+    pub fn untold(&self) -> Option<Remains> {
+        self.state.lock().untold.as_deref().cloned()
+    }
+
+    /// It was said.
+    pub fn told(&self) {
+        let mut s = self.state.lock();
+        s.untold = None;
+        s.settle();
+    }
+
+    /// Held by whoever ends the session; `None`: it has not ended, or nothing of it is left.
     pub fn leaving(&self) -> Option<Arc<Mutex<()>>> {
         self.state.lock().leaving.as_ref().map(|l| Arc::clone(&l.one_at_a_time))
+    }
+
+    /// Resolves when nothing of a session that ended is left; `false`: not within [`PATIENCE`].
+    pub async fn is_over(&self) -> bool {
+        let over = async {
+            loop {
+                let over = self.state.lock().leaving.as_ref().map(|l| Arc::clone(&l.over));
+                let Some(over) = over else { return };
+                let mut over = pin!(over.notified());
+                over.as_mut().enable();
+                if self.leaving().is_none() {
+                    return;
+                }
+                over.await;
+            }
+        };
+        timeout(PATIENCE, over).await.is_ok()
+    }
+
+    /// Whether it ended before that one did, and something of it is left.
+    pub fn leaves_before(&self, other: &Self) -> bool {
+        let number = |r: &Self| r.state.lock().leaving.as_ref().map(|l| l.number);
+        let theirs = number(other);
+        theirs.is_some_and(|theirs| number(self).is_some_and(|ours| ours < theirs))
     }
 
     /// After which number offline storage keeps messages that were not sent and are newer than all
@@ -93,10 +180,20 @@ impl Resource {
     /// The oldest of what is left is on its way.
     pub fn passed(&self) {
         let mut s = self.state.lock();
-        let Some(leaving) = &mut s.leaving else { return };
-        leaving.left.pop_front();
-        if leaving.is_empty() {
-            s.leaving = None;
+        if let Some(leaving) = &mut s.leaving {
+            leaving.left.pop_front();
         }
+        s.settle();
+    }
+
+    /// Whoever ended the session crashed over what was next: that is not tried again.
+    pub fn skip(&self) -> Option<Left> {
+        if self.untold().is_some() {
+            self.told();
+            return None;
+        }
+        let left = self.leftover();
+        self.passed();
+        left
     }
 }

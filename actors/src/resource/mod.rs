@@ -22,7 +22,8 @@ use blocking::blocked;
 pub use blocking::blocks;
 pub use copies::{Share, Shares};
 pub use frozen::{FrozenResource, FrozenWaiting};
-pub use leftovers::{Left, Standing};
+pub(crate) use leftovers::PATIENCE;
+pub use leftovers::{Left, Remains, Standing};
 pub use limits::QueueLimits;
 
 use crate::{env::Clock, session::Bound};
@@ -41,7 +42,7 @@ use std::{
 use storage::Blocklist;
 use tokio::sync::{Notify, futures::Notified};
 use xmpp::{
-    jid::{BareJid, FullJid, Jid},
+    jid::{BareJid, FullJid},
     stanza::{Kind, Stanza, Type},
 };
 
@@ -132,6 +133,8 @@ struct State {
     parked: Option<Box<Bound>>,
     /// Why it ended, for the connection that served it.
     ended: Option<Ended>,
+    /// It was available, and not everybody knows that it is not any more.
+    untold: Option<Box<Remains>>,
     /// It has ended, and this has to go on its way.
     leaving: Option<Box<Leaving>>,
 }
@@ -189,15 +192,6 @@ pub enum Sending {
     Elsewhere,
 }
 
-/// What has to be said of a session that ended.
-#[derive(Debug, Default)]
-pub struct Remains {
-    /// The presence contacts still see.
-    pub presence: Option<Stanza>,
-    /// Who got directed presence.
-    pub directed: Vec<Jid>,
-}
-
 /// What a stanza and its place in a queue occupy.
 fn weight(stanza: &Stanza) -> usize {
     stanza.weight() + size_of::<Queued>()
@@ -223,6 +217,7 @@ impl Resource {
             kept: Kept::default(),
             parked: None,
             ended: None,
+            untold: None,
             leaving: None,
         };
         let user = jid.bare();
@@ -423,12 +418,10 @@ impl Resource {
         self.state.lock().priority
     }
 
-    /// Replaces the presence; returns the one before.
-    pub fn set_presence(&self, presence: Option<(Stanza, i8)>) -> Option<Stanza> {
+    /// The resource is available with this presence and priority.
+    pub fn set_presence(&self, presence: Stanza, priority: i8) {
         let mut s = self.state.lock();
-        let (stanza, priority) = presence.unzip();
-        s.priority = priority;
-        std::mem::replace(&mut s.presence, stanza)
+        (s.presence, s.priority) = (Some(presence), Some(priority));
     }
 
     /// Marks the resource (e.g. as interested in roster pushes, RFC 6121 section 2.2).
@@ -524,22 +517,19 @@ impl Resource {
         Some(attached)
     }
 
-    /// Ends the session, once: what is to be said of it, or `None` when it had ended already. What
-    /// was not acknowledged or never sent is left: see [`Resource::leftover`].
-    pub fn end(&self, why: Ended) -> Option<Remains> {
+    /// Ends the session, once; `false`: it had ended already. What has to be said of it, what was not
+    /// acknowledged and what was never sent is left: see [`Resource::untold`] and [`Resource::leftover`].
+    /// Sessions that end later get a larger `number`.
+    pub fn end(&self, why: Ended, number: u64) -> bool {
         let mut s = self.state.lock();
         if s.owner == Owner::Ended {
-            return None;
+            return false;
         }
         s.owner = Owner::Ended;
         s.ended = Some(why);
         s.parked = None;
-        let remains = Remains {
-            presence: s.presence.take(),
-            directed: std::mem::take(&mut s.directed).into_iter().collect(),
-        };
-        s.priority = None;
-        let mut left = Box::<Leaving>::default();
+        s.withdraw();
+        let mut left = Box::new(Leaving::new(number));
         if let Some(sm) = s.sm.take() {
             sm.remains(&s.kept, &mut left);
         }
@@ -552,9 +542,16 @@ impl Resource {
                 left.push(Arrived { stanza, at });
             }
         }
-        s.leaving = (!left.is_empty()).then_some(left);
+        s.leaving = Some(left);
         drop(s);
         self.wake.notify_one();
-        Some(remains)
+        true
+    }
+
+    /// Ends the session without a word: another process goes on with it.
+    pub fn let_go(&self) {
+        self.end(Ended::Shutdown, 0);
+        let mut s = self.state.lock();
+        (s.untold, s.leaving) = (None, None);
     }
 }

@@ -1,6 +1,7 @@
 //! What a resource keeps, refuses and counts.
 
 use super::*;
+use xmpp::jid::Jid;
 
 fn resource() -> Arc<Resource> {
     let limits = QueueLimits { queued: 2, ..QueueLimits::default() };
@@ -93,7 +94,8 @@ fn what_offline_storage_keeps_is_not_sent_on_its_way_again() {
     assert_eq!((resource.acknowledge(1), resource.kept_after()), (Ok(false), 13));
     assert_eq!(resource.sent(1, &from("a@x/2")), Sending::Now);
     assert_eq!(resource.sent_kept(1, &from("a@x/5"), 15), Sending::Now);
-    resource.end(Ended::Closed).unwrap();
+    assert!(resource.end(Ended::Closed, 1));
+    resource.told();
     let left = || resource.leftover().unwrap();
     assert!(matches!(left(), Left::Stanza(arrived) if arrived.stanza == from("a@x/2")));
     resource.passed();
@@ -196,9 +198,10 @@ fn presence_and_what_a_connection_holds_count() {
     resource.holds(30_000, 0);
     let content = "<a/>".repeat(10_000);
     let presence = Stanza::parse(format!("<presence>{content}</presence>").as_bytes()).unwrap();
-    resource.set_presence(Some((presence.clone(), 0)));
+    resource.set_presence(presence.clone(), 0);
     assert_eq!(resource.bytes(), presence.weight());
     assert!(resource.bytes() > content.len());
-    resource.set_presence(None);
+    resource.withdraw();
+    resource.told();
     assert_eq!(resource.bytes(), 0);
 }

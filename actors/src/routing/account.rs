@@ -29,9 +29,9 @@ pub async fn remove(
         && own.presence().is_some()
     {
         let gone = Stanza::presence(Type::Unavailable).with_from(Some(own.jid().clone().into()));
-        own.set_presence(None);
+        own.withdraw();
         sessions::publish_priority(env, own).await;
-        presence::gone(env, own, &gone, true, &own.directed_take()).await;
+        presence::gone(env, own, &gone).await;
     }
     cancel_subscriptions(env, user).await?;
     let removed = env.stores.remove(user).await?;

@@ -5,8 +5,6 @@
 //! connection runs before it reads on, so that the order per sender and receiver is kept.
 
 pub mod account;
-#[cfg(test)]
-mod order;
 pub mod presence;
 #[cfg(test)]
 mod tests;
@@ -16,7 +14,6 @@ use crate::{
     hooks::{Flow, Offline},
     resource::{Refused, Resource, Share, Standing},
     session::effects::BoxFuture,
-    sessions,
 };
 use std::sync::Arc;
 use storage::StoreError;
@@ -44,7 +41,7 @@ pub fn route(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
         (Some(_), Some(_)) if stanza.head.ty == Type::Probe => presence::probed(env, to, stanza),
         (Some(_), Some(resource)) if !stanza.head.ty.is_subscription() => {
             match env.table.find(&to.bare(), resource) {
-                Some(found) => hand(env, &found, stanza, 0),
+                Some(found) => hand(env, &found, stanza, When::InOrder),
                 None => no_such_resource(env, &to, stanza),
             }
         }
@@ -77,20 +74,28 @@ fn no_such_resource(env: &Arc<Env>, to: &Jid, stanza: Stanza) -> Option<BoxFutur
 /// RFC 6121 section 8.5.2: addressed to an account.
 fn to_account(env: &Arc<Env>, user: BareJid, stanza: Stanza) -> Option<BoxFuture<()>> {
     match stanza.head.kind {
-        Kind::Message => message(env, user, stanza, 0),
+        Kind::Message => message(env, user, stanza, When::InOrder),
         Kind::Presence => presence::to_account(env, user, stanza),
         // a client's IQ to an account is answered in its session, before it gets here
         Kind::Iq => bounce(env, &stanza, &StanzaError::service_unavailable()),
     }
 }
 
-/// RFC 6121 sections 8.5.2.1.1 and 8.5.2.2.1. What sessions after `past` leave behind goes first: one
-/// that ended earlier has had its turn, or it is what sends this.
+/// When a message for an account goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// After what sessions that ended leave behind.
+    InOrder,
+    /// Now: it is of those, or has waited long enough.
+    Now,
+}
+
+/// RFC 6121 sections 8.5.2.1.1 and 8.5.2.2.1.
 pub(crate) fn message(
     env: &Arc<Env>,
     user: BareJid,
     stanza: Stanza,
-    past: u64,
+    when: When,
 ) -> Option<BoxFuture<()>> {
     match stanza.head.ty {
         Type::Error => None,
@@ -104,13 +109,13 @@ pub(crate) fn message(
             None
         }
         _ => {
-            let best = match env.table.with_user(&user, |all| most_available(all, past)) {
+            let best = match env.table.with_user(&user, |all| most_available(all, when)) {
                 Best::Of(best) => best,
                 Best::After(leaving) => {
                     let env = Arc::clone(env);
                     return Some(Box::pin(async move {
-                        sessions::pass_on(&env, &leaving).await;
-                        if let Some(later) = message(&env, user, stanza, leaving.id()) {
+                        let when = if leaving.is_over().await { when } else { When::Now };
+                        if let Some(later) = message(&env, user, stanza, when) {
                             later.await;
                         }
                     }));
@@ -118,8 +123,8 @@ pub(crate) fn message(
             };
             match best.as_slice() {
                 [] => Some(Box::pin(offline(Arc::clone(env), user, stanza))),
-                [one] => hand(env, one, stanza, past),
-                several => hand_to_all(env, user, several, stanza, past),
+                [one] => hand(env, one, stanza, when),
+                several => hand_to_all(env, user, several, stanza, when),
             }
         }
     }
@@ -131,7 +136,7 @@ fn hand_to_all(
     user: BareJid,
     resources: &[Arc<Resource>],
     stanza: Stanza,
-    past: u64,
+    when: When,
 ) -> Option<BoxFuture<()>> {
     let share = Share::default();
     let (mut taken, mut why) = (false, None);
@@ -142,9 +147,9 @@ fn hand_to_all(
         }
     }
     match why {
-        Some((resource, why)) if !taken => refused(env, resource, why, past),
+        Some((resource, why)) if !taken => refused(env, resource, why, when),
         // whoever took it has ended already
-        _ if share.given_up() => message(env, user, stanza, past),
+        _ if share.given_up() => message(env, user, stanza, when),
         _ => None,
     }
 }
@@ -159,11 +164,11 @@ pub(crate) enum Best {
 
 /// The resources of the highest priority, none below 0 (RFC 6121 section 8.5.2.1.1, option of the
 /// most available resource; equal ones all count). They stand in the order of their numbers.
-pub(crate) fn most_available(resources: &[Arc<Resource>], past: u64) -> Best {
+pub(crate) fn most_available(resources: &[Arc<Resource>], when: When) -> Best {
     let (mut top, mut best) = (0, Vec::new());
     for resource in resources {
         match resource.standing() {
-            Standing::Leaving if resource.id() > past => return Best::After(Arc::clone(resource)),
+            Standing::Leaving if when == When::InOrder => return Best::After(Arc::clone(resource)),
             Standing::Available(priority) if priority >= top => {
                 if priority > top {
                     best.clear();
@@ -178,17 +183,17 @@ pub(crate) fn most_available(resources: &[Arc<Resource>], past: u64) -> Best {
 }
 
 /// Puts a stanza into a resource's queue; what is refused is dealt with by kind (law 11).
-fn hand(env: &Arc<Env>, resource: &Resource, stanza: Stanza, past: u64) -> Option<BoxFuture<()>> {
-    resource.deliver(stanza).err().and_then(|why| refused(env, resource, why, past))
+fn hand(env: &Arc<Env>, resource: &Resource, stanza: Stanza, when: When) -> Option<BoxFuture<()>> {
+    resource.deliver(stanza).err().and_then(|why| refused(env, resource, why, when))
 }
 
-fn refused(env: &Arc<Env>, resource: &Resource, why: Refused, past: u64) -> Option<BoxFuture<()>> {
+fn refused(env: &Arc<Env>, resource: &Resource, why: Refused, when: When) -> Option<BoxFuture<()>> {
     match why {
         Refused::Blocked(stanza) => blocked(env, &stanza),
         // as if it had not been found
         Refused::Ended(stanza) => match (stanza.head.kind, stanza.head.ty) {
             (Kind::Message, Type::Normal | Type::Chat) => {
-                message(env, resource.user().clone(), stanza, past)
+                message(env, resource.user().clone(), stanza, when)
             }
             (Kind::Presence, _) => None,
             _ => bounce(env, &stanza, &StanzaError::service_unavailable()),

@@ -1,7 +1,12 @@
 //! Presence on its way: to contacts, from contacts, probes (RFC 6121 section 4).
 
 use super::{may, reaches, send};
-use crate::{env::Env, hooks::Flow, resource::Resource, session::effects::BoxFuture};
+use crate::{
+    env::Env,
+    hooks::Flow,
+    resource::{Remains, Resource},
+    session::effects::BoxFuture,
+};
 use std::{collections::HashSet, sync::Arc};
 use xmpp::{
     jid::{BareJid, Jid},
@@ -124,17 +129,12 @@ pub async fn broadcast(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stan
     }
 }
 
-/// Section 4.5: `resource` is unavailable. `was`: it had been available to its contacts;
-/// `directed`: who else saw it.
-pub async fn gone(
-    env: &Arc<Env>,
-    resource: &Arc<Resource>,
-    presence: &Stanza,
-    was: bool,
-    directed: &[Jid],
-) {
+/// Section 4.5: `resource` is unavailable, and whoever saw it learns that, once.
+pub async fn gone(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stanza) {
+    let Some(Remains { presence: before, directed }) = resource.untold() else { return };
+    let seen = before.is_some() || !directed.is_empty();
     let mut told = HashSet::new();
-    if was {
+    if before.is_some() {
         if let Ok(roster) = env.stores.rosters.get(resource.user()).await {
             let contacts = roster.items.iter().filter(|i| i.subscription.has_from());
             for item in contacts.filter(|i| !resource.blocks(&i.jid)) {
@@ -156,6 +156,7 @@ pub async fn gone(
         }
     }
     for row in &env.hooks().unavailable {
-        (row.run)(env, resource, Some(presence)).await;
+        (row.run)(env, resource, Some(presence).filter(|_| seen)).await;
     }
+    resource.told();
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 use storage::{Account, RosterChange, RosterItem, Subscription};
 use xmpp::{
-    jid::{BareJid, Jid},
+    jid::BareJid,
     stanza::{Stanza, Type},
 };
 
@@ -375,7 +375,10 @@ fn what_concerns_thousands_is_done_a_part_at_a_time() {
     // tokio's budget of one poll is 128
     const PARTS: usize = MANY / 128;
     World::block_on(async {
-        let world = World::new(Modules::default(), WorldOptions::default()).await;
+        let queues = QueueLimits { directed: MANY, ..QueueLimits::default() };
+        let settings = Settings { queues, ..Settings::default() };
+        let options = WorldOptions { settings, ..WorldOptions::default() };
+        let world = World::new(Modules::default(), options).await;
         let env = &world.env;
         let user: BareJid = "b@localhost".parse().unwrap();
         env.stores.accounts.create(vec![(user.clone(), Account::default())]).await.unwrap();
@@ -387,14 +390,16 @@ fn what_concerns_thousands_is_done_a_part_at_a_time() {
         }
         let jid = Some("b@localhost/one".parse().unwrap());
         let one = sessions::bind(env, &user, jid).await.unwrap().keep().resource;
+        for n in 0..MANY {
+            one.directed_add(&format!("x{n}@localhost").parse().unwrap());
+        }
+        one.withdraw();
+        let gone = Stanza::presence(Type::Unavailable).with_from(Some(one.jid().clone().into()));
+        assert!(polls(presence::gone(env, &one, &gone)).await > PARTS, "directed");
         let presence = Stanza::presence(Type::Available).with_from(Some(one.jid().clone().into()));
-        one.set_presence(Some((presence.clone(), -1)));
+        one.set_presence(presence.clone(), -1);
         let broadcast = presence::broadcast(env, &one, &presence, false);
         assert!(polls(broadcast).await > PARTS, "presence");
-        let others: Vec<Jid> =
-            (0..MANY).map(|n| format!("x{n}@localhost").parse().unwrap()).collect();
-        let gone = Stanza::presence(Type::Unavailable).with_from(Some(one.jid().clone().into()));
-        assert!(polls(presence::gone(env, &one, &gone, false, &others)).await > PARTS, "directed");
         one.with_sm(|sm| *sm = Some(crate::resource::StreamManagement::default()));
         let message = Stanza::parse(b"<message to='b@localhost/one'/>").unwrap();
         for _ in 0..MANY {

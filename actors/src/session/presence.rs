@@ -52,7 +52,7 @@ fn available(cx: &mut SessionCx<'_>, presence: Stanza) {
     let (env, resource) = (Arc::clone(cx.env), Arc::clone(cx.resource()));
     cx.job(
         async move {
-            resource.set_presence(Some((presence.clone(), priority)));
+            resource.set_presence(presence.clone(), priority);
             sessions::publish_priority(&env, &resource).await;
             routing::presence::broadcast(&env, &resource, &presence, initial).await;
         },
@@ -76,10 +76,9 @@ fn unavailable(cx: &mut SessionCx<'_>, presence: Stanza) {
     }
     cx.job(
         async move {
-            let was = resource.set_presence(None);
+            resource.withdraw();
             sessions::publish_priority(&env, &resource).await;
-            let directed = resource.directed_take();
-            routing::presence::gone(&env, &resource, &presence, was.is_some(), &directed).await;
+            routing::presence::gone(&env, &resource, &presence).await;
         },
         |_, ()| {},
     );

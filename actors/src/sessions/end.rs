@@ -4,10 +4,10 @@
 use super::unbind;
 use crate::{
     env::Env,
-    resource::{Arrived, Ended, Left, Remains, Resource},
-    routing::{Best, bounce, message, most_available, presence},
+    resource::{Arrived, Ended, Left, PATIENCE, Resource},
+    routing::{Best, When, bounce, message, most_available, presence},
 };
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::task::coop::consume_budget;
 use xmpp::{
     error::StanzaError,
@@ -15,67 +15,66 @@ use xmpp::{
     stanza::{Kind, Stanza, Type},
 };
 
-/// How long a message waits for older ones of a session that ended: longer only a store that does
-/// not answer takes, and then the sender of the older ones is told.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-
 /// Offline messages that are looked at together, and their size in bytes.
 const PAGE: usize = 100;
 const PAGE_BYTES: usize = 256 << 10;
 
-/// Ends `resource`: tells who saw it, re-routes what is left, and takes it out of the table. The
-/// second time it only waits until what was left is on its way. Whether it was ended here.
+/// Ends a session: tells who saw it, sends what is left on its way, and takes it out of the table. The second time
+/// it goes on where the first stopped. Whether it was ended here.
 pub async fn end(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) -> bool {
-    let remains = resource.end(why);
-    let here = remains.is_some();
-    if resource.leaving().is_none() {
-        env.table.remove(resource);
-    }
-    if let Some(remains) = remains {
-        unbind(env, resource).await;
-        gone(env, resource, &remains).await;
-    }
-    pass_on(env, resource).await;
+    let here = begin(env, resource, why).await;
+    finish(env, resource).await;
     here
 }
 
-async fn gone(env: &Arc<Env>, resource: &Arc<Resource>, remains: &Remains) {
-    let unavailable =
-        Stanza::presence(Type::Unavailable).with_from(Some(resource.jid().clone().into()));
-    let was = remains.presence.is_some();
-    if was || !remains.directed.is_empty() {
-        presence::gone(env, resource, &unavailable, was, &remains.directed).await;
-    } else {
-        for row in &env.hooks().unavailable {
-            (row.run)(env, resource, None).await;
-        }
-    }
+/// From here on nothing is delivered to it, and its name is free. The rest is for [`finish`].
+pub(super) async fn begin(env: &Arc<Env>, resource: &Resource, why: Ended) -> bool {
+    let here = resource.end(why, env.next_session());
+    unbind(env, resource).await;
+    here
 }
 
-/// Sends on their way, oldest first, the stanzas that the client never got. Until that is done the
-/// resource stays in the table, and what comes for its user waits here: so nothing overtakes them
-/// (RFC 6120 section 10.1). One at a time does it; whoever waits goes on where another was killed.
-pub(crate) async fn pass_on(env: &Arc<Env>, resource: &Resource) {
+/// What has to be done for a session that has ended. Until then it stays in the table, and what comes for its user waits:
+/// so nothing overtakes what it leaves behind (RFC 6120 section 10.1). One at a time does it, and each goes on where
+/// another was killed.
+pub(super) async fn finish(env: &Arc<Env>, resource: &Arc<Resource>) {
     // one that is not in the table any more goes on elsewhere, thawed
     if let Some(lock) = resource.leaving().filter(|_| env.table.has(resource)) {
         let Ok(_one_at_a_time) = tokio::time::timeout(PATIENCE, lock.lock()).await else {
             tracing::warn!(jid = %resource.jid(), "what a session did not get is slow to go on");
             return;
         };
-        if let Some(after) = resource.newer_after() {
-            let newer = kept_after(env, resource, after).await;
-            resource.also_left(newer);
-        }
-        while let Some(left) = resource.leftover() {
-            consume_budget().await;
-            match left {
-                Left::Stanza(arrived) => undelivered(env, resource, arrived).await,
-                Left::Kept(ids) => move_back(env, resource, ids).await,
-            }
-            resource.passed();
-        }
+        let jid = resource.jid().clone();
+        let unavailable = Stanza::presence(Type::Unavailable).with_from(Some(jid.into()));
+        presence::gone(env, resource, &unavailable).await;
+        pass_on(env, resource).await;
     }
     env.table.remove(resource);
+}
+
+/// Sends on their way, oldest first, the stanzas that the client never got.
+async fn pass_on(env: &Arc<Env>, resource: &Resource) {
+    if resource.leftover().is_none() {
+        return;
+    }
+    let before = |all: &[Arc<Resource>]| -> Vec<_> {
+        all.iter().filter(|r| r.leaves_before(resource)).cloned().collect()
+    };
+    for earlier in env.table.with_user(resource.user(), before) {
+        earlier.is_over().await;
+    }
+    if let Some(after) = resource.newer_after() {
+        let newer = kept_after(env, resource, after).await;
+        resource.also_left(newer);
+    }
+    while let Some(left) = resource.leftover() {
+        consume_budget().await;
+        match left {
+            Left::Stanza(arrived) => undelivered(env, resource, arrived).await,
+            Left::Kept(ids) => move_back(env, resource, ids).await,
+        }
+        resource.passed();
+    }
 }
 
 /// The numbers of the messages that offline storage keeps after that one.
@@ -101,7 +100,7 @@ async fn kept_after(env: &Env, resource: &Resource, mut after: u64) -> Vec<u64> 
 /// very moment can get them twice.
 async fn move_back(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
     let user = resource.user();
-    let others = env.table.with_user(user, |all| most_available(all, u64::MAX));
+    let others = env.table.with_user(user, |all| most_available(all, When::Now));
     if matches!(others, Best::Of(best) if best.is_empty())
         && let Err(error) = env.stores.offline.move_back(user, ids).await
     {
@@ -122,7 +121,7 @@ async fn undelivered(env: &Arc<Env>, resource: &Resource, arrived: Arrived) {
                 _ => stanza.with_to(Some(user.clone().into())),
             };
             let stanza = delayed(&stanza, user.domain(), at, "Not delivered before");
-            message(env, user, stanza, resource.id())
+            message(env, user, stanza, When::Now)
         }
         // 8.5.3.2.1: a room learns that its occupant is gone
         (Kind::Iq, Type::Get | Type::Set) | (Kind::Message, Type::Groupchat) => {

@@ -2,24 +2,35 @@
 //!
 //! Binding, conflicts, resumption and the end of lost sessions go through the manager of the user,
 //! so that what two connections of one user do at once happens one after the other. Everything else
-//! reads the table without asking (law 3).
+//! reads the table without asking (law 3). A manager only moves entries of table and registry: what an end
+//! asks of stores and says to contacts is for the tasks of [`ends`](super::ends).
 
 use super::{
     BindError, Claim, ResumeError,
-    end::{PATIENCE, end},
+    end::{begin, finish},
+    ends::{self, Ends},
     past::Past,
     token,
     windows::Windows,
 };
 use crate::{
     env::Env,
-    resource::{Ended, FrozenWaiting, Owner, Resource},
+    resource::{Ended, FrozenWaiting, Owner, PATIENCE, Resource},
 };
 use arc_swap::ArcSwapOption;
 use cluster::{Record, RegistryError};
-use std::{fmt, sync::Arc, time::Duration};
+use serde_json::{Value, json};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use supervision::{
-    ChildSpec, Cx, Event, Exit, InitError, Process, Ref, Reply, Shutdown, SupervisorSpec,
+    ChildSpec, Cx, Event, Exit, InitError, Monitor, Next, Ref, Reply, Server, Shutdown,
+    SupervisorSpec, Timer,
 };
 use tokio::time::Instant;
 use xmpp::jid::{BareJid, FullJid};
@@ -27,11 +38,17 @@ use xmpp::jid::{BareJid, FullJid};
 /// How long a manager may take to end the sessions that are left when the node stops.
 pub(crate) const LAST_SESSIONS: Duration = Duration::from_secs(60);
 
+/// Sessions whose windows are over that are looked at in one go.
+const EXPIRED: usize = 256;
+
+/// A binding, and the session whose name it took, which is about to be gone.
+type Bound = (Claim, Option<Arc<Resource>>);
+
 /// What a manager is asked.
 #[derive(Debug)]
 pub enum Msg {
     /// Bind this resource, or one that the server chooses.
-    Bind(BareJid, Option<FullJid>, Reply<Result<Claim, BindError>>),
+    Bind(BareJid, Option<FullJid>, Reply<Result<Bound, BindError>>),
     /// Resume the session with this token.
     Resume(BareJid, String, Reply<Result<Claim, ResumeError>>),
     /// The connection of this resource is gone; it can be resumed for that long, `None`: as long as
@@ -39,12 +56,24 @@ pub enum Msg {
     Lost(Arc<Resource>, Option<Duration>),
     /// Which sessions wait to be resumed, for another process.
     Freeze(Reply<Vec<FrozenWaiting>>),
-    /// End this session.
+    /// End this session; answered when its end has begun.
     End(Arc<Resource>, Ended, Reply<()>),
+    /// A window may be over.
+    Alarm,
 }
 
-/// The addresses of the managers; each puts its own here when it starts.
-pub struct Managers(Box<[ArcSwapOption<Ref<Msg>>]>);
+/// What everybody knows of one manager.
+#[derive(Default)]
+struct Place {
+    address: ArcSwapOption<Ref<Msg>>,
+    /// It did not take a lost session: it has to look for it.
+    missed: AtomicBool,
+    /// Sessions whose ends it has begun.
+    ending: AtomicUsize,
+}
+
+/// The managers of a node; each puts its address here when it starts.
+pub struct Managers(Box<[Place]>);
 
 impl fmt::Debug for Managers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,25 +83,44 @@ impl fmt::Debug for Managers {
 
 impl Managers {
     pub(crate) fn new(count: usize) -> Self {
-        Self((0..count.max(1)).map(|_| ArcSwapOption::empty()).collect())
+        Self((0..count.max(1)).map(|_| Place::default()).collect())
+    }
+
+    fn place(&self, env: &Env, user: &BareJid) -> Option<&Place> {
+        self.0.get(env.table.manager_of(user, self.0.len()))
     }
 
     pub(super) fn of(&self, env: &Env, user: &BareJid) -> Option<Arc<Ref<Msg>>> {
-        self.0.get(env.table.manager_of(user, self.0.len()))?.load_full()
+        self.place(env, user)?.address.load_full()
     }
 
     /// Those that run.
     pub(super) fn all(&self) -> impl Iterator<Item = Arc<Ref<Msg>>> {
-        self.0.iter().filter_map(ArcSwapOption::load_full)
+        self.0.iter().filter_map(|place| place.address.load_full())
+    }
+
+    /// The user's manager did not take a lost session, since it has too much to do: it looks for it later.
+    pub(super) fn missed(&self, env: &Env, user: &BareJid) {
+        if let Some(place) = self.place(env, user) {
+            place.missed.store(true, Ordering::Release);
+        }
+    }
+
+    /// How many sessions have ended whose messages are not on their way yet, or whose contacts were not told.
+    pub fn ending(&self) -> usize {
+        self.0.iter().map(|place| place.ending.load(Ordering::Relaxed)).sum()
     }
 
     /// The supervisor of all managers of a node.
     pub fn spec(env: &Arc<Env>) -> SupervisorSpec {
-        let managers = SupervisorSpec::one_for_one().intensity(10, Duration::from_secs(10));
-        (0..env.managers.0.len()).fold(managers, |spec, n| {
+        let managers = env.managers.0.len();
+        let spec = SupervisorSpec::one_for_one()
+            .intensity(10, Duration::from_secs(10))
+            .child(ends::tasks(managers));
+        (0..managers).fold(spec, |spec, n| {
             let env = Arc::clone(env);
             let args = move || (Arc::clone(&env), n);
-            let manager = ChildSpec::process::<SessionManager>(&n.to_string(), args);
+            let manager = ChildSpec::server::<SessionManager>(&n.to_string(), args);
             spec.child(manager.shutdown(Shutdown::Timeout(LAST_SESSIONS)))
         })
     }
@@ -84,9 +132,12 @@ pub struct SessionManager {
     number: usize,
     windows: Windows,
     past: Past,
+    ends: Ends,
+    /// When [`Msg::Alarm`] comes.
+    alarm: Option<(Instant, Timer)>,
 }
 
-impl Process for SessionManager {
+impl Server for SessionManager {
     type Args = (Arc<Env>, usize);
     type Msg = Msg;
     const NAME: &'static str = "session_manager";
@@ -95,51 +146,91 @@ impl Process for SessionManager {
 
     async fn init((env, number): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.trap_exit(true);
-        let mut manager = Self { env, number, windows: Windows::default(), past: Past::default() };
-        // after a crash: sessions whose windows nobody watches, or whose end was not finished
-        for resource in manager.mine() {
-            if !matches!(resource.owner(), Owner::Attached(_)) {
-                manager.watch(resource, None);
-            }
-        }
+        let (windows, past, ends) = Default::default();
+        let mut manager = Self { env, number, windows, past, ends, alarm: None };
         if let Some(place) = manager.env.managers.0.get(number) {
-            place.store(Some(Arc::new(cx.me().clone())));
+            place.address.store(Some(Arc::new(cx.me().clone())));
         }
+        // after a crash: sessions whose windows nobody watches, or whose end was not finished
+        manager.look_for_lost();
+        manager.go_on(cx);
         Ok(manager)
     }
 
-    async fn run(&mut self, cx: &mut Cx<Msg>) -> Exit {
-        loop {
-            let next = self.windows.next();
-            tokio::select! {
-                biased;
-                event = cx.next() => match event {
-                    Event::Msg(msg) => self.handle(msg).await,
-                    Event::Exit { from, reason } if Some(&from) == cx.pid().parent() => {
-                        return reason;
-                    }
-                    Event::Exit { .. } | Event::Down { .. } => {}
-                },
-                () = until(next) => self.expire().await,
+    async fn handle(&mut self, msg: Msg, cx: &mut Cx<Msg>) -> Next {
+        match msg {
+            Msg::Bind(user, wanted, reply) => reply.send(self.bind(&user, wanted).await),
+            Msg::Resume(user, token, reply) => reply.send(self.resume(&user, &token)),
+            Msg::Lost(resource, left) => match resource.owner() {
+                // ended: its connection was killed over it
+                Owner::Detached | Owner::Ended => self.watch(resource, left),
+                Owner::Attached(_) => {}
+            },
+            Msg::Freeze(reply) => reply.send(self.freeze()),
+            Msg::End(resource, why, reply) => {
+                self.end(resource, why).await;
+                reply.send(());
+            }
+            Msg::Alarm => {
+                self.alarm = None;
+                self.expire().await;
             }
         }
+        self.go_on(cx);
+        Next::Continue
+    }
+
+    async fn event(&mut self, event: Event<Msg>, cx: &mut Cx<Msg>) -> Next {
+        match event {
+            Event::Exit { from, reason } if Some(&from) == cx.pid().parent() => {
+                return Next::Stop(reason);
+            }
+            Event::Down { monitor, reason, .. } => self.down((monitor, &reason), cx),
+            Event::Exit { .. } | Event::Msg(_) => {}
+        }
+        self.go_on(cx);
+        Next::Continue
+    }
+
+    fn describe(msg: &Msg) -> String {
+        match msg {
+            Msg::Bind(user, ..) => format!("bind {user}"),
+            Msg::Resume(user, ..) => format!("resume {user}"),
+            Msg::Lost(resource, _) => format!("lost {}", resource.jid()),
+            Msg::Freeze(_) => "freeze".to_owned(),
+            Msg::End(resource, why, _) => format!("end {} {why:?}", resource.jid()),
+            Msg::Alarm => "alarm".to_owned(),
+        }
+    }
+
+    fn state(&self) -> Option<Value> {
+        Some(json!({
+            "waiting_to_be_resumed": self.windows.iter().count(),
+            "ending": self.ends.len(),
+        }))
     }
 
     /// Connections have ended by now: what is left are sessions that wait to be resumed. What they
     /// did not get is kept for their users.
-    async fn terminate(&mut self, why: &Exit, _: &mut Cx<Msg>) {
-        if matches!(why, Exit::Shutdown | Exit::ShutdownWith(_)) {
-            for resource in self.mine() {
-                end(&self.env, &resource, Ended::Shutdown).await;
+    async fn terminate(&mut self, why: &Exit, cx: &mut Cx<Msg>) {
+        if !matches!(why, Exit::Shutdown | Exit::ShutdownWith(_)) {
+            return;
+        }
+        for resource in self.mine() {
+            self.end(resource, Ended::Shutdown).await;
+        }
+        while self.ends.len() > 0 {
+            if !self.ends.start(&self.env, cx) {
+                // nobody does it any more
+                if let Some(resource) = self.ends.take() {
+                    finish(&self.env, &resource).await;
+                }
+                continue;
+            }
+            if let Event::Down { monitor, reason, .. } = cx.next().await {
+                self.down((monitor, &reason), cx);
             }
         }
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -152,25 +243,34 @@ impl SessionManager {
         shards.flatten().filter(mine).collect()
     }
 
-    async fn handle(&mut self, msg: Msg) {
-        match msg {
-            Msg::Bind(user, wanted, reply) => reply.send(self.bind(&user, wanted).await),
-            Msg::Resume(user, token, reply) => reply.send(self.resume(&user, &token)),
-            Msg::Lost(resource, left) => match resource.owner() {
-                // ended: its connection was killed over it
-                Owner::Detached | Owner::Ended => self.watch(resource, left),
-                Owner::Attached(_) => {}
-            },
-            Msg::Freeze(reply) => {
-                if let Some(waiting) = self.freeze().await {
-                    reply.send(waiting);
-                }
-            }
-            Msg::End(resource, why, reply) => {
-                end(&self.env, &resource, why).await;
-                reply.send(());
+    fn look_for_lost(&mut self) {
+        for resource in self.mine() {
+            if !matches!(resource.owner(), Owner::Attached(_)) && !self.windows.has(resource.id()) {
+                self.watch(resource, None);
             }
         }
+    }
+
+    /// Starts tasks, and sees that the next window is not missed.
+    fn go_on(&mut self, cx: &mut Cx<Msg>) {
+        let env = Arc::clone(&self.env);
+        let Some(place) = env.managers.0.get(self.number) else { return };
+        if place.missed.load(Ordering::Relaxed) && place.missed.swap(false, Ordering::Acquire) {
+            tracing::warn!("a session manager did not take lost sessions; it looks for them");
+            self.look_for_lost();
+        }
+        let started = self.ends.start(&env, cx);
+        place.ending.store(self.ends.len(), Ordering::Relaxed);
+        let again = (!started).then(|| Instant::now() + PATIENCE);
+        let Some(next) = self.windows.next().into_iter().chain(again).min() else { return };
+        if self.alarm.as_ref().is_some_and(|(at, _)| *at <= next) {
+            return;
+        }
+        if let Some((_, timer)) = self.alarm.take() {
+            cx.cancel(timer);
+        }
+        let after = next.saturating_duration_since(Instant::now());
+        self.alarm = Some((next, cx.send_after(after, Msg::Alarm)));
     }
 
     /// Ends a detached resource when its window is over; at once if it has none, or has ended.
@@ -186,38 +286,41 @@ impl SessionManager {
 
     async fn expire(&mut self) {
         let now = Instant::now();
-        while let Some(resource) = self.windows.over(now) {
-            if resource.owner() == Owner::Detached {
-                self.past.note(&resource);
-            }
+        for _ in 0..EXPIRED {
+            let Some(resource) = self.windows.over(now) else { return };
             if !matches!(resource.owner(), Owner::Attached(_)) {
-                end(&self.env, &resource, Ended::Closed).await;
-            }
-            // its leftovers are slow to go on: once more
-            if resource.leaving().is_some() {
-                self.windows.open(resource, now + PATIENCE);
+                self.end(resource, Ended::Closed).await;
             }
         }
     }
 
-    /// `None`: what a session that ended has left behind does not go on its way, and cannot move.
-    async fn freeze(&self) -> Option<Vec<FrozenWaiting>> {
-        for resource in self.mine().iter().filter(|r| r.leaving().is_some()) {
-            end(&self.env, resource, Ended::Closed).await;
-            if resource.leaving().is_some() {
-                tracing::warn!(jid = %resource.jid(), "a session that ended has still messages");
-                return None;
-            }
+    /// Begins an end; the rest follows in a task.
+    async fn end(&mut self, resource: Arc<Resource>, why: Ended) {
+        if resource.owner() == Owner::Detached {
+            self.past.note(&resource);
         }
+        self.windows.close(resource.id());
+        begin(&self.env, &resource, why).await;
+        self.ends.add(resource);
+    }
+
+    fn down(&mut self, task: (Monitor, &Exit), cx: &Cx<Msg>) {
+        // somebody else is at it, and slow: once more
+        if let Some(resource) = self.ends.ended(task, &self.env, cx.system()) {
+            self.windows.open(resource, Instant::now() + PATIENCE);
+        }
+    }
+
+    fn freeze(&self) -> Vec<FrozenWaiting> {
         let now = Instant::now();
         let waiting = self.windows.iter();
         let frozen =
             waiting.filter_map(|(r, end)| r.freeze_waiting(end.saturating_duration_since(now)));
-        Some(frozen.collect())
+        frozen.collect()
     }
 
-    async fn bind(&mut self, user: &BareJid, wanted: Option<FullJid>) -> Result<Claim, BindError> {
-        let env = &self.env;
+    async fn bind(&mut self, user: &BareJid, wanted: Option<FullJid>) -> Result<Bound, BindError> {
+        let env = Arc::clone(&self.env);
         let jid = match wanted {
             Some(jid) => jid,
             None => user.with_resource(&env.token()).map_err(|_| BindError::Unavailable)?,
@@ -227,7 +330,7 @@ impl SessionManager {
         let resource = Resource::new(jid, env.next_session(), settings.queues, clock);
         let record = Record {
             resource: resource.jid().resource().to_owned(),
-            token: token(env, &resource),
+            token: token(&env, &resource),
             priority: None,
         };
         let limit = settings.max_resources;
@@ -242,15 +345,12 @@ impl SessionManager {
         }
         // what one that has ended leaves behind goes on meanwhile
         let old = env.table.find(user, resource.jid().resource());
-        if let Some(old) = old.filter(|old| old.owner() != Owner::Ended) {
-            if old.owner() == Owner::Detached {
-                self.past.note(&old);
-            }
-            self.windows.close(old.id());
-            end(env, &old, Ended::Conflict).await;
+        let old = old.filter(|old| old.owner() != Owner::Ended);
+        if let Some(old) = &old {
+            self.end(Arc::clone(old), Ended::Conflict).await;
         }
         env.table.insert(Arc::clone(&resource));
-        Ok(Claim::new(env, resource, 1, None))
+        Ok((Claim::new(&env, resource, 1, None), old))
     }
 
     fn resume(&mut self, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {

@@ -5,23 +5,28 @@
 
 mod claim;
 mod end;
+mod ends;
 pub mod manager;
+#[cfg(test)]
+mod order;
 mod past;
 pub mod table;
+#[cfg(test)]
+mod tests;
 mod windows;
 
 pub use claim::{Attached, BindError, Claim, ResumeError};
 pub use end::end;
-pub(crate) use end::pass_on;
 
 use crate::{
     env::Env,
-    resource::{Ended, FrozenWaiting, Resource},
+    resource::{Ended, FrozenWaiting, Owner, Resource},
 };
 use cluster::{Record, Token};
 use manager::Msg;
 use std::{sync::Arc, time::Duration};
 use supervision::CallError;
+use thiserror::Error;
 use xmpp::jid::{BareJid, FullJid};
 
 /// How long a connection waits for its manager.
@@ -39,7 +44,12 @@ pub async fn bind(
     let manager = env.managers.of(env, user).ok_or(BindError::Unavailable)?;
     let user = user.clone();
     let answer = manager.call(|reply| Msg::Bind(user, wanted, reply), DEADLINE).await;
-    answer.map_err(|_: CallError| BindError::Unavailable)?
+    let (claim, before) = answer.map_err(|_: CallError| BindError::Unavailable)??;
+    if let Some(before) = before {
+        // that it is gone is seen before anything of the new one
+        before.is_over().await;
+    }
+    Ok(claim)
 }
 
 /// Resumes a session of `user` (XEP-0198 section 5).
@@ -56,18 +66,30 @@ pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim
 /// The connection of a detached resource is gone without having ended it. Never waits. A manager
 /// that is just being restarted finds the resource in the table.
 pub fn lost(env: &Arc<Env>, resource: Arc<Resource>) {
-    if let Some(manager) = env.managers.of(env, resource.user())
-        && manager.cast(Msg::Lost(resource, None)).is_err()
+    watch(env, resource, None);
+}
+
+fn watch(env: &Env, resource: Arc<Resource>, left: Option<Duration>) {
+    let user = resource.user().clone();
+    if let Some(manager) = env.managers.of(env, &user)
+        && manager.cast(Msg::Lost(resource, left)).is_err()
     {
-        tracing::warn!("a session manager did not take a lost session; it looks for it later");
+        env.managers.missed(env, &user);
     }
 }
 
 /// Ends a session; its connection tells the client why.
 pub async fn kick(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
-    let Some(manager) = env.managers.of(env, resource.user()) else { return };
-    let lost = Arc::clone(resource);
-    if manager.call(|reply| Msg::End(lost, why, reply), DEADLINE).await.is_err() {
+    let begun = match env.managers.of(env, resource.user()) {
+        Some(manager) => {
+            let resource = Arc::clone(resource);
+            manager.call(|reply| Msg::End(resource, why, reply), DEADLINE).await.is_ok()
+        }
+        None => false,
+    };
+    if begun {
+        resource.is_over().await;
+    } else {
         end(env, resource, why).await;
     }
 }
@@ -89,20 +111,30 @@ pub async fn adopt(env: &Arc<Env>, resource: &Arc<Resource>) {
 /// The same for a session that waits to be resumed, for `left` more. Never waits; see [`lost`].
 pub(crate) async fn adopt_waiting(env: &Arc<Env>, resource: Arc<Resource>, left: Duration) {
     adopt(env, &resource).await;
-    if let Some(manager) = env.managers.of(env, resource.user())
-        && manager.cast(Msg::Lost(resource, Some(left))).is_err()
-    {
-        tracing::warn!(
-            "a session manager did not take a session that waits; it looks for it later"
-        );
-    }
+    watch(env, resource, Some(left));
+}
+
+/// Why sessions cannot move to another process.
+#[derive(Clone, Debug, Error)]
+pub enum FreezeError {
+    /// A session that ended has left something behind, which goes on its way first and cannot move.
+    #[error("the session {0} has ended and still has messages")]
+    Leaving(FullJid),
+    /// A manager does not answer.
+    #[error("a session manager does not answer: {0}")]
+    Manager(#[from] CallError),
 }
 
 /// The sessions that wait to be resumed, as data.
 ///
 /// # Errors
-/// When a manager does not answer, or has sessions that ended and whose messages are not on their way.
-pub(crate) async fn freeze(env: &Arc<Env>) -> Result<Vec<FrozenWaiting>, CallError> {
+/// When a manager does not answer, or sessions that ended still have messages.
+pub(crate) async fn freeze(env: &Arc<Env>) -> Result<Vec<FrozenWaiting>, FreezeError> {
+    for resource in (0..).map_while(|shard| env.table.page(shard)).flatten() {
+        if resource.owner() == Owner::Ended && !resource.is_over().await {
+            return Err(FreezeError::Leaving(resource.jid().clone()));
+        }
+    }
     let mut waiting = Vec::new();
     for manager in env.managers.all() {
         waiting.extend(manager.call(Msg::Freeze, DEADLINE).await?);
@@ -114,7 +146,7 @@ pub(crate) async fn freeze(env: &Arc<Env>) -> Result<Vec<FrozenWaiting>, CallErr
 pub(crate) fn let_go(env: &Env) {
     for resource in (0..).map_while(|shard| env.table.page(shard)).flatten() {
         env.table.remove(&resource);
-        drop(resource.end(Ended::Shutdown));
+        resource.let_go();
     }
 }
 

@@ -30,6 +30,11 @@ impl Windows {
         }
     }
 
+    /// Whether the session was lost, and nobody has resumed or ended it.
+    pub(super) fn has(&self, id: u64) -> bool {
+        self.ends.contains_key(&id)
+    }
+
     /// When the next window ends.
     pub(super) fn next(&self) -> Option<Instant> {
         self.waiting.keys().next().map(|(end, _)| *end)

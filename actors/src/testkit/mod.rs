@@ -189,6 +189,12 @@ impl World {
         assert_eq!(self.system.alive(), 0, "every process ends with its tree");
     }
 
+    /// Its processes.
+    #[cfg(test)]
+    pub(crate) fn pids(&self) -> Vec<supervision::Pid> {
+        self.system.pids()
+    }
+
     /// Works until nobody has anything to do.
     async fn settle(&mut self) {
         let mut quiet = 0;

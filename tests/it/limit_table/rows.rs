@@ -145,7 +145,10 @@ pub const SESSION: &[Row] = &[
         from: &["limits.directed", "actors/src/resource/directed.rs: ORDINARY"],
         most: "`directed` × `ORDINARY`",
         at: "the oldest is forgotten: it does not hear that the user went away",
-        fields: &[("actors/src/resource/directed.rs", "places order")],
+        fields: &[
+            ("actors/src/resource/directed.rs", "places order"),
+            ("actors/src/resource/leftovers.rs", "directed"),
+        ],
         tried: &["the_addresses_of_directed_presence_have_a_limit_in_bytes"],
     },
     Row {
@@ -158,16 +161,23 @@ pub const SESSION: &[Row] = &[
     },
     Row {
         what: "sessions of a user, those that wait to be resumed too",
-        from: &["limits.max_resources", "stream_management.window"],
+        from: &[
+            "limits.max_resources",
+            "stream_management.window",
+            "actors/src/sessions/ends.rs: AT_ONCE",
+        ],
         most: "the rows above, `max_resources` times",
-        at: "a further one is refused with `resource-constraint`; one that waits ends with its window",
+        at: "a further one is refused with `resource-constraint`; one that waits ends with its window; what is \
+             left of one that ended goes on its way, of `AT_ONCE` a session manager at a time",
         fields: &[
             ("actors/src/sessions/windows.rs", "ends waiting"),
+            ("actors/src/sessions/ends.rs", "waiting running"),
             ("cluster/src/registry/memory.rs", "shards"),
         ],
         tried: &[
             "resources_are_limited_but_a_replacement_always_fits",
             "a_session_has_one_window_the_last",
+            "a_store_that_does_not_answer_holds_up_no_bind_and_no_resumption",
         ],
     },
     Row {
@@ -515,7 +525,6 @@ pub const STILL: &[(&str, &str)] = &[
     ("actors/src/handover.rs", "modules waiting"),
     ("actors/src/resource/copies.rs", "Shares"),
     ("actors/src/resource/frozen.rs", "queue marks shares"),
-    ("actors/src/resource/mod.rs", "directed"),
     ("actors/src/env.rs", "mechanisms Hosts"),
     ("actors/src/connection/mod.rs", "proxy_from"),
     ("actors/src/connection/tls.rs", "chain Certificates"),

@@ -321,13 +321,13 @@ fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
     let (env, user) = (Arc::clone(cx.env), cx.user().clone());
     let refusal = async move {
         let ids = refused.iter().map(|m| m.id).collect();
-        env.stores.offline.remove(&user, ids).await?;
+        // rather twice than never, should this be killed
         for message in refused {
             if let Some(later) = routing::blocked(&env, &message.stanza) {
                 later.await;
             }
         }
-        Ok(())
+        env.stores.offline.remove(&user, ids).await
     };
     cx.job(refusal, move |cx, refused: Result<(), StoreError>| match refused {
         Ok(()) if page.is_empty() => proceed(cx),

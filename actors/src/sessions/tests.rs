@@ -1,0 +1,226 @@
+//! Tests: whoever ends sessions holds up nobody, and loses nothing when it crashes or is killed.
+
+use super::{ends::AT_ONCE, lost, table::Table};
+use crate::{
+    env::Env,
+    hooks::{Offline, Order},
+    modules::offline::{OfflineConfig, OfflineModule},
+    registrar::{Module, Modules, Registrar, Xep},
+    resource::{Ended, Owner, Resource, StreamManagement},
+    session::effects::BoxFuture,
+    sessions,
+    testkit::{
+        World, WorldOptions,
+        script::{Wire, follow},
+        slow::{Slow, SlowConfig, open},
+    },
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{task::yield_now, time::timeout};
+use xmpp::{jid::BareJid, stanza::Stanza};
+
+config::section! {
+    /// Nothing to configure.
+    pub struct PoisonConfig {}
+}
+
+/// Panics over a message with a certain id.
+#[derive(Debug)]
+struct Poison;
+
+impl Module for Poison {
+    const NAME: &'static str = "poison";
+    const XEPS: &'static [Xep] = &[];
+    type Config = PoisonConfig;
+
+    fn new(_: PoisonConfig) -> Self {
+        Self
+    }
+
+    fn register(on: &mut Registrar<'_, Self>) {
+        on.offline(Order::First, Self::look);
+    }
+}
+
+impl Poison {
+    fn look(&self, _: &Arc<Env>, _: &BareJid, message: Stanza) -> BoxFuture<Offline> {
+        Box::pin(async move {
+            assert_ne!(message.head.id.as_deref(), Some("poison"));
+            Offline::Pass(message)
+        })
+    }
+}
+
+async fn world(slow: bool) -> World {
+    let mut modules = Modules::default();
+    modules.add_with::<OfflineModule>(OfflineConfig { messages: 10_000, ..Default::default() });
+    modules.add_with::<Poison>(PoisonConfig {});
+    if slow {
+        modules.add_with::<Slow>(SlowConfig {});
+    }
+    World::new(modules, WorldOptions::default()).await
+}
+
+fn message(to: &BareJid, id: &str) -> Stanza {
+    let xml = format!("<message from='r@localhost/r' to='{to}' id='{id}'><body/></message>");
+    Stanza::parse(xml.as_bytes()).unwrap()
+}
+
+/// Users of the same manager, each with an account.
+async fn neighbours(world: &mut World, count: usize) -> Vec<BareJid> {
+    let manager = |user: &BareJid, table: &Table| table.manager_of(user, 2);
+    let all = (0..).map(|n| BareJid::new(&format!("u{n}"), "localhost").unwrap());
+    let same: Vec<_> =
+        all.filter(|user| manager(user, &world.env.table) == 0).take(count).collect();
+    for user in &same {
+        world.account(user.as_str(), "x").await;
+    }
+    same
+}
+
+/// A session that is lost, and for which so many messages wait.
+async fn loses(env: &Arc<Env>, user: &BareJid, ids: &[String]) -> Arc<Resource> {
+    let session = sessions::bind(env, user, None).await.unwrap().keep();
+    let resource = session.resource;
+    for id in ids {
+        resource.deliver(message(user, id)).unwrap();
+    }
+    assert!(resource.detach(session.epoch, None));
+    lost(env, Arc::clone(&resource));
+    resource
+}
+
+async fn stored(env: &Arc<Env>, user: &BareJid) -> Vec<String> {
+    let page = env.stores.offline.page(user, 0, 10_000, usize::MAX).await.unwrap();
+    page.iter().map(|m| m.stanza.head.id.as_deref().unwrap().to_owned()).collect()
+}
+
+fn ids(count: usize) -> Vec<String> {
+    (0..count).map(|n| n.to_string()).collect()
+}
+
+async fn a_while() {
+    for _ in 0..100 {
+        yield_now().await;
+    }
+}
+
+#[test]
+fn a_store_that_does_not_answer_holds_up_no_bind_and_no_resumption() {
+    World::block_on(async {
+        let mut world = world(true).await;
+        let env = Arc::clone(&world.env);
+        let users = neighbours(&mut world, 2 * AT_ONCE + 1).await;
+        let (binds, loses_all) = users.split_last().unwrap();
+        for user in loses_all {
+            loses(&env, user, &ids(500)).await;
+        }
+        a_while().await;
+        assert_eq!(env.managers.ending(), loses_all.len());
+        // nothing is written meanwhile, and time does not pass
+        let soon = Duration::from_millis(1);
+        let bound = timeout(soon, sessions::bind(&env, binds, None)).await.unwrap().unwrap().keep();
+        let sm =
+            StreamManagement { token: Some("tok".into()), window: 9 * soon, ..Default::default() };
+        bound.resource.with_sm(|state| *state = Some(sm));
+        assert!(bound.resource.detach(bound.epoch, None));
+        lost(&env, bound.resource);
+        let resumed = timeout(soon, sessions::resume(&env, binds, "tok")).await.unwrap();
+        assert_eq!(resumed.unwrap().keep().epoch, 2);
+        // what none of the running tasks has to do with is not waited for either
+        let again = timeout(soon, sessions::bind(&env, &loses_all[0], None)).await.unwrap();
+        drop(again.unwrap());
+        open(500 * loses_all.len());
+        while env.managers.ending() > 0 {
+            a_while().await;
+        }
+        for user in loses_all {
+            assert_eq!(stored(&env, user).await, ids(500));
+        }
+        world.stop().await;
+    });
+}
+
+#[test]
+fn who_takes_the_name_of_a_session_is_bound_when_everybody_knows_that_it_is_gone() {
+    World::block_on(async {
+        let mut world = world(true).await;
+        let env = Arc::clone(&world.env);
+        let users = neighbours(&mut world, 1).await;
+        let jid = Some(users[0].with_resource("one").unwrap());
+        let one = sessions::bind(&env, &users[0], jid.clone()).await.unwrap().keep().resource;
+        one.deliver(message(&users[0], "1")).unwrap();
+        let bind = sessions::bind(&env, &users[0], jid);
+        let late = async {
+            a_while().await;
+            assert_eq!(one.ended(), Some(Ended::Conflict));
+            assert_eq!(env.table.len(), 2, "the one that waits has its place already");
+            open(1);
+        };
+        let (bound, ()) = tokio::join!(bind, late);
+        assert!(one.leaving().is_none());
+        assert_eq!((env.table.len(), stored(&env, &users[0]).await), (1, ids(2).split_off(1)));
+        drop(bound.unwrap());
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_message_that_crashes_the_end_of_a_session_is_answered_and_the_others_go_on() {
+    World::block_on(async {
+        let mut world = world(false).await;
+        let env = Arc::clone(&world.env);
+        let users = neighbours(&mut world, 1).await;
+        follow("account r@localhost x\nR = r@localhost/r", &mut world).await.unwrap();
+        let all = ["1", "poison", "2"].map(str::to_owned);
+        loses(&env, &users[0], &all).await;
+        let answer = "R S: <message type='error' id='poison'><error type='cancel'>
+            <internal-server-error xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>
+            R S: nothing";
+        follow(answer, &mut world).await.unwrap();
+        assert_eq!(stored(&env, &users[0]).await, ["1", "2"]);
+        assert_eq!((env.table.len(), env.managers.ending()), (1, 0));
+        world.stop().await;
+    });
+}
+
+#[test]
+fn an_end_that_is_killed_goes_on_in_another_task() {
+    World::block_on(async {
+        let mut world = world(true).await;
+        let env = Arc::clone(&world.env);
+        let users = neighbours(&mut world, 1).await;
+        loses(&env, &users[0], &ids(4)).await;
+        for n in 0..3 {
+            a_while().await;
+            let tasks: Vec<_> =
+                world.pids().into_iter().filter(|p| p.path().contains("/ends/")).collect();
+            assert_eq!(tasks.len(), 1, "{n}");
+            tasks[0].kill();
+            a_while().await;
+            open(1);
+        }
+        open(1);
+        a_while().await;
+        assert_eq!(stored(&env, &users[0]).await, ids(4));
+        assert!(env.table.is_empty());
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_manager_that_did_not_take_a_lost_session_looks_for_it() {
+    World::block_on(async {
+        let mut world = world(false).await;
+        let env = Arc::clone(&world.env);
+        let users = neighbours(&mut world, 2).await;
+        let session = sessions::bind(&env, &users[0], None).await.unwrap().keep();
+        assert!(session.resource.detach(session.epoch, None));
+        env.managers.missed(&env, &users[0]);
+        drop(sessions::bind(&env, &users[1], None).await.unwrap());
+        a_while().await;
+        assert_eq!(session.resource.owner(), Owner::Ended);
+        assert!(env.table.is_empty());
+        world.stop().await;
+    });
+}
