@@ -19,7 +19,7 @@ use actors::{
         self,
         register::{RegisterConfig, RegisterModule},
     },
-    session::{Conn, Tls, turn::Turn},
+    session::{Conn, Tls, out::Dialect, turn::Turn},
     testkit::{World, WorldOptions, keys},
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
@@ -50,10 +50,16 @@ struct Client(Turn);
 impl Client {
     fn new(env: &Arc<Env>) -> Self {
         let tls = Some(Tls::default());
-        let conn = Conn { peer: [127, 0, 0, 1].into(), starttls: false, tls_required: true, tls };
+        let conn = Conn {
+            peer: [127, 0, 0, 1].into(),
+            starttls: false,
+            tls_required: true,
+            tls,
+            dialect: Dialect::Document,
+        };
         let mut turn = Turn::new(conn, env);
         turn.feed(HEADER.as_bytes(), env);
-        turn.out().clear();
+        turn.out().take();
         Self(turn)
     }
 
@@ -69,7 +75,7 @@ impl Client {
                 turn.done(then, env);
             }
             let more = turn.drain(64, env) == Some(true);
-            let out = std::mem::take(turn.out()).len();
+            let out = turn.out().take().len();
             back += out;
             if turn.waiting() {
                 turn.go_on(env);

@@ -130,14 +130,12 @@ impl StreamError {
         error
     }
 
-    /// Appends the error element.
-    pub fn render(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"<stream:error>");
+    /// Appends the content of the error element.
+    pub fn render_content(&self, out: &mut Vec<u8>) {
         condition(out, self.condition.as_str(), self.text.as_deref(), ns::STREAM_ERRORS);
         if let Some(app) = &self.app {
             out.extend_from_slice(app.as_bytes());
         }
-        out.extend_from_slice(b"</stream:error>");
     }
 }
 

@@ -4,6 +4,8 @@
 pub const CLIENT: &str = "jabber:client";
 /// RFC 6120 section 4.8.1.
 pub const STREAM: &str = "http://etherx.jabber.org/streams";
+/// RFC 7395 section 3.3.2: what opens and closes a stream of documents.
+pub const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
 /// RFC 6120 section 4.9.
 pub const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 /// RFC 6120 section 8.3.

@@ -70,21 +70,46 @@ pub(crate) fn attr(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(quote);
 }
 
-/// Writes the header of the server's stream to a client.
-pub fn render_header(out: &mut Vec<u8>, from: Option<&str>, to: Option<&str>, id: &str) {
-    out.extend_from_slice(b"<?xml version='1.0'?><stream:stream xmlns='");
-    out.extend_from_slice(ns::CLIENT.as_bytes());
-    out.extend_from_slice(b"' xmlns:stream='");
-    out.extend_from_slice(ns::STREAM.as_bytes());
-    out.extend_from_slice(b"' version='1.0' xml:lang='en'");
-    attr(out, "id", id);
-    if let Some(from) = from {
-        attr(out, "from", from);
+/// What the header of the server's stream says.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// The host.
+    pub from: Option<&'a str>,
+    /// Whom the client has named.
+    pub to: Option<&'a str>,
+    /// The stream's id.
+    pub id: &'a str,
+}
+
+impl Opening<'_> {
+    /// Appends the header of a stream.
+    pub fn render(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"<?xml version='1.0'?><stream:stream xmlns='");
+        out.extend_from_slice(ns::CLIENT.as_bytes());
+        out.extend_from_slice(b"' xmlns:stream='");
+        out.extend_from_slice(ns::STREAM.as_bytes());
+        self.attributes(out);
+        out.push(b'>');
     }
-    if let Some(to) = to {
-        attr(out, "to", to);
+
+    /// Appends what stands for the header where each element is a document (RFC 7395 section 3.4).
+    pub fn render_alone(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"<open xmlns='");
+        out.extend_from_slice(ns::FRAMING.as_bytes());
+        self.attributes(out);
+        out.extend_from_slice(b"/>");
     }
-    out.push(b'>');
+
+    fn attributes(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"' version='1.0' xml:lang='en'");
+        attr(out, "id", self.id);
+        if let Some(from) = self.from {
+            attr(out, "from", from);
+        }
+        if let Some(to) = self.to {
+            attr(out, "to", to);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -106,12 +131,12 @@ mod tests {
     #[test]
     fn the_header_is_what_section_4_7_asks_for() {
         let mut out = Vec::new();
-        render_header(
-            &mut out,
-            Some("example.com"),
-            Some("juliet@example.com"),
-            "++TR84Sm6A3hnt3Q065SnAbbk3Y=",
-        );
+        let opening = Opening {
+            from: Some("example.com"),
+            to: Some("juliet@example.com"),
+            id: "++TR84Sm6A3hnt3Q065SnAbbk3Y=",
+        };
+        opening.render(&mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \

@@ -55,15 +55,12 @@ impl Connection {
     pub(super) async fn crashed(&mut self) {
         let env = Arc::clone(&self.port.env);
         self.job = None;
-        if let Some(poison) = self.turn.crashed()
+        if let Some(poison) = self.turn.crashed(&env)
             && let Some(later) =
                 routing::bounce(&env, &poison, &StanzaError::internal_server_error())
         {
             later.await;
         }
-        let error = StreamError::new(Condition::InternalServerError);
-        error.render(self.turn.out());
-        self.turn.out().extend_from_slice(b"</stream:stream>");
     }
 
     /// Writes what is left, for a moment.

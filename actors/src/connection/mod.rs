@@ -21,6 +21,7 @@ use crate::{
     session::{
         Conn,
         effects::{BoxFuture, Then, TimerKey},
+        out::Dialect,
         sm,
         turn::{OUT, Todo, Turn},
     },
@@ -146,8 +147,13 @@ impl Process for Connection {
         let Accepted { socket, peer, admission, progress, port } = accepted;
         let env = Arc::clone(&port.env);
         env.metrics.connections();
-        let conn =
-            Conn { peer, starttls: !port.direct_tls, tls_required: port.tls_required, tls: None };
+        let conn = Conn {
+            peer,
+            starttls: !port.direct_tls,
+            tls_required: port.tls_required,
+            tls: None,
+            dialect: Dialect::Document,
+        };
         let now = Instant::now();
         let settings = env.settings();
         let mut clock = Clock::new(now);
@@ -383,7 +389,7 @@ impl Connection {
         if !self.blocked {
             let out = self.turn.out();
             if out.is_empty() && out.capacity() > ROOM {
-                *out = Vec::new();
+                drop(out.take());
             }
             self.clock.cancel(clock::Key::Stall);
         } else if !self.clock.has(clock::Key::Stall)
@@ -457,7 +463,7 @@ impl Connection {
                 self.turn.end(error, &env);
                 if no_memory && much {
                     // a client that does not read: the end of the connection tells it enough
-                    *self.turn.out() = Vec::new();
+                    drop(self.turn.out().take());
                 }
             }
         }

@@ -4,7 +4,7 @@
 //! Reads go through one buffer a thread: an idle connection has none of its own.
 
 use super::tls::{TlsAcceptor, facts};
-use crate::session::Tls;
+use crate::session::{Tls, out::Out};
 use rustls::ServerConnection;
 use std::{
     cell::RefCell,
@@ -123,23 +123,23 @@ impl Transport {
 
     /// Writes as much of `out` as the socket takes now; what is written is removed. Whether there is
     /// more to write.
-    pub(super) fn write(&mut self, out: &mut Vec<u8>) -> io::Result<bool> {
+    pub(super) fn write(&mut self, out: &mut Out) -> io::Result<bool> {
         let Some(layer) = &mut self.layer else {
             let mut done = 0;
-            while let Some(rest) = out.get(done..).filter(|r| !r.is_empty()) {
+            while let Some(rest) = out.bytes().get(done..).filter(|r| !r.is_empty()) {
                 match self.socket.try_write(rest) {
                     Ok(n) => done += n,
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                     Err(e) => return Err(e),
                 }
             }
-            out.drain(..done);
+            out.sent(done);
             return Ok(!out.is_empty());
         };
         loop {
             if !layer.shaking && !out.is_empty() {
-                let n = layer.tls.writer().write(out)?;
-                out.drain(..n);
+                let n = layer.tls.writer().write(out.bytes())?;
+                out.sent(n);
             }
             if !layer.tls.wants_write() {
                 return Ok(!layer.shaking && !out.is_empty());

@@ -3,6 +3,7 @@
 //! none of them twice.
 
 use super::{Owner, Resource, Sending};
+use crate::session::out::Out;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
 use xmpp::stanza::Stanza;
@@ -86,13 +87,7 @@ impl Resource {
 
     /// Appends to `out` what the client of a resumed session has not got, at most `max` stanzas and until
     /// there are `full` bytes. Whether there is more; `None` when `epoch` no longer owns the resource.
-    pub fn write_again(
-        &self,
-        epoch: u64,
-        max: usize,
-        full: usize,
-        out: &mut Vec<u8>,
-    ) -> Option<bool> {
+    pub fn write_again(&self, epoch: u64, max: usize, full: usize, out: &mut Out) -> Option<bool> {
         for n in 0.. {
             let mut s = self.state.lock();
             if s.owner != Owner::Attached(epoch) {
@@ -105,7 +100,7 @@ impl Resource {
             let stanza = sm.again();
             drop(s);
             if let Some(stanza) = stanza {
-                stanza.render(out);
+                out.stanza(&stanza);
             }
         }
         Some(false)

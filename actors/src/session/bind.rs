@@ -92,7 +92,7 @@ impl Session {
         let jid = resource.jid().clone();
         self.enter(Bound::new(jid.clone(), resource, epoch), scope);
         let reply = stanza.reply_result(&Bind::result(&jid));
-        reply.render(&mut scope.fx.out);
+        scope.fx.out.stanza(&reply);
         self.loaded(scope);
     }
 
@@ -125,6 +125,6 @@ impl Session {
 
     /// An error to a stanza of a client that is not bound yet.
     pub(super) fn answer(&self, stanza: &Stanza, error: &StanzaError, scope: &mut Scope<'_>) {
-        stanza.reply_error(error).render(&mut scope.fx.out);
+        scope.fx.out.stanza(&stanza.reply_error(error));
     }
 }

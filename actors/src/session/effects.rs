@@ -1,5 +1,6 @@
 //! What a session wants done, as values. The connection process (or a test) does it.
 
+use super::out::Out;
 use crate::{resource::Resource, session::SessionCx};
 use serde::{Deserialize, Serialize};
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -46,7 +47,7 @@ impl<Name> TimerKey<Name> {
     }
 }
 
-/// Everything but bytes for the client.
+/// Everything but what the client is sent.
 pub enum Action {
     /// Begin the TLS handshake after the bytes so far are written.
     StartTls,
@@ -84,21 +85,16 @@ impl std::fmt::Debug for Action {
     }
 }
 
-/// What one turn wants done: bytes for the client and actions, each in order.
-#[derive(Debug, Default)]
+/// What one turn wants done: elements for the client and actions, each in order.
+#[derive(Debug)]
 pub struct Effects {
-    /// Bytes for the client.
-    pub out: Vec<u8>,
+    /// What the client is sent.
+    pub out: Out,
     /// The rest. Drained after every input.
     pub actions: Vec<Action>,
 }
 
 impl Effects {
-    /// Writes raw XML to the client.
-    pub fn write(&mut self, xml: impl AsRef<[u8]>) {
-        self.out.extend_from_slice(xml.as_ref());
-    }
-
     /// Adds an action.
     pub fn push(&mut self, action: Action) {
         self.actions.push(action);
@@ -129,10 +125,12 @@ impl Effects {
         });
     }
 
-    /// Ends the stream with an error (RFC 6120 section 4.9): error, closing tag, close.
-    pub fn stream_error(&mut self, error: &StreamError) {
-        error.render(&mut self.out);
-        self.out.extend_from_slice(b"</stream:stream>");
+    /// Ends the stream (RFC 6120 section 4.4), with an error if there is one (section 4.9).
+    pub fn end(&mut self, error: Option<&StreamError>) {
+        if let Some(error) = error {
+            self.out.error(error);
+        }
+        self.out.close();
         self.push(Action::Close);
     }
 }

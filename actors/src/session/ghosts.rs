@@ -3,6 +3,7 @@
 use super::{
     Conn, Tls,
     effects::{Job, TimerKey},
+    out::Dialect,
     turn::Turn,
 };
 use crate::{
@@ -53,7 +54,10 @@ async fn work(turn: &mut Turn, env: &Arc<Env>) {
 /// A client of juliet's that has not bound a resource, and the job of what it asks for.
 async fn asks(what: &str, env: &Arc<Env>) -> (Turn, Job) {
     let (peer, tls) = ([127, 0, 0, 1].into(), Some(Tls::default()));
-    let mut turn = Turn::new(Conn { peer, starttls: false, tls_required: false, tls }, env);
+    let mut turn = Turn::new(
+        Conn { peer, starttls: false, tls_required: false, tls, dialect: Dialect::Document },
+        env,
+    );
     let proof = BASE64.encode("\0juliet\0pencil");
     let auth =
         format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{proof}</auth>");
@@ -123,7 +127,7 @@ fn a_session_can_be_resumed_after_a_resumption_that_nobody_waits_for() {
         let (mut turn, job) = asks(&resume, &env).await;
         let then = job.await;
         turn.done(then, &env);
-        let said = String::from_utf8(std::mem::take(turn.out())).unwrap();
+        let said = String::from_utf8(turn.out().take()).unwrap();
         assert!(said.contains("<resumed "), "{said}");
         drop(turn.detach());
         world.stop().await;

@@ -106,7 +106,7 @@ fn reply(cx: &mut SessionCx<'_>, iq: Stanza, answer: Answer) {
             cx.send(&result);
             // not to be resumed
             cx.resource.with_sm(|sm| *sm = None);
-            cx.fx.stream_error(&error);
+            cx.fx.end(Some(&error));
         }
         Answer::Sent => {}
         Answer::Later(future) => cx.job(future, move |cx, answer| reply(cx, iq, answer)),

@@ -13,6 +13,7 @@ pub mod established;
 mod ghosts;
 pub mod iq;
 mod negotiation;
+pub mod out;
 pub mod presence;
 mod recent;
 pub mod sasl;
@@ -28,6 +29,7 @@ use crate::{
     resource::{Item, Owner, Resource, Sending, Verdict},
 };
 use effects::{Action, Effects, Scope, Then, TimerKey};
+use out::Dialect;
 use serde::{Deserialize, Serialize};
 use slots::{Slot, Slots};
 use std::{borrow::Cow, future::Future, net::IpAddr, sync::Arc, time::Duration};
@@ -66,6 +68,9 @@ pub struct Conn {
     pub tls_required: bool,
     /// The TLS layer, once it is up.
     pub tls: Option<Tls>,
+    /// How the stream is written down.
+    #[serde(default)]
+    pub dialect: Dialect,
 }
 
 /// What SASL has to know of the TLS layer.
@@ -209,7 +214,7 @@ impl SessionCx<'_> {
     pub fn send(&mut self, stanza: &Stanza) {
         match self.resource.sent(self.bound.epoch, stanza) {
             Sending::Elsewhere => return drop(self.resource.deliver(stanza.clone())),
-            Sending::Now => stanza.render(&mut self.fx.out),
+            Sending::Now => self.fx.out.stanza(stanza),
             Sending::InTurn => {}
         }
         self.env.metrics.stanza_out(stanza.head.kind);
@@ -230,7 +235,7 @@ impl SessionCx<'_> {
     pub fn send_kept(&mut self, stanza: &Stanza, id: u64) -> bool {
         match self.resource.sent_kept(self.bound.epoch, stanza, id) {
             Sending::Elsewhere => return false,
-            Sending::Now => stanza.render(&mut self.fx.out),
+            Sending::Now => self.fx.out.stanza(stanza),
             Sending::InTurn => {}
         }
         self.env.metrics.stanza_out(stanza.head.kind);
@@ -306,7 +311,7 @@ impl SessionCx<'_> {
 
     /// Ends the stream with an error.
     pub fn close(&mut self, condition: StreamErrorCondition, text: &str) {
-        self.fx.stream_error(&StreamError::new(condition).with_text(text));
+        self.fx.end(Some(&StreamError::new(condition).with_text(text)));
     }
 }
 
@@ -458,18 +463,22 @@ impl Session {
                 (row.run)(&mut cx);
             }
         }
-        scope.fx.write("</stream:stream>");
+        scope.fx.end(None);
         self.phase = Phase::Closed;
-        scope.fx.push(Action::Close);
     }
 
     /// Ends the stream with an error; opens it first if need be (RFC 6120 section 4.9.1.2).
     pub(crate) fn fail(&mut self, error: &StreamError, scope: &mut Scope<'_>) {
+        self.break_off(error, scope);
+        self.phase = Phase::Closed;
+    }
+
+    /// The same, and the session itself has not ended: it can be resumed.
+    pub(super) fn break_off(&mut self, error: &StreamError, scope: &mut Scope<'_>) {
         if !self.opened {
             self.send_header(None, scope);
         }
-        scope.fx.stream_error(error);
-        self.phase = Phase::Closed;
+        scope.fx.end(Some(error));
     }
 
     /// The session as hooks see it; `None` unless bound.
@@ -575,7 +584,7 @@ fn deliver(
                     return Verdict::Dropped;
                 }
             }
-            stanza.render(&mut scope.fx.out);
+            scope.fx.out.stanza(stanza);
             scope.env.metrics.stanza_out(stanza.head.kind);
             Verdict::Sent
         }

@@ -148,7 +148,7 @@ impl Session {
         match nonza.text().trim() {
             "" => {
                 self.phase = Phase::Sasl(Exchange::First(mechanism));
-                scope.fx.write(format!("<challenge xmlns='{}'/>", ns::SASL));
+                scope.fx.out.nonza(format!("<challenge xmlns='{}'/>", ns::SASL));
             }
             // section 6.4.2: an initial response without content
             "=" => self.first(mechanism, &[], scope),
@@ -276,7 +276,10 @@ impl Session {
                     let challenged = Challenged { exchange, user, standing, attempt };
                     session.phase = Phase::Sasl(Exchange::Proof(Box::new(challenged)));
                     let text = BASE64.encode(message);
-                    scope.fx.write(format!("<challenge xmlns='{}'>{text}</challenge>", ns::SASL));
+                    scope
+                        .fx
+                        .out
+                        .nonza(format!("<challenge xmlns='{}'>{text}</challenge>", ns::SASL));
                 }
                 Err(failure) => session.fail_sasl(failure, Login::Failed, scope),
             }
@@ -336,7 +339,7 @@ impl Session {
     fn welcome(&mut self, user: BareJid, data: Option<&str>, scope: &mut Scope<'_>) {
         scope.env.metrics.login(Login::Ok);
         let data = data.map(|d| BASE64.encode(d)).unwrap_or_default();
-        scope.fx.write(format!("<success xmlns='{}'>{data}</success>", ns::SASL));
+        scope.fx.out.nonza(format!("<success xmlns='{}'>{data}</success>", ns::SASL));
         self.user = Some(user);
         self.phase = Phase::Authenticated;
         scope.fx.push(Action::Authenticated);
@@ -368,7 +371,7 @@ impl Session {
     /// Section 6.4.5: the client may try again, but not for ever.
     fn fail_sasl(&mut self, failure: Failure, login: Login, scope: &mut Scope<'_>) {
         scope.env.metrics.login(login);
-        scope.fx.write(failure.to_xml());
+        scope.fx.out.nonza(failure.to_xml());
         self.phase = Phase::Features;
         self.may_try_again(scope);
     }

@@ -41,7 +41,7 @@ impl Session {
 
     /// Section 3: errors can be recovered from, but before binding not without end.
     fn failed(&mut self, scope: &mut Scope<'_>, h: Option<u32>, condition: StanzaErrorCondition) {
-        scope.fx.write(sm::failed(h, condition));
+        scope.fx.out.nonza(sm::failed(h, condition));
         if self.bound.is_none() {
             self.refused(scope);
         }
@@ -66,7 +66,7 @@ impl Session {
             *state = Some(StreamManagement { token, window, ..StreamManagement::default() });
         });
         cx.bound.acks = true;
-        cx.fx.write(reply.to_xml());
+        cx.fx.out.nonza(reply.to_xml());
     }
 
     /// Section 4: `<r/>`.
@@ -74,7 +74,7 @@ impl Session {
         let Some(cx) = self.cx(scope) else { return };
         let handled = cx.resource.with_sm(|sm| sm.as_ref().map(|s| s.handled));
         match handled {
-            Some(h) => cx.fx.write(sm::ack(h)),
+            Some(h) => cx.fx.out.nonza(sm::ack(h)),
             None => self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest),
         }
     }
@@ -142,7 +142,7 @@ impl Session {
         }
         let ask = resource.with_sm(|sm| sm.as_mut().is_some_and(StreamManagement::ask));
         if ask {
-            scope.fx.write(sm::REQUEST);
+            scope.fx.out.nonza(sm::REQUEST);
         }
         if resource.overdue() {
             let error = StreamError::new(Condition::PolicyViolation);
@@ -200,7 +200,7 @@ impl Session {
         }
         let handled = resource.with_sm(|sm| sm.as_ref().map_or(0, |sm| sm.handled));
         // what it has not got follows: see `drain`
-        scope.fx.write(sm::resumed(previd, handled));
+        scope.fx.out.nonza(sm::resumed(previd, handled));
         scope.env.metrics.resumed();
         if lost {
             // the process that knew crashed: the modules load their part again

@@ -13,6 +13,7 @@ use xmpp::{
     ns,
     payload::limits,
     stanza::Stanza,
+    stream::Opening,
 };
 
 impl Session {
@@ -69,15 +70,14 @@ impl Session {
         let to = to.map(Jid::bare_jid);
         let to = to.as_ref().map(Jid::as_str);
         let id = scope.env.stream_id();
-        xmpp::stream::render_header(&mut scope.fx.out, host.as_deref(), to, &id);
+        scope.fx.out.open(&Opening { from: host.as_deref(), to, id: &id });
         self.opened = true;
     }
 
     /// RFC 6120 section 4.3.2, in the order of XEP-0170.
     fn send_features(&mut self, scope: &mut Scope<'_>) {
         let env = scope.env;
-        let out = &mut scope.fx.out;
-        out.extend_from_slice(b"<stream:features>");
+        let out = &mut Vec::new();
         let stage = if self.user.is_some() {
             Stage::Authenticated
         } else {
@@ -118,7 +118,7 @@ impl Session {
             settings.max_stanza_unauthenticated
         };
         limits::render(out, max, settings.idle_seconds());
-        out.extend_from_slice(b"</stream:features>");
+        scope.fx.out.features(out);
     }
 
     /// Whether credentials may be sent now: under TLS, or where TLS is not required.
@@ -133,12 +133,12 @@ impl Session {
         }
         if !self.conn.starttls || self.conn.tls.is_some() || !matches!(self.phase, Phase::Features)
         {
-            scope.fx.write(format!("<failure xmlns='{}'/></stream:stream>", ns::TLS));
+            scope.fx.out.nonza(format!("<failure xmlns='{}'/>", ns::TLS));
+            scope.fx.end(None);
             self.phase = Phase::Closed;
-            scope.fx.push(Action::Close);
             return true;
         }
-        scope.fx.write(format!("<proceed xmlns='{}'/>", ns::TLS));
+        scope.fx.out.nonza(format!("<proceed xmlns='{}'/>", ns::TLS));
         scope.fx.push(Action::StartTls);
         self.restart(scope);
         true
@@ -187,7 +187,7 @@ impl Session {
                     stanza.reply_error(&StanzaError::internal_server_error())
                 }
             };
-            reply.render(&mut scope.fx.out);
+            scope.fx.out.stanza(&reply);
         });
     }
 }

@@ -4,6 +4,7 @@
 use super::{
     Conn, Input, Session, Tls,
     effects::{Action, Effects, Job, Scope, Then, TimerKey},
+    out::Out,
     recent::record,
 };
 use crate::{
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 use supervision::Recorded;
 use xmpp::{
-    error::StreamError,
+    error::{StreamError, StreamErrorCondition as Condition},
     framer::{Event, Framer},
     work,
 };
@@ -96,8 +97,8 @@ impl Turn {
     fn of(framer: Framer, session: Session) -> Self {
         Self {
             framer,
+            fx: Effects { out: Out::new(session.conn.dialect), actions: Vec::new() },
             session,
-            fx: Effects::default(),
             jobs: VecDeque::new(),
             todo: Vec::new(),
             busy: false,
@@ -115,8 +116,8 @@ impl Turn {
         &self.session
     }
 
-    /// Bytes for the client; whoever writes them removes them.
-    pub fn out(&mut self) -> &mut Vec<u8> {
+    /// What waits to be sent to the client; whoever sends it removes it.
+    pub fn out(&mut self) -> &mut Out {
         &mut self.fx.out
     }
 
@@ -224,9 +225,11 @@ impl Turn {
         self.session.conn.peer = peer;
     }
 
-    /// The session's handler panicked: the stanza of the client it was working on, if that can be
-    /// resumed after; see [`Resource::crashed`].
-    pub fn crashed(&mut self) -> Option<xmpp::stanza::Stanza> {
+    /// The session's handler panicked: the client is told, and its session can be resumed. The stanza of the
+    /// client it was working on, see [`Resource::crashed`].
+    pub fn crashed(&mut self, env: &Arc<Env>) -> Option<xmpp::stanza::Stanza> {
+        let error = StreamError::new(Condition::InternalServerError);
+        self.session.break_off(&error, &mut Scope { env, fx: &mut self.fx });
         let bound = self.session.bound.as_deref()?;
         bound.resource.as_ref()?.crashed(bound.epoch)
     }
@@ -234,7 +237,7 @@ impl Turn {
     /// Releases what an idle connection does not need.
     pub fn idle(&mut self) {
         if self.fx.out.is_empty() {
-            self.fx.out = Vec::new();
+            self.fx.out.take();
         }
         self.fx.actions = Vec::new();
         self.todo.shrink_to(0);

@@ -8,6 +8,7 @@ use crate::{
     session::{
         Conn, Tls,
         effects::TimerKey,
+        out::Dialect,
         turn::{FrozenTurn, Todo, Turn},
     },
     sessions::{self, end},
@@ -52,7 +53,13 @@ impl Link {
     /// A client connects; `tls`: under TLS, otherwise it is not required.
     pub(super) fn new(tls: Option<Tls>, env: &Env) -> Self {
         let starttls = tls.is_none();
-        let conn = Conn { peer: [127, 0, 0, 1].into(), starttls, tls_required: false, tls };
+        let conn = Conn {
+            peer: [127, 0, 0, 1].into(),
+            starttls,
+            tls_required: false,
+            tls,
+            dialect: Dialect::Document,
+        };
         let late = Instant::now() + env.settings().negotiation_timeout;
         let timers = BTreeMap::from([(TimerKey::Negotiation, late)]);
         Self { turn: Turn::new(conn, env), resource: None, timers, closing: false }
@@ -131,7 +138,7 @@ impl Link {
             busy = true;
         }
         busy |= turn.pending();
-        let out = std::mem::take(turn.out());
+        let out = turn.out().take();
         busy |= !out.is_empty();
         said.bytes.extend(out);
         if turn.waiting() {

@@ -3,7 +3,7 @@
 use super::{SASL, auth, open, outcome, response, say, secure};
 use actors::{
     registrar::Modules,
-    session::{Conn, turn::Turn},
+    session::{Conn, out::Dialect, turn::Turn},
     testkit::{
         START, World, WorldOptions,
         scram::Client,
@@ -58,7 +58,13 @@ fn of_300_passwords_side_by_side_no_more_are_checked_than_may_fail() {
         let mut turns: Vec<Turn> = (0..300)
             .map(|n| {
                 let peer = [192, 0, 2, 1].into();
-                let conn = Conn { peer, starttls: false, tls_required: true, tls: tls.clone() };
+                let conn = Conn {
+                    peer,
+                    starttls: false,
+                    tls_required: true,
+                    tls: tls.clone(),
+                    dialect: Dialect::Document,
+                };
                 let mut turn = Turn::new(conn, &env);
                 turn.feed(header("localhost").as_bytes(), &env);
                 let password = if n == 299 { "pencil" } else { "wrong" };
@@ -77,7 +83,7 @@ fn of_300_passwords_side_by_side_no_more_are_checked_than_may_fail() {
                 let then = job.await;
                 turn.done(then, &env);
             }
-            let out = String::from_utf8(turn.out().clone()).unwrap();
+            let out = String::from_utf8(turn.out().take()).unwrap();
             let of = ["<not-authorized/>", "<temporary-auth-failure/>", "<success"];
             *said.entry(of.into_iter().find(|what| out.contains(what)).unwrap()).or_default() += 1;
         }

@@ -51,7 +51,8 @@ pub const CONNECTION: &[Row] = &[
         most: "`OUT` + `queued_bytes` + one answer; the largest is a roster, six times as large if all of it has to be escaped",
         at: "nothing more is read from the client, nor taken from its queue; after a minute in which it reads nothing it is let go",
         fields: &[
-            ("actors/src/session/effects.rs", "out actions"),
+            ("actors/src/session/effects.rs", "actions"),
+            ("actors/src/session/out.rs", "bytes ends"),
             ("actors/src/session/turn.rs", "todo"),
         ],
         tried: &[

@@ -365,11 +365,25 @@ impl Stanza {
 
     /// Appends the stanza as it stands in a client's stream.
     pub fn render(&self, out: &mut Vec<u8>) {
-        let head = &*self.head;
-        let name = head.kind.as_str().as_bytes();
+        self.render_name(out);
+        self.render_rest(out);
+    }
+
+    /// Appends the stanza as a document of its own (RFC 7395 section 3.3.3).
+    pub fn render_alone(&self, out: &mut Vec<u8>) {
+        self.render_name(out);
+        attr(out, "xmlns", ns::CLIENT);
+        self.render_rest(out);
+    }
+
+    fn render_name(&self, out: &mut Vec<u8>) {
         out.reserve(self.body.len() + 192);
         out.push(b'<');
-        out.extend_from_slice(name);
+        out.extend_from_slice(self.head.kind.as_str().as_bytes());
+    }
+
+    fn render_rest(&self, out: &mut Vec<u8>) {
+        let head = &*self.head;
         for (key, value) in [
             ("from", head.from.as_ref().map(Jid::as_str)),
             ("to", head.to.as_ref().map(Jid::as_str)),
@@ -389,7 +403,7 @@ impl Stanza {
         out.push(b'>');
         out.extend_from_slice(&self.body);
         out.extend_from_slice(b"</");
-        out.extend_from_slice(name);
+        out.extend_from_slice(head.kind.as_str().as_bytes());
         out.push(b'>');
     }
 

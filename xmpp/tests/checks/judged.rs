@@ -6,7 +6,7 @@
 use xmpp::{
     framer::{Event, Framer, Limits},
     ns,
-    stream::render_header,
+    stream::Opening,
 };
 
 /// A first-level element, as a document of its own before and after.
@@ -36,7 +36,7 @@ pub fn cases(data: &[u8], limits: Limits) -> Vec<Case> {
         at = taken.checked_sub(1).map_or(0, |last| lines[last]);
         let raw = data.get(before..at).expect("pending bytes are the last ones");
         let mut rendered = Vec::new();
-        render_header(&mut rendered, None, None, "1");
+        Opening { from: None, to: None, id: "1" }.render(&mut rendered);
         let children = match &event {
             Event::Open(_) => {
                 header = raw;

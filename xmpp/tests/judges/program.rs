@@ -16,7 +16,7 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     let flags = String::from_utf8(flags.stdout).unwrap();
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let program = folder.join(format!("judge-{}", std::process::id()));
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/judges/judge.c");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../xmpp/tests/judges/judge.c");
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     let mut command = Command::new(compiler);
     ran(command

@@ -1,0 +1,205 @@
+//! The one writer of a stream: what the client is sent is an element, whole, or it is the end.
+//!
+//! How that is written down is the connection's [`Dialect`]: over TCP elements follow one another in one document, over
+//! a WebSocket each is a document of its own (RFC 7395). A session knows no difference.
+
+use serde::{Deserialize, Serialize};
+use xmpp::{error::StreamError, ns, stanza::Stanza, stream::Opening};
+
+/// How a stream is written down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Dialect {
+    /// One document (RFC 6120 section 4).
+    #[default]
+    Document,
+    /// Each element is a document and a message of its own (RFC 7395 section 3.3).
+    Messages,
+}
+
+/// What waits to be sent to the client.
+#[derive(Debug)]
+pub struct Out {
+    bytes: Vec<u8>,
+    dialect: Dialect,
+    /// Where messages end, if elements are messages.
+    ends: Vec<usize>,
+    /// The stream is closed: nothing follows the closing tag.
+    closed: bool,
+}
+
+impl Out {
+    /// Nothing is written yet.
+    pub fn new(dialect: Dialect) -> Self {
+        Self { bytes: Vec::new(), dialect, ends: Vec::new(), closed: false }
+    }
+
+    /// The header of a stream.
+    pub fn open(&mut self, header: &Opening<'_>) {
+        self.element(|out, dialect| match dialect {
+            Dialect::Document => header.render(out),
+            Dialect::Messages => header.render_alone(out),
+        });
+    }
+
+    /// The stream's features.
+    pub fn features(&mut self, content: &[u8]) {
+        self.of_stream("features", |out| out.extend_from_slice(content));
+    }
+
+    /// A stanza.
+    pub fn stanza(&mut self, stanza: &Stanza) {
+        self.element(|out, dialect| match dialect {
+            Dialect::Document => stanza.render(out),
+            Dialect::Messages => stanza.render_alone(out),
+        });
+    }
+
+    /// Any other element, which declares its namespace.
+    pub fn nonza(&mut self, xml: impl AsRef<[u8]>) {
+        self.element(|out, _| out.extend_from_slice(xml.as_ref()));
+    }
+
+    /// Why the stream ends (RFC 6120 section 4.9); [`Out::close`] ends it.
+    pub fn error(&mut self, error: &StreamError) {
+        self.of_stream("error", |out| error.render_content(out));
+    }
+
+    /// The end of the stream. The second time it is closed already.
+    pub fn close(&mut self) {
+        self.element(|out, dialect| match dialect {
+            Dialect::Document => out.extend_from_slice(b"</stream:stream>"),
+            Dialect::Messages => {
+                out.extend_from_slice(format!("<close xmlns='{}'/>", ns::FRAMING).as_bytes());
+            }
+        });
+        self.closed = true;
+    }
+
+    /// Whether the stream is closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// An element of the stream's own namespace, whose prefix the header of a document declares.
+    fn of_stream(&mut self, name: &str, content: impl FnOnce(&mut Vec<u8>)) {
+        self.element(|out, dialect| {
+            let declared = match dialect {
+                Dialect::Document => String::new(),
+                Dialect::Messages => format!(" xmlns:stream='{}'", ns::STREAM),
+            };
+            out.extend_from_slice(format!("<stream:{name}{declared}>").as_bytes());
+            content(out);
+            out.extend_from_slice(format!("</stream:{name}>").as_bytes());
+        });
+    }
+
+    /// The only place where anything is appended.
+    #[inline]
+    fn element(&mut self, write: impl FnOnce(&mut Vec<u8>, Dialect)) {
+        if self.closed {
+            return;
+        }
+        write(&mut self.bytes, self.dialect);
+        if self.dialect == Dialect::Messages {
+            self.ends.push(self.bytes.len());
+        }
+    }
+}
+
+/// As whoever sends it sees it.
+impl Out {
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether none wait.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The memory that is occupied.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// What waits.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The messages that wait, if elements are messages.
+    pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).filter_map(|(begin, end)| self.bytes.get(begin..*end))
+    }
+
+    /// So many bytes are sent; of messages, whole ones.
+    pub fn sent(&mut self, count: usize) {
+        self.bytes.drain(..count.min(self.bytes.len()));
+        self.ends.retain_mut(|end| {
+            let left = end.checked_sub(count).filter(|left| *left > 0);
+            *end = left.unwrap_or_default();
+            left.is_some()
+        });
+    }
+
+    /// All of it, to be sent or not at all. No memory is occupied any more.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.ends = Vec::new();
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(dialect: Dialect) -> Out {
+        let mut out = Out::new(dialect);
+        out.open(&Opening { from: None, to: None, id: "1" });
+        out.nonza("<a xmlns='a'/>");
+        out.stanza(&Stanza::parse(b"<message><body>b</body></message>").unwrap());
+        out
+    }
+
+    #[test]
+    fn nothing_follows_the_end_of_a_stream() {
+        for dialect in [Dialect::Document, Dialect::Messages] {
+            let mut out = written(dialect);
+            out.close();
+            let whole = out.bytes().to_vec();
+            out.close();
+            out.nonza("<a xmlns='a'/>");
+            out.features(b"");
+            out.stanza(&Stanza::parse(b"<message/>").unwrap());
+            out.open(&Opening { from: None, to: None, id: "2" });
+            assert_eq!(out.bytes(), whole);
+        }
+    }
+
+    #[test]
+    fn messages_are_sent_whole_and_bytes_of_a_document_as_they_come() {
+        let mut out = written(Dialect::Messages);
+        let messages: Vec<_> = out.messages().map(<[u8]>::to_vec).collect();
+        assert_eq!(
+            messages[1..],
+            [
+                b"<a xmlns='a'/>".to_vec(),
+                b"<message xmlns='jabber:client'><body>b</body></message>".to_vec()
+            ]
+        );
+        assert_eq!(out.bytes(), messages.concat());
+        out.sent(messages[0].len());
+        assert!(out.messages().eq(&messages[1..]));
+        out.sent(out.len());
+        assert!(out.is_empty() && out.messages().next().is_none());
+
+        let mut out = written(Dialect::Document);
+        let whole = out.bytes().to_vec();
+        out.sent(7);
+        assert_eq!(out.bytes(), &whole[7..]);
+        assert_eq!(out.take(), whole[7..]);
+        assert!(out.is_empty());
+    }
+}
