@@ -1,14 +1,15 @@
 //! What one process of a node hands to the next, which goes on with all its sessions: a live
 //! upgrade's data, without the sockets.
 //!
-//! The old process stops reading, finishes the jobs that are out and freezes every connection's turn
-//! ([`Turn::freeze`]) and then what belongs to no connection ([`freeze`]), all while nothing else acts.
+//! The old process stops reading, finishes the jobs that are out and freezes every connection's session
+//! ([`Driver::freeze`]) and then what belongs to no connection ([`freeze`]), all while nothing else acts.
 //! So far it has only copied: it can still go on itself. With [`let_go`] it has no sessions any more; when
 //! its tree is stopped none of them ends, and what its modules write then is in the stores. The new
-//! process starts its tree and calls [`Thaw::begin`], and [`Thaw::turn`] for each connection.
+//! process starts its tree and calls [`Thaw::begin`], and [`Thaw::driver`] for each connection.
 //! ARCHITECTURE.md says what does not move.
 
 use crate::{
+    driver::Driver,
     env::Env,
     resource::{FrozenWaiting, Resource, Shares},
     session::turn::{FrozenTurn, Turn},
@@ -77,13 +78,12 @@ impl<'a> Thaw<'a> {
         Self { env, shares }
     }
 
-    /// Goes on with one connection's session. What the connection has to know of it, its resource
-    /// and its timers, is in [`Turn::todo`].
-    pub async fn turn(&mut self, frozen: FrozenTurn) -> Turn {
+    /// Goes on with one connection's session.
+    pub async fn driver(&mut self, frozen: FrozenTurn) -> Driver {
         let (turn, resource) = Turn::thaw(frozen, self.env, &mut self.shares);
         if let Some(resource) = resource {
             sessions::adopt(self.env, &resource).await;
         }
-        turn
+        Driver::of(turn, self.env)
     }
 }

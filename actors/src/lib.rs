@@ -1,12 +1,13 @@
 //! XMPP behaviour: connections, sessions, routing, hooks, modules.
 //!
-//! In the order of a stanza's life: [`listener`] (and [`accept`]) · [`connection`] (socket, TLS, turns) ·
-//! [`session`] (the protocol, sans I/O) · [`hooks`] and [`registrar`] (what modules see) ·
+//! In the order of a stanza's life: [`listener`] (and [`accept`]) · [`connection`] (socket, TLS) · [`driver`] (turns,
+//! jobs, deadlines) · [`session`] (the protocol, sans I/O) · [`hooks`] and [`registrar`] (what modules see) ·
 //! [`modules`] · [`routing`] (who gets it) · [`resource`] (the receiver's queue) · the other
 //! connection. [`sessions`] is who is there at all: bound, resumed, lost, ended. [`env`] is what they share; [`handover`] moves all of it to another process.
 
 pub mod accept;
 pub mod connection;
+pub mod driver;
 pub mod env;
 pub mod handover;
 pub mod hooks;

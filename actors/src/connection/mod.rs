@@ -1,14 +1,11 @@
-//! A client's connection: the process that owns a socket, and does what its session wants done.
+//! A client's connection: the process that owns a socket, and joins it to the [`Driver`] of a session.
 //!
-//! No protocol is decided here. One loop reads, runs jobs, keeps timers, drains the queue of its
-//! resource and writes, always at most one turn at a time; after a few in a row others on its thread come
-//! first ([`stint`]). When it ends, in whatever way, the
-//! resource it served is ended or left to be resumed.
+//! No protocol is decided here. One loop reads, wakes the driver and writes, always at most one turn at a time; after a few
+//! in a row others on its thread come first ([`stint`]).
 
-mod clock;
+mod alarm;
 mod ending;
 mod proxy;
-mod serving;
 pub mod shaping;
 mod stint;
 pub mod tls;
@@ -16,21 +13,11 @@ mod transport;
 
 use crate::{
     accept::{Progress, Stage},
+    driver::{self, Driver},
     env::Env,
-    resource::{Ended, Owner, Resource},
-    session::{
-        Conn,
-        effects::{BoxFuture, Then, TimerKey},
-        out::Dialect,
-        sm,
-        turn::{OUT, Todo, Turn},
-    },
-    sessions,
+    session::{Conn, out::Dialect},
 };
-use clock::Clock;
-use ending::LINGER;
-pub(crate) use ending::evicted;
-use serving::Serving;
+use alarm::Alarm;
 use shaping::{Admission, Bucket};
 use std::{
     convert::Infallible,
@@ -39,7 +26,6 @@ use std::{
     io,
     net::IpAddr,
     sync::Arc,
-    time::Duration,
 };
 use stint::Stint;
 use supervision::{Cx, Event, Exit, InitError, Process, Recorded};
@@ -50,15 +36,6 @@ use xmpp::{
     error::{StreamError, StreamErrorCondition as Condition},
     jid::BareJid,
 };
-
-/// Queued stanzas that are written in one turn.
-const BATCH: usize = 64;
-/// What is kept of a buffer that has been written.
-const ROOM: usize = 64 << 10;
-/// How long a client that reads nothing at all is kept while bytes wait for it.
-const STALL: Duration = Duration::from_secs(60);
-/// After how much quiet a connection gives its buffers back.
-const QUIET: Duration = Duration::from_secs(5);
 
 /// What a listener hands over.
 #[expect(missing_debug_implementations, reason = "sockets have nothing to say")]
@@ -105,34 +82,22 @@ enum Stop {
 /// The process.
 pub struct Connection {
     port: Arc<Port>,
-    peer: IpAddr,
     admission: Option<Admission>,
     progress: Progress,
     bucket: Bucket,
     transport: Transport,
-    turn: Turn,
-    resource: Option<Serving>,
-    job: Option<BoxFuture<Then>>,
-    clock: Clock,
+    driver: Driver,
+    alarm: Alarm,
     /// Bytes of a PROXY header that is not complete.
     header: Option<Vec<u8>>,
-    /// More waits in the queue than one turn wrote.
-    more: bool,
-    /// The socket does not take any more at the moment.
-    blocked: bool,
-    /// The queue had its turn: the client's own input is next, if there is some.
-    drained: bool,
     /// Not read from before then (traffic shaping).
-    held: bool,
-    closing: bool,
-    /// Its session went elsewhere or was ended: a client that does not read is not waited for.
-    evicted: bool,
+    held: Option<Instant>,
     stint: Stint,
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Connection({})", self.peer)
+        write!(f, "Connection({})", self.driver.peer())
     }
 }
 
@@ -155,25 +120,14 @@ impl Process for Connection {
             dialect: Dialect::Document,
         };
         let now = Instant::now();
-        let settings = env.settings();
-        let mut clock = Clock::new(now);
-        clock.set(clock::Key::Session(TimerKey::Negotiation), now + settings.negotiation_timeout);
         let mut connection = Self {
-            bucket: Bucket::new(settings.session_rate, now),
+            bucket: Bucket::new(env.settings().session_rate, now),
             transport: Transport::new(socket),
-            turn: Turn::new(conn, &env),
-            resource: None,
-            job: None,
-            clock,
+            driver: Driver::new(conn, &env, now),
+            alarm: Alarm::new(now),
             header: port.proxy.then(Vec::new),
-            more: false,
-            blocked: false,
-            drained: false,
-            held: false,
-            closing: false,
-            evicted: false,
+            held: None,
             stint: Stint::default(),
-            peer,
             admission,
             progress,
             port: Arc::clone(&port),
@@ -194,14 +148,13 @@ impl Process for Connection {
                 Exit::Normal
             }
             Stop::Lost(error) => {
-                tracing::debug!(peer = %self.peer, %error, "connection lost");
+                tracing::debug!(peer = %self.driver.peer(), %error, "connection lost");
                 Exit::Normal
             }
         }
     }
 
     async fn terminate(&mut self, why: &Exit, _: &mut Cx<Infallible>) {
-        let env = Arc::clone(&self.port.env);
         match why {
             Exit::Normal => {}
             Exit::Shutdown | Exit::ShutdownWith(_) => {
@@ -211,11 +164,11 @@ impl Process for Connection {
                     _ => Condition::SystemShutdown,
                 };
                 self.finish_jobs().await;
-                self.turn.end(StreamError::new(condition), &env);
+                self.driver.end(StreamError::new(condition));
                 self.say_goodbye().await;
             }
             _ => {
-                self.crashed().await;
+                self.driver.crashed().await;
                 self.say_goodbye().await;
             }
         }
@@ -223,34 +176,23 @@ impl Process for Connection {
     }
 
     fn recent(&self) -> Vec<Recorded> {
-        self.turn.recent()
+        self.driver.recent()
     }
 }
 
 impl Drop for Connection {
-    /// However it ended, it is counted. If it was killed, nobody has told the session manager yet, or
-    /// the end is not finished.
+    /// However it ended, it is counted.
     fn drop(&mut self) {
         self.port.env.metrics.disconnections();
-        let detached = self.turn.detach().map(|(resource, _)| resource);
-        let serving = self.resource.take();
-        let resource = serving.as_ref().map(|serving| Arc::clone(serving.resource()));
-        let unfinished = || resource.filter(|r| r.leaving().is_some());
-        if let Some(resource) = detached.or_else(unfinished) {
-            sessions::lost(&self.port.env, resource);
-        }
     }
 }
 
 /// What woke the loop.
 enum Woken {
     Event(Event<Infallible>),
-    Job(Then),
-    Queue,
+    Driver(driver::Woken),
     Read(io::Result<usize>),
     Writable,
-    /// What the client sent before can be gone on with.
-    Further,
     Time,
 }
 
@@ -260,7 +202,7 @@ impl Connection {
             if let Err(error) = self.settle(cx) {
                 return Stop::Lost(error);
             }
-            if self.closing && !self.blocked && self.job.is_none() {
+            if self.driver.is_over() {
                 return Stop::Done;
             }
             if self.stint.is_enough() {
@@ -268,13 +210,7 @@ impl Connection {
                 tokio::task::yield_now().await;
                 self.stint.rest();
             }
-            let woken = self.wait(cx).await;
-            self.drained = match woken {
-                Woken::Queue => true,
-                Woken::Further | Woken::Read(_) => false,
-                _ => self.drained,
-            };
-            match woken {
+            match self.wait(cx).await {
                 Woken::Event(Event::Exit { from, reason }) => {
                     // who was to make room and has logged on meanwhile stays
                     let evicted = from == *cx.pid() && self.stage() != Stage::Settled;
@@ -283,14 +219,7 @@ impl Connection {
                     }
                 }
                 Woken::Event(_) | Woken::Writable => {}
-                Woken::Further => self.turn.go_on(&self.port.env),
-                Woken::Job(then) => {
-                    self.job = None;
-                    self.turn.done(then, &self.port.env);
-                }
-                // not now; but the session may be over
-                Woken::Queue if self.blocked && self.is_ours() => self.more = true,
-                Woken::Queue => self.drain(),
+                Woken::Driver(woken) => self.driver.wake(woken),
                 Woken::Time => {
                     if let Err(error) = self.time() {
                         return Stop::Lost(error);
@@ -299,7 +228,7 @@ impl Connection {
                 Woken::Read(Ok(0)) => {
                     return Stop::Lost(io::ErrorKind::UnexpectedEof.into());
                 }
-                Woken::Read(Ok(n)) => self.shape(n),
+                Woken::Read(Ok(n)) => self.received(n),
                 Woken::Read(Err(error)) => return Stop::Lost(error),
             }
         }
@@ -307,31 +236,25 @@ impl Connection {
 
     /// Waits for the next thing to do. Every arm can be cancelled without loss.
     async fn wait(&mut self, cx: &mut Cx<Infallible>) -> Woken {
-        let shaking = self.transport.is_shaking();
-        let reading = !self.closing
-            && !self.held
-            && !self.blocked
-            && (shaking || self.header.is_some() || self.turn.ready());
-        let waiting = self.turn.waiting() && !self.blocked;
-        let draining = !self.closing;
-        let more = self.more && !self.blocked;
-        // in turn, when there is a lot of both: else a slow client would not be heard, nor its acknowledgements
-        let (before_input, after_input) = if self.drained { (false, more) } else { (more, false) };
-        let Self { turn, transport, port, header, resource, job, clock, blocked, stint, .. } = self;
+        let time = [self.driver.deadline(), self.held].into_iter().flatten().min();
+        let blocked = self.driver.is_blocked();
+        let listens =
+            if self.is_mute() { self.driver.takes_bytes() } else { self.driver.listens() };
+        let reading = listens && self.held.is_none();
+        let Self { driver, transport, header, alarm, stint, .. } = self;
+        let driver::Wait { next, after, mut ear } = driver.wait();
         let sink = |got: Got<'_>| match (got, &mut *header) {
             (Got::Bytes(bytes), Some(header)) => header.extend_from_slice(bytes),
-            (Got::Bytes(bytes), None) => turn.feed(bytes, &port.env),
-            (Got::Secured(tls), _) => turn.secured(tls, &port.env),
+            (Got::Bytes(bytes), None) => ear.feed(bytes),
+            (Got::Secured(tls), _) => ear.secured(tls),
         };
         tokio::select! {
             biased;
             event = cx.next() => Woken::Event(event),
-            then = run(job) => Woken::Job(then),
-            () = clock.next() => Woken::Time,
-            () = queued(resource.as_deref(), before_input), if draining => Woken::Queue,
-            () = ready(()), if waiting => Woken::Further,
-            woken = socket(transport, *blocked, sink), if *blocked || reading => woken,
-            () = ready(()), if draining && after_input => Woken::Queue,
+            () = alarm.at(time) => Woken::Time,
+            woken = next => Woken::Driver(woken),
+            woken = socket(transport, blocked, sink), if blocked || reading => woken,
+            () = ready(()), if after => Woken::Driver(driver::Woken::Queue),
             never = idle(stint) => match never {},
         }
     }
@@ -339,70 +262,35 @@ impl Connection {
     /// Does what the last turn asked for, and writes.
     fn settle(&mut self, cx: &Cx<Infallible>) -> io::Result<()> {
         self.header()?;
-        let mut secure = false;
-        for todo in self.turn.todo() {
-            match todo {
-                Todo::StartTls => secure = true,
-                Todo::Attach(resource) => {
-                    cx.publish(resource.jid().as_str());
-                    self.resource = Some(Serving::new(resource));
-                    self.more = true;
-                }
-                Todo::Timer(key, after) => {
-                    self.clock.set(clock::Key::Session(key), Instant::now() + after);
-                }
-                Todo::Cancel(key) => self.clock.cancel(clock::Key::Session(key)),
-                Todo::Close => self.closing = true,
-            }
-        }
-        if self.job.is_none() {
-            self.job = self.turn.job();
+        let settled = self.driver.settle(Instant::now);
+        if let Some(resource) = self.driver.resource().filter(|_| settled.bound) {
+            cx.publish(resource.jid().as_str());
         }
         self.progress.set(self.stage());
-        self.flush()?;
-        if self.turn.heard() {
-            self.clock.set(clock::Key::Quiet, Instant::now() + QUIET);
-        }
-        if let Some(serving) = &mut self.resource {
-            serving.tell(&self.turn);
-        }
-        if secure {
+        self.driver.write(|out| self.transport.write(out), Instant::now)?;
+        if settled.start_tls {
             self.start_tls()?;
             self.progress.set(self.stage());
         }
         Ok(())
     }
 
+    /// Whether what comes is not for the session yet: a PROXY header, a TLS handshake.
+    fn is_mute(&self) -> bool {
+        self.header.is_some() || self.transport.is_shaking()
+    }
+
     /// Whether it can make room for another.
     fn stage(&self) -> Stage {
-        let half = self.header.is_some() || self.transport.is_shaking();
-        match &self.turn.session().host {
-            _ if self.resource.is_some() => Stage::Settled,
-            Some(_) if !half => Stage::Begun,
+        match &self.driver.session().host {
+            _ if self.driver.resource().is_some() => Stage::Settled,
+            Some(_) if !self.is_mute() => Stage::Begun,
             _ => Stage::Waiting,
         }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        let before = self.turn.out().len();
-        self.blocked = self.transport.write(self.turn.out())?;
-        if !self.blocked {
-            let out = self.turn.out();
-            if out.is_empty() && out.capacity() > ROOM {
-                drop(out.take());
-            }
-            self.clock.cancel(clock::Key::Stall);
-        } else if !self.clock.has(clock::Key::Stall)
-            || self.turn.out().len() < before && !self.evicted
-        {
-            let patience = if self.evicted { LINGER } else { STALL };
-            self.clock.set(clock::Key::Stall, Instant::now() + patience);
-        }
-        Ok(())
-    }
-
     fn start_tls(&mut self) -> io::Result<()> {
-        let host = self.turn.session().host.clone();
+        let host = self.driver.session().host.clone();
         self.transport.start_tls(Arc::clone(&self.port.tls), host)
     }
 
@@ -415,26 +303,26 @@ impl Connection {
             Err(error) => {
                 // who forgot to switch it on in the proxy finds out here
                 self.port.env.metrics.refused_connections();
-                tracing::info!(peer = %self.peer, %error, "no PROXY header where one has to be");
+                let peer = self.driver.peer();
+                tracing::info!(%peer, %error, "no PROXY header where one has to be");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         };
         let rest = bytes.get(len..).unwrap_or_default().to_vec();
         self.header = None;
-        let env = Arc::clone(&self.port.env);
         if let Some(peer) = source {
-            self.peer = peer;
-            self.turn.set_peer(peer);
+            self.driver.set_peer(peer);
         }
+        let env = &self.port.env;
         let settings = env.settings();
         let rate = settings.address_rate;
-        self.admission = env.addresses.admit(self.peer, settings.max_per_address, rate);
+        self.admission = env.addresses.admit(self.driver.peer(), settings.max_per_address, rate);
         if self.admission.is_none() {
             env.metrics.refused_connections();
             return Err(io::Error::other("too many connections from this address"));
         }
         if !self.port.direct_tls {
-            self.turn.feed(&rest, &env);
+            self.driver.feed(&rest);
             return Ok(());
         }
         self.start_tls()?;
@@ -443,83 +331,34 @@ impl Connection {
         if rest.is_empty() { Ok(()) } else { self.transport.feed_raw(&rest) }
     }
 
-    /// Writes what waits in the resource's queue.
-    fn drain(&mut self) {
-        let env = Arc::clone(&self.port.env);
-        match self.turn.drain(BATCH, &env) {
-            Some(more) => self.more = more,
-            None => {
-                self.more = false;
-                self.evicted = true;
-                self.clock.cancel(clock::Key::Stall);
-                let resource = self.resource.take();
-                let error = resource.as_ref().map_or_else(
-                    || StreamError::new(Condition::UndefinedCondition),
-                    |resource| evicted(resource),
-                );
-                self.turn.forget();
-                let no_memory = resource.and_then(|r| r.ended()) == Some(Ended::NoMemory);
-                let much = self.turn.out().len() > OUT;
-                self.turn.end(error, &env);
-                if no_memory && much {
-                    // a client that does not read: the end of the connection tells it enough
-                    drop(self.turn.out().take());
-                }
-            }
-        }
-    }
-
-    /// Whether this connection still serves its session.
-    fn is_ours(&self) -> bool {
-        let epoch = self.turn.session().bound.as_ref().map(|bound| bound.epoch);
-        let serves = |r: &Serving| epoch.map(Owner::Attached) == Some(r.owner());
-        self.resource.as_ref().is_none_or(serves)
-    }
-
     /// Counts what was read against the client's rate.
-    fn shape(&mut self, n: usize) {
+    fn received(&mut self, n: usize) {
         let now = Instant::now();
-        // bytes of something that is not complete do not put it off
-        if !self.clock.has(clock::Key::Quiet) {
-            self.clock.set(clock::Key::Quiet, now + QUIET);
-        }
+        self.driver.received(now);
         let settings = self.port.env.settings();
         let mut wait = self.bucket.take(settings.session_rate, n, now);
         if let Some(admission) = &self.admission {
             wait = wait.max(admission.take(settings.address_rate, n, now));
         }
         if !wait.is_zero() {
-            self.held = true;
-            self.clock.set(clock::Key::Held, now + wait);
+            self.held = Some(now + wait);
         }
     }
 
     /// A deadline has come.
     fn time(&mut self) -> io::Result<()> {
-        let env = Arc::clone(&self.port.env);
-        for key in self.clock.due(Instant::now()) {
-            match key {
-                clock::Key::Session(TimerKey::Negotiation)
-                    if self.transport.is_shaking() || self.header.is_some() =>
-                {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                // nothing is read meanwhile, and what it is to acknowledge has not all left: a stall is another matter
-                clock::Key::Session(TimerKey::Acks) if self.blocked => {
-                    self.clock.set(key, Instant::now() + sm::PATIENCE);
-                }
-                clock::Key::Session(key) => self.turn.timer(key, &env),
-                clock::Key::Stall => return Err(io::ErrorKind::TimedOut.into()),
-                clock::Key::Held => self.held = false,
-                clock::Key::Quiet => self.turn.idle(),
-            }
+        let now = Instant::now();
+        self.held.take_if(|until| *until <= now);
+        // there is no stream to say it in
+        if self.is_mute() && self.driver.is_late(now) {
+            return Err(io::ErrorKind::TimedOut.into());
         }
-        Ok(())
+        self.driver.time(now).map_err(|stalled| io::Error::new(io::ErrorKind::TimedOut, stalled))
     }
 
     /// The bare JID of the client, once it is known.
     pub fn user(&self) -> Option<&BareJid> {
-        self.turn.session().user()
+        self.driver.session().user()
     }
 }
 
@@ -536,20 +375,4 @@ async fn socket(transport: &mut Transport, blocked: bool, mut sink: impl FnMut(G
 async fn idle(stint: &mut Stint) -> Infallible {
     stint.rest();
     pending().await
-}
-
-async fn run(job: &mut Option<BoxFuture<Then>>) -> Then {
-    match job {
-        Some(job) => job.await,
-        None => pending().await,
-    }
-}
-
-/// Resolves when the queue has something for this connection.
-async fn queued(resource: Option<&Resource>, more: bool) {
-    match resource {
-        Some(_) if more => {}
-        Some(resource) => resource.notified().await,
-        None => pending().await,
-    }
 }

@@ -1,4 +1,4 @@
-//! What a session wants done, as values. The connection process (or a test) does it.
+//! What a session wants done, as values. Its turn and its driver do it.
 
 use super::out::Out;
 use crate::{resource::Resource, session::SessionCx};
@@ -55,8 +55,8 @@ pub enum Action {
     Restart,
     /// Authentication succeeded: the pre-authentication limits of the framer are lifted.
     Authenticated,
-    /// From now on the connection serves this resource.
-    Attach(Arc<Resource>, u64),
+    /// From now on this resource's queue is served.
+    Attach(Arc<Resource>),
     /// Send the stanza on its way.
     Route(Stanza),
     /// Call the session back after that time.
@@ -75,7 +75,7 @@ impl std::fmt::Debug for Action {
             Self::StartTls => f.write_str("StartTls"),
             Self::Restart => f.write_str("Restart"),
             Self::Authenticated => f.write_str("Authenticated"),
-            Self::Attach(r, epoch) => write!(f, "Attach({}, {epoch})", r.jid()),
+            Self::Attach(r) => write!(f, "Attach({})", r.jid()),
             Self::Route(s) => write!(f, "Route({s:?})"),
             Self::Timer(k, d) => write!(f, "Timer({k:?}, {d:?})"),
             Self::Cancel(k) => write!(f, "Cancel({k:?})"),

@@ -1,5 +1,7 @@
-//! A turn: the framer and the session joined, still without I/O. A connection process (or a test)
-//! feeds it bytes, finished jobs and timers, and does what [`Turn::fx`] says.
+//! A turn: the framer and the session joined. A [`Driver`] feeds it bytes, finished jobs and timers, and does what
+//! [`Turn::todo`] says.
+//!
+//! [`Driver`]: crate::driver::Driver
 
 use super::{
     Conn, Input, Session, Tls,
@@ -21,7 +23,7 @@ use xmpp::{
     work,
 };
 
-/// What the connection has to do after a turn, besides writing [`Effects::out`].
+/// What the driver has to do after a turn, besides having [`Turn::out`] written.
 #[derive(Debug)]
 pub enum Todo {
     /// Begin the TLS handshake once everything is written.
@@ -48,6 +50,8 @@ pub struct Turn {
     busy: bool,
     /// STARTTLS was agreed on: what the client sends in the clear is not looked at any more.
     securing: bool,
+    /// The client is gone: nor is what it has sent.
+    deaf: bool,
     /// Our closing tag is written: nothing is read and nothing delivered any more.
     closing: bool,
     /// What the client sent besides waits: it has not taken enough of its answers, or this is enough for
@@ -103,6 +107,7 @@ impl Turn {
             todo: Vec::new(),
             busy: false,
             securing: false,
+            deaf: false,
             closing: false,
             waiting: false,
             unfinished: false,
@@ -148,7 +153,11 @@ impl Turn {
 
     /// Whether the client is listened to.
     fn open(&self) -> bool {
-        !self.pending() && !self.securing && !self.closing && !self.session.is_closed()
+        !self.pending()
+            && !self.securing
+            && !self.deaf
+            && !self.closing
+            && !self.session.is_closed()
     }
 
     /// Whether stanzas of the client wait until it takes the answers to those before, or until others
@@ -215,9 +224,9 @@ impl Turn {
         self.session.detach(!self.pending())
     }
 
-    /// The connection is gone: what the client sent and was not looked at yet is not executed.
+    /// The client is gone: what it sent and was not looked at yet is not executed.
     pub fn stop_reading(&mut self) {
-        self.securing = true;
+        self.deaf = true;
     }
 
     /// A proxy says who the client is.
@@ -245,11 +254,11 @@ impl Turn {
         self.recent = VecDeque::new();
     }
 
-    /// The session as data, with what is left of the connection's `timers` for it. `None` unless
+    /// The session as data, with what is left of its `timers`. `None` unless
     /// everything that was asked for is done and written: no job is out, no handshake agreed on,
     /// nothing of the client held back. Copies: this turn must not go on if another does.
     pub fn freeze(&self, timers: impl Iterator<Item = (TimerKey, Duration)>) -> Option<FrozenTurn> {
-        let busy = self.pending() || self.securing || self.closing || self.waiting();
+        let busy = self.pending() || self.securing || self.deaf || self.closing || self.waiting();
         if busy || !self.fx.out.is_empty() || !self.todo.is_empty() {
             return None;
         }
@@ -265,7 +274,7 @@ impl Turn {
     }
 
     /// Goes on where [`Turn::freeze`] stopped. The resource is a new one that the caller puts into
-    /// the table: see [`crate::handover::Thaw::turn`].
+    /// the table: see [`crate::handover::Thaw::driver`].
     pub(crate) fn thaw(
         frozen: FrozenTurn,
         env: &Env,
@@ -385,7 +394,7 @@ impl Turn {
                     self.securing = true;
                     self.todo.push(Todo::StartTls);
                 }
-                Action::Attach(resource, _) => self.todo.push(Todo::Attach(resource)),
+                Action::Attach(resource) => self.todo.push(Todo::Attach(resource)),
                 Action::Timer(key, after) => self.todo.push(Todo::Timer(key, after)),
                 Action::Cancel(key) => self.todo.push(Todo::Cancel(key)),
                 Action::Close => {

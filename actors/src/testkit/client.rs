@@ -2,26 +2,22 @@
 
 use super::{good, script::Got};
 use crate::{
-    connection,
+    driver::{Driver, LAST_JOBS, Wait, Woken},
     env::Env,
-    resource::{Ended, Resource},
     session::{
         Conn, Tls,
-        effects::TimerKey,
-        out::Dialect,
-        turn::{FrozenTurn, Todo, Turn},
+        out::{Dialect, Out},
+        turn::FrozenTurn,
     },
-    sessions::{self, end},
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    collections::VecDeque, convert::Infallible, future::poll_fn, pin::pin, sync::Arc, task::Poll,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use xmpp::{
     Element,
-    error::{StreamError, StreamErrorCondition as Condition},
+    error::StreamError,
     framer::{Event, Framer, Limits},
     ns, work,
 };
@@ -40,117 +36,82 @@ impl Said {
     }
 }
 
-/// The server's end.
+/// The server's end: what a connection is without a socket.
 #[derive(Debug)]
 pub(super) struct Link {
-    turn: Turn,
-    resource: Option<Arc<Resource>>,
-    timers: BTreeMap<TimerKey, Instant>,
-    closing: bool,
+    driver: Driver,
 }
 
 impl Link {
     /// A client connects; `tls`: under TLS, otherwise it is not required.
-    pub(super) fn new(tls: Option<Tls>, env: &Env) -> Self {
-        let starttls = tls.is_none();
-        let conn = Conn {
-            peer: [127, 0, 0, 1].into(),
-            starttls,
-            tls_required: false,
-            tls,
-            dialect: Dialect::Document,
-        };
-        let late = Instant::now() + env.settings().negotiation_timeout;
-        let timers = BTreeMap::from([(TimerKey::Negotiation, late)]);
-        Self { turn: Turn::new(conn, env), resource: None, timers, closing: false }
+    pub(super) fn new(tls: Option<Tls>, env: &Arc<Env>) -> Self {
+        let peer = [127, 0, 0, 1].into();
+        let (starttls, dialect) = (tls.is_none(), Dialect::Document);
+        let conn = Conn { peer, starttls, tls_required: false, tls, dialect };
+        Self { driver: Driver::new(conn, env, Instant::now()) }
     }
 
-    /// A connection whose turn comes from another process.
-    pub(super) fn thawed(turn: Turn) -> Self {
-        Self { turn, resource: None, timers: BTreeMap::new(), closing: false }
+    /// A connection whose session comes from another process.
+    pub(super) fn thawed(driver: Driver) -> Self {
+        Self { driver }
     }
 
     /// The session as bytes can carry it; `None`: it has something to do.
     pub(super) fn freeze(&self) -> Option<FrozenTurn> {
-        let now = Instant::now();
-        let left = self.timers.iter().map(|(k, at)| (*k, at.saturating_duration_since(now)));
-        self.turn.freeze(left)
+        self.driver.freeze(Instant::now())
     }
 
-    pub(super) fn feed(&mut self, bytes: &[u8], env: &Arc<Env>) {
-        self.turn.feed(bytes, env);
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        self.driver.feed(bytes);
     }
 
     /// When a timer goes off next.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.timers.values().min().copied()
+        self.driver.deadline()
     }
 
     /// Does what is due.
-    pub(super) fn time(&mut self, env: &Arc<Env>) {
-        let now = Instant::now();
-        let due: Vec<_> = self.timers.extract_if(.., |_, at| *at <= now).collect();
-        for (key, _) in due {
-            self.turn.timer(key, env);
-        }
+    pub(super) fn time(&mut self) {
+        good(self.driver.time(Instant::now()));
     }
 
     /// The connection breaks.
-    pub(super) async fn cut(mut self, env: &Arc<Env>) {
-        self.detach(env).await;
+    pub(super) async fn cut(mut self) {
+        self.driver.leave(sleep(LAST_JOBS)).await;
     }
 
-    async fn detach(&mut self, env: &Arc<Env>) {
-        match self.turn.detach() {
-            Some((resource, true)) => sessions::lost(env, resource),
-            Some((resource, false)) => drop(end(env, &resource, Ended::Closed).await),
-            None => {}
-        }
-    }
-
-    /// One round; whether anything was done.
-    pub(super) async fn step(&mut self, env: &Arc<Env>, said: &mut Said) -> bool {
-        let Self { turn, .. } = self;
-        let mut busy = false;
-        for todo in turn.todo() {
-            busy = true;
-            match todo {
-                Todo::StartTls => turn.secured(Tls::default(), env),
-                Todo::Attach(resource) => self.resource = Some(resource),
-                Todo::Timer(key, after) => {
-                    self.timers.insert(key, Instant::now() + after);
-                }
-                Todo::Cancel(key) => {
-                    self.timers.remove(&key);
-                }
-                Todo::Close => self.closing = true,
-            }
-        }
-        while let Some(job) = turn.job() {
-            busy = true;
-            let then = job.await;
-            turn.done(then, env);
-        }
-        if !self.closing && turn.drain(64, env).is_none() {
-            let undefined = || StreamError::new(Condition::UndefinedCondition);
-            let why = self.resource.as_deref().map_or_else(undefined, connection::evicted);
-            turn.end(why, env);
-            busy = true;
-        }
-        busy |= turn.pending();
-        let out = turn.out().take();
-        busy |= !out.is_empty();
-        said.bytes.extend(out);
-        if turn.waiting() {
-            busy = true;
-            turn.go_on(env);
-        }
-        if self.closing && !busy {
+    /// One round; whether anything was done. It is not over before a job that is out is done.
+    pub(super) async fn step(&mut self, said: &mut Said) -> bool {
+        let driver = &mut self.driver;
+        let settled = driver.settle(Instant::now);
+        let before = said.bytes.len();
+        let write = |out: &mut Out| {
+            said.bytes.extend(out.take());
+            Ok::<_, Infallible>(false)
+        };
+        let Ok(()) = driver.write(write, Instant::now);
+        if driver.is_over() {
+            driver.leave(sleep(LAST_JOBS)).await;
             said.eof = true;
-            busy = true;
-            self.detach(env).await;
+            return true;
         }
-        busy
+        let written = said.bytes.len() > before;
+        let working = driver.is_working();
+        let woken = {
+            let Wait { next, after, mut ear } = driver.wait();
+            if settled.start_tls {
+                ear.secured(Tls::default());
+            }
+            let mut next = pin!(next);
+            poll_fn(|task| match next.as_mut().poll(task) {
+                Poll::Ready(woken) => Poll::Ready(Some(woken)),
+                Poll::Pending if working => Poll::Pending,
+                Poll::Pending => Poll::Ready(after.then_some(Woken::Queue)),
+            })
+            .await
+        };
+        let woken = woken.map(|woken| driver.wake(woken));
+        settled.start_tls || written || woken.is_some()
     }
 }
 

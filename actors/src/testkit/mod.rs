@@ -204,7 +204,7 @@ impl World {
             for name in names {
                 let Some(mut link) = self.links.remove(&name) else { continue };
                 let said = self.said.entry(name.clone()).or_default();
-                idle &= !link.step(&self.env, said).await;
+                idle &= !link.step(said).await;
                 if !said.is_over() {
                     self.links.insert(name, link);
                 }
@@ -236,13 +236,13 @@ impl World {
             }
             Op::Send(name, bytes) => {
                 if let Some(link) = self.links.get_mut(&name) {
-                    link.feed(bytes.as_bytes(), &self.env);
+                    link.feed(bytes.as_bytes());
                 }
                 self.settle().await;
             }
             Op::Cut(name) => {
                 if let Some(link) = self.links.remove(&name) {
-                    link.cut(&self.env).await;
+                    link.cut().await;
                 }
                 self.settle().await;
             }
@@ -259,7 +259,7 @@ impl World {
             self.env.clock.advance(step);
             tokio::time::sleep_until(next).await;
             for link in self.links.values_mut() {
-                link.time(&self.env);
+                link.time();
             }
             self.settle().await;
             if next >= until {

@@ -68,8 +68,8 @@ impl World {
         };
         let links = self.links.iter().map(freeze).collect();
         let node = good(handover::freeze(&self.env).await);
-        self.links.clear();
         handover::let_go(&self.env);
+        self.links.clear();
         let (store, env) = (Arc::clone(&self.store), Arc::clone(&self.env));
         self.stop().await;
         FrozenWorld { clock: env.clock.millis(), store: store.snapshot(), node, links }
@@ -82,7 +82,7 @@ impl World {
         let env = Arc::clone(&world.env);
         let mut thaw = Thaw::begin(&env, frozen.node).await;
         for (name, turn) in frozen.links {
-            world.links.insert(name, Link::thawed(thaw.turn(turn).await));
+            world.links.insert(name, Link::thawed(thaw.driver(turn).await));
         }
         drop(thaw);
         world.settle().await;

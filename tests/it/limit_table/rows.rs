@@ -77,7 +77,7 @@ pub const CONNECTION: &[Row] = &[
             ("actors/src/session/turn.rs", "jobs timers"),
             ("actors/src/session/mod.rs", "held timers exporter end_point"),
             ("actors/src/session/slots.rs", "live frozen"),
-            ("actors/src/connection/clock.rs", "deadlines"),
+            ("actors/src/driver/deadlines.rs", "all"),
         ],
         tried: &["two_thousand_queues_are_flooded_and_memory_stays_below_its_limit"],
     },

@@ -1,0 +1,112 @@
+//! How it ends: what the client was promised is done, its session is ended or left to be resumed, and there are last
+//! words for it.
+
+use super::Driver;
+use crate::{
+    resource::{Ended, Owner, Resource},
+    routing,
+    sessions::{end, lost},
+};
+use std::{sync::Arc, time::Duration};
+use xmpp::error::{StanzaError, StreamError, StreamErrorCondition as Condition};
+
+/// How long jobs may take to finish after the end.
+pub const LAST_JOBS: Duration = Duration::from_secs(5);
+
+impl Driver {
+    /// Runs the jobs that are left, until `patience` is over: what the client was promised is kept.
+    pub async fn finish_jobs(&mut self, patience: impl Future<Output = ()>) {
+        let jobs = async {
+            loop {
+                if self.job.is_none() {
+                    self.job = self.turn.job();
+                }
+                let Some(job) = &mut self.job else { return };
+                let then = job.await;
+                self.done(then);
+            }
+        };
+        tokio::select! {
+            biased;
+            () = jobs => {}
+            () = patience => {
+                tracing::warn!(peer = %self.peer(), "a client's last requests took too long");
+            }
+        }
+    }
+
+    /// Ends the stream with an error.
+    pub fn end(&mut self, error: StreamError) {
+        self.turn.end(error, &self.env);
+    }
+
+    /// A handler panicked: the stanza it was working on is answered and never executed again.
+    pub async fn crashed(&mut self) {
+        self.job = None;
+        if let Some(poison) = self.turn.crashed(&self.env)
+            && let Some(later) =
+                routing::bounce(&self.env, &poison, &StanzaError::internal_server_error())
+        {
+            later.await;
+        }
+    }
+
+    /// The client is gone, or is to go: ends the session, or leaves it to be resumed. Does nothing the second time.
+    pub async fn leave(&mut self, patience: impl Future<Output = ()>) {
+        self.turn.stop_reading();
+        self.finish_jobs(patience).await;
+        let Some((resource, resumable)) = self.turn.detach() else { return };
+        if resumable {
+            lost(&self.env, resource);
+            self.serving = None;
+        } else {
+            end(&self.env, &resource, Ended::Closed).await;
+            // one whose leftovers are still here is for its manager, when this is dropped
+            self.serving.take_if(|r| r.leaving().is_none());
+        }
+    }
+
+    /// The session went elsewhere or was ended: its client is told why.
+    pub(super) fn evict(&mut self) {
+        let resource = self.serving.take();
+        let error = resource.as_ref().map_or_else(
+            || StreamError::new(Condition::UndefinedCondition),
+            |resource| evicted(resource),
+        );
+        self.turn.forget();
+        let no_memory = resource.and_then(|r| r.ended()) == Some(Ended::NoMemory);
+        let much = self.turn.out().len() > super::OUT;
+        self.end(error);
+        if no_memory && much {
+            // a client that does not read: the end of the connection tells it enough
+            drop(self.turn.out().take());
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// If whoever drives it was killed, nobody has told the session manager yet, or the end is not finished.
+    fn drop(&mut self) {
+        let detached = self.turn.detach().map(|(resource, _)| resource);
+        let serving = self.serving.take();
+        let resource = serving.as_ref().map(|serving| Arc::clone(serving.resource()));
+        let unfinished = || resource.filter(|r| r.leaving().is_some());
+        if let Some(resource) = detached.or_else(unfinished) {
+            lost(&self.env, resource);
+        }
+    }
+}
+
+/// What the client is told when its session went elsewhere.
+fn evicted(resource: &Resource) -> StreamError {
+    let (condition, text) = match (resource.owner(), resource.ended()) {
+        (Owner::Attached(_), _) => (Condition::Conflict, "resumed on another connection"),
+        (_, Some(Ended::Conflict)) => (Condition::Conflict, "replaced by a new connection"),
+        (_, Some(Ended::Kicked)) => (Condition::PolicyViolation, "ended by an operator"),
+        (_, Some(Ended::Removed)) => (Condition::NotAuthorized, "the account was removed"),
+        // RFC 6120 section 4.9.3.17
+        (_, Some(Ended::NoMemory)) => (Condition::ResourceConstraint, "too much waits for you"),
+        _ => (Condition::SystemShutdown, "the session was ended"),
+    };
+    StreamError::new(condition).with_text(text)
+}
