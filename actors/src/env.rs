@@ -209,7 +209,7 @@ pub struct Env {
     /// For what must look random and be the same every time (salts of unknown users).
     pub secret: [u8; 32],
     settings: ArcSwap<Settings>,
-    hooks: ArcSwap<HookTable>,
+    hooks: HookTable,
     sessions: AtomicU64,
     random: SystemRandom,
 }
@@ -265,7 +265,7 @@ impl Env {
             clock: Arc::new(parts.clock),
             secret: parts.secret,
             settings: ArcSwap::from_pointee(parts.settings),
-            hooks: ArcSwap::from_pointee(parts.hooks),
+            hooks: parts.hooks,
             sessions: AtomicU64::new(1),
             random: SystemRandom::new(),
         })
@@ -281,14 +281,9 @@ impl Env {
         self.settings.store(Arc::new(settings));
     }
 
-    /// The hooks in force.
-    pub fn hooks(&self) -> Arc<HookTable> {
-        self.hooks.load_full()
-    }
-
-    /// Replaces the hooks (a module was switched on or off).
-    pub fn set_hooks(&self, hooks: HookTable) {
-        self.hooks.store(Arc::new(hooks));
+    /// What the modules have registered.
+    pub fn hooks(&self) -> &HookTable {
+        &self.hooks
     }
 
     /// How long the node serves, whatever the wall clock was set to: longer than this process, if that

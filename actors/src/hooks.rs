@@ -2,12 +2,16 @@
 //!
 //! A handler is a method of a module; it gets what it may look at and returns what it decided or
 //! pushes effects. Sync points run in the turn of a session; async points run in a job of whoever
-//! caused them. Registration is in [`crate::registrar`]. Adding a point needs a reason in
+//! caused them. A point is one entry of the list in this file, which makes its column of the table, its
+//! documentation and its method of the [`Registrar`]. Adding one needs a module that uses it and a reason in
 //! ARCHITECTURE.md: they are few on purpose.
+
+#[cfg(test)]
+mod tests;
 
 use crate::{
     env::Env,
-    registrar::{Answer, Iqs},
+    registrar::{Answer, Iqs, Module, Registrar},
     resource::Resource,
     session::{SessionCx, effects::BoxFuture},
 };
@@ -82,20 +86,27 @@ pub struct Row<F: ?Sized> {
 }
 
 macro_rules! points {
-    ($($(#[doc = $doc:literal])+ $name:ident: $f:ty,)+) => {
-        /// All handlers, by point. Built once from the configured modules.
+    ($($(#[doc = $doc:literal])+ $name:ident($($arg:ident: $ty:ty),*) $(-> $r:ty)?;)+) => {
+        /// All that the configured modules have registered. Built once, before the node starts; another
+        /// set of modules is another process's.
         #[derive(Default)]
         pub struct HookTable {
-            $($(#[doc = $doc])+ pub $name: Hook<$f>,)+
+            $($(#[doc = $doc])+ pub $name: Hook<dyn Fn($($ty),*) $(-> $r)? + Send + Sync>,)+
+            /// The modules.
+            pub modules: Vec<&'static str>,
             /// IQ handlers by payload.
             pub iqs: Iqs,
             /// In-band registration, if a module offers it (XEP-0077): the only request that is
             /// answered before authentication.
             pub registration: Option<(&'static str, Arc<Registration>)>,
             /// disco#info features of the server (XEP-0030 section 3.1).
-            pub server_features: Vec<(&'static str, &'static str)>,
+            pub server_features: Vec<&'static str>,
             /// disco#info features of an account.
-            pub account_features: Vec<(&'static str, &'static str)>,
+            pub account_features: Vec<&'static str>,
+            /// The names under which modules mark resources.
+            pub marks: Vec<&'static str>,
+            /// The module that keeps messages until they are acknowledged, and gets a notice when they are.
+            pub keeper: Option<&'static str>,
         }
 
         impl HookTable {
@@ -104,16 +115,7 @@ macro_rules! points {
                 $(self.$name.sort_by_key(|r| (r.order, r.module));)+
             }
 
-            /// Removes everything a module registered (law 8).
-            pub fn unregister(&mut self, module: &str) {
-                $(self.$name.retain(|r| r.module != module);)+
-                self.iqs.unregister(module);
-                self.registration = self.registration.take().filter(|r| r.0 != module);
-                self.server_features.retain(|f| f.0 != module);
-                self.account_features.retain(|f| f.0 != module);
-            }
-
-            /// The points with the modules on them in order, for the shell and the docs.
+            /// The points with the modules on them in order.
             pub fn describe(&self) -> BTreeMap<&'static str, Vec<(&'static str, Order)>> {
                 BTreeMap::from([$(
                     (stringify!($name), self.$name.iter().map(|r| (r.module, r.order)).collect()),
@@ -124,57 +126,73 @@ macro_rules! points {
             pub const DOCS: &'static [(&'static str, &'static str)] =
                 &[$((stringify!($name), concat!($($doc, "\n"),+)),)+];
         }
+
+        /// The hook points: each gets a method of the module.
+        impl<M: Module> Registrar<'_, M> {
+            $(
+                $(#[doc = $doc])+
+                pub fn $name(&mut self, order: Order, f: fn(&M, $($ty),*) $(-> $r)?) -> &mut Self {
+                    let m = Arc::clone(&self.module);
+                    let run = Arc::new(move |$($arg: $ty),*| f(&m, $($arg),*));
+                    self.table.$name.push(Row { module: M::NAME, order, run });
+                    self
+                }
+            )+
+        }
     };
 }
 
 points! {
     /// Stream features: append XML to what is offered.
-    features: dyn Fn(&Env, Stage, &mut Vec<u8>) + Send + Sync,
+    features(env: &Env, stage: Stage, out: &mut Vec<u8>);
     /// A resource was bound or resumed by a fresh process: load per-session data.
-    bound: dyn Fn(&mut SessionCx<'_>) + Send + Sync,
+    bound(cx: &mut SessionCx<'_>);
     /// The client sent something, be it white space, an acknowledgement or a part of a stanza: it is
     /// there. Once for all that was read together.
-    heard: dyn Fn(&mut SessionCx<'_>) + Send + Sync,
+    heard(cx: &mut SessionCx<'_>);
     /// A stanza of the client, its `from` stamped, before it is routed or answered.
-    inbound: dyn Fn(&mut SessionCx<'_>, &Stanza) -> Flow + Send + Sync,
+    inbound(cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow;
     /// The resource is about to become visible (initial presence, or its priority is negative no
     /// more); jobs pushed here finish first.
-    available: dyn Fn(&mut SessionCx<'_>, i8) + Send + Sync,
+    available(cx: &mut SessionCx<'_>, priority: i8);
     /// The same, after it became visible: for what arrived in between.
-    visible: dyn Fn(&mut SessionCx<'_>, i8) + Send + Sync,
+    visible(cx: &mut SessionCx<'_>, priority: i8);
     /// A presence of type subscribe, subscribed, unsubscribe or unsubscribed that the client sends.
-    subscription_out: dyn Fn(&mut SessionCx<'_>, &Stanza) -> Flow + Send + Sync,
+    subscription_out(cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow;
     /// The same arriving for a local user, in a job of the sender.
-    subscription_in: dyn Fn(&Arc<Env>, &BareJid, &Stanza) -> BoxFuture<Flow> + Send + Sync,
+    subscription_in(env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow>;
     /// May `from` learn the presence of this local user? Asked for probes (RFC 6121 section 4.3).
-    may_see: dyn Fn(&Arc<Env>, &BareJid, &Jid) -> BoxFuture<Flow> + Send + Sync,
+    may_see(env: &Arc<Env>, user: &BareJid, from: &Jid) -> BoxFuture<Flow>;
     /// May this stanza reach this local account? Asked of what the server handles in its name: an IQ
     /// or a probe of somebody else, a subscription. In a job of the sender; who stops it does so
     /// without a word, an IQ is answered as if there were no such account.
-    reaching: dyn Fn(&Arc<Env>, &BareJid, &Stanza) -> BoxFuture<Flow> + Send + Sync,
+    reaching(env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow>;
     /// A message for a local user of whom no resource takes it (XEP-0160).
-    offline: dyn Fn(&Arc<Env>, &BareJid, Stanza) -> BoxFuture<Offline> + Send + Sync,
-    /// A stanza on its way to this client.
-    outbound: dyn Fn(&mut SessionCx<'_>, &Stanza) -> Flow + Send + Sync,
+    offline(env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline>;
     /// Another session of the user changed this module's data; or the module holds the client's
     /// queue back, and the client can take more.
-    notice: dyn Fn(&mut SessionCx<'_>) + Send + Sync,
+    notice(cx: &mut SessionCx<'_>);
     /// A timer of the module went off.
-    timer: dyn Fn(&mut SessionCx<'_>) + Send + Sync,
-    /// An answer to an IQ that the module sent to the client.
-    answer: dyn Fn(&mut SessionCx<'_>, &Stanza) + Send + Sync,
+    timer(cx: &mut SessionCx<'_>);
     /// The client closes its stream: what was written to it counts as received. Jobs pushed here
     /// finish before the session ends.
-    closing: dyn Fn(&mut SessionCx<'_>) + Send + Sync,
+    closing(cx: &mut SessionCx<'_>);
     /// The client went unavailable or its session ended; in a job of its own.
-    unavailable: dyn Fn(&Arc<Env>, &Arc<Resource>, Option<&Stanza>) -> BoxFuture<()> + Send + Sync,
+    unavailable(env: &Arc<Env>, resource: &Arc<Resource>, presence: Option<&Stanza>) -> BoxFuture<()>;
     /// An account was removed: drop what is cached of it.
-    removed: dyn Fn(&Arc<Env>, &BareJid) -> BoxFuture<()> + Send + Sync,
+    removed(env: &Arc<Env>, user: &BareJid) -> BoxFuture<()>;
     /// Another process goes on with the node: what the module keeps for all sessions and has in no
     /// store, as data.
-    freeze: dyn Fn() -> Value + Send + Sync,
+    freeze() -> Value;
     /// This process goes on with a node: what the module's `freeze` said in the other one.
-    thaw: dyn Fn(&Value) + Send + Sync,
+    thaw(value: &Value);
+}
+
+impl HookTable {
+    /// The module of that name, if it is on.
+    pub fn module(&self, name: &str) -> Option<&'static str> {
+        self.modules.iter().copied().find(|m| *m == name)
+    }
 }
 
 impl fmt::Debug for HookTable {

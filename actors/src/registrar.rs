@@ -4,18 +4,16 @@
 
 use crate::{
     env::Env,
-    hooks::{Flow, HookTable, Offline, Order, Registration, Row, Stage},
-    resource::Resource,
+    hooks::{HookTable, Registration},
     session::{SessionCx, effects::BoxFuture},
 };
 use config::{Section, Sections};
-use serde_json::Value;
 use std::{collections::HashMap, fmt, future::Future, net::IpAddr, sync::Arc};
 use supervision::ChildSpec;
 use xmpp::{
     Element,
     error::{StanzaError, StreamError},
-    jid::{BareJid, Jid},
+    jid::BareJid,
     payload::Payload,
     stanza::{Stanza, Type},
 };
@@ -40,7 +38,7 @@ pub trait Module: Sized + Send + Sync + 'static {
     /// Makes the module of its options.
     fn new(config: Self::Config) -> Self;
 
-    /// Registers everything it does. What is registered here is undone when it is unloaded.
+    /// Registers everything it does.
     fn register(on: &mut Registrar<'_, Self>);
 
     /// Supervised processes of its own, started before the listeners and stopped after them.
@@ -156,10 +154,6 @@ impl Iqs {
         let row = self.rows.get(&(ty, ns, name) as &(Type, &str, &str));
         row.is_some_and(|r| r.hides_accounts)
     }
-
-    pub(crate) fn unregister(&mut self, module: &str) {
-        self.rows.retain(|_, r| r.module != module);
-    }
 }
 
 impl fmt::Debug for Iqs {
@@ -174,21 +168,9 @@ pub type RegistrationFn<M> = fn(&M, &Arc<Env>, &Arc<str>, IpAddr, &Stanza) -> Bo
 /// The one object through which a module registers what it does.
 #[derive(Debug)]
 pub struct Registrar<'a, M> {
-    module: Arc<M>,
-    table: &'a mut HookTable,
+    pub(crate) module: Arc<M>,
+    pub(crate) table: &'a mut HookTable,
     conflicts: &'a mut Vec<String>,
-}
-
-macro_rules! point {
-    ($(#[doc = $doc:literal])+ $name:ident, ($($a:ident: $t:ty),*) $(-> $r:ty)?) => {
-        $(#[doc = $doc])+
-        pub fn $name(&mut self, order: Order, f: fn(&M, $($t),*) $(-> $r)?) -> &mut Self {
-            let m = Arc::clone(&self.module);
-            let run = Arc::new(move |$($a: $t),*| f(&m, $($a),*));
-            self.table.$name.push(Row { module: M::NAME, order, run });
-            self
-        }
-    };
 }
 
 impl<M: Module> Registrar<'_, M> {
@@ -225,7 +207,7 @@ impl<M: Module> Registrar<'_, M> {
         if let Some(other) = self.table.iqs.rows.insert((ty, P::NS, P::NAME), row) {
             let who = (M::NAME, other.module, P::NAME, P::NS);
             self.conflicts.push(format!(
-                "modules {} and {} both answer <{} xmlns='{}'/>: unload one of them",
+                "modules {} and {} both answer <{} xmlns='{}'/>: switch one of them off",
                 who.0, who.1, who.2, who.3
             ));
         }
@@ -239,13 +221,28 @@ impl<M: Module> Registrar<'_, M> {
 
     /// A feature of the server.
     pub fn server_feature(&mut self, ns: &'static str) -> &mut Self {
-        self.table.server_features.push((M::NAME, ns));
+        self.table.server_features.push(ns);
         self
     }
 
     /// A feature of accounts.
     pub fn account_feature(&mut self, ns: &'static str) -> &mut Self {
-        self.table.account_features.push((M::NAME, ns));
+        self.table.account_features.push(ns);
+        self
+    }
+
+    /// A name under which the module marks resources: one that moves to another process keeps it.
+    pub fn mark(&mut self, name: &'static str) -> &mut Self {
+        self.table.marks.push(name);
+        self
+    }
+
+    /// Messages wait with the module until clients have acknowledged them; it gets a notice when they
+    /// have. One module only.
+    pub fn keeper(&mut self) -> &mut Self {
+        if let Some(other) = self.table.keeper.replace(M::NAME) {
+            self.conflicts.push(format!("modules {} and {other} both keep messages", M::NAME));
+        }
         self
     }
 
@@ -259,47 +256,6 @@ impl<M: Module> Registrar<'_, M> {
         }
         self
     }
-
-    point! { /// See [`HookTable::features`].
-    features, (env: &Env, stage: Stage, out: &mut Vec<u8>) }
-    point! { /// See [`HookTable::bound`].
-    bound, (cx: &mut SessionCx<'_>) }
-    point! { /// See [`HookTable::heard`].
-    heard, (cx: &mut SessionCx<'_>) }
-    point! { /// See [`HookTable::inbound`].
-    inbound, (cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow }
-    point! { /// See [`HookTable::available`].
-    available, (cx: &mut SessionCx<'_>, priority: i8) }
-    point! { /// See [`HookTable::visible`].
-    visible, (cx: &mut SessionCx<'_>, priority: i8) }
-    point! { /// See [`HookTable::subscription_out`].
-    subscription_out, (cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow }
-    point! { /// See [`HookTable::subscription_in`].
-    subscription_in, (env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow> }
-    point! { /// See [`HookTable::may_see`].
-    may_see, (env: &Arc<Env>, user: &BareJid, from: &Jid) -> BoxFuture<Flow> }
-    point! { /// See [`HookTable::reaching`].
-    reaching, (env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow> }
-    point! { /// See [`HookTable::offline`].
-    offline, (env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline> }
-    point! { /// See [`HookTable::outbound`].
-    outbound, (cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow }
-    point! { /// See [`HookTable::notice`].
-    notice, (cx: &mut SessionCx<'_>) }
-    point! { /// See [`HookTable::timer`].
-    timer, (cx: &mut SessionCx<'_>) }
-    point! { /// See [`HookTable::answer`].
-    answer, (cx: &mut SessionCx<'_>, iq: &Stanza) }
-    point! { /// See [`HookTable::closing`].
-    closing, (cx: &mut SessionCx<'_>) }
-    point! { /// See [`HookTable::unavailable`].
-    unavailable, (env: &Arc<Env>, resource: &Arc<Resource>, presence: Option<&Stanza>) -> BoxFuture<()> }
-    point! { /// See [`HookTable::removed`].
-    removed, (env: &Arc<Env>, user: &BareJid) -> BoxFuture<()> }
-    point! { /// See [`HookTable::freeze`].
-    freeze, () -> Value }
-    point! { /// See [`HookTable::thaw`].
-    thaw, (value: &Value) }
 }
 
 type Children = Box<dyn Fn(&Arc<Env>) -> Vec<ChildSpec> + Send + Sync>;
@@ -332,6 +288,7 @@ impl Modules {
     pub fn add_with<M: Module>(&mut self, config: M::Config) -> &mut Self {
         let module = Arc::new(M::new(config));
         let (table, conflicts) = (&mut self.table, &mut self.conflicts);
+        table.modules.push(M::NAME);
         M::register(&mut Registrar { module: Arc::clone(&module), table, conflicts });
         self.children.push((M::NAME, Box::new(move |env| module.children(env))));
         self.xeps.push((M::NAME, M::XEPS));

@@ -79,7 +79,7 @@ impl PingModule {
         let ping = Stanza::iq(Type::Get, &id, "<ping xmlns='urn:xmpp:ping'/>");
         let host = cx.env.hosts.named(cx.host()).and_then(|h| h.parse().ok());
         let to = cx.jid().clone().into();
-        cx.ask(&ping.with_from(host).with_to(Some(to)));
+        cx.send(&ping.with_from(host).with_to(Some(to)));
         cx.timer(self.config.grace);
     }
 }

@@ -7,11 +7,7 @@ use super::{
     copies::{FrozenShare, Shares},
     weight,
 };
-use crate::{
-    env::Env,
-    routing::{KEEPER, MARKS},
-    session::Bound,
-};
+use crate::{env::Env, session::Bound};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use storage::Blocklist;
@@ -95,11 +91,10 @@ impl Resource {
         Some(FrozenWaiting { resource: self.freeze(), parked, left })
     }
 
-    /// A resource like the frozen one, attached with epoch 1. What this build does not know any
-    /// more, marks and modules that were to be told something, is left out.
+    /// A resource like the frozen one, attached with epoch 1. What it has of modules that are not here, marks
+    /// and notices, is left out.
     pub fn thaw(frozen: FrozenResource, env: &Env, shares: &mut Shares) -> Arc<Self> {
         let hooks = env.hooks();
-        let known = |name: &str| hooks.notice.iter().map(|r| r.module).find(|m| *m == name);
         let clock = Arc::clone(&env.clock);
         let resource = Self::new(frozen.jid, env.next_session(), env.settings().queues, clock);
         let mut s = resource.state.lock();
@@ -109,7 +104,7 @@ impl Resource {
                     s.queued_bytes += weight(&stanza);
                     Item::Stanza(stanza)
                 }
-                FrozenItem::Notice(module) => match known(&module) {
+                FrozenItem::Notice(module) => match hooks.module(&module) {
                     Some(module) => Item::Notice(module),
                     None => continue,
                 },
@@ -118,11 +113,12 @@ impl Resource {
             s.queue.push_back(Queued { item, at, share });
         }
         // nobody would end it
-        s.diverted = frozen.diverted.filter(|_| known(KEEPER).is_some());
+        s.diverted = frozen.diverted.filter(|_| hooks.keeper.is_some());
         s.presence = frozen.presence;
         s.priority = frozen.priority;
         s.directed = frozen.directed;
-        s.marks = MARKS.iter().copied().filter(|m| frozen.marks.iter().any(|f| f == m)).collect();
+        s.marks =
+            hooks.marks.iter().copied().filter(|m| frozen.marks.iter().any(|f| f == m)).collect();
         s.blocked = frozen.blocked;
         s.sm = frozen.sm;
         s.kept = frozen.kept;
@@ -142,7 +138,11 @@ impl Resource {
         shares: &mut Shares,
     ) -> (Arc<Self>, Duration) {
         let resource = Self::thaw(frozen.resource, env, shares);
-        resource.detach(1, frozen.parked);
+        let mut parked = frozen.parked;
+        if let Some(bound) = &mut parked {
+            bound.thawed(env.hooks());
+        }
+        resource.detach(1, parked);
         (resource, frozen.left)
     }
 }

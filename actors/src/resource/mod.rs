@@ -170,7 +170,7 @@ pub struct Resource {
     state: Mutex<State>,
 }
 
-/// The verdict on one queued stanza, given by the session's outbound hooks.
+/// The verdict on one queued stanza, given by the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It was written to the client: keep it until acknowledged.

@@ -24,12 +24,6 @@ use xmpp::{
     stanza::{Kind, Stanza, Type},
 };
 
-/// Names under which resources are marked; a thawed session keeps those this build knows.
-pub const MARKS: &[&str] = &["roster", "blocking"];
-
-/// The module that keeps messages until they are acknowledged, and is told when they are.
-pub const KEEPER: &str = "offline";
-
 /// Sends a stanza to its `to`. A future when a store has to be asked.
 pub fn route(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
     let to = stanza.head.to.clone()?;

@@ -15,7 +15,11 @@ pub(super) fn from_client(cx: &mut SessionCx<'_>, iq: Stanza) {
         return cx.refuse(&iq, &StanzaError::bad_request().with_text("an IQ needs an id"));
     }
     if !is_request(&iq) {
-        return response(cx, iq);
+        // an answer: nobody waits here for one to what the server asked
+        if cx.target(iq.head.to.as_ref()).is_none() {
+            cx.fx.push(Action::Route(iq));
+        }
+        return;
     }
     // RFC 6120 section 8.2.3: exactly one child element
     if iq.head.children.len() != 1 {
@@ -47,22 +51,6 @@ fn of_account(cx: &mut SessionCx<'_>, user: BareJid, iq: Stanza) {
         Ok(false) => cx.refuse(&iq, &StanzaError::service_unavailable()),
         Err(error) => cx.refuse(&iq, &error.into()),
     });
-}
-
-/// A result or error: an answer to something we asked, or to another entity.
-fn response(cx: &mut SessionCx<'_>, iq: Stanza) {
-    let ours = cx.target(iq.head.to.as_ref()).is_some();
-    if !ours {
-        return cx.fx.push(Action::Route(iq));
-    }
-    let id = iq.head.id.as_deref().unwrap_or_default();
-    let Some(at) = cx.bound.asked.iter().position(|(asked, _)| asked == id) else { return };
-    let (_, module) = cx.bound.asked.remove(at);
-    let hooks = cx.env.hooks();
-    for row in hooks.answer.iter().filter(|r| r.module == module) {
-        cx.module = row.module;
-        (row.run)(cx, &iq);
-    }
 }
 
 /// A request that the server answers.

@@ -26,6 +26,7 @@ pub mod turn;
 
 use crate::{
     env::Env,
+    hooks::HookTable,
     resource::{Item, Owner, Resource, Sending, Verdict},
 };
 use effects::{Action, Effects, Scope, Then, TimerKey};
@@ -132,8 +133,6 @@ pub struct Bound {
     #[serde(skip)]
     pub(crate) epoch: u64,
     pub(crate) slots: Slots,
-    /// IQs of ours that the client has not answered: id and module. At most [`MAX_ASKED`].
-    pub(crate) asked: Vec<(String, String)>,
     /// The client wants acknowledgements (XEP-0198 is enabled).
     pub(crate) acks: bool,
     /// The connection that serves it is under TLS.
@@ -148,8 +147,6 @@ pub struct Bound {
 
 /// Queued stanzas between two looks at how much is to be written.
 const PIECE: usize = 4;
-/// Unanswered IQs of the server to one client; beyond it the oldest is forgotten.
-const MAX_ASKED: usize = 16;
 
 impl Bound {
     pub(crate) fn new(jid: FullJid, resource: Arc<Resource>, epoch: u64) -> Box<Self> {
@@ -159,12 +156,17 @@ impl Bound {
             resource: Some(resource),
             epoch,
             slots: Slots::default(),
-            asked: Vec::new(),
             acks: false,
             secure: false,
             held: Vec::new(),
             timers: Vec::new(),
         })
+    }
+
+    /// In a process that goes on with the session: it does not wait for modules that are not there.
+    pub(crate) fn thawed(&mut self, hooks: &HookTable) {
+        self.held.retain(|module| hooks.module(module).is_some());
+        self.timers.retain(|(module, _)| hooks.module(module).is_some());
     }
 }
 
@@ -228,10 +230,8 @@ impl SessionCx<'_> {
     }
 
     /// Sends a stanza that offline storage keeps under `id` until the client has acknowledged it (with
-    /// XEP-0198: the module [`KEEPER`] gets a notice then). `false`: the connection is no longer the
+    /// XEP-0198: the keeper among the modules gets a notice then). `false`: the connection is no longer the
     /// session's, nothing was sent.
-    ///
-    /// [`KEEPER`]: crate::routing::KEEPER
     pub fn send_kept(&mut self, stanza: &Stanza, id: u64) -> bool {
         match self.resource.sent_kept(self.bound.epoch, stanza, id) {
             Sending::Elsewhere => return false,
@@ -264,17 +264,6 @@ impl SessionCx<'_> {
     /// default, get this stanza instead.
     pub fn replace(&mut self, stanza: Stanza) {
         self.replaced = Some(stanza);
-    }
-
-    /// Sends an IQ of the server to the client; the answer comes back at the `answer` point.
-    pub fn ask(&mut self, iq: &Stanza) {
-        if let Some(id) = iq.head.id.as_deref() {
-            if self.bound.asked.len() >= MAX_ASKED {
-                self.bound.asked.remove(0);
-            }
-            self.bound.asked.push((id.to_owned(), self.module.to_owned()));
-        }
-        self.send(iq);
     }
 
     /// Calls the module's `timer` point after `after`; replaces a running timer of the module.
@@ -553,42 +542,33 @@ fn held(bound: &mut Bound, resource: &Arc<Resource>, scope: &mut Scope<'_>) -> O
     Some(false)
 }
 
-/// One queued item on its way to the client: the outbound hooks decide, then it is written.
+/// One queued item on its way to the client: a stanza is written, a notice told to its module.
 fn deliver(
     bound: &mut Bound,
     resource: &Arc<Resource>,
     item: &Item,
     scope: &mut Scope<'_>,
 ) -> Verdict {
-    let hooks = scope.env.hooks();
+    let module = match item {
+        Item::Stanza(stanza) => {
+            scope.fx.out.stanza(stanza);
+            scope.env.metrics.stanza_out(stanza.head.kind);
+            return Verdict::Sent;
+        }
+        Item::Notice(module) => module,
+    };
     let mut cx = SessionCx {
         env: scope.env,
         fx: scope.fx,
         bound,
         resource: Arc::clone(resource),
-        module: "",
+        module,
         replaced: None,
     };
-    match item {
-        Item::Notice(name) => {
-            for row in hooks.notice.iter().filter(|r| r.module == *name) {
-                cx.module = row.module;
-                (row.run)(&mut cx);
-            }
-            if cx.bound.held.is_empty() { Verdict::Dropped } else { Verdict::Held }
-        }
-        Item::Stanza(stanza) => {
-            for row in &hooks.outbound {
-                cx.module = row.module;
-                if (row.run)(&mut cx, stanza) == crate::hooks::Flow::Stop {
-                    return Verdict::Dropped;
-                }
-            }
-            scope.fx.out.stanza(stanza);
-            scope.env.metrics.stanza_out(stanza.head.kind);
-            Verdict::Sent
-        }
+    for row in scope.env.hooks().notice.iter().filter(|r| r.module == *module) {
+        (row.run)(&mut cx);
     }
+    if cx.bound.held.is_empty() { Verdict::Dropped } else { Verdict::Held }
 }
 
 /// Whether an IQ is a request (RFC 6120 section 8.2.3).

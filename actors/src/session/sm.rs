@@ -5,8 +5,8 @@ use super::{
     effects::{Action, Scope, TimerKey},
 };
 use crate::{
+    env::Env,
     resource::{Resource, StreamManagement},
-    routing::KEEPER,
     sessions::{self, Attached, Claim, ResumeError},
 };
 use std::{sync::Arc, time::Duration};
@@ -92,7 +92,7 @@ impl Session {
         let acked = |r: &Resource| r.with_sm(|sm| sm.as_ref().map_or(0, |sm| sm.acked));
         let before = acked(&cx.resource);
         match cx.resource.acknowledge(h) {
-            Ok(true) => cx.resource.notice(KEEPER),
+            Ok(true) => kept_arrived(cx.env, &cx.resource),
             Ok(false) => {}
             Err(sent) => {
                 return self.fail(&StreamError::handled_count_too_high(h, sent), scope);
@@ -192,7 +192,7 @@ impl Session {
         let checked = resource.resume(h);
         self.enter(bound, scope);
         match checked {
-            Ok(true) => resource.notice(KEEPER),
+            Ok(true) => kept_arrived(scope.env, &resource),
             Ok(false) => {}
             Err(sent) => {
                 return self.fail(&StreamError::handled_count_too_high(h, sent), scope);
@@ -206,6 +206,13 @@ impl Session {
             // the process that knew crashed: the modules load their part again
             self.loaded(scope);
         }
+    }
+}
+
+/// The client has something for good that the keeper of messages keeps.
+fn kept_arrived(env: &Env, resource: &Resource) {
+    if let Some(keeper) = env.hooks().keeper {
+        resource.notice(keeper);
     }
 }
 

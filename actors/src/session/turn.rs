@@ -286,13 +286,13 @@ impl Turn {
         if let (Some(bound), Some(resource)) = (session.bound.as_deref_mut(), &resource) {
             bound.resource = Some(Arc::clone(resource));
             bound.epoch = 1;
+            bound.thawed(env.hooks());
         }
         let limits = env.settings().framer_limits(session.user.is_some());
         let mut turn = Self::of(Framer::thaw(frozen.framer, limits), session);
         turn.todo.extend(resource.clone().map(Todo::Attach));
-        let hooks = env.hooks();
-        // a module that this build does not know any more needs no timer
-        let known = |name: String| hooks.timer.iter().find(|r| r.module == name).map(|r| r.module);
+        // a module that is not here any more needs no timer
+        let known = |name: String| env.hooks().module(&name);
         let timers = frozen.timers.into_iter();
         let timers = timers.filter_map(|(of, left)| Some(Todo::Timer(of.try_map(known)?, left)));
         turn.todo.extend(timers);

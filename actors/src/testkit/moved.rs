@@ -52,7 +52,7 @@ pub(super) enum Op {
 
 /// A world as bytes carry it.
 #[derive(Serialize, Deserialize)]
-struct FrozenWorld {
+pub(crate) struct FrozenWorld {
     clock: u64,
     store: Snapshot,
     node: FrozenNode,
@@ -61,7 +61,7 @@ struct FrozenWorld {
 
 impl World {
     /// Ends here what goes on elsewhere.
-    async fn freeze(mut self) -> FrozenWorld {
+    pub(crate) async fn freeze(mut self) -> FrozenWorld {
         let freeze = |(name, link): (&String, &Link)| {
             let frozen = link.freeze();
             (name.clone(), good(frozen.ok_or_else(|| format!("{name} cannot be frozen"))))
@@ -73,6 +73,16 @@ impl World {
         let (store, env) = (Arc::clone(&self.store), Arc::clone(&self.env));
         self.stop().await;
         FrozenWorld { clock: env.clock.millis(), store: store.snapshot(), node, links }
+    }
+
+    /// Goes on with other modules, in this process.
+    #[cfg(test)]
+    pub(crate) async fn go_on(mut self, modules: Modules) -> Self {
+        let heard = std::mem::take(&mut self.heard);
+        let options = WorldOptions { tls: self.tls.clone(), ..WorldOptions::default() };
+        let mut world = Self::thaw(self.freeze().await, modules, options).await;
+        world.heard = heard;
+        world
     }
 
     /// Goes on where another world stopped.

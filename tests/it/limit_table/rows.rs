@@ -93,14 +93,6 @@ pub const CONNECTION: &[Row] = &[
         fields: &[("actors/src/session/turn.rs", "recent")],
         tried: &["what_is_kept_of_any_input_is_small"],
     },
-    Row {
-        what: "requests of the server to its client",
-        from: &["actors/src/session/mod.rs: MAX_ASKED"],
-        most: "some 100 bytes each: the ids are the server's",
-        at: "the oldest is forgotten",
-        fields: &[("actors/src/session/mod.rs", "asked")],
-        tried: &["a_bound_client_that_falls_silent_is_asked_and_then_let_go"],
-    },
 ];
 
 pub const SESSION: &[Row] = &[
@@ -521,7 +513,7 @@ pub const STILL: &[(&str, &str)] = &[
         "accounts rosters offline vcards private blocklists activity",
     ),
     ("actors/src/registrar.rs", "rows children xeps conflicts ModuleChildren"),
-    ("actors/src/hooks.rs", "server_features account_features"),
+    ("actors/src/hooks.rs", "modules server_features account_features marks"),
     ("actors/src/modules/disco.rs", "abuse admin feedback sales security support"),
     ("actors/src/handover.rs", "modules waiting"),
     ("actors/src/resource/copies.rs", "Shares"),

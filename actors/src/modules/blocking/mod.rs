@@ -59,6 +59,7 @@ impl Module for BlockingModule {
 
     fn register(on: &mut Registrar<'_, Self>) {
         on.feature(ns::BLOCKING)
+            .mark(INTERESTED)
             .iq_get::<ListQuery>(Self::list)
             .iq_set::<Block>(Self::block)
             .iq_set::<Unblock>(Self::unblock)

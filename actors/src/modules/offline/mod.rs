@@ -91,6 +91,7 @@ impl Module for OfflineModule {
 
     fn register(on: &mut Registrar<'_, Self>) {
         on.feature(ns::OFFLINE)
+            .keeper()
             .bound(Order::Main, Self::bound)
             .available(Order::Main, Self::available)
             .visible(Order::Main, Self::visible)

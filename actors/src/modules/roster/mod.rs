@@ -73,6 +73,7 @@ impl Module for RosterModule {
 
     fn register(on: &mut Registrar<'_, Self>) {
         on.server_feature(ns::ROSTER)
+            .mark(INTERESTED)
             .features(Order::Main, Self::features)
             .iq_get::<RosterGet>(Self::get)
             .iq_set::<RosterSetQuery>(Self::set)
