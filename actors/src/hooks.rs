@@ -11,12 +11,13 @@ mod tests;
 
 use crate::{
     env::Env,
-    registrar::{Answer, Iqs, Module, Registrar},
+    iq::Iqs,
+    registrar::{Module, Registrar},
     resource::Resource,
     session::{SessionCx, effects::BoxFuture},
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 use xmpp::{
     error::StanzaError,
     jid::{BareJid, Jid},
@@ -71,10 +72,6 @@ pub enum Stage {
 
 type Hook<F> = Vec<Row<F>>;
 
-/// Answers an IQ of a client that has not authenticated: the host, the client's address, the IQ.
-pub type Registration =
-    dyn Fn(&Arc<Env>, &Arc<str>, IpAddr, &Stanza) -> BoxFuture<Answer> + Send + Sync;
-
 /// One registered handler.
 pub struct Row<F: ?Sized> {
     /// The module it belongs to.
@@ -96,9 +93,6 @@ macro_rules! points {
             pub modules: Vec<&'static str>,
             /// IQ handlers by payload.
             pub iqs: Iqs,
-            /// In-band registration, if a module offers it (XEP-0077): the only request that is
-            /// answered before authentication.
-            pub registration: Option<(&'static str, Arc<Registration>)>,
             /// disco#info features of the server (XEP-0030 section 3.1).
             pub server_features: Vec<&'static str>,
             /// disco#info features of an account.

@@ -1,7 +1,8 @@
 //! XMPP behaviour: connections, sessions, routing, hooks, modules.
 //!
 //! In the order of a stanza's life: [`listener`] (and [`accept`]) · [`connection`] (socket, TLS) · [`driver`] (turns,
-//! jobs, deadlines) · [`session`] (the protocol, sans I/O) · [`hooks`] and [`registrar`] (what modules see) ·
+//! jobs, deadlines) · [`session`] (the protocol, sans I/O) · [`hooks`] and [`registrar`] (what modules see), [`iq`] (what the
+//! server is asked) ·
 //! [`modules`] · [`routing`] (who gets it) · [`resource`] (the receiver's queue) · the other
 //! connection. [`sessions`] is who is there at all: bound, resumed, lost, ended. [`env`] is what they share; [`handover`] moves all of it to another process.
 
@@ -11,6 +12,7 @@ pub mod driver;
 pub mod env;
 pub mod handover;
 pub mod hooks;
+pub mod iq;
 pub mod listener;
 pub mod metrics;
 pub mod modules;

@@ -4,19 +4,13 @@
 
 use crate::{
     env::Env,
-    hooks::{HookTable, Registration},
-    session::{SessionCx, effects::BoxFuture},
+    hooks::HookTable,
+    iq::{Answer, IqCx, IqRow},
 };
 use config::{Section, Sections};
-use std::{collections::HashMap, fmt, future::Future, net::IpAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 use supervision::ChildSpec;
-use xmpp::{
-    Element,
-    error::{StanzaError, StreamError},
-    jid::BareJid,
-    payload::Payload,
-    stanza::{Stanza, Type},
-};
+use xmpp::{Element, error::StanzaError, payload::Payload, stanza::Type};
 
 /// A XEP and the version of it that a module implements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,123 +41,8 @@ pub trait Module: Sized + Send + Sync + 'static {
     }
 }
 
-/// To whom an IQ is addressed, of those the server answers for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// The server itself (a host).
-    Server(Arc<str>),
-    /// A local account (RFC 6121 section 8.5.2.1.3).
-    Account(BareJid),
-}
-
-/// The answer to an IQ request.
-pub enum Answer {
-    /// A result with this XML as its payload; empty for none.
-    Result(Vec<u8>),
-    /// An error.
-    Error(StanzaError),
-    /// An empty result, and then the end of the stream.
-    Last(StreamError),
-    /// Known later: a store is asked.
-    Later(BoxFuture<Answer>),
-    /// The handler answers by itself, with what it did to the session at the same moment.
-    Sent,
-}
-
-impl Answer {
-    /// An empty result.
-    pub fn empty() -> Self {
-        Self::Result(Vec::new())
-    }
-
-    /// The answer of a future.
-    pub fn later(future: impl Future<Output = Answer> + Send + 'static) -> Self {
-        Self::Later(Box::pin(future))
-    }
-}
-
-impl<E: Into<StanzaError>> From<Result<Vec<u8>, E>> for Answer {
-    fn from(result: Result<Vec<u8>, E>) -> Self {
-        match result {
-            Ok(xml) => Self::Result(xml),
-            Err(e) => Self::Error(e.into()),
-        }
-    }
-}
-
-impl From<StanzaError> for Answer {
-    fn from(e: StanzaError) -> Self {
-        Self::Error(e)
-    }
-}
-
-/// What an IQ handler gets to see.
-#[derive(Debug)]
-pub struct IqCx<'a, 's> {
-    /// The session that asks. Everything of the node is in `session.env`.
-    pub session: &'a mut SessionCx<'s>,
-    /// Whom it asks.
-    pub target: &'a Target,
-    /// The whole stanza.
-    pub iq: &'a Stanza,
-}
-
-impl IqCx<'_, '_> {
-    /// The account asked for, if it is the asking user's own; `forbidden` otherwise.
-    ///
-    /// # Errors
-    /// `forbidden` (RFC 6120 section 8.3.3.4) for somebody else's account.
-    pub fn own_account(&self) -> Result<BareJid, StanzaError> {
-        match self.target {
-            Target::Account(user) if user == self.session.user() => Ok(user.clone()),
-            _ => Err(StanzaError::forbidden()),
-        }
-    }
-}
-
-type IqFn = dyn Fn(&mut IqCx<'_, '_>, &Element) -> Answer + Send + Sync;
-
-struct IqRow {
-    module: &'static str,
-    hides_accounts: bool,
-    run: Arc<IqFn>,
-}
-
-/// IQ handlers by (type, namespace, element name).
-#[derive(Default)]
-pub struct Iqs {
-    rows: HashMap<(Type, &'static str, &'static str), IqRow>,
-}
-
-impl Iqs {
-    /// The handler for a payload, and its module.
-    pub fn find(&self, ty: Type, ns: &str, name: &str) -> Option<(&'static str, Arc<IqFn>)> {
-        let row = self.rows.get(&(ty, ns, name) as &(Type, &str, &str))?;
-        Some((row.module, Arc::clone(&row.run)))
-    }
-
-    /// Whether the payload is known with either type: decides between `feature-not-implemented`
-    /// and `service-unavailable`.
-    pub fn knows(&self, ns: &str, name: &str) -> bool {
-        [Type::Get, Type::Set].into_iter().any(|t| self.find(t, ns, name).is_some())
-    }
-
-    /// Whether the module that answers such a request decides what is said of accounts that do not
-    /// exist: see [`Module::HIDES_ACCOUNTS`].
-    pub(crate) fn hides_accounts(&self, ty: Type, ns: &str, name: &str) -> bool {
-        let row = self.rows.get(&(ty, ns, name) as &(Type, &str, &str));
-        row.is_some_and(|r| r.hides_accounts)
-    }
-}
-
-impl fmt::Debug for Iqs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.rows.iter().map(|(k, r)| (k, r.module))).finish()
-    }
-}
-
-/// Answers a registration: see [`Registration`].
-pub type RegistrationFn<M> = fn(&M, &Arc<Env>, &Arc<str>, IpAddr, &Stanza) -> BoxFuture<Answer>;
+/// A method of a module that answers requests with the payload `P`.
+pub type IqHandler<M, P> = fn(&M, &mut IqCx<'_, '_>, P) -> Answer;
 
 /// The one object through which a module registers what it does.
 #[derive(Debug)]
@@ -176,25 +55,31 @@ pub struct Registrar<'a, M> {
 impl<M: Module> Registrar<'_, M> {
     /// Answers IQs of type get whose payload is `P`, a namespace and element that no other module
     /// may claim. A payload that cannot be parsed is answered with `bad-request` by itself.
-    pub fn iq_get<P: Payload + 'static>(
-        &mut self,
-        f: fn(&M, &mut IqCx<'_, '_>, P) -> Answer,
-    ) -> &mut Self {
-        self.iq(Type::Get, f)
+    pub fn iq_get<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {
+        self.iq(Type::Get, f, false)
     }
 
     /// The same for type set.
-    pub fn iq_set<P: Payload + 'static>(
-        &mut self,
-        f: fn(&M, &mut IqCx<'_, '_>, P) -> Answer,
-    ) -> &mut Self {
-        self.iq(Type::Set, f)
+    pub fn iq_set<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {
+        self.iq(Type::Set, f, false)
+    }
+
+    /// As [`Registrar::iq_get`], and clients may ask before they log on, under TLS: `cx.from` is `None` then, and
+    /// the target is the host of their stream.
+    pub fn iq_get_before_auth<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {
+        self.iq(Type::Get, f, true)
+    }
+
+    /// The same for type set.
+    pub fn iq_set_before_auth<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {
+        self.iq(Type::Set, f, true)
     }
 
     fn iq<P: Payload + 'static>(
         &mut self,
         ty: Type,
-        f: fn(&M, &mut IqCx<'_, '_>, P) -> Answer,
+        f: IqHandler<M, P>,
+        before_auth: bool,
     ) -> &mut Self {
         let m = Arc::clone(&self.module);
         let run = Arc::new(move |cx: &mut IqCx<'_, '_>, element: &Element| {
@@ -203,12 +88,15 @@ impl<M: Module> Registrar<'_, M> {
                 Err(e) => Answer::Error(StanzaError::bad_request().with_text(&e.to_string())),
             }
         });
-        let row = IqRow { module: M::NAME, hides_accounts: M::HIDES_ACCOUNTS, run };
-        if let Some(other) = self.table.iqs.rows.insert((ty, P::NS, P::NAME), row) {
-            let who = (M::NAME, other.module, P::NAME, P::NS);
+        let (module, hides_accounts) = (M::NAME, M::HIDES_ACCOUNTS);
+        let row = IqRow { module, hides_accounts, before_auth, run };
+        if let Some(other) = self.table.iqs.insert((ty, P::NS, P::NAME), row) {
             self.conflicts.push(format!(
                 "modules {} and {} both answer <{} xmlns='{}'/>: switch one of them off",
-                who.0, who.1, who.2, who.3
+                module,
+                other.module,
+                P::NAME,
+                P::NS
             ));
         }
         self
@@ -242,17 +130,6 @@ impl<M: Module> Registrar<'_, M> {
     pub fn keeper(&mut self) -> &mut Self {
         if let Some(other) = self.table.keeper.replace(M::NAME) {
             self.conflicts.push(format!("modules {} and {other} both keep messages", M::NAME));
-        }
-        self
-    }
-
-    /// Offers registration before authentication. One module only.
-    pub fn registration(&mut self, f: RegistrationFn<M>) -> &mut Self {
-        let m = Arc::clone(&self.module);
-        let run: Arc<Registration> =
-            Arc::new(move |env: &_, host: &_, peer, iq: &_| f(&m, env, host, peer, iq));
-        if let Some((other, _)) = self.table.registration.replace((M::NAME, run)) {
-            self.conflicts.push(format!("modules {} and {other} both offer registration", M::NAME));
         }
         self
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    iq::Answer,
     modules::{
         self,
         register::{RegisterConfig, RegisterModule},

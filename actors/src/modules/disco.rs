@@ -6,14 +6,15 @@
 use crate::{
     env::Env,
     hooks::{Order, Stage},
-    registrar::{Answer, IqCx, Module, Registrar, Target, Xep},
+    iq::{Answer, IqCx, Target},
+    registrar::{Module, Registrar, Xep},
     routing,
 };
 use std::sync::{Arc, OnceLock};
 use xmpp::{
     Element,
     error::StanzaError,
-    jid::{BareJid, Jid},
+    jid::BareJid,
     ns,
     payload::{
         caps,
@@ -85,7 +86,7 @@ impl DiscoModule {
 
     fn info(&self, cx: &mut IqCx<'_, '_>, query: InfoQuery) -> Answer {
         let node = query.node.filter(|n| !n.is_empty());
-        let env = cx.session.env;
+        let env = cx.env;
         match cx.target {
             Target::Server(_) => {
                 let known = node.as_deref().is_none_or(|node| {
@@ -157,8 +158,8 @@ fn ask(
     denied: Answer,
     answer: impl FnOnce(&Arc<Env>, &BareJid) -> Answer + Send + 'static,
 ) -> Answer {
-    let (env, user) = (Arc::clone(cx.session.env), user.clone());
-    let from: Jid = cx.session.jid().clone().into();
+    let (env, user) = (Arc::clone(cx.env), user.clone());
+    let Some(from) = cx.from.cloned() else { return denied };
     Answer::later(async move {
         match routing::sees(&env, &user, &from).await {
             Ok(true) => answer(&env, &user),

@@ -7,7 +7,8 @@
 use crate::{
     env::Env,
     hooks::{Flow, Order},
-    registrar::{Answer, IqCx, Module, Registrar, Target, Xep},
+    iq::{Answer, IqCx, Target},
+    registrar::{Module, Registrar, Xep},
     resource::{Owner, Resource},
     routing,
     session::{SessionCx, effects::BoxFuture},
@@ -104,13 +105,14 @@ impl Module for LastModule {
 
 impl LastModule {
     fn last(&self, cx: &mut IqCx<'_, '_>, _: LastQuery) -> Answer {
-        let env = Arc::clone(cx.session.env);
+        let env = Arc::clone(cx.env);
         match cx.target {
             Target::Server(_) => answer(env.uptime().as_secs(), ""),
             // whoever asks for himself is connected
-            Target::Account(user) if user == cx.session.user() => answer(0, ""),
+            Target::Account(user) if cx.is_own(user) => answer(0, ""),
             Target::Account(user) => {
-                let (user, from) = (user.clone(), cx.session.jid().clone().into());
+                let Some(from) = cx.from.cloned() else { return StanzaError::forbidden().into() };
+                let user = user.clone();
                 let noted = self.noted.lock().users.get(&user).cloned();
                 Answer::later(account(env, user, from, noted))
             }

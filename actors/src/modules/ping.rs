@@ -4,7 +4,8 @@
 
 use crate::{
     hooks::Order,
-    registrar::{Answer, Module, Registrar, Xep},
+    iq::Answer,
+    registrar::{Module, Registrar, Xep},
     session::{SessionCx, slots::Slot},
 };
 use config::secs;

@@ -1,6 +1,9 @@
 //! Private XML (XEP-0049): elements that clients keep on the server for themselves.
 
-use crate::registrar::{Answer, IqCx, Module, Registrar, Xep};
+use crate::{
+    iq::{Answer, IqCx},
+    registrar::{Module, Registrar, Xep},
+};
 use config::{ByteSize, kib};
 use std::sync::Arc;
 use xmpp::{
@@ -55,7 +58,7 @@ impl PrivateModule {
         if !proper(wanted) {
             return StanzaError::not_acceptable().into();
         }
-        let (env, wanted) = (Arc::clone(cx.session.env), wanted.clone());
+        let (env, wanted) = (Arc::clone(cx.env), wanted.clone());
         Answer::later(async move {
             match env.stores.private.get(&user, wanted.ns(), wanted.name()).await {
                 // nothing is kept: the element as it was asked for (section 2)
@@ -85,7 +88,7 @@ impl PrivateModule {
         if !query.children().zip(&rows).all(|(e, (_, _, xml))| e.reads_back(xml)) {
             return StanzaError::not_acceptable().into();
         }
-        let (env, limit) = (Arc::clone(cx.session.env), self.config.max_elements);
+        let (env, limit) = (Arc::clone(cx.env), self.config.max_elements);
         Answer::later(async move {
             env.stores.private.set(&user, rows, limit).await.map(|()| Vec::new()).into()
         })

@@ -6,9 +6,10 @@
 use crate::{
     env::Env,
     hooks::{Order, Stage},
-    registrar::{Answer, IqCx, Module, Registrar, Target, Xep},
+    iq::{Answer, IqCx, Target},
+    registrar::{Module, Registrar, Xep},
     routing,
-    session::effects::BoxFuture,
+    session::SessionCx,
     throttle::{Attempt, FrozenThrottle, Throttle, ThrottleLimits},
 };
 use config::{hours, secs};
@@ -24,12 +25,8 @@ use xmpp::{
     error::{StanzaError, StreamError, StreamErrorCondition as Condition},
     jid::BareJid,
     ns,
-    payload::{
-        Payload,
-        register::{self, Register},
-    },
+    payload::register::{self, Register},
     sasl::{PASSWORD_RULE, ScramKeys},
-    stanza::{Stanza, Type},
 };
 
 config::section! {
@@ -79,9 +76,8 @@ impl Module for RegisterModule {
     fn register(on: &mut Registrar<'_, Self>) {
         on.server_feature(ns::REGISTER)
             .features(Order::Main, Self::features)
-            .registration(Self::before)
-            .iq_get::<Register>(Self::get)
-            .iq_set::<Register>(Self::set)
+            .iq_get_before_auth::<Register>(Self::get)
+            .iq_set_before_auth::<Register>(Self::set)
             .freeze(Order::Main, Self::freeze)
             .thaw(Order::Main, Self::thaw);
     }
@@ -107,41 +103,51 @@ impl RegisterModule {
         }
     }
 
-    /// A request before authentication (section 3.1).
-    fn before(
-        &self,
-        env: &Arc<Env>,
-        host: &Arc<str>,
-        peer: IpAddr,
-        iq: &Stanza,
-    ) -> BoxFuture<Answer> {
-        let answer = self.check(env, host, peer, iq);
-        let env = Arc::clone(env);
-        Box::pin(async move {
-            match answer {
-                Ok(Some((user, account))) => create(&env, user, account).await,
-                Ok(None) => Answer::Result(register::form(None).to_xml().into_bytes()),
-                Err(error) => Answer::Error(error),
+    /// What is needed to make an account (section 3.1), or to change it.
+    fn get(&self, cx: &mut IqCx<'_, '_>, _: Register) -> Answer {
+        if cx.from.is_none() {
+            return match self.offered() {
+                Ok(()) => Answer::Result(register::form(None).to_xml().into_bytes()),
+                Err(error) => error.into(),
+            };
+        }
+        match home(cx) {
+            Ok(session) => {
+                let form = register::form(session.user().node());
+                Answer::Result(form.to_xml().into_bytes())
             }
-        })
+            Err(error) => error.into(),
+        }
     }
 
-    /// The account to create; `None`: the client asks what is needed.
+    /// Whether anybody may make an account.
+    fn offered(&self) -> Result<(), StanzaError> {
+        if self.config.create { Ok(()) } else { Err(StanzaError::service_unavailable()) }
+    }
+
+    /// A client that has not logged on makes an account (section 3.1).
+    fn make(&self, cx: &IqCx<'_, '_>, request: Register) -> Answer {
+        let (Target::Server(host), Some(peer)) = (cx.target, cx.peer) else {
+            return StanzaError::not_allowed().into();
+        };
+        match self.check(cx.env, host, peer, request) {
+            Ok((user, account)) => {
+                let env = Arc::clone(cx.env);
+                Answer::later(async move { create(&env, user, account).await })
+            }
+            Err(error) => error.into(),
+        }
+    }
+
+    /// The account to make.
     fn check(
         &self,
         env: &Env,
         host: &str,
         peer: IpAddr,
-        iq: &Stanza,
-    ) -> Result<Option<(BareJid, Account)>, StanzaError> {
-        if !self.config.create {
-            return Err(StanzaError::service_unavailable());
-        }
-        let payload = iq.payload().and_then(|p| Register::from_element(&p).ok());
-        let request = payload.ok_or_else(StanzaError::bad_request)?;
-        if iq.head.ty == Type::Get {
-            return Ok(None);
-        }
+        request: Register,
+    ) -> Result<(BareJid, Account), StanzaError> {
+        self.offered()?;
         if request.remove {
             return Err(StanzaError::unexpected_request());
         }
@@ -160,28 +166,24 @@ impl RegisterModule {
             .map_err(|_| StanzaError::not_acceptable().with_text("no such username is possible"))?;
         let now = env.clock.millis();
         let account = Account::with_password(&password, now).ok_or_else(bad_password)?;
-        Ok(Some((user, account)))
-    }
-
-    fn get(&self, cx: &mut IqCx<'_, '_>, _: Register) -> Answer {
-        match home(cx) {
-            Ok(user) => Answer::Result(register::form(user.node()).to_xml().into_bytes()),
-            Err(error) => error.into(),
-        }
+        Ok((user, account))
     }
 
     fn set(&self, cx: &mut IqCx<'_, '_>, request: Register) -> Answer {
-        let user = match home(cx) {
-            Ok(user) => user,
+        if cx.from.is_none() {
+            return self.make(cx, request);
+        }
+        let session = match home(cx) {
+            Ok(session) => session,
             Err(error) => return error.into(),
         };
-        let env = Arc::clone(cx.session.env);
+        let (env, user) = (Arc::clone(session.env), session.user().clone());
         if request.remove {
             if request.username.is_some() || request.password.is_some() {
                 // section 3.2: it has to be the only child
                 return StanzaError::bad_request().into();
             }
-            let own = Arc::clone(cx.session.resource());
+            let own = Arc::clone(session.resource());
             return Answer::later(async move {
                 match routing::account::remove(&env, &user, Some(&own)).await {
                     Ok(_) => {
@@ -200,7 +202,7 @@ impl RegisterModule {
         if BareJid::new(&name, user.domain()).ok().as_ref() != Some(&user) {
             return StanzaError::forbidden().into();
         }
-        if !cx.session.is_secure() {
+        if !session.is_secure() {
             // section 3.3: the channel is not safe enough
             return StanzaError::not_authorized().into();
         }
@@ -223,11 +225,11 @@ impl RegisterModule {
     }
 }
 
-/// The asking user, if the request is for his own server or account.
-fn home(cx: &IqCx<'_, '_>) -> Result<BareJid, StanzaError> {
-    match cx.target {
-        Target::Server(host) if **host == *cx.session.host() => Ok(cx.session.user().clone()),
-        _ => cx.own_account(),
+/// The session of the asking user, if the request is for his own server or account.
+fn home<'c, 's>(cx: &'c mut IqCx<'_, 's>) -> Result<&'c mut SessionCx<'s>, StanzaError> {
+    match (cx.target, cx.from) {
+        (Target::Server(host), Some(from)) if **host == *from.domain() => cx.session(),
+        _ => cx.own_session(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The session request of RFC 3921 section 3, which old clients still send after binding: granted,
 //! and it means nothing (RFC 6121 leaves it out).
 
-use crate::registrar::{Answer, Module, Registrar, Xep};
+use crate::registrar::{Module, Registrar, Xep};
 use xmpp::payload::simple::SessionRequest;
 
 config::section! {
@@ -23,7 +23,7 @@ impl Module for SessionModule {
     }
 
     fn register(on: &mut Registrar<'_, Self>) {
-        on.iq_set::<SessionRequest>(|_, _, _| Answer::empty());
+        on.iq_set::<SessionRequest>(|_, cx, _| cx.session().map(|_| Vec::new()).into());
     }
 }
 

@@ -3,7 +3,10 @@
 //! It answers in UTC with the offset +00:00: where the machine stands is nobody's business, and the
 //! time is the same.
 
-use crate::registrar::{Answer, IqCx, Module, Registrar, Target, Xep};
+use crate::{
+    iq::{Answer, IqCx, Target},
+    registrar::{Module, Registrar, Xep},
+};
 use xmpp::{
     error::StanzaError,
     ns,
@@ -42,7 +45,7 @@ impl TimeModule {
         if !matches!(cx.target, Target::Server(_)) {
             return StanzaError::service_unavailable().into();
         }
-        let utc = delay::timestamp(cx.session.env.clock.millis());
+        let utc = delay::timestamp(cx.env.clock.millis());
         Answer::Result(simple::time("+00:00", &utc).to_xml().into_bytes())
     }
 }

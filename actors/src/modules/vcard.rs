@@ -4,7 +4,10 @@
 //! into its own presence, which goes out as it is. A server does that for its clients only where it
 //! converts avatars between vCards and PEP (XEP-0398), and there is no PEP here yet.
 
-use crate::registrar::{Answer, IqCx, Module, Registrar, Target, Xep};
+use crate::{
+    iq::{Answer, IqCx, Target},
+    registrar::{Module, Registrar, Xep},
+};
 use config::{ByteSize, kib};
 use std::sync::Arc;
 use xmpp::{
@@ -54,12 +57,12 @@ impl VcardModule {
             }
         };
         // section 3.3: an account without a vCard looks to others like none at all
-        let none = if user == *cx.session.user() {
+        let none = if cx.is_own(&user) {
             StanzaError::item_not_found()
         } else {
             StanzaError::service_unavailable()
         };
-        let env = Arc::clone(cx.session.env);
+        let env = Arc::clone(cx.env);
         Answer::later(async move {
             match env.stores.vcards.get(&user).await {
                 Ok(Some(xml)) => Answer::Result(xml.as_bytes().to_vec()),
@@ -82,7 +85,7 @@ impl VcardModule {
         if !card.reads_back(&xml) {
             return StanzaError::not_acceptable().into();
         }
-        let env = Arc::clone(cx.session.env);
+        let env = Arc::clone(cx.env);
         Answer::later(
             async move { env.stores.vcards.set(&user, xml).await.map(|()| Vec::new()).into() },
         )

@@ -1,6 +1,9 @@
 //! Software version (XEP-0092) of the server.
 
-use crate::registrar::{Answer, IqCx, Module, Registrar, Target, Xep};
+use crate::{
+    iq::{Answer, IqCx, Target},
+    registrar::{Module, Registrar, Xep},
+};
 use xmpp::{
     error::StanzaError,
     ns,

@@ -12,6 +12,7 @@ mod tests;
 use crate::{
     env::Env,
     hooks::{Flow, Offline},
+    iq,
     resource::{Refused, Resource, Share, Standing},
     session::effects::BoxFuture,
 };
@@ -40,7 +41,7 @@ pub fn route(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
             }
         }
         (Some(_), _) => to_account(env, to.bare(), stanza),
-        (None, _) => to_server(env, &stanza),
+        (None, _) => to_server(env, stanza),
     }
 }
 
@@ -70,8 +71,8 @@ fn to_account(env: &Arc<Env>, user: BareJid, stanza: Stanza) -> Option<BoxFuture
     match stanza.head.kind {
         Kind::Message => message(env, user, stanza, When::InOrder),
         Kind::Presence => presence::to_account(env, user, stanza),
-        // a client's IQ to an account is answered in its session, before it gets here
-        Kind::Iq => bounce(env, &stanza, &StanzaError::service_unavailable()),
+        // a client's is answered in its session, before it gets here
+        Kind::Iq => iq::responded(env, stanza),
     }
 }
 
@@ -242,7 +243,7 @@ async fn keep(env: &Arc<Env>, user: &BareJid, mut stanza: Stanza) -> Result<(), 
 }
 
 /// Addressed to the server itself.
-fn to_server(env: &Arc<Env>, stanza: &Stanza) -> Option<BoxFuture<()>> {
+fn to_server(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
     match (stanza.head.kind, stanza.head.ty) {
         // it has no presence that one could see
         (Kind::Presence, Type::Subscribe) => {
@@ -250,7 +251,8 @@ fn to_server(env: &Arc<Env>, stanza: &Stanza) -> Option<BoxFuture<()>> {
             route(env, Stanza::presence(Type::Unsubscribed).with_from(from).with_to(to))
         }
         (Kind::Presence, _) => None,
-        _ => bounce(env, stanza, &StanzaError::service_unavailable()),
+        (Kind::Iq, _) => iq::responded(env, stanza),
+        (Kind::Message, _) => bounce(env, &stanza, &StanzaError::service_unavailable()),
     }
 }
 

@@ -4,9 +4,11 @@
 use super::{
     Session, SessionCx,
     effects::{Action, Scope},
-    is_request,
 };
-use crate::{hooks::Flow, registrar::Target};
+use crate::{
+    hooks::Flow,
+    iq::{Target, is_request},
+};
 use xmpp::{
     error::{StanzaError, StreamError, StreamErrorCondition as Condition},
     jid::Jid,
@@ -119,11 +121,6 @@ impl SessionCx<'_> {
     /// another domain.
     pub(super) fn target(&self, to: Option<&Jid>) -> Option<Target> {
         let Some(to) = to else { return Some(Target::Account(self.user().clone())) };
-        let host = self.env.hosts.find(to)?;
-        match (to.node(), to.resource()) {
-            (None, None) => Some(Target::Server(host)),
-            (Some(_), None) => Some(Target::Account(to.bare())),
-            _ => None,
-        }
+        Target::of(self.env, to)
     }
 }

@@ -39,7 +39,7 @@ use xmpp::{
     framer::Event,
     jid::{BareJid, FullJid},
     nonza::Nonza,
-    stanza::{Kind, Stanza},
+    stanza::Stanza,
 };
 
 /// What a session is told.
@@ -569,10 +569,4 @@ fn deliver(
         (row.run)(&mut cx);
     }
     if cx.bound.held.is_empty() { Verdict::Dropped } else { Verdict::Held }
-}
-
-/// Whether an IQ is a request (RFC 6120 section 8.2.3).
-pub(crate) fn is_request(stanza: &Stanza) -> bool {
-    use xmpp::stanza::Type;
-    stanza.head.kind == Kind::Iq && matches!(stanza.head.ty, Type::Get | Type::Set)
 }

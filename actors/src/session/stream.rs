@@ -4,7 +4,10 @@ use super::{
     Phase, Session, Tls,
     effects::{Action, Scope},
 };
-use crate::{hooks::Stage, registrar::Answer};
+use crate::{
+    hooks::Stage,
+    iq::{self, IqCx, Target},
+};
 use xmpp::{
     error::{StanzaError, StreamError, StreamErrorCondition as Condition},
     framer::StreamHeader,
@@ -157,37 +160,33 @@ impl Session {
         scope.fx.push(Action::Restart);
     }
 
-    /// Stanzas before authentication: in-band registration is the only one (XEP-0077 section 3.1),
-    /// and only under TLS since it carries a password; anything else is `not-authorized` (RFC 6120 section 4.9.3.12).
+    /// Stanzas before authentication: requests that a module answers then, and only under TLS since in-band
+    /// registration carries a password (XEP-0077 section 3.1); anything else is `not-authorized` (RFC 6120
+    /// section 4.9.3.12).
     pub(super) fn before_authentication(&mut self, stanza: Stanza, scope: &mut Scope<'_>) {
-        let child = stanza.head.children.first();
-        let registers = child.is_some_and(|c| c.ns() == ns::REGISTER)
-            && super::is_request(&stanza)
-            && matches!(self.phase, Phase::Features);
-        let hooks = scope.env.hooks();
-        let (register, host) = match (&hooks.registration, &self.host) {
-            (Some((_, register)), Some(host)) if registers && self.conn.tls.is_some() => {
-                (register, host)
-            }
+        let child = stanza.head.children.first().filter(|_| iq::is_request(&stanza));
+        let child = child.filter(|_| matches!(self.phase, Phase::Features));
+        let known = child.is_some_and(|c| scope.env.hooks().iqs.before_auth(c.ns()));
+        let target = match self.host.clone().map(Target::Server) {
+            Some(target) if known && self.conn.tls.is_some() => target,
             // section 3.1: who does not support it says so
-            (None, _) if registers => {
+            _ if !known && child.is_some_and(|c| c.ns() == ns::REGISTER) => {
                 return self.answer(&stanza, &StanzaError::service_unavailable(), scope);
             }
             _ => return self.fail(&StreamError::new(Condition::NotAuthorized), scope),
         };
-        if stanza.head.id.is_none() {
-            return self.answer(&stanza, &StanzaError::bad_request(), scope);
+        if let Err(error) = iq::check(&stanza) {
+            return self.answer(&stanza, &error, scope);
         }
-        let answer = register(scope.env, host, self.conn.peer, &stanza);
-        scope.fx.job(answer, move |_, scope, answer| {
-            let reply = match answer {
-                Answer::Result(xml) => stanza.reply_result(&xml),
-                Answer::Error(error) => stanza.reply_error(&error),
-                Answer::Last(_) | Answer::Later(_) | Answer::Sent => {
-                    stanza.reply_error(&StanzaError::internal_server_error())
-                }
-            };
-            scope.fx.out.stanza(&reply);
+        let answer = iq::answer(&mut IqCx {
+            env: scope.env,
+            from: None,
+            peer: Some(self.conn.peer),
+            target: &target,
+            iq: &stanza,
+            session: None,
         });
+        let reply = async move { answer.to(&stanza).await };
+        scope.fx.job(reply, |_, scope, reply| scope.fx.out.stanza(&reply));
     }
 }

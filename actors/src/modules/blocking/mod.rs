@@ -7,8 +7,9 @@ mod tests;
 use crate::{
     env::Env,
     hooks::{Flow, Offline, Order},
+    iq::{Answer, IqCx},
     modules::serial::Serial,
-    registrar::{Answer, IqCx, Module, Registrar, Xep},
+    registrar::{Module, Registrar, Xep},
     resource::{Resource, blocks},
     routing,
     session::{SessionCx, effects::BoxFuture},
@@ -132,13 +133,15 @@ impl BlockingModule {
 
     /// Section 3.1. Pushes wait until the answer is sent: none is missed and none comes first.
     fn list(&self, cx: &mut IqCx<'_, '_>, _: ListQuery) -> Answer {
-        let user = match cx.own_account() {
-            Ok(user) => user,
+        let iq = cx.iq.clone();
+        let session = match cx.own_session() {
+            Ok(session) => session,
             Err(error) => return error.into(),
         };
-        let env = Arc::clone(cx.session.env);
-        cx.session.resource().mark(INTERESTED);
-        answer(cx, async move {
+        let user = session.user().clone();
+        let env = Arc::clone(session.env);
+        session.resource().mark(INTERESTED);
+        answer(session, iq, async move {
             let list = env.stores.blocklists.get(&user).await?;
             Ok(items("blocklist", list.iter()).to_xml().into_bytes())
         })
@@ -146,13 +149,15 @@ impl BlockingModule {
 
     /// Section 3.2.
     fn block(&self, cx: &mut IqCx<'_, '_>, Block(jids): Block) -> Answer {
-        let user = match cx.own_account() {
-            Ok(user) => user,
+        let iq = cx.iq.clone();
+        let session = match cx.own_session() {
+            Ok(session) => session,
             Err(error) => return error.into(),
         };
-        let (env, serial) = (Arc::clone(cx.session.env), Arc::clone(&self.serial));
+        let user = session.user().clone();
+        let (env, serial) = (Arc::clone(session.env), Arc::clone(&self.serial));
         let BlockingConfig { items: limit, size, .. } = self.config;
-        answer(cx, async move {
+        answer(session, iq, async move {
             let _turn = serial.turn(&user).await;
             let store = &env.stores.blocklists;
             let before = store.get(&user).await?;
@@ -175,12 +180,14 @@ impl BlockingModule {
 
     /// Sections 3.4 and 3.5.
     fn unblock(&self, cx: &mut IqCx<'_, '_>, Unblock(jids): Unblock) -> Answer {
-        let user = match cx.own_account() {
-            Ok(user) => user,
+        let iq = cx.iq.clone();
+        let session = match cx.own_session() {
+            Ok(session) => session,
             Err(error) => return error.into(),
         };
-        let (env, serial) = (Arc::clone(cx.session.env), Arc::clone(&self.serial));
-        answer(cx, async move {
+        let user = session.user().clone();
+        let (env, serial) = (Arc::clone(session.env), Arc::clone(&self.serial));
+        answer(session, iq, async move {
             let (before, after) = {
                 let _turn = serial.turn(&user).await;
                 let store = &env.stores.blocklists;
@@ -198,19 +205,19 @@ impl BlockingModule {
 
 /// Answers when `future` is done, before what waits in the queue.
 fn answer(
-    cx: &mut IqCx<'_, '_>,
+    session: &mut SessionCx<'_>,
+    iq: Stanza,
     future: impl Future<Output = Result<Vec<u8>, StoreError>> + Send + 'static,
 ) -> Answer {
-    let iq = cx.iq.clone();
-    cx.session.hold();
-    cx.session.job(future, move |cx, answer| {
+    session.hold();
+    session.job(future, move |cx, answer| {
         match answer {
             Ok(xml) => cx.send(&iq.reply_result(&xml)),
             Err(error) => cx.refuse(&iq, &error.into()),
         }
         cx.release();
     });
-    Answer::Sent
+    Answer::Promised
 }
 
 /// Whether the sender of a stanza is blocked, by the store.

@@ -14,7 +14,8 @@ mod tests;
 use crate::{
     env::Env,
     hooks::{Flow, Order, Stage},
-    registrar::{Answer, IqCx, Module, Registrar, Xep},
+    iq::{Answer, IqCx},
+    registrar::{Module, Registrar, Xep},
     session::{SessionCx, effects::BoxFuture, slots::Slot},
 };
 use change::{Decision, INTERESTED, Rosters, push, write};
@@ -97,30 +98,33 @@ impl RosterModule {
 
     /// Section 2.1.3. Pushes wait until the answer is sent: none is missed and none comes first.
     fn get(&self, cx: &mut IqCx<'_, '_>, asked: RosterGet) -> Answer {
-        let user = match cx.own_account() {
-            Ok(user) => user,
+        let iq = cx.iq.clone();
+        let session = match cx.own_session() {
+            Ok(session) => session,
             Err(error) => return error.into(),
         };
-        let (env, iq) = (Arc::clone(cx.session.env), cx.iq.clone());
-        cx.session.resource().mark(INTERESTED);
-        cx.session.hold();
-        cx.session.job(async move { env.stores.rosters.get(&user).await }, move |cx, roster| {
+        let (env, user) = (Arc::clone(session.env), session.user().clone());
+        session.resource().mark(INTERESTED);
+        session.hold();
+        session.job(async move { env.stores.rosters.get(&user).await }, move |cx, roster| {
             match roster {
                 Ok(roster) => show(cx, &iq, &asked, &roster),
                 Err(error) => cx.refuse(&iq, &error.into()),
             }
             cx.release();
         });
-        Answer::Sent
+        Answer::Promised
     }
 
     /// Sections 2.3 to 2.5. The answer comes before the push.
     #[expect(clippy::needless_pass_by_value, reason = "the registrar hands payloads over")]
     fn set(&self, cx: &mut IqCx<'_, '_>, query: RosterSetQuery) -> Answer {
-        let user = match cx.own_account() {
-            Ok(user) => user,
+        let iq = cx.iq.clone();
+        let session = match cx.own_session() {
+            Ok(session) => session,
             Err(error) => return error.into(),
         };
+        let user = session.user().clone();
         let set = match query.item() {
             Ok(set) => set,
             Err(BadItem::BadRequest(why)) => {
@@ -133,10 +137,9 @@ impl RosterModule {
         if set.jid.bare_jid().as_str() == user.as_str() && !set.remove {
             return StanzaError::not_allowed().with_text("you are no contact of yourself").into();
         }
-        let (env, rosters) = (Arc::clone(cx.session.env), Arc::clone(&self.rosters));
-        let iq = cx.iq.clone();
-        cx.session.hold();
-        cx.session.job(
+        let (env, rosters) = (Arc::clone(session.env), Arc::clone(&self.rosters));
+        session.hold();
+        session.job(
             async move {
                 if set.remove {
                     rosters.remove(&env, &user, &set.jid).await
@@ -152,7 +155,7 @@ impl RosterModule {
                 cx.release();
             },
         );
-        Answer::Sent
+        Answer::Promised
     }
 
     fn available(&self, cx: &mut SessionCx<'_>, _: i8) {
