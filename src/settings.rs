@@ -15,6 +15,7 @@ use actors::{
 };
 use config::{Config, Loaded, Override, Report, schema};
 use std::{path::Path, sync::Arc};
+use storage::{Backend, BackendError};
 use tracing_subscriber::EnvFilter;
 use xmpp::{
     jid::prepare_domain,
@@ -83,6 +84,14 @@ fn prepare_hosts(loaded: &mut Loaded) -> Vec<String> {
 /// The hosts, in order.
 pub(crate) fn hosts(config: &Config) -> Hosts {
     Hosts::new(config.server.hosts.iter().map(|h| Arc::from(h.as_str())))
+}
+
+/// Where data is kept, opened.
+pub(crate) fn backend(config: &Config) -> Result<Backend, BackendError> {
+    match config.storage.backend {
+        schema::Backend::Memory => Ok(Backend::memory()),
+        schema::Backend::Sqlite => Backend::sqlite(&config.server.data),
+    }
 }
 
 /// What sessions go by.

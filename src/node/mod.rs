@@ -26,20 +26,14 @@ use actors::{
     pressure::Level,
 };
 use cluster::{MemoryRegistry, NodeId};
-use config::{Config, schema::Backend};
+use config::Config;
 use parking_lot::Mutex;
 use std::{fmt, sync::Arc, thread::available_parallelism, time::Duration};
-use storage::{
-    MemoryStore, SqliteStore, StoreError, Stores,
-    sqlite::{OpenError, Options},
-};
+use storage::{Backend, BackendError};
 use supervision::{Exit, StartError, SupervisorRef, System, crash::CrashLogLimits};
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::Notify, time::Instant};
 use tree::{Outside, Parts, Slot};
-
-/// How long the store may take to answer when somebody asks whether the node is ready.
-const READY: Duration = Duration::from_secs(2);
 
 /// Why a node does not start.
 #[derive(Debug, Error)]
@@ -62,7 +56,7 @@ pub enum NodeError {
     Tls(#[from] TlsError),
     /// The store cannot be opened.
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(#[from] BackendError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -78,7 +72,7 @@ pub enum NodeError {
 pub(crate) struct Shared {
     pub env: Arc<Env>,
     pub system: System,
-    pub sqlite: Option<Arc<SqliteStore>>,
+    pub backend: Backend,
     pub config: Mutex<Arc<Config>>,
     pub addresses: Addresses,
     listening: Vec<Slot>,
@@ -106,11 +100,7 @@ impl Shared {
         if self.env.pressure.level() == Level::Critical {
             return Err("memory is short".to_owned());
         }
-        match tokio::time::timeout(READY, self.env.stores.accounts.is_empty()).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(StoreError::Timeout.to_string()),
-        }
+        self.backend.check().await.map_err(|error| error.to_string())
     }
 }
 
@@ -149,11 +139,11 @@ impl Node {
         let crashes = Some(data.join("crashes"));
         let system =
             System::with_crash_log(&config.server.node, CrashLogLimits::default(), crashes);
-        let (stores, sqlite) = open_stores(&config)?;
+        let backend = settings::backend(&config)?;
         let env = Env::new(EnvParts {
             node: NodeId::new(&config.server.node),
             hosts: settings::hosts(&config),
-            stores,
+            stores: backend.stores().clone(),
             registry: Arc::new(MemoryRegistry::default()),
             managers: available_parallelism().map_or(4, |n| (2 * n.get()).clamp(2, 32)),
             hooks,
@@ -171,7 +161,7 @@ impl Node {
         let shared = Arc::new(Shared {
             env,
             system,
-            sqlite,
+            backend,
             addresses: sockets.as_ref().map(Sockets::addresses).unwrap_or_default(),
             config: Mutex::new(Arc::new(config)),
             listening,
@@ -237,16 +227,6 @@ impl Node {
         self.shared.system.crashes().flush();
         exit
     }
-}
-
-fn open_stores(config: &Config) -> Result<(Stores, Option<Arc<SqliteStore>>), NodeError> {
-    Ok(match config.storage.backend {
-        Backend::Memory => (Stores::of(Arc::new(MemoryStore::new())), None),
-        Backend::Sqlite => {
-            let store = SqliteStore::open(&config.server.data, Options::default())?;
-            (Stores::of(Arc::clone(&store)), Some(store))
-        }
-    })
 }
 
 /// What was bound before the start.

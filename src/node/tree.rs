@@ -16,7 +16,6 @@ use actors::{
 };
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
-use storage::SqliteStore;
 use supervision::{ChildSpec, Pid, Place, PoolSpec, Shutdown, Started, SupervisorSpec};
 use tokio::net::TcpListener;
 
@@ -47,7 +46,7 @@ pub(super) fn tree(parts: Parts) -> SupervisorSpec {
     let env = &shared.env;
     let root = SupervisorSpec::one_for_one()
         .intensity(10, Duration::from_secs(60))
-        .child(ChildSpec::supervisor("storage", storage(shared.sqlite.as_ref())))
+        .child(ChildSpec::supervisor("storage", worker_group(shared.backend.children())))
         .child(ChildSpec::supervisor("modules", worker_group(modules.specs(env))))
         .child(ChildSpec::supervisor("session_managers", Managers::spec(env)))
         .child(Watcher::child(env, &gauge));
@@ -59,10 +58,6 @@ pub(super) fn tree(parts: Parts) -> SupervisorSpec {
             http::spec(&outside.http, &shared, descriptors::http()),
         ))
         .child(ChildSpec::supervisor("admin", admin::spec(&outside.admin, &shared)))
-}
-
-fn storage(sqlite: Option<&Arc<SqliteStore>>) -> SupervisorSpec {
-    worker_group(sqlite.map(SqliteStore::child).into_iter().collect())
 }
 
 /// Processes that have nothing to do with one another.

@@ -3,7 +3,8 @@
 use super::logs;
 use crate::node::Shared;
 use rustix::param::{clock_ticks_per_second, page_size};
-use std::{fmt::Write, fs, time::Duration};
+use std::{fmt::Write, fs};
+use storage::Gauge;
 use supervision::{Pid, TreeNode};
 
 /// What a value is.
@@ -97,11 +98,13 @@ fn queues(page: &mut Page, node: &Shared) {
     let deepest = pids.iter().map(Pid::depth).max().unwrap_or_default();
     page.gauge("mangrove_mailbox_depth_max", "Messages in the fullest mailbox.", deepest as f64);
     let busy = pids.iter().filter_map(Pid::busy).max().unwrap_or_default();
-    let age = ("mangrove_queue_age_seconds", "How long the oldest of a queue has waited.");
-    page.add(Kind::Gauge, age, "queue=\"handler\"", busy.as_secs_f64());
-    let [writes, reads] = node.sqlite.as_ref().map_or([Duration::ZERO; 2], |s| s.queue_ages());
-    page.add(Kind::Gauge, age, "queue=\"store_writes\"", writes.as_secs_f64());
-    page.add(Kind::Gauge, age, "queue=\"store_reads\"", reads.as_secs_f64());
+    let mut rows = vec![Gauge::queue_age("handler", busy)];
+    rows.extend(node.backend.gauges());
+    // stable: each name's rows together, in the order in which they came
+    rows.sort_by_key(|row| row.name);
+    for Gauge { name, help, label: (key, which), value } in rows {
+        page.add(Kind::Gauge, (name, help), &format!("{key}=\"{which}\""), value);
+    }
 }
 
 /// What Prometheus's own clients say of every program. Nothing where there is no `/proc`.

@@ -2,10 +2,11 @@
 //!
 //! A method is a whole operation that the backend makes atomic, not a piece of one. A write that
 //! was acknowledged is durable (in SQLite: on disk). Everything is `Arc<dyn ...>` in [`Stores`], so
-//! that a backend can be mixed from others. It knows no sessions and no rules of XMPP.
+//! that a backend can be mixed from others; a [`Backend`] is all of one. It knows no sessions and no rules of XMPP.
 
 pub mod accounts;
 pub mod activity;
+pub mod backend;
 pub mod blocklists;
 pub mod conformance;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod vcards;
 
 pub use accounts::{Account, AccountStore};
 pub use activity::{Activity, ActivityStore};
+pub use backend::{Backend, BackendError, Gauge};
 pub use blocklists::{Blocklist, BlocklistStore};
 pub use error::StoreError;
 pub use memory::{MemoryStore, Snapshot};

@@ -522,6 +522,7 @@ pub const STILL: &[(&str, &str)] = &[
     ("actors/src/env.rs", "mechanisms Hosts"),
     ("actors/src/connection/mod.rs", "proxy_from"),
     ("actors/src/connection/tls.rs", "chain Certificates"),
+    ("storage/src/backend.rs", "children gauges"),
     ("src/node/mod.rs", "listening starttls direct_tls http"),
     ("src/node/sockets.rs", "starttls direct_tls http"),
     ("src/node/tree.rs", "c2s http"),

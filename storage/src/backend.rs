@@ -1,0 +1,146 @@
+//! A backend as a node sees it: stores, the processes that serve them, what it shows of itself. Whoever puts a
+//! node together knows no more of it, whichever it is.
+
+use crate::{MemoryStore, SqliteStore, StoreError, Stores, sqlite};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
+use supervision::ChildSpec;
+use thiserror::Error;
+
+/// How long the store may take to answer when somebody asks whether it does.
+const READY: Duration = Duration::from_secs(2);
+
+/// Why a backend cannot be used, and what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// SQLite's file.
+    #[error(transparent)]
+    Sqlite(#[from] sqlite::OpenError),
+}
+
+/// A value that a backend shows of itself, as a row of the metrics page.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gauge {
+    /// What is measured: the name of a metric. Rows of one name stand together on the page.
+    pub name: &'static str,
+    /// What that is, in a sentence.
+    pub help: &'static str,
+    /// Which of those with this name it is.
+    pub label: (&'static str, &'static str),
+    /// At this moment.
+    pub value: f64,
+}
+
+impl Gauge {
+    /// How long the oldest of a queue has waited.
+    pub fn queue_age(queue: &'static str, age: Duration) -> Self {
+        Self {
+            name: "mangrove_queue_age_seconds",
+            help: "How long the oldest of a queue has waited.",
+            label: ("queue", queue),
+            value: age.as_secs_f64(),
+        }
+    }
+}
+
+/// A backend that was opened.
+pub struct Backend {
+    stores: Stores,
+    children: Vec<ChildSpec>,
+    gauges: Box<dyn Fn() -> Vec<Gauge> + Send + Sync>,
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Backend({:?})", self.children)
+    }
+}
+
+fn ages([writes, reads]: [Duration; 2]) -> Vec<Gauge> {
+    vec![Gauge::queue_age("store_writes", writes), Gauge::queue_age("store_reads", reads)]
+}
+
+impl Backend {
+    /// A store in memory: nobody waits for it, and it forgets.
+    pub fn memory() -> Self {
+        Self {
+            stores: Stores::of(Arc::new(MemoryStore::new())),
+            children: Vec::new(),
+            gauges: Box::new(|| ages([Duration::ZERO; 2])),
+        }
+    }
+
+    /// One SQLite file in that directory. Blocks while it is opened and checked.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub fn sqlite(dir: &Path) -> Result<Self, BackendError> {
+        let store = SqliteStore::open(dir, sqlite::Options::default())?;
+        Ok(Self {
+            stores: Stores::of(Arc::clone(&store)),
+            children: vec![SqliteStore::child(&store)],
+            gauges: Box::new(move || ages(store.queue_ages())),
+        })
+    }
+
+    /// The stores. They answer while the children run.
+    pub fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    /// The processes that serve them, in the order of their start.
+    pub fn children(&self) -> Vec<ChildSpec> {
+        self.children.clone()
+    }
+
+    /// What it shows of itself at this moment: takes no lock for long, and asks nobody.
+    pub fn gauges(&self) -> Vec<Gauge> {
+        (self.gauges)()
+    }
+
+    /// Whether it answers, within two seconds.
+    ///
+    /// # Errors
+    /// What it says instead.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        match tokio::time::timeout(READY, self.stores.accounts.is_empty()).await {
+            Ok(answer) => answer.map(drop),
+            Err(_) => Err(StoreError::Timeout),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use supervision::{SupervisorSpec, System};
+
+    fn rows(backend: &Backend) -> Vec<(&'static str, &'static str)> {
+        backend.gauges().iter().map(|gauge| (gauge.name, gauge.label.1)).collect()
+    }
+
+    #[tokio::test]
+    async fn every_backend_answers_while_its_children_run_and_shows_the_same_ages() {
+        let temp = tempfile::tempdir().unwrap();
+        let sqlite = Backend::sqlite(temp.path()).unwrap();
+        for backend in [Backend::memory(), sqlite] {
+            let group = SupervisorSpec::one_for_one();
+            let spec = backend.children().into_iter().fold(group, SupervisorSpec::child);
+            let root = System::new("tool").start(spec).await.unwrap();
+            assert_eq!(backend.check().await, Ok(()));
+            let name = "mangrove_queue_age_seconds";
+            assert_eq!(rows(&backend), [(name, "store_writes"), (name, "store_reads")]);
+            root.stop().await;
+            let served = backend.children().is_empty();
+            assert_eq!(backend.check().await.is_ok(), served, "{backend:?} without its children");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_in_use_is_an_error_that_says_so() {
+        let temp = tempfile::tempdir().unwrap();
+        let _first = Backend::sqlite(temp.path()).unwrap();
+        let error = Backend::sqlite(temp.path()).unwrap_err().to_string();
+        assert!(error.contains("is in use by a running process"), "{error}");
+    }
+}
