@@ -21,9 +21,8 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use supervision::{ChildSpec, Cx, Event, Exit, InitError, Process, Reply};
+use supervision::{ChildSpec, Cx, InitError, Next, Reply, Server};
 use thiserror::Error;
-use tokio::time::Instant;
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(60);
@@ -190,6 +189,8 @@ fn file_name(host: &str) -> String {
 pub(crate) enum Msg {
     /// Read everything again, from these sources. How many there are, or why not.
     Reload(Sources, Reply<Result<usize, String>>),
+    /// See whether the files have changed.
+    Look,
 }
 
 /// The process that looks at the files.
@@ -203,7 +204,7 @@ pub(crate) struct Watcher {
 impl Watcher {
     pub(crate) fn child(sources: &Sources, tls: &Arc<TlsAcceptor>) -> ChildSpec {
         let (sources, tls) = (sources.clone(), Arc::clone(tls));
-        ChildSpec::process::<Self>(WATCHER, move || (sources.clone(), Arc::clone(&tls)))
+        ChildSpec::server::<Self>(WATCHER, move || (sources.clone(), Arc::clone(&tls)))
     }
 
     fn reload(&mut self) -> Result<usize, String> {
@@ -225,7 +226,7 @@ impl Watcher {
     }
 }
 
-impl Process for Watcher {
+impl Server for Watcher {
     type Args = (Sources, Arc<TlsAcceptor>);
     type Msg = Msg;
     const NAME: &'static str = "certificates";
@@ -234,30 +235,24 @@ impl Process for Watcher {
     async fn init((sources, tls): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.register(WATCHER);
         cx.trap_exit(true);
+        cx.send_every(EVERY, || Msg::Look);
         let seen = sources.stamps();
         Ok(Self { sources, tls, seen })
     }
 
-    async fn run(&mut self, cx: &mut Cx<Msg>) -> Exit {
-        loop {
-            let next = Instant::now() + EVERY;
-            tokio::select! {
-                biased;
-                event = cx.next() => match event {
-                    Event::Msg(Msg::Reload(sources, reply)) => {
-                        let before = std::mem::replace(&mut self.sources, sources);
-                        let result = self.reload();
-                        if result.is_err() {
-                            self.sources = before;
-                        }
-                        reply.send(result);
-                    }
-                    Event::Exit { reason, .. } => return reason,
-                    Event::Down { .. } => {}
-                },
-                () = tokio::time::sleep_until(next) => self.look(),
+    async fn handle(&mut self, msg: Msg, _: &mut Cx<Msg>) -> Next {
+        match msg {
+            Msg::Look => self.look(),
+            Msg::Reload(sources, reply) => {
+                let before = std::mem::replace(&mut self.sources, sources);
+                let result = self.reload();
+                if result.is_err() {
+                    self.sources = before;
+                }
+                reply.send(result);
             }
         }
+        Next::Continue
     }
 }
 

@@ -11,8 +11,7 @@ use actors::{
 use parking_lot::Mutex;
 use std::{convert::Infallible, fmt, io, net::IpAddr, sync::Arc, time::Duration};
 use supervision::{
-    ChildSpec, Cx, Event, Exit, InitError, Pid, PoolRef, PoolSpec, Process, Shutdown,
-    SupervisorSpec,
+    ChildSpec, Cx, Exit, InitError, Pid, PoolRef, PoolSpec, Process, Shutdown, SupervisorSpec,
 };
 use tokio::net::{TcpListener, TcpStream};
 
@@ -138,9 +137,7 @@ impl<S: Source, P: Process<Args = Arrival<S>>> Process for Door<S, P> {
         loop {
             tokio::select! {
                 biased;
-                event = cx.next() => if let Event::Exit { reason, .. } = event {
-                    return reason;
-                },
+                reason = cx.stopped() => return reason,
                 accepted = self.args.source.accept() => match accepted {
                     Ok((stream, from)) => {
                         failures.calm();

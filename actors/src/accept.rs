@@ -5,6 +5,7 @@ use crate::metrics::Metrics;
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     io,
     sync::{
         Arc,
@@ -12,7 +13,7 @@ use std::{
     },
     time::Duration,
 };
-use supervision::{Exit, Pid};
+use supervision::{Cx, Event, Exit, Pid};
 use tokio::time::Instant;
 
 /// How long to wait when the system has no more file descriptors, or no memory.
@@ -105,6 +106,23 @@ impl Progress {
             _ => Stage::Settled,
         }
     }
+
+    /// Whether an exit signal ends the connection: its parent's does, and [`evict`]'s unless it has settled
+    /// meanwhile.
+    pub fn ends<M: Send + 'static>(&self, from: &Pid, cx: &Cx<M>) -> bool {
+        cx.is_parent(from) || from == cx.pid() && self.get() != Stage::Settled
+    }
+
+    /// Resolves when the connection is to end, as [`Cx::stopped`] does for processes that make room for nobody.
+    pub async fn ended(&self, cx: &mut Cx<Infallible>) -> Exit {
+        loop {
+            if let Event::Exit { from, reason } = cx.next().await
+                && self.ends(&from, cx)
+            {
+                return reason;
+            }
+        }
+    }
 }
 
 /// How long a client whose stream is open can take to log on while others need its place.
@@ -167,6 +185,53 @@ impl Newcomers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use supervision::{InitError, Process, testkit};
+
+    /// A connection that does nothing by itself.
+    struct Sitting(Progress);
+
+    impl Process for Sitting {
+        type Args = Progress;
+        type Msg = Infallible;
+        const NAME: &'static str = "sitting";
+
+        async fn init(progress: Progress, cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
+            cx.trap_exit(true);
+            Ok(Self(progress))
+        }
+
+        async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
+            self.0.ended(cx).await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_ends_with_its_parent_or_for_another_and_for_nobody_else() {
+        for settled in [false, true] {
+            let progress = Progress::default();
+            let mine = progress.clone();
+            let kit = testkit::process::<Sitting>("sitting", move || mine.clone()).await;
+            let pid = kit.me.pid();
+            let foreign = kit.system.spawn::<Sitting>("/other", progress.clone()).await.unwrap();
+            foreign.pid().link(pid);
+            foreign.pid().kill();
+            foreign.pid().wait().await;
+            assert!(pid.is_alive());
+            if settled {
+                // chosen before, and settled before it hears of it
+                let stale = Progress::default();
+                progress.set(Stage::Settled);
+                evict(pid, &stale, &Metrics::default()).await;
+                assert!(pid.is_alive());
+                kit.root.stop().await;
+                assert!(matches!(pid.exit_reason(), Some(Exit::Shutdown)));
+            } else {
+                assert!(evict(pid, &progress, &Metrics::default()).await);
+                assert!(matches!(pid.exit_reason(), Some(Exit::ShutdownWith(_))));
+                kit.root.stop().await;
+            }
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_storm_of_failures_has_one_beginning_and_one_end() {

@@ -23,7 +23,6 @@ pub mod resource;
 pub mod routing;
 pub mod session;
 pub mod sessions;
-mod stopped;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod throttle;

@@ -4,7 +4,6 @@ use crate::{
     accept::{self, Failures, Progress},
     connection::{Accepted, Connection, Port},
     pressure::Level,
-    stopped::stopped,
 };
 use std::{convert::Infallible, fmt, io, net::SocketAddr, sync::Arc};
 use supervision::{Cx, Exit, InitError, PoolRef, Process};
@@ -60,7 +59,7 @@ impl Process for Listener {
         loop {
             tokio::select! {
                 biased;
-                reason = stopped(cx) => return reason,
+                reason = cx.stopped() => return reason,
                 accepted = self.next() => match accepted {
                     Ok((socket, peer)) => {
                         failures.calm();

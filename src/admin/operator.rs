@@ -8,7 +8,7 @@ use super::{
 use crate::node::Shared;
 use actors::accept::{Progress, Stage};
 use std::{convert::Infallible, fmt, io, sync::Arc, time::Duration};
-use supervision::{Cx, Event, Exit, InitError, Process};
+use supervision::{Cx, Exit, InitError, Process};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufWriter},
     net::{
@@ -58,23 +58,16 @@ impl Process for Operator {
     }
 
     async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
+        let progress = self.progress.clone();
         tokio::select! {
             biased;
-            reason = told_to_stop(cx) => reason,
+            reason = progress.ended(cx) => reason,
             served = self.serve() => {
                 if let Err(error) = served {
                     tracing::debug!(%error, "an operator's connection is lost");
                 }
                 Exit::Normal
             }
-        }
-    }
-}
-
-async fn told_to_stop(cx: &mut Cx<Infallible>) -> Exit {
-    loop {
-        if let Event::Exit { reason, .. } = cx.next().await {
-            return reason;
         }
     }
 }

@@ -15,7 +15,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
-use supervision::{Cx, Event, Exit, InitError, Process, SupervisorSpec};
+use supervision::{Cx, Exit, InitError, Process, SupervisorSpec};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Connections at a time, where the limit of open files allows them.
@@ -86,21 +86,13 @@ impl Process for Visitor {
         let connection = Box::pin(tokio::time::timeout(LIFE, connection));
         tokio::select! {
             biased;
-            reason = told_to_stop(cx) => reason,
+            reason = self.progress.ended(cx) => reason,
             served = connection => {
                 if let Ok(Err(error)) = served {
                     tracing::debug!(%error, "an HTTP connection is lost");
                 }
                 Exit::Normal
             }
-        }
-    }
-}
-
-async fn told_to_stop(cx: &mut Cx<Infallible>) -> Exit {
-    loop {
-        if let Event::Exit { reason, .. } = cx.next().await {
-            return reason;
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::{
     crash::{BlackBox, Recorded},
+    exit::Exit,
     inbox::Ref,
     pid::{Monitor, Pid, Signal},
     process::Event,
@@ -12,7 +13,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use serde_json::Value;
-use std::{collections::VecDeque, fmt, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, fmt, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// What a process may do: its address, its events, its links, its timers.
@@ -235,6 +236,12 @@ impl<M: Send + 'static> Cx<M> {
         own.get_mut().timers.deadline()
     }
 
+    /// Whether that is the process that started it: whose exit signal stops it, whatever it traps. (OTP's behaviours
+    /// end on `{'EXIT', Parent, Reason}`, and hand those of others to their callbacks.)
+    pub fn is_parent(&self, pid: &Pid) -> bool {
+        self.pid().parent() == Some(pid)
+    }
+
     /// The next event: signals first, then timers, then messages in order. Can be cancelled without
     /// loss.
     #[expect(
@@ -304,6 +311,45 @@ impl<M: Send + 'static> Cx<M> {
                 None => {}
             }
             self.idle().await;
+        }
+    }
+}
+
+impl Cx<Infallible> {
+    /// Resolves when its parent stops it, with the reason: how a process that traps exits and gets no messages hears
+    /// of its end, beside what else it waits for. The exits of others are passed over. Can be cancelled without loss.
+    ///
+    /// ```
+    /// use std::{convert::Infallible, time::Duration};
+    /// use supervision::{Cx, Exit, InitError, Process};
+    ///
+    /// struct Sweeper;
+    /// impl Process for Sweeper {
+    ///     type Args = ();
+    ///     type Msg = Infallible;
+    ///     const NAME: &'static str = "sweeper";
+    ///     async fn init((): (), cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
+    ///         cx.trap_exit(true);
+    ///         Ok(Self)
+    ///     }
+    ///     async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
+    ///         loop {
+    ///             tokio::select! {
+    ///                 biased;
+    ///                 reason = cx.stopped() => return reason,
+    ///                 () = tokio::time::sleep(Duration::from_secs(60)) => println!("sweeps"),
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub async fn stopped(&mut self) -> Exit {
+        loop {
+            if let Event::Exit { from, reason } = self.next().await
+                && self.is_parent(&from)
+            {
+                return reason;
+            }
         }
     }
 }

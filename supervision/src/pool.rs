@@ -221,7 +221,7 @@ impl<P: Process> Process for Pool<P> {
         let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
         loop {
             match cx.next().await {
-                Event::Exit { from, reason } if Some(&from) == cx.pid().parent() => return reason,
+                Event::Exit { from, reason } if cx.is_parent(&from) => return reason,
                 Event::Exit { reason, .. } => {
                     if reason.is_abnormal() && reasons.len() < 64 {
                         let n = reasons.entry(reason.to_string()).or_default();

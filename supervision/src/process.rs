@@ -95,8 +95,8 @@ pub enum Event<M> {
 ///             // among what else it waits for: a socket, say, in a `select!`
 ///             match cx.next().await {
 ///                 Event::Msg(reply) => reply.send(self.0),
-///                 Event::Exit { reason, .. } => return reason,
-///                 Event::Down { .. } => {}
+///                 Event::Exit { from, reason } if cx.is_parent(&from) => return reason,
+///                 Event::Exit { .. } | Event::Down { .. } => {}
 ///             }
 ///         }
 ///     }

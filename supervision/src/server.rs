@@ -117,9 +117,7 @@ pub trait Server: Sized + Send + 'static {
     ) -> impl Future<Output = Next> + Send {
         async move {
             match event {
-                Event::Exit { from, reason } if Some(&from) == cx.pid().parent() => {
-                    Next::Stop(reason)
-                }
+                Event::Exit { from, reason } if cx.is_parent(&from) => Next::Stop(reason),
                 _ => Next::Continue,
             }
         }

@@ -110,7 +110,7 @@ pub trait StateMachine: Sized + Send + 'static {
         event: Event<Self::Msg>,
         cx: &mut Cx<Self::Msg>,
     ) -> impl Future<Output = Step<Self::State, Self::Msg>> + Send {
-        let parents = matches!(&event, Event::Exit { from, .. } if Some(from) == cx.pid().parent());
+        let parents = matches!(&event, Event::Exit { from, .. } if cx.is_parent(from));
         let step = match event {
             Event::Exit { reason, .. } if parents => Step::stop(reason),
             _ => Step::keep(),

@@ -129,7 +129,7 @@ impl Server for Supervisor {
     async fn event(&mut self, event: Event<Msg>, cx: &mut Cx<Msg>) -> Next {
         let Event::Exit { from, reason } = event else { return Next::Continue };
         // the parent's signal, or for a root without one the signal to itself
-        if Some(&from) == cx.pid().parent() || from == *cx.pid() {
+        if cx.is_parent(&from) || from == *cx.pid() {
             return self.stop(reason);
         }
         let Some(key) = self.by_pid.remove(&from) else { return Next::Continue };

@@ -4,8 +4,10 @@
 mod common;
 
 use common::{BOTH, Do, Engine, Plan, SECOND, Serving, world};
+use std::convert::Infallible;
 use supervision::{
-    CallError, CastError, ChildError, ChildSpec, Event, Exit, StartError, SupervisorSpec, System,
+    CallError, CastError, ChildError, ChildSpec, Cx, Event, Exit, InitError, Process, StartError,
+    SupervisorSpec, System, testkit,
     testkit::{Probe, ended},
 };
 
@@ -346,4 +348,42 @@ async fn a_tree_stops_in_the_reverse_of_its_start() {
     for _ in 0..4 {
         assert!(matches!(told.recv().await, Some(Exit::Shutdown)));
     }
+}
+
+/// Does nothing until its parent stops it.
+struct Sitter;
+
+impl Process for Sitter {
+    type Args = ();
+    type Msg = Infallible;
+    const NAME: &'static str = "sitter";
+
+    async fn init((): (), cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
+        cx.trap_exit(true);
+        Ok(Self)
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
+        cx.stopped().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_its_parent_stops_one_that_waits_to_be_stopped() {
+    let sitter = testkit::process::<Sitter>("sitter", || ()).await;
+    let pid = sitter.me.pid();
+    // without a sender, over a link, and the end of one that it watches
+    let other = sitter.system.spawn::<Sitter>("/other", ()).await.unwrap();
+    pid.link(other.pid());
+    other.pid().monitor(pid);
+    for reason in [Exit::Shutdown, Exit::shutdown("why"), Exit::error("bad")] {
+        pid.exit(reason);
+    }
+    other.pid().kill();
+    ended(other.pid()).await;
+    // signals are taken in their order
+    assert!(pid.is_alive());
+    sitter.root.stop().await;
+    assert!(matches!(pid.exit_reason(), Some(Exit::Shutdown)), "{:?}", pid.exit_reason());
+    assert_eq!(pid.handled(), 6, "three, what the link and the monitor brought, and its parent's");
 }

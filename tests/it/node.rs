@@ -3,7 +3,7 @@
 use crate::support::{TestNode, block_on};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use supervision::system::Change;
+use supervision::{Exit, system::Change};
 
 /// Numbers at the ends of names depend on the machine's cores; one of them stands for all.
 fn known(path: &str) -> Option<String> {
@@ -102,6 +102,27 @@ fn a_listener_that_ends_is_started_again_on_the_same_address() {
         })
         .await;
         tokio::net::TcpStream::connect(address).await.unwrap();
+        node.stop().await;
+    });
+}
+
+#[test]
+fn a_signal_that_is_not_its_parent_s_ends_no_process_that_traps_exits() {
+    block_on(async {
+        let node = TestNode::start("").await;
+        let pids = node.node.system().pids();
+        // a supervisor takes one without a sender as its parent's: that is how a root is stopped
+        let all: Vec<_> =
+            pids.iter().filter(|p| p.traps_exits() && p.kind() != "supervisor").collect();
+        assert!(all.iter().any(|p| p.path().starts_with("/http/door")), "{all:?}");
+        for pid in all {
+            let before = pid.handled();
+            pid.exit(Exit::error("somebody else's"));
+            let heard = || pid.handled() > before || !pid.is_alive();
+            crate::support::until("it has heard", heard).await;
+            assert!(pid.is_alive(), "{pid:?}");
+        }
+        assert_eq!(node.node.ready().await, Ok(()));
         node.stop().await;
     });
 }

@@ -213,8 +213,7 @@ impl Connection {
             match self.wait(cx).await {
                 Woken::Event(Event::Exit { from, reason }) => {
                     // who was to make room and has logged on meanwhile stays
-                    let evicted = from == *cx.pid() && self.stage() != Stage::Settled;
-                    if Some(&from) == cx.pid().parent() || evicted {
+                    if self.progress.ends(&from, cx) {
                         return Stop::Asked(reason);
                     }
                 }

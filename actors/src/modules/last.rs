@@ -12,7 +12,6 @@ use crate::{
     resource::{Owner, Resource},
     routing,
     session::{SessionCx, effects::BoxFuture},
-    stopped::stopped,
 };
 use parking_lot::Mutex;
 use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
@@ -185,7 +184,7 @@ impl Process for Writer {
         loop {
             tokio::select! {
                 biased;
-                reason = stopped(cx) => return reason,
+                reason = cx.stopped() => return reason,
                 () = tokio::time::sleep(FLUSH) => self.flush().await,
             }
         }

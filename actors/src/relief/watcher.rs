@@ -6,7 +6,6 @@ use crate::{
     pressure::{self, CRITICAL, HIGH, Level},
     session::effects::BoxFuture,
     sessions::manager::LAST_SESSIONS,
-    stopped::stopped,
 };
 use std::{convert::Infallible, fmt, future::pending, sync::Arc, time::Duration};
 use supervision::{ChildSpec, Cx, Exit, InitError, Process, Shutdown};
@@ -108,7 +107,7 @@ impl Process for Watcher {
             let next = if calm { LOOK } else { LOOK_CLOSER };
             tokio::select! {
                 biased;
-                reason = stopped(cx) => {
+                reason = cx.stopped() => {
                     // the contacts of a session that is half ended are to hear of it
                     if let Some(relief) = relief {
                         relief.await;

@@ -182,7 +182,7 @@ impl Server for SessionManager {
 
     async fn event(&mut self, event: Event<Msg>, cx: &mut Cx<Msg>) -> Next {
         match event {
-            Event::Exit { from, reason } if Some(&from) == cx.pid().parent() => {
+            Event::Exit { from, reason } if cx.is_parent(&from) => {
                 return Next::Stop(reason);
             }
             Event::Down { monitor, reason, .. } => self.down((monitor, &reason), cx),

@@ -101,7 +101,7 @@ impl Process for Puppet {
                         return exit;
                     }
                 }
-                Event::Exit { from, reason } if Some(&from) == cx.pid().parent() => return reason,
+                Event::Exit { from, reason } if cx.is_parent(&from) => return reason,
                 Event::Exit { .. } | Event::Down { .. } => {}
             }
         }
