@@ -3,12 +3,13 @@
 //! The reference is OTP 25's `supervisor.erl`; the oracle in `tests/otp` judges the whole.
 //!
 //! ```
-//! use supervision::{AutoShutdown, ChildSpec, Exit, Intensity, Restart, Strategy};
-//! use supervision::decide::{Verdict, Window, affected, auto_shutdown, check, check_all, on_exit};
+//! use supervision::{AutoShutdown, ChildSpec, Exit, Intensity, Restart, Shutdown, Strategy};
+//! use supervision::decide::{Verdict, Window, affected, auto_shutdown, check, check_all, is_shutdown_error, on_exit};
 //! # use supervision::Started;
 //!
 //! assert_eq!(on_exit(Restart::Transient, &Exit::Normal), Verdict::Forget);
 //! assert_eq!(on_exit(Restart::Transient, &Exit::error("no")), Verdict::Restart);
+//! assert!(is_shutdown_error(Shutdown::Infinity, Restart::Permanent, &Exit::Killed));
 //! assert_eq!(affected(Strategy::RestForOne, 1, 3), 1..3);
 //! assert!(auto_shutdown(AutoShutdown::AnySignificant, true, true));
 //!
@@ -25,7 +26,7 @@
 
 use crate::{
     exit::Exit,
-    spec::{AutoShutdown, ChildSpec, Intensity, Restart, Strategy},
+    spec::{AutoShutdown, ChildSpec, Intensity, Restart, Shutdown, Strategy},
 };
 use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
@@ -49,6 +50,20 @@ pub fn on_exit(restart: Restart, reason: &Exit) -> Verdict {
         Restart::Permanent => Verdict::Restart,
         Restart::Transient if reason.is_abnormal() => Verdict::Restart,
         Restart::Transient | Restart::Temporary => Verdict::Forget,
+    }
+}
+
+/// Whether a child that was told to stop ended otherwise: that is reported (`shutdown/1`,
+/// `wait_dynamic_children/5`). A permanent one is not to end by itself at that very moment either.
+///
+/// Example: [`crate::decide`].
+pub fn is_shutdown_error(shutdown: Shutdown, restart: Restart, reason: &Exit) -> bool {
+    match (shutdown, reason) {
+        (Shutdown::BrutalKill, Exit::Killed) => false,
+        (Shutdown::BrutalKill, Exit::Shutdown) => restart == Restart::Permanent,
+        (_, Exit::Shutdown) => false,
+        (_, Exit::Normal | Exit::ShutdownWith(_)) => restart == Restart::Permanent,
+        (_, Exit::Killed | Exit::NoProc | Exit::Error(_) | Exit::Crash(_)) => true,
     }
 }
 

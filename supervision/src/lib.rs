@@ -62,6 +62,7 @@ pub mod replay;
 pub mod server;
 pub mod spec;
 pub mod state_machine;
+mod stop;
 pub mod supervisor;
 mod supervisor_ref;
 pub mod sys;

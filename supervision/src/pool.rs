@@ -9,13 +9,12 @@ use crate::{
     inbox::{CallError, Ref, Reply},
     pid::{At, Pid},
     process::{self, Cx, Event, InitError, Process},
-    spec::{Place, Shutdown, StartError},
-    supervisor::stop_many,
+    spec::{Place, Restart, Shutdown, StartError},
+    stop::{Reasons, Stop},
     system::System,
 };
 use std::{
     any::TypeId,
-    collections::BTreeMap,
     fmt,
     marker::PhantomData,
     sync::{
@@ -217,20 +216,17 @@ impl<P: Process> Process for Pool<P> {
     }
 
     async fn run(&mut self, cx: &mut Cx<Msg>) -> Exit {
-        // reasons of crashed children: one line a reason, then a count
-        let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+        // of crashed children: one line a reason, then a count
+        let mut reasons = Reasons::default();
         loop {
             match cx.next().await {
                 Event::Exit { from, reason } if cx.is_parent(&from) => return reason,
-                Event::Exit { reason, .. } => {
-                    if reason.is_abnormal() && reasons.len() < 64 {
-                        let n = reasons.entry(reason.to_string()).or_default();
-                        *n += 1;
-                        if n.is_power_of_two() {
-                            tracing::warn!(pool = %cx.pid().path(), %reason, count = *n, "children ended");
-                        }
+                Event::Exit { reason, .. } if reason.is_abnormal() => {
+                    if let Some(count) = reasons.add(&reason).filter(|n| n.is_power_of_two()) {
+                        tracing::warn!(pool = %cx.pid().path(), %reason, count, "children ended");
                     }
                 }
+                Event::Exit { .. } => {}
                 Event::Msg(Msg::Drain(reply)) => reply.send(self.stop_children(cx).await),
                 Event::Down { .. } => {}
             }
@@ -245,7 +241,9 @@ impl<P: Process> Process for Pool<P> {
 impl<P: Process> Pool<P> {
     async fn stop_children(&self, cx: &Cx<Msg>) -> usize {
         let children = cx.pid().linked_children();
-        stop_many(&children, self.spec.shutdown).await;
+        let (supervisor, shutdown) = (cx.pid(), self.spec.shutdown);
+        let stop = Stop { supervisor, child: P::NAME, shutdown, restart: Restart::Temporary };
+        stop.all(&children).await;
         children.len()
     }
 }

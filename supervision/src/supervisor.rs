@@ -12,15 +12,16 @@ use crate::{
     process::{Cx, Event, InitError},
     server::{self, Next, Server},
     spec::{
-        AutoShutdown, ChildSpec, Intensity, Kind, Place, Restart, Shutdown, StartError, Started,
-        Strategy, SupervisorSpec,
+        AutoShutdown, ChildSpec, Intensity, Kind, Place, Restart, StartError, Started, Strategy,
+        SupervisorSpec,
     },
+    stop::Stop,
     supervisor_ref::{Request, Target},
     system::{ById, System},
     timer::Timer,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 /// When an inbox full of requests is looked at again.
 const FULL: Duration = Duration::from_millis(1);
@@ -102,7 +103,7 @@ impl Server for Supervisor {
         }
         let keys: Vec<Key> = sup.children.keys().copied().collect();
         if let Err(((_, child), error)) = sup.start_all(&keys, cx).await {
-            sup.stop_all(&keys).await;
+            sup.stop_all(&keys, cx.pid()).await;
             return Err(StartError::Child { child, error: Box::new(error) }.into());
         }
         Ok(sup)
@@ -112,7 +113,9 @@ impl Server for Supervisor {
         match msg.0 {
             Request::Start(spec, reply) => reply.send(self.start_child(spec, cx).await),
             Request::Restart(target, reply) => reply.send(self.restart_child(&target, cx).await),
-            Request::Terminate(target, reply) => reply.send(self.terminate_child(&target).await),
+            Request::Terminate(target, reply) => {
+                reply.send(self.terminate_child(&target, cx.pid()).await);
+            }
             Request::Delete(target, reply) => reply.send(self.delete_child(&target)),
             Request::Which(reply) => reply.send(self.which()),
             Request::Count(reply) => reply.send(self.count()),
@@ -154,15 +157,15 @@ impl Server for Supervisor {
         }
     }
 
-    async fn terminate(&mut self, _: &Exit, _: &mut Cx<Msg>) {
+    async fn terminate(&mut self, _: &Exit, cx: &mut Cx<Msg>) {
         if self.ghost {
             return;
         }
         let keys: Vec<Key> = self.children.keys().copied().collect();
         if self.template.is_some() {
-            self.stop_instances().await;
+            self.stop_instances(cx.pid()).await;
         } else {
-            self.stop_all(&keys).await;
+            self.stop_all(&keys, cx.pid()).await;
         }
     }
 }
@@ -250,7 +253,7 @@ impl Supervisor {
             let Ok(index) = keys.binary_search(&key) else { return Next::Continue };
             let affected = decide::affected(self.strategy, index, keys.len());
             left = keys.get(affected).unwrap_or_default().to_vec();
-            self.stop_all(&left).await;
+            self.stop_all(&left, cx.pid()).await;
             left.retain(|key| self.children.contains_key(key));
         }
         if let Err((failed, error)) = self.start_all(&left, cx).await {
@@ -320,11 +323,11 @@ impl Supervisor {
     }
 
     /// Stops children in reverse order, one after the other; temporary ones are forgotten.
-    async fn stop_all(&mut self, keys: &[Key]) {
+    async fn stop_all(&mut self, keys: &[Key], me: &Pid) {
         for key in keys.iter().rev() {
             let Some(child) = self.children.get(key) else { continue };
             if let ChildState::Up(pid) = &child.state {
-                stop(pid, child.spec.shutdown).await;
+                stop(me, &child.spec, std::slice::from_ref(pid)).await;
             }
             if child.spec.restart == Restart::Temporary {
                 self.remove(*key);
@@ -335,11 +338,11 @@ impl Supervisor {
     }
 
     /// Stops all instances at the same time, under one timer.
-    async fn stop_instances(&mut self) {
+    async fn stop_instances(&mut self, me: &Pid) {
         let Some(template) = &self.template else { return };
         let pids: Vec<Pid> =
             self.children.values().filter_map(|c| c.state.pid().cloned()).collect();
-        stop_many(&pids, template.shutdown).await;
+        stop(me, template, &pids).await;
         self.children.clear();
         self.by_pid.clear();
     }
@@ -407,7 +410,7 @@ impl Supervisor {
         Ok(started)
     }
 
-    async fn terminate_child(&mut self, target: &Target) -> Result<(), ChildError> {
+    async fn terminate_child(&mut self, target: &Target, me: &Pid) -> Result<(), ChildError> {
         let found = match target {
             Target::Instance(pid) if self.template.is_some() && !pid.is_alive() => {
                 // whosever it was, as in OTP
@@ -427,7 +430,7 @@ impl Supervisor {
         };
         let (key, child) = found.ok_or(ChildError::NotFound)?;
         if let ChildState::Up(pid) = &child.state {
-            stop(pid, child.spec.shutdown).await;
+            stop(me, &child.spec, std::slice::from_ref(pid)).await;
         }
         self.forget(key);
         Ok(())
@@ -505,38 +508,8 @@ async fn launch(spec: &ChildSpec, at: At, cx: &Cx<Msg>) -> Result<Started, Start
     }
 }
 
-/// Stops one child as its specification says (`shutdown/1`).
-pub(crate) async fn stop(pid: &Pid, shutdown: Shutdown) {
-    stop_many(std::slice::from_ref(pid), shutdown).await;
-}
-
-/// Stops children at the same time, under one timer.
-pub(crate) async fn stop_many(pids: &[Pid], shutdown: Shutdown) {
-    for pid in pids {
-        if let Some(parent) = pid.parent() {
-            parent.unlink(pid);
-        }
-        match (shutdown, pid.parent()) {
-            (Shutdown::BrutalKill, _) => pid.kill(),
-            (_, Some(parent)) => pid.exit_from(parent, Exit::Shutdown),
-            (_, None) => pid.exit(Exit::Shutdown),
-        }
-    }
-    let deadline = match shutdown {
-        Shutdown::Timeout(after) => Some(Instant::now() + after),
-        Shutdown::BrutalKill | Shutdown::Infinity => None,
-    };
-    for pid in pids {
-        let in_time = match deadline {
-            Some(at) => timeout_at(at, pid.wait()).await.is_ok(),
-            None => {
-                pid.wait().await;
-                true
-            }
-        };
-        if !in_time {
-            pid.kill();
-            pid.wait().await;
-        }
-    }
+/// Stops children of one specification.
+async fn stop(supervisor: &Pid, spec: &ChildSpec, pids: &[Pid]) {
+    let (child, shutdown, restart) = (&*spec.id, spec.shutdown, spec.restart);
+    Stop { supervisor, child, shutdown, restart }.all(pids).await;
 }

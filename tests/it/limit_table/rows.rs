@@ -430,6 +430,14 @@ pub const NODE: &[Row] = &[
         tried: &["a_storm_is_counted_not_kept"],
     },
     Row {
+        what: "reasons why children of a supervisor or pool ended",
+        from: &["supervision/src/stop.rs: MAX"],
+        most: "so many, some 100 bytes each or what a panic said",
+        at: "others are counted together",
+        fields: &[("supervision/src/stop.rs", "counts")],
+        tried: &["so_many_reasons_are_told_apart_and_those_go_on_being_counted"],
+    },
+    Row {
         what: "restarts of a supervisor",
         from: &["supervision/src/spec.rs: restarts"],
         most: "so many instants, or as many as its specification allows, and one",
