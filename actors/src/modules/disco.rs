@@ -119,7 +119,7 @@ impl DiscoModule {
                     if node.is_some() {
                         return not_found();
                     }
-                    let all = env.table.resources(user);
+                    let all = routing::here(env, user);
                     let available = all.iter().filter(|r| r.priority().is_some());
                     result(&disco::items(None, available.map(|r| r.jid().as_str().to_owned())))
                 })

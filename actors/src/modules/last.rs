@@ -9,7 +9,7 @@ use crate::{
     hooks::{Flow, Order},
     iq::{Answer, IqCx, Target},
     registrar::{Module, Registrar, Xep},
-    resource::{Owner, Resource},
+    resource::Resource,
     routing,
     session::{SessionCx, effects::BoxFuture},
 };
@@ -148,8 +148,7 @@ impl LastModule {
         resource: &Arc<Resource>,
         presence: Option<&Stanza>,
     ) -> BoxFuture<()> {
-        let others = |r: &&Arc<Resource>| r.id() != resource.id() && r.priority().is_some();
-        let others = env.table.with_user(resource.user(), |all| all.iter().any(|r| others(&r)));
+        let others = routing::others_available(env, resource);
         let (Some(presence), false) = (presence, others) else { return Box::pin(async {}) };
         let mut status = presence.text_of("status").unwrap_or_default();
         status.truncate(status.floor_char_boundary(MAX_STATUS));
@@ -224,7 +223,7 @@ async fn account(env: Arc<Env>, user: BareJid, from: Jid, noted: Option<Activity
         Err(error) => return Answer::Error(error.into()),
     }
     // connected is enough (section 3)
-    if env.table.with_user(&user, |all| all.iter().any(|r| r.owner() != Owner::Ended)) {
+    if routing::is_connected(&env, &user) {
         return answer(0, "");
     }
     let known = match noted {

@@ -1,6 +1,6 @@
 //! The end of an account, whoever asks for it: its user, or an operator.
 
-use super::{presence, send};
+use super::{here, presence, send};
 use crate::{
     env::Env,
     resource::{Ended, Resource},
@@ -44,7 +44,7 @@ pub async fn remove(
 }
 
 async fn end_all(env: &Arc<Env>, user: &BareJid, but: Option<&Arc<Resource>>) {
-    for resource in env.table.resources(user) {
+    for resource in here(env, user) {
         if but.is_none_or(|b| b.id() != resource.id()) {
             sessions::kick(env, &resource, Ended::Removed).await;
         }

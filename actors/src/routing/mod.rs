@@ -8,17 +8,24 @@ pub mod account;
 pub mod presence;
 #[cfg(test)]
 mod tests;
+mod whereabouts;
+
+pub(crate) use whereabouts::{Best, best};
+pub use whereabouts::{
+    Missed, divert, here, is_connected, others_available, to_available, to_marked, to_resource,
+};
 
 use crate::{
     env::Env,
     hooks::{Flow, Offline},
     iq,
-    resource::{Refused, Resource, Share, Standing},
+    resource::{Refused, Resource, Share},
     session::effects::BoxFuture,
 };
 use std::sync::Arc;
 use storage::StoreError;
 use tokio::task::coop::consume_budget;
+use whereabouts::to_non_negative;
 use xmpp::{
     error::StanzaError,
     jid::{BareJid, Jid},
@@ -35,9 +42,10 @@ pub fn route(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
     match (to.node(), to.resource()) {
         (Some(_), Some(_)) if stanza.head.ty == Type::Probe => presence::probed(env, to, stanza),
         (Some(_), Some(resource)) if !stanza.head.ty.is_subscription() => {
-            match env.table.find(&to.bare(), resource) {
-                Some(found) => hand(env, &found, stanza, When::InOrder),
-                None => no_such_resource(env, &to, stanza),
+            match to_resource(env, &to.bare(), resource, stanza) {
+                Ok(()) => None,
+                Err(Missed::Refused(why)) => refused(env, to.bare(), why, When::InOrder),
+                Err(Missed::Nobody(stanza)) => no_such_resource(env, &to, stanza),
             }
         }
         (Some(_), _) => to_account(env, to.bare(), stanza),
@@ -96,15 +104,11 @@ pub(crate) fn message(
         Type::Error => None,
         Type::Groupchat => bounce(env, &stanza, &StanzaError::service_unavailable()),
         Type::Headline => {
-            for resource in env.table.resources(&user) {
-                if resource.priority().is_some_and(|p| p >= 0) {
-                    drop(resource.deliver(stanza.clone()));
-                }
-            }
+            to_non_negative(env, &user, &stanza);
             None
         }
         _ => {
-            let best = match env.table.with_user(&user, |all| most_available(all, when)) {
+            let best = match best(env, &user, when) {
                 Best::Of(best) => best,
                 Best::After(leaving) => {
                     let env = Arc::clone(env);
@@ -118,7 +122,7 @@ pub(crate) fn message(
             };
             match best.as_slice() {
                 [] => Some(Box::pin(offline(Arc::clone(env), user, stanza))),
-                [one] => hand(env, one, stanza, when),
+                [one] => one.deliver(stanza).err().and_then(|why| refused(env, user, why, when)),
                 several => hand_to_all(env, user, several, stanza, when),
             }
         }
@@ -138,58 +142,24 @@ fn hand_to_all(
     for resource in resources {
         match resource.deliver_shared(stanza.clone(), share.clone()) {
             Ok(()) => taken = true,
-            Err(refused) => why = Some((resource, refused)),
+            Err(refused) => why = Some(refused),
         }
     }
     match why {
-        Some((resource, why)) if !taken => refused(env, resource, why, when),
+        Some(why) if !taken => refused(env, user, why, when),
         // whoever took it has ended already
         _ if share.given_up() => message(env, user, stanza, when),
         _ => None,
     }
 }
 
-/// Who takes a message for an account.
-pub(crate) enum Best {
-    /// These.
-    Of(Vec<Arc<Resource>>),
-    /// That is to be seen when what this one leaves behind is on its way.
-    After(Arc<Resource>),
-}
-
-/// The resources of the highest priority, none below 0 (RFC 6121 section 8.5.2.1.1, option of the
-/// most available resource; equal ones all count). They stand in the order of their numbers.
-pub(crate) fn most_available(resources: &[Arc<Resource>], when: When) -> Best {
-    let (mut top, mut best) = (0, Vec::new());
-    for resource in resources {
-        match resource.standing() {
-            Standing::Leaving if when == When::InOrder => return Best::After(Arc::clone(resource)),
-            Standing::Available(priority) if priority >= top => {
-                if priority > top {
-                    best.clear();
-                    top = priority;
-                }
-                best.push(Arc::clone(resource));
-            }
-            _ => {}
-        }
-    }
-    Best::Of(best)
-}
-
-/// Puts a stanza into a resource's queue; what is refused is dealt with by kind (law 11).
-fn hand(env: &Arc<Env>, resource: &Resource, stanza: Stanza, when: When) -> Option<BoxFuture<()>> {
-    resource.deliver(stanza).err().and_then(|why| refused(env, resource, why, when))
-}
-
-fn refused(env: &Arc<Env>, resource: &Resource, why: Refused, when: When) -> Option<BoxFuture<()>> {
+/// What a resource does not take is dealt with by kind (law 11).
+fn refused(env: &Arc<Env>, user: BareJid, why: Refused, when: When) -> Option<BoxFuture<()>> {
     match why {
         Refused::Blocked(stanza) => blocked(env, &stanza),
         // as if it had not been found
         Refused::Ended(stanza) => match (stanza.head.kind, stanza.head.ty) {
-            (Kind::Message, Type::Normal | Type::Chat) => {
-                message(env, resource.user().clone(), stanza, when)
-            }
+            (Kind::Message, Type::Normal | Type::Chat) => message(env, user, stanza, when),
             (Kind::Presence, _) => None,
             _ => bounce(env, &stanza, &StanzaError::service_unavailable()),
         },
@@ -197,7 +167,6 @@ fn refused(env: &Arc<Env>, resource: &Resource, why: Refused, when: When) -> Opt
             env.metrics.queue_full();
             match (stanza.head.kind, stanza.head.ty) {
                 (Kind::Message, Type::Normal | Type::Chat) => {
-                    let user = resource.user().clone();
                     Some(Box::pin(offline(Arc::clone(env), user, stanza)))
                 }
                 (Kind::Presence, _) => None,
@@ -269,19 +238,9 @@ pub fn bounce(env: &Arc<Env>, stanza: &Stanza, error: &StanzaError) -> Option<Bo
     env.metrics.bounced();
     let reply = stanza.reply_error(error);
     let from = reply.head.to.clone()?;
-    let found = env.table.find(&from.bare(), from.resource()?)?;
     // an error that does not fit any more is dropped: nothing may answer an error
-    drop(found.deliver(reply));
+    drop(to_resource(env, &from.bare(), from.resource()?, reply));
     None
-}
-
-/// Delivers a stanza to every resource of `user` that has the mark (e.g. roster pushes).
-pub fn push(env: &Env, user: &BareJid, mark: &str, stanza: impl Fn(&Resource) -> Stanza) {
-    for resource in env.table.resources(user) {
-        if resource.marked(mark) {
-            drop(resource.deliver(stanza(&resource)));
-        }
-    }
 }
 
 /// Whether `from` may learn something of a local user that goes with presence: the user may, and

@@ -1,6 +1,6 @@
 //! Presence on its way: to contacts, from contacts, probes (RFC 6121 section 4).
 
-use super::{may, reaches, send};
+use super::{here, may, reaches, send, to_available};
 use crate::{
     env::Env,
     hooks::Flow,
@@ -18,11 +18,7 @@ pub(super) fn to_account(env: &Arc<Env>, user: BareJid, stanza: Stanza) -> Optio
     match stanza.head.ty {
         // section 8.5.2.1.2: to all available resources
         Type::Available | Type::Unavailable => {
-            for resource in env.table.resources(&user) {
-                if resource.priority().is_some() {
-                    drop(resource.deliver(stanza.clone()));
-                }
-            }
+            to_available(env, &user, &stanza);
             None
         }
         Type::Probe => probed(env, user.into(), stanza),
@@ -44,11 +40,7 @@ async fn subscription(env: &Arc<Env>, user: &BareJid, stanza: Stanza) {
             return;
         }
     }
-    for resource in env.table.resources(user) {
-        if resource.priority().is_some() {
-            drop(resource.deliver(stanza.clone()));
-        }
-    }
+    to_available(env, user, &stanza);
 }
 
 /// Section 4.3.2: a probe for an account or one of its resources.
@@ -65,7 +57,7 @@ pub(super) fn probed(env: &Arc<Env>, to: Jid, stanza: Stanza) -> Option<BoxFutur
 async fn answer_probe(env: &Arc<Env>, from: &Jid, to: &Jid) {
     let user = to.bare();
     let asked = |r: &Arc<Resource>| to.resource().is_none_or(|name| name == r.jid().resource());
-    let resources = env.table.resources(&user).into_iter().filter(asked);
+    let resources = here(env, &user).into_iter().filter(asked);
     let allowed = may(env, &user, from).await == Flow::Continue;
     // a resource that `from` already sees by directed presence stays visible (section 4.6.3)
     let sees = |r: &Resource| r.directed_has(from) || r.directed_has(&from.bare_jid());
@@ -88,7 +80,7 @@ async fn answer_probe(env: &Arc<Env>, from: &Jid, to: &Jid) {
 /// Tells `to` the presence of all available resources of a user, or that they are gone; not whom the
 /// user blocks, who has seen them go then (XEP-0191 section 3.2).
 pub async fn show(env: &Arc<Env>, user: &BareJid, to: &Jid, available: bool) {
-    for resource in env.table.resources(user).into_iter().filter(|r| !r.blocks(to)) {
+    for resource in here(env, user).into_iter().filter(|r| !r.blocks(to)) {
         let Some((presence, _)) = resource.presence() else { continue };
         let presence = if available {
             presence
@@ -104,7 +96,7 @@ pub async fn show(env: &Arc<Env>, user: &BareJid, to: &Jid, available: bool) {
 pub async fn broadcast(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stanza, initial: bool) {
     let me: Jid = resource.jid().clone().into();
     drop(resource.deliver(presence.with_to(Some(me.clone()))));
-    for other in env.table.resources(resource.user()) {
+    for other in here(env, resource.user()) {
         let Some((theirs, _)) = other.presence().filter(|_| other.id() != resource.id()) else {
             continue;
         };
@@ -142,7 +134,7 @@ pub async fn gone(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stanza) {
                 told.insert(item.jid.bare_jid());
             }
         }
-        for other in env.table.resources(resource.user()) {
+        for other in here(env, resource.user()) {
             if other.priority().is_some() || other.id() == resource.id() {
                 drop(other.deliver(presence.with_to(Some(other.jid().clone().into()))));
             }

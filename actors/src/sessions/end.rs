@@ -5,7 +5,7 @@ use super::unbind;
 use crate::{
     env::Env,
     resource::{Arrived, Ended, Left, PATIENCE, Resource},
-    routing::{Best, When, bounce, message, most_available, presence},
+    routing::{Best, When, best, bounce, message, presence},
 };
 use std::sync::Arc;
 use tokio::task::coop::consume_budget;
@@ -100,7 +100,7 @@ async fn kept_after(env: &Env, resource: &Resource, mut after: u64) -> Vec<u64> 
 /// very moment can get them twice.
 async fn move_back(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
     let user = resource.user();
-    let others = env.table.with_user(user, |all| most_available(all, When::Now));
+    let others = best(env, user, When::Now);
     if matches!(others, Best::Of(best) if best.is_empty())
         && let Err(error) = env.stores.offline.move_back(user, ids).await
     {

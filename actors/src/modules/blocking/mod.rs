@@ -236,7 +236,7 @@ fn is_blocked(
 
 /// From here on the list is in force for all resources of the user.
 async fn enforce(env: &Arc<Env>, user: &BareJid, list: &Arc<Blocklist>) {
-    for resource in env.table.resources(user) {
+    for resource in routing::here(env, user) {
         refuse(env, &resource.set_blocked(list)).await;
     }
 }
@@ -253,13 +253,13 @@ async fn refuse(env: &Arc<Env>, stanzas: &[Stanza]) {
 
 fn push(env: &Env, user: &BareJid, what: &str, jids: &[Jid]) {
     let push = Stanza::iq(Type::Set, &env.token(), &items(what, jids).to_xml());
-    routing::push(env, user, INTERESTED, |r| push.with_to(Some(r.jid().clone().into())));
+    routing::to_marked(env, user, INTERESTED, |r| push.with_to(Some(r.jid().clone().into())));
 }
 
 /// The contacts who may see the user, the available resources, and those who saw one directly.
 async fn seen_by(env: &Env, user: &BareJid) -> (Arc<Roster>, Vec<Arc<Resource>>) {
     let roster = env.stores.rosters.get(user).await.unwrap_or_default();
-    (roster, env.table.resources(user))
+    (roster, routing::here(env, user))
 }
 
 /// Those whom the addresses of a list mean, of a contact: a resource, if the list names only that.

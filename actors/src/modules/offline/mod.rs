@@ -189,7 +189,8 @@ impl OfflineModule {
             match env.stores.offline.push(&user, at, message.clone(), limits).await {
                 Ok(id) => {
                     env.metrics.offline_stored();
-                    notice(&env, &user, id);
+                    // a resource may have become available on the way into the store, or its queue is full
+                    routing::divert(&env, &user, Self::NAME, id);
                     Offline::Taken
                 }
                 // XEP-0160 section 2
@@ -241,16 +242,6 @@ fn only_chat_states(message: &Stanza) -> bool {
             ns::CLIENT => child.name() == "thread",
             _ => false,
         })
-}
-
-/// A resource may have become available while the message was on its way into the store, or its
-/// queue was full: the best one looks again.
-fn notice(env: &Env, user: &BareJid, id: u64) {
-    let resources = env.table.resources(user);
-    let best = resources.iter().filter_map(|r| Some((r.priority().filter(|p| *p >= 0)?, r)));
-    if let Some((_, best)) = best.max_by_key(|(priority, _)| *priority) {
-        best.divert(OfflineModule::NAME, id);
-    }
 }
 
 /// Whether the resource takes messages for the account (RFC 6121 section 8.5.2.1.1).

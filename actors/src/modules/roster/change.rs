@@ -104,7 +104,7 @@ impl Rosters {
                     let seen = |r: &Roster| r.item(&jid).and_then(visible);
                     if always || seen(&roster) != seen(&after) {
                         let push = push(&after, &jid, after.ver, &env.token());
-                        routing::push(env, user, INTERESTED, |r| {
+                        routing::to_marked(env, user, INTERESTED, |r| {
                             push.with_to(Some(r.jid().clone().into()))
                         });
                     }
@@ -121,13 +121,9 @@ impl Rosters {
 fn tell(env: &Env, user: &BareJid, first: Option<(Audience, Stanza)>) {
     let Some((audience, stanza)) = first else { return };
     match audience {
-        Audience::Interested => routing::push(env, user, INTERESTED, |_| stanza.clone()),
+        Audience::Interested => routing::to_marked(env, user, INTERESTED, |_| stanza.clone()),
         Audience::Available => {
-            for resource in env.table.resources(user) {
-                if resource.priority().is_some() {
-                    drop(resource.deliver(stanza.clone()));
-                }
-            }
+            routing::to_available(env, user, &stanza);
         }
     }
 }

@@ -1,0 +1,124 @@
+//! Where a user is: the one door between whoever sends and the table of sessions. The registry and the links to other
+//! nodes will extend it here; nobody else in `routing` and no module looks into the table.
+
+use super::When;
+use crate::{
+    env::Env,
+    resource::{Owner, Refused, Resource, Standing},
+};
+use std::sync::Arc;
+use xmpp::{jid::BareJid, stanza::Stanza};
+
+/// The sessions of a user on this node, those that wait to be resumed too, in the order in which they were bound.
+pub fn here(env: &Env, user: &BareJid) -> Vec<Arc<Resource>> {
+    let here =
+        |all: &[Arc<Resource>]| all.iter().filter(|r| r.owner() != Owner::Ended).cloned().collect();
+    env.table.with_user(user, here)
+}
+
+/// Whether the user has a session.
+pub fn is_connected(env: &Env, user: &BareJid) -> bool {
+    env.table.with_user(user, |all| all.iter().any(|r| r.owner() != Owner::Ended))
+}
+
+/// Whether another resource of the user is available.
+pub fn others_available(env: &Env, resource: &Resource) -> bool {
+    let other = |r: &Arc<Resource>| r.id() != resource.id() && r.priority().is_some();
+    env.table.with_user(resource.user(), |all| all.iter().any(other))
+}
+
+/// Delivers a stanza to each available resource of a user. Those that refuse it go without.
+pub fn to_available(env: &Env, user: &BareJid, stanza: &Stanza) {
+    for resource in env.table.resources(user) {
+        if resource.priority().is_some() {
+            drop(resource.deliver(stanza.clone()));
+        }
+    }
+}
+
+/// The same for those that take messages for the account: none of negative priority (RFC 6121 section 8.5.2.1.1).
+pub(super) fn to_non_negative(env: &Env, user: &BareJid, stanza: &Stanza) {
+    for resource in env.table.resources(user) {
+        if resource.priority().is_some_and(|priority| priority >= 0) {
+            drop(resource.deliver(stanza.clone()));
+        }
+    }
+}
+
+/// Delivers a stanza to each resource of `user` that has the mark (e.g. roster pushes).
+pub fn to_marked(env: &Env, user: &BareJid, mark: &str, stanza: impl Fn(&Resource) -> Stanza) {
+    for resource in env.table.resources(user) {
+        if resource.marked(mark) {
+            drop(resource.deliver(stanza(&resource)));
+        }
+    }
+}
+
+/// Why a resource did not get a stanza.
+#[derive(Debug)]
+pub enum Missed {
+    /// Nobody has this full JID.
+    Nobody(Stanza),
+    /// It does not take it.
+    Refused(Refused),
+}
+
+/// Delivers a stanza to the resource of that name.
+///
+/// # Errors
+/// The stanza comes back when there is no such resource, or it does not take it.
+pub fn to_resource(
+    env: &Env,
+    user: &BareJid,
+    resource: &str,
+    stanza: Stanza,
+) -> Result<(), Missed> {
+    match env.table.find(user, resource) {
+        Some(found) => found.deliver(stanza).map_err(Missed::Refused),
+        None => Err(Missed::Nobody(stanza)),
+    }
+}
+
+/// Offline storage keeps a message that came before what waits for the user: its best resource looks there first.
+/// See [`Resource::divert`].
+pub fn divert(env: &Env, user: &BareJid, module: &'static str, id: u64) {
+    let resources = here(env, user);
+    let takes = resources.iter().filter_map(|r| Some((r.priority().filter(|p| *p >= 0)?, r)));
+    if let Some((_, best)) = takes.max_by_key(|(priority, _)| *priority) {
+        best.divert(module, id);
+    }
+}
+
+/// Who takes a message for an account.
+pub(crate) enum Best {
+    /// These.
+    Of(Vec<Arc<Resource>>),
+    /// That is to be seen when what this one leaves behind is on its way.
+    After(Arc<Resource>),
+}
+
+/// The resources of the highest priority, none below 0 (RFC 6121 section 8.5.2.1.1, option of the
+/// most available resource; equal ones all count), in the order in which they were bound.
+pub(crate) fn best(env: &Env, user: &BareJid, when: When) -> Best {
+    env.table.with_user(user, |all| most_available(all, when))
+}
+
+fn most_available(resources: &[Arc<Resource>], when: When) -> Best {
+    let (mut top, mut best) = (0, Vec::new());
+    for resource in resources {
+        match resource.standing() {
+            Standing::Leaving if when == When::InOrder => {
+                return Best::After(Arc::clone(resource));
+            }
+            Standing::Available(priority) if priority >= top => {
+                if priority > top {
+                    best.clear();
+                    top = priority;
+                }
+                best.push(Arc::clone(resource));
+            }
+            _ => {}
+        }
+    }
+    Best::Of(best)
+}
