@@ -10,7 +10,6 @@
 
 pub mod admin;
 pub mod certificates;
-mod door;
 mod files;
 pub mod node;
 pub mod secret;

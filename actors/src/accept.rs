@@ -1,12 +1,10 @@
-//! What whoever accepts connections needs besides: patience when the system has none to give, and room
-//! for those who come when others only sit there.
+//! How far a connection has come, and how one that only sits there makes room for those who come.
 
 use crate::metrics::Metrics;
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
     convert::Infallible,
-    io,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -15,46 +13,6 @@ use std::{
 };
 use supervision::{Cx, Event, Exit, Pid};
 use tokio::time::Instant;
-
-/// How long to wait when the system has no more file descriptors, or no memory.
-const PAUSE: Duration = Duration::from_millis(100);
-/// After so long without a failure it is over.
-const CALM: Duration = Duration::from_secs(10);
-
-/// Accepts that fail: said once when it begins and once when it is over, with a count.
-#[derive(Debug, Default)]
-pub struct Failures {
-    count: u64,
-    last: Option<Instant>,
-}
-
-impl Failures {
-    /// An accept failed: the client gave up, which is nothing, or there are no file descriptors left,
-    /// which is waited for.
-    pub async fn note(&mut self, error: &io::Error, metrics: &Metrics) {
-        use io::ErrorKind::{ConnectionAborted, ConnectionReset};
-        if matches!(error.kind(), ConnectionAborted | ConnectionReset) {
-            return;
-        }
-        metrics.accept_failures();
-        self.calm();
-        self.count += 1;
-        if self.count == 1 {
-            tracing::warn!(%error, "connections cannot be accepted; they wait, and it is tried again");
-        }
-        self.last = Some(Instant::now());
-        tokio::time::sleep(PAUSE).await;
-    }
-
-    /// One was accepted. Whether that was the end of it shows when it stays so for a while: at the
-    /// limit one is accepted whenever another has gone.
-    pub fn calm(&mut self) {
-        if self.last.is_some_and(|last| last.elapsed() >= CALM) {
-            tracing::warn!(failures = self.count, "connections are accepted again");
-            *self = Self::default();
-        }
-    }
-}
 
 /// How long whoever makes room may take to be gone.
 const FAREWELL: Duration = Duration::from_millis(200);
@@ -231,25 +189,5 @@ mod tests {
                 kit.root.stop().await;
             }
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_storm_of_failures_has_one_beginning_and_one_end() {
-        let metrics = Metrics::default();
-        let mut failures = Failures::default();
-        let limit = || io::Error::from_raw_os_error(24);
-        let begun = Instant::now();
-        for _ in 0..50 {
-            failures.note(&limit(), &metrics).await;
-            failures.calm();
-        }
-        assert_eq!((failures.count, begun.elapsed()), (50, PAUSE * 50), "it does not spin");
-        failures.note(&io::ErrorKind::ConnectionAborted.into(), &metrics).await;
-        assert_eq!((failures.count, begun.elapsed()), (50, PAUSE * 50), "a client that gave up");
-        tokio::time::advance(CALM).await;
-        failures.calm();
-        assert_eq!(failures.count, 0);
-        failures.note(&limit(), &metrics).await;
-        assert_eq!(failures.count, 1);
     }
 }

@@ -1,6 +1,6 @@
 //! XMPP behaviour: connections, sessions, routing, hooks, modules.
 //!
-//! In the order of a stanza's life: [`listener`] (and [`accept`]) · [`connection`] (socket, TLS) · [`driver`] (turns,
+//! In the order of a stanza's life: [`listener`] (with [`gate`] and [`accept`]) · [`connection`] (socket, TLS) · [`driver`] (turns,
 //! jobs, deadlines) · [`session`] (the protocol, sans I/O) · [`hooks`] and [`registrar`] (what modules see), [`iq`] (what the
 //! server is asked) ·
 //! [`modules`] · [`routing`] (who gets it) · [`resource`] (the receiver's queue) · the other
@@ -10,6 +10,7 @@ pub mod accept;
 pub mod connection;
 pub mod driver;
 pub mod env;
+pub mod gate;
 pub mod handover;
 pub mod hooks;
 pub mod iq;

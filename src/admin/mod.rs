@@ -14,7 +14,8 @@ mod socket;
 pub(crate) use socket::Socket;
 pub use socket::SocketError;
 
-use crate::{door::Door, node::Shared};
+use crate::node::Shared;
+use actors::{gate::Guests, listener};
 use operator::Operator;
 use std::sync::Arc;
 use supervision::SupervisorSpec;
@@ -24,5 +25,8 @@ pub(crate) const OPERATORS: usize = 32;
 
 /// The supervisor of the socket and its connections.
 pub(crate) fn spec(socket: &Arc<Socket>, shared: &Arc<Shared>) -> SupervisorSpec {
-    Door::<Socket, Operator>::spec(&[Arc::clone(socket)], shared, "operators", OPERATORS)
+    let (node, gate) = (Arc::clone(shared), Guests::new(&shared.env, OPERATORS, |program| program));
+    listener::guests::<_, Operator>("operators", gate, &[Arc::clone(socket)], move |operator| {
+        (operator.stream, Arc::clone(&node), operator.progress)
+    })
 }

@@ -1,9 +1,7 @@
 //! The Unix socket: bound once, for its owner only, gone with the node.
 
-use crate::{
-    door::Source,
-    files::{self, FileError},
-};
+use crate::files::{self, FileError};
+use actors::listener::Source;
 use std::{
     fs::{self, Permissions},
     io,
@@ -92,7 +90,7 @@ impl Drop for Socket {
 impl Source for Socket {
     type Stream = (UnixStream, UCred);
     /// The program.
-    type From = Option<i32>;
+    type Peer = Option<i32>;
 
     async fn accept(&self) -> io::Result<(Self::Stream, Option<i32>)> {
         loop {
@@ -103,6 +101,10 @@ impl Source for Socket {
             }
             tracing::warn!(uid = peer.uid(), pid = peer.pid(), "an operator was refused");
         }
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
     }
 }
 

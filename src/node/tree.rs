@@ -8,8 +8,9 @@ use crate::{
     telemetry::http,
 };
 use actors::{
-    connection::{Connection, Port, tls::TlsAcceptor},
-    listener::{Listener, ListenerArgs, POOL, SPARE},
+    connection::{Accepted, Connection, Port, tls::TlsAcceptor},
+    gate::Clients,
+    listener::{Arrival, Entrance, Listener, POOL, SPARE},
     registrar::ModuleChildren,
     relief::{Gauge, Watcher},
     sessions::manager::Managers,
@@ -72,9 +73,9 @@ fn c2s(outside: &Outside, shared: &Arc<Shared>) -> SupervisorSpec {
     let max = outside.max_connections;
     let pool = PoolSpec { max: max.saturating_add(SPARE), shutdown };
     let listeners = outside.c2s.iter().enumerate().map(|(n, (socket, port))| {
-        let args = ListenerArgs { socket: Arc::clone(socket), port: Arc::clone(port), max };
         let id = if port.direct_tls { "tls" } else { "starttls" };
-        listener(&format!("{id}-{}", n + 1), args, shared.listening.get(n))
+        let entrance = clients(socket, port, max);
+        listener(&format!("{id}-{}", n + 1), entrance, shared.listening.get(n))
     });
     SupervisorSpec::rest_for_one()
         .intensity(5, Duration::from_secs(10))
@@ -85,12 +86,28 @@ fn c2s(outside: &Outside, shared: &Arc<Shared>) -> SupervisorSpec {
 /// The process of a listener, for whoever asks whether it runs.
 pub(super) type Slot = Arc<Mutex<Option<Pid>>>;
 
-fn listener(id: &str, args: ListenerArgs, slot: Option<&Slot>) -> ChildSpec {
+type ClientListener = Listener<TcpListener, Clients, Connection>;
+type ClientEntrance = Arc<Entrance<TcpListener, Clients, Connection>>;
+
+fn clients(socket: &Arc<TcpListener>, port: &Arc<Port>, max: usize) -> ClientEntrance {
+    let (gate, port) = (Clients { port: Arc::clone(port), max }, Arc::clone(port));
+    Arc::new(Entrance {
+        source: Arc::clone(socket),
+        gate: Arc::new(gate),
+        pool: POOL,
+        serve: Arc::new(move |Arrival { stream, peer, pass, progress }| {
+            let port = Arc::clone(&port);
+            Accepted { socket: stream, peer, admission: pass, progress, port }
+        }),
+    })
+}
+
+fn listener(id: &str, entrance: ClientEntrance, slot: Option<&Slot>) -> ChildSpec {
     let slot = slot.cloned();
     ChildSpec::new(id, move |at: Place| {
-        let (args, slot) = (args.clone(), slot.clone());
+        let (entrance, slot) = (Arc::clone(&entrance), slot.clone());
         async move {
-            let started = at.process::<Listener>(args).await?;
+            let started = at.process::<ClientListener>(entrance).await?;
             if let Some(slot) = slot {
                 *slot.lock() = Some(started.pid().clone());
             }

@@ -1,10 +1,15 @@
 //! `/metrics`, `/live` and `/ready` over HTTP/1.1. It reads nothing but heads; a connection is a
 //! process, has limits in bytes, in time and in number, and one that waits for a request makes room
-//! for another (see `door`).
+//! for another (see [`Guests`]).
 
 use super::metrics;
-use crate::{door::Door, node::Shared};
-use actors::accept::{Progress, Stage};
+use crate::node::Shared;
+use actors::{
+    accept::{Progress, Stage},
+    gate::Guests,
+    listener,
+    throttle::address_of,
+};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -35,7 +40,10 @@ pub(crate) fn spec(
     shared: &Arc<Shared>,
     max: usize,
 ) -> SupervisorSpec {
-    Door::<TcpListener, Visitor>::spec(sockets, shared, "visitors", max)
+    let (node, gate) = (Arc::clone(shared), Guests::new(&shared.env, max, address_of));
+    listener::guests::<_, Visitor>("visitors", gate, sockets, move |visitor| {
+        (visitor.stream, Arc::clone(&node), visitor.progress)
+    })
 }
 
 /// The process of a connection.

@@ -112,6 +112,8 @@ impl Process for Connection {
         let Accepted { socket, peer, admission, progress, port } = accepted;
         let env = Arc::clone(&port.env);
         env.metrics.connections();
+        // small stanzas must not wait for one another
+        drop(socket.set_nodelay(true));
         let conn = Conn {
             peer,
             starttls: !port.direct_tls,

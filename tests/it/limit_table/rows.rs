@@ -485,7 +485,7 @@ pub const NODE: &[Row] = &[
         from: &["src/telemetry/http.rs: CONNECTIONS", "src/telemetry/http.rs: HEAD"],
         most: "`CONNECTIONS` × `HEAD`, and a page of 10 KiB each",
         at: "of whoever has most of them the oldest that waits for a request makes room; a longer head is refused and the connection closed",
-        fields: &[("src/door.rs", "all")],
+        fields: &[("actors/src/gate.rs", "all")],
         tried: &["half_sent_requests_and_idle_connections_do_not_block_health_and_metrics"],
     },
     Row {
