@@ -17,7 +17,7 @@ pub use ending::LAST_JOBS;
 
 use crate::{
     env::Env,
-    resource::{Owner, Resource},
+    resource::Resource,
     session::{
         Conn, Session, Tls,
         effects::{Job, Then, TimerKey},
@@ -163,9 +163,9 @@ impl Driver {
         for todo in self.turn.todo() {
             match todo {
                 Todo::StartTls => settled.start_tls = true,
-                Todo::Attach(resource) => {
+                Todo::Attach(resource, epoch) => {
                     settled.bound = true;
-                    self.serving = Some(Serving::new(resource));
+                    self.serving = Some(Serving::new(resource, epoch));
                     self.more = true;
                 }
                 Todo::Timer(key, after) => {
@@ -225,12 +225,11 @@ impl Driver {
         let (before, after) = if self.drained { (false, more) } else { (more, false) };
         let draining = !self.closing;
         let Self { env, turn, serving, job, .. } = self;
-        let resource = serving.as_deref();
         let next = async move {
             tokio::select! {
                 biased;
                 then = run(job) => Woken::Job(then),
-                () = queued(resource, before), if draining => Woken::Queue,
+                () = queued(serving.as_ref(), before), if draining => Woken::Queue,
                 () = ready(()), if further => Woken::Further,
             }
         };
@@ -275,9 +274,7 @@ impl Driver {
 
     /// Whether the client it drives still has its session.
     fn is_ours(&self) -> bool {
-        let epoch = self.session().bound.as_ref().map(|bound| bound.epoch);
-        let serves = |r: &Serving| epoch.map(Owner::Attached) == Some(r.owner());
-        self.serving.as_ref().is_none_or(serves)
+        self.serving.as_ref().is_none_or(Serving::is_ours)
     }
 
     /// Whether more may be read from the client. Not while it does not take what it gets.
@@ -382,10 +379,10 @@ async fn run(job: &mut Option<Job>) -> Then {
 }
 
 /// Resolves when the queue has something for this client.
-async fn queued(resource: Option<&Resource>, more: bool) {
-    match resource {
+async fn queued(serving: Option<&Serving>, more: bool) {
+    match serving {
         Some(_) if more => {}
-        Some(resource) => resource.notified().await,
+        Some(serving) => serving.notified().await,
         None => pending().await,
     }
 }

@@ -1,8 +1,12 @@
 //! The resource a connection serves, which is told what the connection holds for it: when memory is short that
 //! counts as its queue does (`crate::relief`).
 
-use crate::{resource::Resource, session::turn::Turn};
+use crate::{
+    resource::{Owner, Resource},
+    session::turn::Turn,
+};
 use std::{ops::Deref, sync::Arc};
+use tokio::sync::futures::Notified;
 
 /// The resource is told only when so many bytes more or less are held, and that is a part of what there was:
 /// a chat never gets there, and a large stanza is not looked through for each read.
@@ -13,6 +17,8 @@ const PART: usize = 8;
 #[derive(Debug)]
 pub(super) struct Serving {
     resource: Arc<Resource>,
+    /// With which it is attached.
+    epoch: u64,
     /// [`Turn::bytes`] when the resource was told last.
     seen: usize,
     /// What it was told.
@@ -20,8 +26,18 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) fn new(resource: Arc<Resource>) -> Self {
-        Self { resource, seen: 0, told: 0 }
+    pub(super) fn new(resource: Arc<Resource>, epoch: u64) -> Self {
+        Self { resource, epoch, seen: 0, told: 0 }
+    }
+
+    /// Resolves when there is something to do for it.
+    pub(super) fn notified(&self) -> Notified<'_> {
+        self.resource.notified(self.epoch)
+    }
+
+    /// Whether it is still served here.
+    pub(super) fn is_ours(&self) -> bool {
+        self.resource.owner() == Owner::Attached(self.epoch)
     }
 
     pub(super) fn resource(&self) -> &Arc<Resource> {

@@ -164,7 +164,8 @@ pub struct Resource {
     id: u64,
     limits: QueueLimits,
     clock: Arc<Clock>,
-    wake: Notify,
+    /// The connection's bell, and that of the one before, which has to hear that it was replaced.
+    bells: [Notify; 2],
     /// What its connections hold for the client besides, in bytes.
     held: AtomicUsize,
     state: Mutex<State>,
@@ -221,9 +222,9 @@ impl Resource {
             leaving: None,
         };
         let user = jid.bare();
-        let (wake, state) = (Notify::new(), Mutex::new(state));
+        let (bells, state) = ([Notify::new(), Notify::new()], Mutex::new(state));
         let held = AtomicUsize::new(0);
-        Arc::new(Self { jid, user, id, limits, clock, wake, held, state })
+        Arc::new(Self { jid, user, id, limits, clock, bells, held, state })
     }
 
     /// The full JID.
@@ -241,9 +242,16 @@ impl Resource {
         self.id
     }
 
-    /// Resolves when something waits for the connection, or its ownership changed.
-    pub fn notified(&self) -> Notified<'_> {
-        self.wake.notified()
+    /// Resolves when something waits for the connection that attached with `epoch`, or it owns the resource no
+    /// longer.
+    pub fn notified(&self, epoch: u64) -> Notified<'_> {
+        self.bell(epoch).notified()
+    }
+
+    /// Each connection has its own: else one would take what the next is to hear.
+    fn bell(&self, epoch: u64) -> &Notify {
+        let [even, odd] = &self.bells;
+        if epoch.is_multiple_of(2) { even } else { odd }
     }
 
     /// Puts a stanza into the queue.
@@ -289,17 +297,18 @@ impl Resource {
         }
         s.queued_bytes += bytes;
         s.queue.push_back(Queued { item: Item::Stanza(stanza), at, share });
-        let first = s.queue.len() == 1;
+        let (first, epoch) = (s.queue.len() == 1, s.epoch);
         drop(s);
         if first {
-            self.wake.notify_one();
+            self.bell(epoch).notify_one();
         }
         Ok(())
     }
 
     /// Wakes the connection: something but the queue has changed.
     pub fn wake(&self) {
-        self.wake.notify_one();
+        let epoch = self.state.lock().epoch;
+        self.bell(epoch).notify_one();
     }
 
     /// Works through up to `max` queued items. `work` runs without a lock while the item is still
@@ -513,7 +522,7 @@ impl Resource {
         s.in_hand = false;
         let attached = (s.epoch, s.parked.take());
         drop(s);
-        self.wake.notify_one();
+        self.bell(attached.0 - 1).notify_one();
         Some(attached)
     }
 
@@ -543,8 +552,9 @@ impl Resource {
             }
         }
         s.leaving = Some(left);
+        let epoch = s.epoch;
         drop(s);
-        self.wake.notify_one();
+        self.bell(epoch).notify_one();
         true
     }
 

@@ -11,8 +11,9 @@ impl Resource {
         let waiting = s.queue.iter().any(|q| matches!(q.item, Item::Notice(m) if m == module));
         if s.owner != Owner::Ended && !waiting {
             s.queue.push_back(Item::Notice(module).into());
+            let epoch = s.epoch;
             drop(s);
-            self.wake.notify_one();
+            self.bell(epoch).notify_one();
         }
     }
 
@@ -31,8 +32,9 @@ impl Resource {
             std::mem::take(&mut first) || !matches!(queued.item, Item::Notice(m) if m == module)
         });
         s.queue.push_back(Item::Notice(module).into());
+        let epoch = s.epoch;
         drop(s);
-        self.wake.notify_one();
+        self.bell(epoch).notify_one();
     }
 
     /// The client got what was kept; unless `module` is to be told of more, the queue takes messages

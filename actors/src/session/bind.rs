@@ -99,7 +99,7 @@ impl Session {
     /// From now on the session is bound.
     pub(super) fn enter(&mut self, mut bound: Box<Bound>, scope: &mut Scope<'_>) {
         if let Some(resource) = &bound.resource {
-            scope.fx.push(Action::Attach(Arc::clone(resource)));
+            scope.fx.push(Action::Attach(Arc::clone(resource), bound.epoch));
         }
         scope.fx.push(Action::Cancel(TimerKey::Negotiation));
         for row in &scope.env.hooks().timer {

@@ -55,8 +55,8 @@ pub enum Action {
     Restart,
     /// Authentication succeeded: the pre-authentication limits of the framer are lifted.
     Authenticated,
-    /// From now on this resource's queue is served.
-    Attach(Arc<Resource>),
+    /// From now on this resource's queue is served, by whoever attached with that epoch.
+    Attach(Arc<Resource>, u64),
     /// Send the stanza on its way.
     Route(Stanza),
     /// Call the session back after that time.
@@ -75,7 +75,7 @@ impl std::fmt::Debug for Action {
             Self::StartTls => f.write_str("StartTls"),
             Self::Restart => f.write_str("Restart"),
             Self::Authenticated => f.write_str("Authenticated"),
-            Self::Attach(r) => write!(f, "Attach({})", r.jid()),
+            Self::Attach(r, epoch) => write!(f, "Attach({}, {epoch})", r.jid()),
             Self::Route(s) => write!(f, "Route({s:?})"),
             Self::Timer(k, d) => write!(f, "Timer({k:?}, {d:?})"),
             Self::Cancel(k) => write!(f, "Cancel({k:?})"),

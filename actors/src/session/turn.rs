@@ -28,8 +28,8 @@ use xmpp::{
 pub enum Todo {
     /// Begin the TLS handshake once everything is written.
     StartTls,
-    /// Serve this resource's queue.
-    Attach(Arc<Resource>),
+    /// Serve this resource's queue, attached with that epoch.
+    Attach(Arc<Resource>, u64),
     /// (Re)start a timer.
     Timer(TimerKey, Duration),
     /// Forget a timer.
@@ -290,7 +290,7 @@ impl Turn {
         }
         let limits = env.settings().framer_limits(session.user.is_some());
         let mut turn = Self::of(Framer::thaw(frozen.framer, limits), session);
-        turn.todo.extend(resource.clone().map(Todo::Attach));
+        turn.todo.extend(resource.clone().map(|resource| Todo::Attach(resource, 1)));
         // a module that is not here any more needs no timer
         let known = |name: String| env.hooks().module(&name);
         let timers = frozen.timers.into_iter();
@@ -394,7 +394,7 @@ impl Turn {
                     self.securing = true;
                     self.todo.push(Todo::StartTls);
                 }
-                Action::Attach(resource) => self.todo.push(Todo::Attach(resource)),
+                Action::Attach(resource, epoch) => self.todo.push(Todo::Attach(resource, epoch)),
                 Action::Timer(key, after) => self.todo.push(Todo::Timer(key, after)),
                 Action::Cancel(key) => self.todo.push(Todo::Cancel(key)),
                 Action::Close => {
