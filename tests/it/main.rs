@@ -13,6 +13,7 @@ mod accounts;
 mod admin;
 mod configuration;
 mod crashes;
+mod cut;
 mod deadlines;
 mod documents;
 mod examples;

@@ -25,6 +25,7 @@ const ORDER: &str = "\
 /modules
 /session_managers
 /session_managers/ends
+/session_managers/finishing
 /session_managers/N
 /memory
 /c2s

@@ -6,8 +6,8 @@ use std::{future::poll_fn, time::Duration};
 use tokio::time::{sleep, timeout};
 
 impl Connection {
-    pub(super) async fn finish_jobs(&mut self) {
-        self.driver.finish_jobs(sleep(LAST_JOBS)).await;
+    pub(super) async fn finish_jobs(&mut self) -> bool {
+        self.driver.finish_jobs(sleep(LAST_JOBS)).await
     }
 
     pub(super) async fn leave(&mut self) {

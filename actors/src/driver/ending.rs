@@ -5,17 +5,19 @@ use super::Driver;
 use crate::{
     resource::{Ended, Owner, Resource},
     routing,
-    sessions::{end, lost},
+    session::turn::Turn,
+    sessions::{end, finish, lost},
 };
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 use xmpp::error::{StanzaError, StreamError, StreamErrorCondition as Condition};
 
 /// How long jobs may take to finish after the end.
 pub const LAST_JOBS: Duration = Duration::from_secs(5);
 
 impl Driver {
-    /// Runs the jobs that are left, until `patience` is over: what the client was promised is kept.
-    pub async fn finish_jobs(&mut self, patience: impl Future<Output = ()>) {
+    /// Runs the jobs that are left, until `patience` is over: what the client was promised is kept. Whether all are
+    /// done.
+    pub async fn finish_jobs(&mut self, patience: impl Future<Output = ()>) -> bool {
         let jobs = async {
             loop {
                 if self.job.is_none() {
@@ -28,10 +30,8 @@ impl Driver {
         };
         tokio::select! {
             biased;
-            () = jobs => {}
-            () = patience => {
-                tracing::warn!(peer = %self.peer(), "a client's last requests took too long");
-            }
+            () = jobs => true,
+            () = patience => false,
         }
     }
 
@@ -51,10 +51,14 @@ impl Driver {
         }
     }
 
-    /// The client is gone, or is to go: ends the session, or leaves it to be resumed. Does nothing the second time.
+    /// The client is gone, or is to go: ends the session, or leaves it to be resumed. Does nothing the second time. When
+    /// `patience` is over before the client's jobs are done, that is for a task to do once this is dropped.
     pub async fn leave(&mut self, patience: impl Future<Output = ()>) {
         self.turn.stop_reading();
-        self.finish_jobs(patience).await;
+        if !self.finish_jobs(patience).await && self.can_be_handed_on() {
+            tracing::warn!(peer = %self.peer(), "a client's last requests take long");
+            return;
+        }
         let Some((resource, resumable)) = self.turn.detach() else { return };
         if resumable {
             lost(&self.env, resource);
@@ -84,9 +88,33 @@ impl Driver {
     }
 }
 
+impl Driver {
+    fn can_be_handed_on(&self) -> bool {
+        !self.handed_on && self.session().bound.is_some() && self.turn.pending()
+    }
+
+    /// All of it, to go on elsewhere.
+    fn hand_on(&mut self) -> Self {
+        let nobody = Turn::new(self.session().conn.clone(), &self.env);
+        let turn = std::mem::replace(&mut self.turn, nobody);
+        let mut rest = Self::of(turn, &self.env);
+        (rest.job, rest.serving) = (self.job.take(), self.serving.take());
+        rest.handed_on = true;
+        rest
+    }
+}
+
 impl Drop for Driver {
-    /// If whoever drives it was killed, nobody has told the session manager yet, or the end is not finished.
+    /// If whoever drives it was killed, nobody has told the session manager yet, or the end is not finished. What the
+    /// client's stanza has begun is finished, though: it counts as handled then (XEP-0198), and is not sent again.
     fn drop(&mut self) {
+        if self.can_be_handed_on()
+            && let Some(user) = self.session().user().cloned()
+        {
+            let mut rest = self.hand_on();
+            let leave = async move { rest.leave(pending()).await };
+            return finish(&self.env, &user, Box::pin(leave));
+        }
         let detached = self.turn.detach().map(|(resource, _)| resource);
         let serving = self.serving.take();
         let resource = serving.as_ref().map(|serving| Arc::clone(serving.resource()));

@@ -66,6 +66,8 @@ pub struct Driver {
     closing: bool,
     /// Its session went elsewhere or was ended: a client that does not read is not waited for.
     evicted: bool,
+    /// What another one had begun is finished here.
+    handed_on: bool,
 }
 
 /// What wakes a driver besides its client and its deadlines.
@@ -148,6 +150,7 @@ impl Driver {
             drained: false,
             closing: false,
             evicted: false,
+            handed_on: false,
         }
     }
 

@@ -11,6 +11,7 @@ use super::{
     ends::{self, Ends},
     past::Past,
     token,
+    unfinished::{self, Work},
     windows::Windows,
 };
 use crate::{
@@ -58,6 +59,8 @@ pub enum Msg {
     Freeze(Reply<Vec<FrozenWaiting>>),
     /// End this session; answered when its end has begun.
     End(Arc<Resource>, Ended, Reply<()>),
+    /// Have this done: see [`super::finish`].
+    Finish(Work),
     /// A window may be over.
     Alarm,
 }
@@ -116,7 +119,8 @@ impl Managers {
         let managers = env.managers.0.len();
         let spec = SupervisorSpec::one_for_one()
             .intensity(10, Duration::from_secs(10))
-            .child(ends::tasks(managers));
+            .child(ends::tasks(managers))
+            .child(unfinished::tasks());
         (0..managers).fold(spec, |spec, n| {
             let env = Arc::clone(env);
             let args = move || (Arc::clone(&env), n);
@@ -166,7 +170,10 @@ impl Server for SessionManager {
                 Owner::Detached | Owner::Ended => self.watch(resource, left),
                 Owner::Attached(_) => {}
             },
+            // what is being finished belongs to no connection any more and cannot move
+            Msg::Freeze(_) if unfinished::is_at_work(cx.system()) => {}
             Msg::Freeze(reply) => reply.send(self.freeze()),
+            Msg::Finish(work) => unfinished::start(cx.system(), work),
             Msg::End(resource, why, reply) => {
                 self.end(resource, why).await;
                 reply.send(());
@@ -199,6 +206,7 @@ impl Server for SessionManager {
             Msg::Lost(resource, _) => format!("lost {}", resource.jid()),
             Msg::Freeze(_) => "freeze".to_owned(),
             Msg::End(resource, why, _) => format!("end {} {why:?}", resource.jid()),
+            Msg::Finish(_) => "finish".to_owned(),
             Msg::Alarm => "alarm".to_owned(),
         }
     }

@@ -13,6 +13,7 @@ mod past;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod windows;
 
 pub use claim::{Attached, BindError, Claim, ResumeError};
@@ -21,12 +22,14 @@ pub use end::end;
 use crate::{
     env::Env,
     resource::{Ended, FrozenWaiting, Owner, Resource},
+    session::effects::BoxFuture,
 };
 use cluster::{Record, Token};
 use manager::Msg;
 use std::{sync::Arc, time::Duration};
 use supervision::CallError;
 use thiserror::Error;
+use unfinished::Work;
 use xmpp::jid::{BareJid, FullJid};
 
 /// How long a connection waits for its manager.
@@ -75,6 +78,15 @@ fn watch(env: &Env, resource: Arc<Resource>, left: Option<Duration>) {
         && manager.cast(Msg::Lost(resource, left)).is_err()
     {
         env.managers.missed(env, &user);
+    }
+}
+
+/// Has finished what a connection of `user` had begun that is gone, by a task of its own. Never waits.
+pub fn finish(env: &Arc<Env>, user: &BareJid, work: BoxFuture<()>) {
+    if let Some(manager) = env.managers.of(env, user)
+        && manager.cast(Msg::Finish(Work(work))).is_err()
+    {
+        tracing::warn!("a session manager did not take what a connection had begun");
     }
 }
 

@@ -375,6 +375,14 @@ pub const NODE: &[Row] = &[
         ],
     },
     Row {
+        what: "what connections that are gone had begun for their clients",
+        from: &["actors/src/sessions/unfinished.rs: UNFINISHED"],
+        most: "the limit × what one stanza causes",
+        at: "a further one is given up: its client, which is not told that it was handled, sends it again",
+        fields: &[],
+        tried: &["though_its_store_is_slow", "though_its_process_is_killed"],
+    },
+    Row {
         what: "messages to a process",
         from: &[
             "supervision/src/process.rs: INBOX",
