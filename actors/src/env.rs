@@ -9,6 +9,7 @@ use crate::{
     metrics::Metrics,
     pressure::Pressure,
     resource::QueueLimits,
+    service::Service,
     sessions::{manager::Managers, table::Table},
     throttle::Throttle,
 };
@@ -25,6 +26,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use storage::Stores;
+use supervision::{Ref, System};
 use tokio::time::Instant;
 use xmpp::{
     framer::Limits,
@@ -32,7 +34,7 @@ use xmpp::{
     sasl::{Hash, Mechanism},
 };
 
-/// The hosts this node serves (RFC 6120 section 1.3: one server, several domains).
+/// The domains whose users this node serves (RFC 6120 section 1.3: one server, several domains).
 #[derive(Debug, Default)]
 pub struct Hosts(Vec<Arc<str>>);
 
@@ -210,6 +212,7 @@ pub struct Env {
     pub secret: [u8; 32],
     settings: ArcSwap<Settings>,
     hooks: HookTable,
+    system: System,
     sessions: AtomicU64,
     random: SystemRandom,
 }
@@ -228,6 +231,8 @@ pub struct EnvParts {
     pub managers: usize,
     /// What modules registered.
     pub hooks: HookTable,
+    /// Where the node's processes live.
+    pub system: System,
     /// What sessions go by.
     pub settings: Settings,
     /// Login throttle.
@@ -266,6 +271,7 @@ impl Env {
             secret: parts.secret,
             settings: ArcSwap::from_pointee(parts.settings),
             hooks: parts.hooks,
+            system: parts.system,
             sessions: AtomicU64::new(1),
             random: SystemRandom::new(),
         })
@@ -284,6 +290,21 @@ impl Env {
     /// What the modules have registered.
     pub fn hooks(&self) -> &HookTable {
         &self.hooks
+    }
+
+    /// The service to which an address belongs.
+    pub fn service(&self, jid: &Jid) -> Option<&Service> {
+        self.hooks.services.iter().find(|s| s.has(jid))
+    }
+
+    /// Whether this node answers for an address: it is of one of its hosts or services.
+    pub fn is_local(&self, jid: &Jid) -> bool {
+        self.hosts.find(jid).is_some() || self.service(jid).is_some()
+    }
+
+    /// The process that took this name, if its messages are `M`: how a module finds its own.
+    pub fn process<M: Send + 'static>(&self, name: &str) -> Option<Ref<M>> {
+        self.system.lookup(name)
     }
 
     /// How long the node serves, whatever the wall clock was set to: longer than this process, if that

@@ -14,6 +14,7 @@ use crate::{
     iq::Iqs,
     registrar::{Module, Registrar},
     resource::Resource,
+    service::Service,
     session::{SessionCx, effects::BoxFuture},
 };
 use serde_json::Value;
@@ -97,6 +98,10 @@ macro_rules! points {
             pub server_features: Vec<&'static str>,
             /// disco#info features of an account.
             pub account_features: Vec<&'static str>,
+            /// disco#info features of the domains of services.
+            pub service_features: Vec<&'static str>,
+            /// The domains for which modules answer.
+            pub services: Vec<Service>,
             /// The names under which modules mark resources.
             pub marks: Vec<&'static str>,
             /// The module that keeps messages until they are acknowledged, and gets a notice when they are.

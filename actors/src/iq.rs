@@ -10,6 +10,7 @@ mod tests;
 use crate::{
     env::Env,
     routing,
+    service::Service,
     session::{SessionCx, effects::BoxFuture},
 };
 use std::{collections::HashMap, fmt, future::Future, net::IpAddr, sync::Arc};
@@ -30,15 +31,28 @@ pub enum Target {
     Server(Arc<str>),
     /// A local account (RFC 6121 section 8.5.2.1.3).
     Account(BareJid),
+    /// A module's service, or a node of it.
+    Service(Jid),
 }
 
 impl Target {
-    /// Who answers for an address; `None` when it is somebody's resource or another domain.
+    /// Who answers for an address; `None` when it is a resource or another domain.
     pub fn of(env: &Env, to: &Jid) -> Option<Self> {
-        let host = env.hosts.find(to)?;
+        let Some(host) = env.hosts.find(to) else {
+            let service = to.resource().is_none() && env.service(to).is_some();
+            return service.then(|| Self::Service(to.clone()));
+        };
         match (to.node(), to.resource()) {
             (None, None) => Some(Self::Server(host)),
             (Some(_), None) => Some(Self::Account(to.bare())),
+            _ => None,
+        }
+    }
+
+    /// The service that is asked.
+    pub fn service<'e>(&self, env: &'e Env) -> Option<&'e Service> {
+        match self {
+            Self::Service(to) => env.service(to),
             _ => None,
         }
     }
@@ -164,32 +178,47 @@ pub struct IqRow {
     pub hides_accounts: bool,
     /// Clients may ask before they log on.
     pub before_auth: bool,
+    /// See [`Module::FOR_SERVICES`](crate::registrar::Module::FOR_SERVICES).
+    pub for_services: bool,
     /// The handler.
     pub run: Arc<IqFn>,
 }
 
-/// IQ handlers by (type, namespace, element name).
+/// What a handler is for: the service of which module (`None`: the server and accounts), type, namespace and
+/// name of the payload.
+pub(crate) type IqKey<'a> = (Option<&'a str>, Type, &'a str, &'a str);
+
+/// IQ handlers by payload.
 #[derive(Default)]
 pub struct Iqs {
-    rows: HashMap<(Type, &'static str, &'static str), IqRow>,
+    rows: HashMap<IqKey<'static>, IqRow>,
 }
 
 impl Iqs {
-    pub(crate) fn insert(
-        &mut self,
-        payload: (Type, &'static str, &'static str),
-        row: IqRow,
-    ) -> Option<IqRow> {
-        self.rows.insert(payload, row)
+    pub(crate) fn insert(&mut self, key: IqKey<'static>, row: IqRow) -> Option<IqRow> {
+        self.rows.insert(key, row)
     }
 
     fn find<'r>(&'r self, ty: Type, child: &'r Child) -> Option<&'r IqRow> {
-        self.rows.get(&(ty, child.ns(), child.name()) as &(Type, &str, &str))
+        self.rows.get(&(None, ty, child.ns(), child.name()) as &IqKey<'r>)
+    }
+
+    /// The handler of a service's module for it; for its domain also who answers for all services.
+    fn find_for<'r>(
+        &'r self,
+        service: &'r Service,
+        to: &Jid,
+        ty: Type,
+        child: &'r Child,
+    ) -> Option<&'r IqRow> {
+        let own = (Some(service.module), ty, child.ns(), child.name());
+        let common = || self.find(ty, child).filter(|r| r.for_services && to.node().is_none());
+        self.rows.get(&own as &IqKey<'r>).or_else(common)
     }
 
     /// Whether there is something in the namespace that clients may ask before they log on.
     pub(crate) fn before_auth(&self, ns: &str) -> bool {
-        self.rows.iter().any(|((_, of, _), row)| row.before_auth && *of == ns)
+        self.rows.iter().any(|((_, _, of, _), row)| row.before_auth && *of == ns)
     }
 }
 
@@ -225,7 +254,11 @@ pub(crate) fn answer(cx: &mut IqCx<'_, '_>) -> Answer {
         return StanzaError::bad_request().into();
     };
     let iqs = &cx.env.hooks().iqs;
-    let row = iqs.find(cx.iq.head.ty, child).filter(|r| r.before_auth || cx.from.is_some());
+    let ty = cx.iq.head.ty;
+    let row = match cx.target {
+        Target::Service(to) => cx.env.service(to).and_then(|s| iqs.find_for(s, to, ty, child)),
+        _ => iqs.find(ty, child).filter(|r| r.before_auth || cx.from.is_some()),
+    };
     let Some(row) = row else { return unknown(cx, child).into() };
     let Some(element) = cx.iq.payload() else { return StanzaError::bad_request().into() };
     if let Some(session) = &mut cx.session {
@@ -244,6 +277,7 @@ fn unknown(cx: &IqCx<'_, '_>, child: &Child) -> StanzaError {
     match cx.target {
         // as for an account that does not exist (RFC 6121 section 8.5.1)
         Target::Account(user) if !cx.is_own(user) => StanzaError::service_unavailable(),
+        Target::Service(_) => StanzaError::service_unavailable(),
         // known with the other type: the request makes no sense (RFC 6120 section 8.3.3.1)
         _ if [Type::Get, Type::Set].into_iter().any(|ty| iqs.find(ty, child).is_some()) => {
             StanzaError::bad_request()

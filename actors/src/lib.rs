@@ -2,7 +2,7 @@
 //!
 //! In the order of a stanza's life: [`listener`] (with [`gate`] and [`accept`]) · [`connection`] (socket, TLS) · [`driver`] (turns,
 //! jobs, deadlines) · [`session`] (the protocol, sans I/O) · [`hooks`] and [`registrar`] (what modules see), [`iq`] (what the
-//! server is asked) ·
+//! server is asked), [`service`] (domains of modules) ·
 //! [`modules`] · [`routing`] (who gets it) · [`resource`] (the receiver's queue) · the other
 //! connection. [`sessions`] is who is there at all: bound, resumed, lost, ended. [`env`] is what they share; [`handover`] moves all of it to another process.
 
@@ -22,6 +22,7 @@ pub mod registrar;
 pub mod relief;
 pub mod resource;
 pub mod routing;
+pub mod service;
 pub mod session;
 pub mod sessions;
 #[cfg(feature = "testkit")]

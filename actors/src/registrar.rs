@@ -3,14 +3,21 @@
 //! `docs/modules.md` shows how to write one, from `modules/ping.rs`.
 
 use crate::{
-    env::Env,
+    env::{Env, Hosts},
     hooks::HookTable,
     iq::{Answer, IqCx, IqRow},
+    service::{self, Service, ServiceInfo},
+    session::effects::BoxFuture,
 };
 use config::{Section, Sections};
 use std::{fmt, sync::Arc};
 use supervision::ChildSpec;
-use xmpp::{Element, error::StanzaError, payload::Payload, stanza::Type};
+use xmpp::{
+    Element,
+    error::StanzaError,
+    payload::Payload,
+    stanza::{Stanza, Type},
+};
 
 /// A XEP and the version of it that a module implements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +33,9 @@ pub trait Module: Sized + Send + Sync + 'static {
     /// those he may not see. For other modules such a request is `service-unavailable` before they
     /// see it (RFC 6121 section 8.5.1).
     const HIDES_ACCOUNTS: bool = false;
+    /// Its answers are also for the domains of services ([`Registrar::service`]), where the service's own module
+    /// has none.
+    const FOR_SERVICES: bool = false;
     /// Its options.
     type Config: Section;
 
@@ -35,7 +45,8 @@ pub trait Module: Sized + Send + Sync + 'static {
     /// Registers everything it does.
     fn register(on: &mut Registrar<'_, Self>);
 
-    /// Supervised processes of its own, started before the listeners and stopped after them.
+    /// Supervised processes of its own, started before the listeners and stopped after them. One that takes a
+    /// name ([`supervision::Cx::register`]) is found by [`Env::process`].
     fn children(self: &Arc<Self>, _env: &Arc<Env>) -> Vec<ChildSpec> {
         Vec::new()
     }
@@ -56,27 +67,38 @@ impl<M: Module> Registrar<'_, M> {
     /// Answers IQs of type get whose payload is `P`, a namespace and element that no other module
     /// may claim. A payload that cannot be parsed is answered with `bad-request` by itself.
     pub fn iq_get<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {
-        self.iq(Type::Get, f, false)
+        self.iq(None, Type::Get, f, false)
     }
 
     /// The same for type set.
     pub fn iq_set<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {
-        self.iq(Type::Set, f, false)
+        self.iq(None, Type::Set, f, false)
     }
 
     /// As [`Registrar::iq_get`], and clients may ask before they log on, under TLS: `cx.from` is `None` then, and
     /// the target is the host of their stream.
     pub fn iq_get_before_auth<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {
-        self.iq(Type::Get, f, true)
+        self.iq(None, Type::Get, f, true)
     }
 
     /// The same for type set.
     pub fn iq_set_before_auth<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {
-        self.iq(Type::Set, f, true)
+        self.iq(None, Type::Set, f, true)
+    }
+
+    /// Answers requests to the module's service, of type get and with the payload `P`.
+    pub fn service_iq_get<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {
+        self.iq(Some(M::NAME), Type::Get, f, false)
+    }
+
+    /// The same for type set.
+    pub fn service_iq_set<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {
+        self.iq(Some(M::NAME), Type::Set, f, false)
     }
 
     fn iq<P: Payload + 'static>(
         &mut self,
+        service: Option<&'static str>,
         ty: Type,
         f: IqHandler<M, P>,
         before_auth: bool,
@@ -88,9 +110,10 @@ impl<M: Module> Registrar<'_, M> {
                 Err(e) => Answer::Error(StanzaError::bad_request().with_text(&e.to_string())),
             }
         });
-        let (module, hides_accounts) = (M::NAME, M::HIDES_ACCOUNTS);
-        let row = IqRow { module, hides_accounts, before_auth, run };
-        if let Some(other) = self.table.iqs.insert((ty, P::NS, P::NAME), row) {
+        let module = M::NAME;
+        let (hides_accounts, for_services) = (M::HIDES_ACCOUNTS, M::FOR_SERVICES);
+        let row = IqRow { module, hides_accounts, before_auth, for_services, run };
+        if let Some(other) = self.table.iqs.insert((service, ty, P::NS, P::NAME), row) {
             self.conflicts.push(format!(
                 "modules {} and {} both answer <{} xmlns='{}'/>: switch one of them off",
                 module,
@@ -99,6 +122,30 @@ impl<M: Module> Registrar<'_, M> {
                 P::NS
             ));
         }
+        self
+    }
+
+    /// Answers for a domain: `f` gets every stanza to it, to its nodes and to their resources that is no
+    /// request to one of the first two; those are answered by [`Registrar::service_iq_get`] and its like.
+    pub fn service(
+        &mut self,
+        info: ServiceInfo,
+        f: fn(&M, &Arc<Env>, Stanza) -> BoxFuture<()>,
+    ) -> &mut Self {
+        let m = Arc::clone(&self.module);
+        let run = Arc::new(move |env: &Arc<Env>, stanza: Stanza| f(&m, env, stanza));
+        self.table.services.push(Service { module: M::NAME, info, run });
+        self
+    }
+
+    /// The module, with its options.
+    pub fn module(&self) -> &M {
+        &self.module
+    }
+
+    /// A feature of the domains of services, where all have it.
+    pub fn service_feature(&mut self, ns: &'static str) -> &mut Self {
+        self.table.service_features.push(ns);
         self
     }
 
@@ -172,11 +219,12 @@ impl Modules {
         self
     }
 
-    /// The hook table, and what starts the modules' processes.
+    /// The hook table for a node with these hosts, and what starts the modules' processes.
     ///
     /// # Errors
-    /// A line for each payload that two modules claim.
-    pub fn build(mut self) -> Result<(HookTable, ModuleChildren), Vec<String>> {
+    /// A line for each payload or domain that two claim.
+    pub fn build(mut self, hosts: &Hosts) -> Result<(HookTable, ModuleChildren), Vec<String>> {
+        self.conflicts.extend(service::prepare(&mut self.table.services, hosts));
         if !self.conflicts.is_empty() {
             return Err(self.conflicts);
         }

@@ -3,8 +3,11 @@
 use actors::hooks::HookTable;
 
 const PAGE: &str = include_str!("../../docs/modules.md");
-const SOURCES: [&str; 2] =
-    [include_str!("../src/modules/ping.rs"), include_str!("../../examples/word_filter/src/lib.rs")];
+const SOURCES: [&str; 3] = [
+    include_str!("../src/modules/ping.rs"),
+    include_str!("../../examples/word_filter/src/lib.rs"),
+    include_str!("../../examples/lists/src/lib.rs"),
+];
 
 /// The Rust blocks of the page.
 fn blocks() -> Vec<&'static str> {
@@ -17,7 +20,7 @@ fn the_code_on_the_page_is_the_code_in_the_files() {
     assert!(blocks().len() >= 5);
     for block in blocks() {
         let found = SOURCES.iter().any(|source| source.contains(block.trim_end()));
-        assert!(found, "not in ping.rs or the word filter:\n{block}");
+        assert!(found, "not in ping.rs or the examples:\n{block}");
     }
     // and all of ping.rs after its header is there
     let shown = blocks().concat();

@@ -1,9 +1,10 @@
 //! `mangrove config check|reference`.
 
 use super::{Done, Failure, NodeArgs, output::Output};
+use actors::env::Hosts;
 use config::{Report, Sections};
 use mangrove::certificates::Sources;
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -39,6 +40,9 @@ fn check(node: &NodeArgs, file: Option<PathBuf>, out: &mut Output) -> Done {
     Sources::new(&setup.config)
         .configured()
         .map_err(|e| Failure::usage(format!("certificate: {e}")))?;
+    let hosts = setup.config.server.hosts.iter();
+    let hosts = Hosts::new(hosts.map(|host| Arc::from(host.as_str())));
+    setup.modules.build(&hosts).map_err(|wrong| Failure::usage(wrong.join("\n")))?;
     let name = node.config.as_ref().map(|f| f.display().to_string());
     if out.json {
         out.json(&serde_json::json!({ "file": name, "mistakes": [] }));

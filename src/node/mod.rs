@@ -133,7 +133,8 @@ impl Node {
         reachable: bool,
     ) -> Result<Self, NodeError> {
         let started = Instant::now();
-        let (hooks, modules) = modules.build().map_err(NodeError::Modules)?;
+        let hosts = settings::hosts(&config);
+        let (hooks, modules) = modules.build(&hosts).map_err(NodeError::Modules)?;
         let data = &config.server.data;
         files::make_dir(data)?;
         let crashes = Some(data.join("crashes"));
@@ -142,11 +143,12 @@ impl Node {
         let backend = settings::backend(&config)?;
         let env = Env::new(EnvParts {
             node: NodeId::new(&config.server.node),
-            hosts: settings::hosts(&config),
+            hosts,
             stores: backend.stores().clone(),
             registry: Arc::new(MemoryRegistry::default()),
             managers: available_parallelism().map_or(4, |n| (2 * n.get()).clamp(2, 32)),
             hooks,
+            system: system.clone(),
             settings: settings::sessions(&config),
             throttle: settings::throttle(&config),
             clock: Clock::default(),

@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::{
+    env::Hosts,
     iq::Answer,
     modules::{
         self,
         register::{RegisterConfig, RegisterModule},
     },
     registrar::{Modules, Xep},
+    service::ServiceInfo,
     session::slots::Slot,
     testkit::{World, script::follow},
 };
@@ -42,8 +44,18 @@ impl Module for Everywhere {
     }
 
     fn register(on: &mut Registrar<'_, Self>) {
+        let info = ServiceInfo {
+            domain: Self::NAME.to_owned(),
+            category: "component",
+            ty: "generic",
+            name: String::new(),
+            features: &[],
+        };
         on.feature(ns::PING)
             .iq_get::<Ping>(|_, _, _| Answer::empty())
+            .service(info, |_, _, _| Box::pin(async {}))
+            .service_feature(ns::PING)
+            .service_iq_get::<Ping>(|_, _, _| Answer::empty())
             .mark(Self::NAME)
             .keeper()
             .features(Order::Main, |_, _, _, _| {})
@@ -112,7 +124,7 @@ const LOG_ON: &str = "account juliet@localhost pencil
 #[test]
 fn a_session_goes_on_without_a_module_as_if_it_had_never_been_there() {
     World::block_on(async {
-        let (table, _) = everywhere().build().unwrap();
+        let (table, _) = everywhere().build(&Hosts::new([])).unwrap();
         let unused: Vec<_> = table.describe().into_iter().filter(|(_, r)| r.is_empty()).collect();
         assert_eq!(unused, [], "points that the module of this test has to use");
 
@@ -150,7 +162,7 @@ fn each_point_has_a_user() {
     let mut modules = modules::all(&mut Sections::default());
     // is off unless it is configured
     modules.add_with::<RegisterModule>(RegisterConfig::default());
-    let (table, _) = modules.build().unwrap();
+    let (table, _) = modules.build(&Hosts::new([])).unwrap();
     let unused: Vec<_> = table.describe().into_iter().filter(|(_, r)| r.is_empty()).collect();
     assert_eq!(unused, []);
 }

@@ -36,10 +36,9 @@ impl Module for DelayModule {
 impl DelayModule {
     fn strip(&self, cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow {
         if stanza.head.children.iter().any(delay::is_note) {
-            let (hosts, own) = (&cx.env.hosts, cx.jid().as_str());
-            let honest = delay::without_claims_of(stanza, |by| {
-                hosts.find(by).is_some() && by.as_str() != own
-            });
+            let (env, own) = (cx.env, cx.jid().as_str());
+            let honest =
+                delay::without_claims_of(stanza, |by| env.is_local(by) && by.as_str() != own);
             cx.replace(honest);
         }
         Flow::Continue

@@ -9,6 +9,7 @@ use crate::{
     iq::{Answer, IqCx, Target},
     registrar::{Module, Registrar, Xep},
     routing,
+    service::ServiceInfo,
 };
 use std::sync::{Arc, OnceLock};
 use xmpp::{
@@ -59,6 +60,7 @@ impl Module for DiscoModule {
     const XEPS: &'static [Xep] =
         &[Xep(30, "2.5.0"), Xep(115, "1.6.0"), Xep(128, "1.0.1"), Xep(157, "1.1.1")];
     const HIDES_ACCOUNTS: bool = true;
+    const FOR_SERVICES: bool = true;
     type Config = DiscoConfig;
 
     fn new(config: DiscoConfig) -> Self {
@@ -68,6 +70,8 @@ impl Module for DiscoModule {
     fn register(on: &mut Registrar<'_, Self>) {
         on.feature(ns::DISCO_INFO)
             .feature(ns::DISCO_ITEMS)
+            .service_feature(ns::DISCO_INFO)
+            .service_feature(ns::DISCO_ITEMS)
             .server_feature(ns::CAPS)
             .features(Order::Main, Self::features)
             .iq_get::<InfoQuery>(Self::info)
@@ -95,6 +99,11 @@ impl DiscoModule {
                 });
                 if known { result(&self.server(env, node.as_deref())) } else { not_found() }
             }
+            Target::Service(_) if node.is_some() => not_found(),
+            Target::Service(to) => match env.service(to) {
+                Some(service) => result(&of_service(env, &service.info)),
+                None => not_found(),
+            },
             Target::Account(user) => {
                 let none = node.is_none();
                 let identities = [("account", "registered", "")];
@@ -110,8 +119,14 @@ impl DiscoModule {
     fn items(&self, cx: &mut IqCx<'_, '_>, query: ItemsQuery) -> Answer {
         let node = query.node.filter(|n| !n.is_empty());
         match cx.target {
-            Target::Server(_) if node.is_none() => result(&disco::items(None, [])),
-            Target::Server(_) => not_found(),
+            Target::Server(_) | Target::Service(_) if node.is_some() => not_found(),
+            Target::Server(host) => {
+                let services = cx.env.hooks().services.iter();
+                let services = services.filter(|s| s.belongs_to(host, &cx.env.hosts));
+                result(&disco::items(None, services.map(|s| s.info.domain.clone())))
+            }
+            // what is below it is its module's to say
+            Target::Service(_) => result(&disco::items(None, [])),
             Target::Account(user) => {
                 // section 8: who may not know gets what an account without resources has
                 let nothing = result(&disco::items(node.as_deref(), []));
@@ -149,6 +164,12 @@ impl DiscoModule {
         ];
         all.into_iter().filter(|(_, addresses)| !addresses.is_empty()).collect()
     }
+}
+
+/// What a service is: for modules that answer such questions of their nodes themselves.
+pub fn of_service(env: &Env, info: &ServiceInfo) -> Element {
+    let features = [env.hooks().service_features.as_slice(), info.features].concat();
+    disco::info(None, &[(info.category, info.ty, &info.name)], &unique(&features))
 }
 
 /// Answers for an account if the asking user may see it, otherwise with `denied` (section 8).

@@ -109,6 +109,7 @@ impl LastModule {
             Target::Server(_) => answer(env.uptime().as_secs(), ""),
             // whoever asks for himself is connected
             Target::Account(user) if cx.is_own(user) => answer(0, ""),
+            Target::Service(_) => StanzaError::service_unavailable().into(),
             Target::Account(user) => {
                 let Some(from) = cx.from.cloned() else { return StanzaError::forbidden().into() };
                 let user = user.clone();

@@ -45,6 +45,7 @@ impl Slot for Waiting {
 impl Module for PingModule {
     const NAME: &'static str = "ping";
     const XEPS: &'static [Xep] = &[Xep(199, "2.0.1")];
+    const FOR_SERVICES: bool = true;
     type Config = PingConfig;
 
     fn new(config: PingConfig) -> Self {
@@ -53,6 +54,7 @@ impl Module for PingModule {
 
     fn register(on: &mut Registrar<'_, Self>) {
         on.feature(ns::PING)
+            .service_feature(ns::PING)
             .iq_get::<Ping>(|_, _, _| Answer::empty())
             .bound(Order::Main, Self::bound)
             .heard(Order::Main, Self::heard)

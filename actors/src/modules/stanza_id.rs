@@ -43,8 +43,8 @@ impl Module for StanzaIdModule {
 impl StanzaIdModule {
     fn strip(&self, cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow {
         if stanza.head.kind == Kind::Message && stanza.has(ns::STANZA_ID, "stanza-id") {
-            let hosts = &cx.env.hosts;
-            cx.replace(sid::without_claims_of(stanza, |by| hosts.find(by).is_some()));
+            let env = cx.env;
+            cx.replace(sid::without_claims_of(stanza, |by| env.is_local(by)));
         }
         Flow::Continue
     }

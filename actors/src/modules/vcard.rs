@@ -50,6 +50,7 @@ impl VcardModule {
     fn get(&self, cx: &mut IqCx<'_, '_>, _: VCard) -> Answer {
         let user = match cx.target {
             Target::Account(user) => user.clone(),
+            Target::Service(_) => return StanzaError::service_unavailable().into(),
             Target::Server(_) => {
                 let name = Element::new(ns::VCARD, "FN").with_text("Mangrove");
                 let card = Element::new(ns::VCARD, "vCard").with_child(name);

@@ -20,6 +20,7 @@ use crate::{
     hooks::{Flow, Offline},
     iq,
     resource::{Refused, Resource, Share},
+    service,
     session::effects::BoxFuture,
 };
 use std::sync::Arc;
@@ -36,6 +37,9 @@ use xmpp::{
 pub fn route(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
     let to = stanza.head.to.clone()?;
     if env.hosts.find(&to).is_none() {
+        if let Some(service) = env.service(&to) {
+            return service::deliver(env, service, stanza);
+        }
         // no connections to other domains: RFC 6120 section 8.3.3.16
         return bounce(env, &stanza, &StanzaError::remote_server_not_found());
     }
@@ -238,6 +242,9 @@ pub fn bounce(env: &Arc<Env>, stanza: &Stanza, error: &StanzaError) -> Option<Bo
     env.metrics.bounced();
     let reply = stanza.reply_error(error);
     let from = reply.head.to.clone()?;
+    if env.service(&from).is_some() {
+        return route(env, reply);
+    }
     // an error that does not fit any more is dropped: nothing may answer an error
     drop(to_resource(env, &from.bare(), from.resource()?, reply));
     None

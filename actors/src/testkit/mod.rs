@@ -13,7 +13,7 @@ pub mod slow;
 pub use client::{client_framer, receive};
 
 use crate::{
-    env::{Clock, Env, EnvParts, Settings},
+    env::{Clock, Env, EnvParts, Hosts, Settings},
     registrar::Modules,
     session::Tls,
     sessions::manager::Managers,
@@ -89,15 +89,17 @@ impl World {
     ) -> Self {
         let store = Arc::new(store);
         let system = System::new("world");
-        let (hooks, children) = good(modules.build().map_err(|conflicts| conflicts.join(", ")));
-        let hosts = options.hosts.iter().map(|h| Arc::from(*h));
+        let hosts = Hosts::new(options.hosts.iter().map(|h| Arc::from(*h)));
+        let built = modules.build(&hosts);
+        let (hooks, children) = good(built.map_err(|conflicts| conflicts.join(", ")));
         let env = Env::new(EnvParts {
             node: NodeId::new("world"),
-            hosts: crate::env::Hosts::new(hosts),
+            hosts,
             stores: Stores::of(Arc::clone(&store)),
             registry: Arc::new(MemoryRegistry::default()),
             managers: 2,
             hooks,
+            system: system.clone(),
             settings: options.settings,
             throttle: Throttle::default(),
             clock,

@@ -530,7 +530,10 @@ pub const STILL: &[(&str, &str)] = &[
     ),
     ("actors/src/registrar.rs", "children xeps conflicts ModuleChildren"),
     ("actors/src/iq.rs", "rows"),
-    ("actors/src/hooks.rs", "modules server_features account_features marks"),
+    (
+        "actors/src/hooks.rs",
+        "modules server_features account_features service_features services marks",
+    ),
     ("actors/src/modules/disco.rs", "abuse admin feedback sales security support"),
     ("actors/src/handover.rs", "modules waiting"),
     ("actors/src/resource/copies.rs", "Shares"),

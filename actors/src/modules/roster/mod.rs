@@ -187,7 +187,7 @@ impl RosterModule {
             // one always sees oneself (section 4.2.2)
             return Flow::Stop;
         }
-        if stanza.head.ty == Type::Subscribe && cx.env.hosts.find(&contact).is_none() {
+        if stanza.head.ty == Type::Subscribe && !cx.env.is_local(&contact) {
             // nobody would ever answer it
             cx.refuse(&full, &StanzaError::remote_server_not_found());
             return Flow::Stop;
