@@ -14,7 +14,7 @@ mod socket;
 pub(crate) use socket::Socket;
 pub use socket::SocketError;
 
-use crate::node::Shared;
+use crate::node::shared::Shared;
 use actors::{gate::Guests, listener};
 use operator::Operator;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use super::{
     commands::{self, ROWS},
     protocol::{LONGEST, Refusal, Reply, Request},
 };
-use crate::node::Shared;
+use crate::node::shared::Shared;
 use actors::accept::{Progress, Stage};
 use std::{convert::Infallible, fmt, io, sync::Arc, time::Duration};
 use supervision::{Cx, Exit, InitError, Process};

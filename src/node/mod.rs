@@ -3,6 +3,7 @@
 mod descriptors;
 pub(crate) mod memory;
 mod reload;
+pub(crate) mod shared;
 mod sockets;
 mod tree;
 
@@ -23,17 +24,17 @@ use actors::{
         tls::{TlsAcceptor, TlsError},
     },
     env::{Clock, Env, EnvParts},
-    pressure::Level,
 };
 use cluster::{MemoryRegistry, NodeId};
 use config::Config;
 use parking_lot::Mutex;
-use std::{fmt, sync::Arc, thread::available_parallelism, time::Duration};
-use storage::{Backend, BackendError};
+use shared::Shared;
+use std::{sync::Arc, thread::available_parallelism, time::Duration};
+use storage::BackendError;
 use supervision::{Exit, StartError, SupervisorRef, System, crash::CrashLogLimits};
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::Notify, time::Instant};
-use tree::{Outside, Parts, Slot};
+use tree::{Outside, Parts};
 
 /// Why a node does not start.
 #[derive(Debug, Error)]
@@ -66,42 +67,6 @@ pub enum NodeError {
     /// A process did not start.
     #[error(transparent)]
     Start(#[from] StartError),
-}
-
-/// What those parts of a node hold that look at it as a whole.
-pub(crate) struct Shared {
-    pub env: Arc<Env>,
-    pub system: System,
-    pub backend: Backend,
-    pub config: Mutex<Arc<Config>>,
-    pub addresses: Addresses,
-    listening: Vec<Slot>,
-    pub started: Instant,
-    /// An operator wants the node to stop.
-    pub stop: Notify,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Shared({})", self.env.node)
-    }
-}
-
-impl Shared {
-    /// Whether clients are served.
-    ///
-    /// # Errors
-    /// What is missing.
-    pub async fn ready(&self) -> Result<(), String> {
-        let runs = |slot: &Slot| slot.lock().as_ref().is_some_and(supervision::Pid::is_alive);
-        if !self.listening.iter().all(runs) {
-            return Err("a listener does not run".to_owned());
-        }
-        if self.env.pressure.level() == Level::Critical {
-            return Err("memory is short".to_owned());
-        }
-        self.backend.check().await.map_err(|error| error.to_string())
-    }
 }
 
 /// A running node.
@@ -159,7 +124,8 @@ impl Node {
         }
         let sockets = if reachable { Some(Sockets::bind(&config)?) } else { None };
         let outside = sockets.as_ref().map(|s| s.outside(&env, &config)).transpose()?;
-        let listening = outside.iter().flat_map(|o| &o.c2s).map(|_| Slot::default()).collect();
+        let listening =
+            outside.iter().flat_map(|o| &o.c2s).map(|_| shared::Slot::default()).collect();
         let shared = Arc::new(Shared {
             env,
             system,

@@ -1,7 +1,10 @@
 //! The application tree, on one page: who runs under whom, in the order of the start. Stopped in
 //! the reverse order: nobody connects any more, sessions end while their stores still answer.
 
-use super::{Shared, descriptors};
+use super::{
+    descriptors,
+    shared::{Shared, Slot},
+};
 use crate::{
     admin::{self, Socket},
     certificates::{self, Sources},
@@ -15,9 +18,8 @@ use actors::{
     relief::{Gauge, Watcher},
     sessions::manager::Managers,
 };
-use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
-use supervision::{ChildSpec, Pid, Place, PoolSpec, Shutdown, Started, SupervisorSpec};
+use supervision::{ChildSpec, Place, PoolSpec, Shutdown, Started, SupervisorSpec};
 use tokio::net::TcpListener;
 
 /// How long connections have to finish what they promised, and to say goodbye.
@@ -82,9 +84,6 @@ fn c2s(outside: &Outside, shared: &Arc<Shared>) -> SupervisorSpec {
         .child(ChildSpec::pool::<Connection>("connections", POOL, pool))
         .child(ChildSpec::supervisor("listeners", worker_group(listeners.collect())))
 }
-
-/// The process of a listener, for whoever asks whether it runs.
-pub(super) type Slot = Arc<Mutex<Option<Pid>>>;
 
 type ClientListener = Listener<TcpListener, Clients, Connection>;
 type ClientEntrance = Arc<Entrance<TcpListener, Clients, Connection>>;

@@ -3,7 +3,7 @@
 //! for another (see [`Guests`]).
 
 use super::metrics;
-use crate::node::Shared;
+use crate::node::shared::Shared;
 use actors::{
     accept::{Progress, Stage},
     gate::Guests,

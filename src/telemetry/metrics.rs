@@ -1,7 +1,7 @@
 //! The page of `/metrics`: Prometheus's text format, version 0.0.4.
 
 use super::logs;
-use crate::node::Shared;
+use crate::node::shared::Shared;
 use rustix::param::{clock_ticks_per_second, page_size};
 use std::{fmt::Write, fs};
 use storage::Gauge;

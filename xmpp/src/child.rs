@@ -1,7 +1,10 @@
 //! The direct children of a stanza: what they are called and where they stand.
 
-use crate::{ns, stanza::weight::ALLOCATION};
+use crate::ns;
 use std::{ops::Range, sync::Arc};
+
+/// What an allocation costs besides its content: reference counts, and what the allocator rounds up.
+pub(crate) const ALLOCATION: usize = 32;
 
 /// A direct child of a stanza: its name and where it stands in the body.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 use crate::{
     Element,
     child::{Child, Name},
-    framer::Limits,
+    framer::limits::Limits,
     names, ns, reader,
     stanza::Kind,
 };

@@ -3,7 +3,7 @@
 use super::Rows;
 use crate::{
     admin::protocol::{AccountRow, Done, NewAccount, Outcome, Refusal, Row},
-    node::Shared,
+    node::shared::Shared,
 };
 use actors::routing::account;
 use std::{collections::HashSet, sync::Arc};

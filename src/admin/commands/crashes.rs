@@ -3,7 +3,7 @@
 use super::Rows;
 use crate::{
     admin::protocol::{CrashRow, Done, Refusal, Row},
-    node::Shared,
+    node::shared::Shared,
 };
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ mod processes;
 mod sessions;
 
 use super::protocol::{Done, MOST, Refusal, Request, Row};
-use crate::node::Shared;
+use crate::node::shared::Shared;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 

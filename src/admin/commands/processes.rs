@@ -3,7 +3,7 @@
 use super::Rows;
 use crate::{
     admin::protocol::{Done, METERED, Order, ProcessRow, Refusal, Row, TreeRow},
-    node::Shared,
+    node::shared::Shared,
 };
 use rustix::time::{ClockId, clock_gettime};
 use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};

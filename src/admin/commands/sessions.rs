@@ -3,7 +3,7 @@
 use super::Rows;
 use crate::{
     admin::protocol::{Done, Refusal, Row, SessionRow},
-    node::Shared,
+    node::shared::Shared,
 };
 use actors::{
     resource::{Ended, Owner, Resource},

@@ -5,7 +5,7 @@ mod write;
 
 pub(crate) use read::Tree;
 
-use crate::{reader, stanza::weight::ALLOCATION};
+use crate::{child::ALLOCATION, reader};
 use std::sync::Arc;
 
 /// One element: its name, attributes and content.

@@ -2,7 +2,7 @@
 
 use super::{Element, Node};
 use crate::{
-    framer::{Limits, usual_bindings},
+    framer::{header, limits::Limits},
     ns,
     reader::{Binding, Event, Reader, Start, is_blank, line_ends},
     scan, work,
@@ -33,7 +33,7 @@ impl Element {
 
     /// Parses one element as it would stand in a client's stream: the prefix `stream` is known.
     pub fn parse_in_stream(xml: &[u8]) -> Option<Self> {
-        usual_bindings(|bindings| Self::read(bindings, xml))
+        header::usual(|bindings| Self::read(bindings, xml))
     }
 
     fn read(bindings: &[Binding], xml: &[u8]) -> Option<Self> {

@@ -5,11 +5,12 @@
 //! error the RFC names. An idle framer holds nothing but its header: parsers stand ready in a small
 //! pool per thread, since between two first-level elements all of them are in the same state.
 
-mod header;
+pub(crate) mod header;
+pub(crate) mod limits;
 mod partial;
 
 pub use header::StreamHeader;
-pub(crate) use header::usual as usual_bindings;
+pub use limits::Limits;
 
 use crate::{
     element::Tree,
@@ -26,38 +27,6 @@ use header::Opened;
 use partial::{Content, Partial, Unfit};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
-
-/// What one client may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Largest first-level element or stream header, in bytes.
-    pub max_stanza: usize,
-    /// Deepest nesting of elements inside a stanza.
-    pub max_depth: usize,
-    /// Most attributes of one element.
-    pub max_attrs: usize,
-    /// Most namespace declarations around one place, those of the stream header with them; 127 at most.
-    pub max_bindings: usize,
-}
-
-impl Limits {
-    /// Most that may become of an element as it is kept: of small children and attributes it is many times
-    /// what came.
-    pub(crate) fn max_weight(&self) -> usize {
-        self.max_stanza.saturating_mul(4)
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_stanza: 256 << 10,
-            max_depth: 64,
-            max_attrs: 64,
-            max_bindings: reader::MAX_SENT_BINDINGS,
-        }
-    }
-}
 
 /// What was found in a client's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -518,21 +487,24 @@ fn reader_of(opened: Option<&Opened>) -> Reader {
     opened.with_bindings(|bindings| Reader::inside(opened.bare, bindings))
 }
 
-/// Parses exactly one stanza: that of a client, or one that was handed on or kept, in which everything can
-/// be more than a client may send. What it is allowed to weigh is not asked again.
-pub(crate) fn parse_stanza(xml: &[u8]) -> Option<Stanza> {
-    work::parsed();
-    let limits = Limits {
-        max_stanza: usize::MAX >> 8,
-        max_depth: 256,
-        max_attrs: 256,
-        max_bindings: reader::MAX_BINDINGS,
-    };
-    let frozen =
-        FrozenFramer { opened: Some(Opened::usual(None)), pending: xml.to_vec(), cr: false };
-    let mut framer = Framer::thaw(frozen, limits);
-    let Ok(Some(Event::Stanza(stanza))) = framer.next() else { return None };
-    let alone = framer.buf.is_empty();
-    framer.rest();
-    alone.then_some(stanza)
+impl Stanza {
+    /// Parses one stanza as it would stand in a stream; `None` when it is not exactly one. That of a client, or one
+    /// that was handed on or kept, in which everything can be more than a client may send: what it is allowed to weigh
+    /// is not asked again.
+    pub fn parse(xml: &[u8]) -> Option<Self> {
+        work::parsed();
+        let limits = Limits {
+            max_stanza: usize::MAX >> 8,
+            max_depth: 256,
+            max_attrs: 256,
+            max_bindings: reader::MAX_BINDINGS,
+        };
+        let frozen =
+            FrozenFramer { opened: Some(Opened::usual(None)), pending: xml.to_vec(), cr: false };
+        let mut framer = Framer::thaw(frozen, limits);
+        let Ok(Some(Event::Stanza(stanza))) = framer.next() else { return None };
+        let alone = framer.buf.is_empty();
+        framer.rest();
+        alone.then_some(stanza)
+    }
 }

@@ -12,7 +12,6 @@ use crate::{
     Element,
     child::Name,
     error::StanzaError,
-    framer,
     jid::Jid,
     ns,
     stream::{attr, attr_len},
@@ -231,11 +230,6 @@ impl Stanza {
     pub fn iq(ty: Type, id: &str, payload: &str) -> Self {
         let iq = Self::new(Kind::Iq, ty).append(payload);
         iq.edit(|h| h.id = Some(id.into()))
-    }
-
-    /// Parses one stanza as it would stand in a client's stream. `None` when it is not exactly one.
-    pub fn parse(xml: &[u8]) -> Option<Self> {
-        framer::parse_stanza(xml)
     }
 
     fn edit(&self, f: impl FnOnce(&mut Head)) -> Self {

@@ -1,11 +1,8 @@
 //! What a stanza occupies: queues and stores have limits in bytes, and count all of it.
 
 use super::{Child, Head, Stanza};
-use crate::jid::Jid;
+use crate::{child::ALLOCATION, jid::Jid};
 use std::sync::Arc;
-
-/// What an allocation costs besides its content: reference counts, and what the allocator rounds up.
-pub(crate) const ALLOCATION: usize = 32;
 
 impl Stanza {
     /// What it occupies, in bytes: start tag, addresses, the places of its children, content. What it shares with

@@ -4,6 +4,7 @@
 //! What clippy forbids with full knowledge of types, `bans` searches for once more as text.
 
 mod bans;
+mod circles;
 mod edges;
 mod files;
 mod modules;
@@ -78,6 +79,7 @@ fn judge(sources: &[Source], workspace: &edges::Workspace) -> Result<Report> {
     findings.extend(bans::check(sources));
     findings.extend(words::check(sources));
     findings.extend(modules::check(sources, workspace));
+    findings.extend(circles::check(sources, workspace));
     Ok(Report { files: sources.len(), findings, notes: files::large(sources) })
 }
 
@@ -113,13 +115,20 @@ mod tests {
     fn every_rule_is_applied() {
         let dead = "//! Text.\n".repeat(1001);
         let home = concat!("// as in /ho", "me/me/notes");
-        let lib = format!("fn f() {{ tokio::spawn(g()); }}\n{home}");
-        let sources = [
+        let ring = ["c1", "c2", "c3", "c4", "c5"];
+        let declared: String = ring.map(|name| format!("mod {name};\n")).concat();
+        let lib = format!("fn f() {{ tokio::spawn(g()); }}\n{home}\n{declared}");
+        let next = ring.iter().cycle().skip(1);
+        let ring = ring.iter().zip(next).map(|(name, next)| {
+            Source::new(&format!("a/src/{name}.rs"), &format!("//! Text.\nuse super::{next};\n"))
+        });
+        let mut sources = vec![
             Source::new("ARCHITECTURE.md", "```edges\ngone\n```"),
             Source::new("a/Cargo.toml", "[package]"),
             Source::new("a/src/lib.rs", &lib),
             Source::new("a/src/dead.rs", &dead),
         ];
+        sources.extend(ring);
         let member = edges::Crate {
             name: "a".to_owned(),
             manifest: "a/Cargo.toml".to_owned(),
@@ -138,6 +147,7 @@ mod tests {
             "a/src/lib.rs:1: `tokio::spawn`",
             "a/src/lib.rs:2: names a folder",
             "a/src/dead.rs:0: no `mod` leads here",
+            "a/src/c1.rs:0: 5 files import one another",
         ];
         assert_eq!(findings.len(), expected.len(), "{findings:#?}");
         for (finding, expected) in findings.iter().zip(expected) {

@@ -27,7 +27,8 @@ pub fn check(sources: &[Source], workspace: &Workspace) -> Vec<Finding> {
     while let Some(path) = open.pop() {
         let Some(source) = files.get(path.as_str()) else { continue };
         if reached.insert(path.clone()) {
-            open.extend(modules(source, roots.contains(&path)));
+            let declared = modules(source, roots.contains(&path));
+            open.extend(declared.into_iter().map(|(_, file)| file));
         }
     }
     let dead = files.keys().filter(|path| !reached.contains(**path));
@@ -46,8 +47,8 @@ fn is_target(path: &str, folder: &str) -> bool {
     }
 }
 
-/// Where the modules that `source` declares may be.
-fn modules(source: &Source, is_root: bool) -> Vec<String> {
+/// The modules that `source` declares, and where each may be.
+pub fn modules(source: &Source, is_root: bool) -> Vec<(String, String)> {
     let (folder, name) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
     let stem = name.trim_end_matches(".rs");
     let base = match (folder, is_root || stem == "mod") {
@@ -63,10 +64,10 @@ fn modules(source: &Source, is_root: bool) -> Vec<String> {
             path_attribute = text.split('"').nth(1);
         } else if let Some(name) = declared(code) {
             match path_attribute.take() {
-                Some(path) => found.push(joined(folder, path)),
+                Some(path) => found.push((name.to_owned(), joined(folder, path))),
                 None => {
-                    found.push(format!("{base}{name}.rs"));
-                    found.push(format!("{base}{name}/mod.rs"));
+                    found.push((name.to_owned(), format!("{base}{name}.rs")));
+                    found.push((name.to_owned(), format!("{base}{name}/mod.rs")));
                 }
             }
         }

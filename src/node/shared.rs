@@ -1,0 +1,50 @@
+//! What those parts of a node see that look at it as a whole: operators' commands, metrics, health. It knows none of
+//! them.
+
+use super::sockets::Addresses;
+use actors::{env::Env, pressure::Level};
+use config::Config;
+use parking_lot::Mutex;
+use std::{fmt, sync::Arc};
+use storage::Backend;
+use supervision::{Pid, System};
+use tokio::{sync::Notify, time::Instant};
+
+/// The process of a listener, for whoever asks whether it runs.
+pub(crate) type Slot = Arc<Mutex<Option<Pid>>>;
+
+/// A node, seen from its parts.
+pub(crate) struct Shared {
+    pub env: Arc<Env>,
+    pub system: System,
+    pub backend: Backend,
+    pub config: Mutex<Arc<Config>>,
+    pub addresses: Addresses,
+    pub listening: Vec<Slot>,
+    pub started: Instant,
+    /// An operator wants the node to stop.
+    pub stop: Notify,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shared({})", self.env.node)
+    }
+}
+
+impl Shared {
+    /// Whether clients are served.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub async fn ready(&self) -> Result<(), String> {
+        let runs = |slot: &Slot| slot.lock().as_ref().is_some_and(Pid::is_alive);
+        if !self.listening.iter().all(runs) {
+            return Err("a listener does not run".to_owned());
+        }
+        if self.env.pressure.level() == Level::Critical {
+            return Err("memory is short".to_owned());
+        }
+        self.backend.check().await.map_err(|error| error.to_string())
+    }
+}
