@@ -142,9 +142,16 @@ impl Settings {
 
 /// Where the wall clock comes from: the system, or a test. It can be set, so how long something takes
 /// is measured with tokio's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Clock {
     fixed: Option<AtomicU64>,
+    made: Instant,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { fixed: None, made: Instant::now() }
+    }
 }
 
 impl Clock {
@@ -158,9 +165,15 @@ impl Clock {
         }
     }
 
+    /// Whole seconds since it was made, whatever it was set to: what is kept of a time where an `Instant`
+    /// would cost too much. Differences wrap.
+    pub(crate) fn seconds(&self) -> u32 {
+        u32::try_from(self.made.elapsed().as_secs()).unwrap_or(u32::MAX)
+    }
+
     /// A clock that stands until it is told to go on.
     pub fn fixed(millis: u64) -> Self {
-        Self { fixed: Some(AtomicU64::new(millis)) }
+        Self { fixed: Some(AtomicU64::new(millis)), ..Self::default() }
     }
 
     /// Sets a fixed clock, also back.

@@ -12,6 +12,7 @@ mod tests;
 use crate::{
     env::Env,
     iq::Iqs,
+    metrics::modules::ModuleMetrics,
     registrar::{Module, Registrar},
     resource::Resource,
     service::Service,
@@ -106,6 +107,8 @@ macro_rules! points {
             pub marks: Vec<&'static str>,
             /// The module that keeps messages until they are acknowledged, and gets a notice when they are.
             pub keeper: Option<&'static str>,
+            /// What modules count and measure.
+            pub metrics: ModuleMetrics,
         }
 
         impl HookTable {

@@ -64,6 +64,11 @@ pub struct Registrar<'a, M> {
 }
 
 impl<M: Module> Registrar<'_, M> {
+    /// For kinds of registration that have a file of their own.
+    pub(crate) fn parts(&mut self) -> (&M, &mut HookTable, &mut Vec<String>) {
+        (&self.module, self.table, self.conflicts)
+    }
+
     /// Answers IQs of type get whose payload is `P`, a namespace and element that no other module
     /// may claim. A payload that cannot be parsed is answered with `bad-request` by itself.
     pub fn iq_get<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {

@@ -3,7 +3,7 @@
 
 use actors::{
     modules,
-    testkit::{World, WorldOptions, script::follow},
+    testkit::{World, WorldOptions, metrics::values, script::follow},
 };
 use config::Sections;
 use std::fmt::Write;
@@ -13,10 +13,10 @@ use storage::{RosterChange, RosterItem, Subscription};
 type Counts = [u64; 4];
 
 fn counts(world: &World) -> Counts {
-    let rows = world.env.metrics.rows();
+    let values = values(&world.env);
     let sum = |name: &str, label: &str| {
-        let some = rows.iter().filter(|(n, _, l, _)| *n == name && l.contains(label));
-        some.map(|(.., value)| value).sum()
+        let some = values.iter().filter(|(of, _)| of.starts_with(name) && of.contains(label));
+        some.map(|(_, value)| *value as u64).sum()
     };
     [
         sum("mangrove_stanzas_total", "direction=\"in\""),

@@ -30,7 +30,7 @@ use config::Config;
 use parking_lot::Mutex;
 use shared::Shared;
 use std::{sync::Arc, thread::available_parallelism, time::Duration};
-use storage::BackendError;
+use storage::{Asked, BackendError};
 use supervision::{Exit, StartError, SupervisorRef, System, crash::CrashLogLimits};
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::Notify, time::Instant};
@@ -118,6 +118,11 @@ impl Node {
             throttle: settings::throttle(&config),
             clock: Clock::default(),
             secret: secret::load(data)?,
+        });
+        let [writes, reads] = env.metrics.store_answers();
+        backend.tell(move |asked, took| match asked {
+            Asked::Write => writes.observe(took.as_secs_f64()),
+            Asked::Read => reads.observe(took.as_secs_f64()),
         });
         if reachable {
             files::warn_of_exposed(data);

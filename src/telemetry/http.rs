@@ -14,7 +14,7 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue, VARY},
     server::conn::http1,
     service::service_fn,
 };
@@ -118,9 +118,12 @@ async fn answer(request: &Request<Incoming>, node: &Shared) -> Response<Full<Byt
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
         },
         "/metrics" => {
-            let mut page = text(StatusCode::OK, metrics::page(node));
-            let version = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-            page.headers_mut().insert(CONTENT_TYPE, version);
+            let accept = request.headers().get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok());
+            let format = metrics::format(&accept.collect::<Vec<_>>().join(","));
+            let mut page = text(StatusCode::OK, metrics::page(node, format));
+            let kind = HeaderValue::from_static(format.content_type());
+            page.headers_mut().insert(CONTENT_TYPE, kind);
+            page.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
             page
         }
         _ => text(StatusCode::NOT_FOUND, "there is /metrics, /live and /ready\n".to_owned()),

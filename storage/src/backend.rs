@@ -18,11 +18,20 @@ pub enum BackendError {
     Sqlite(#[from] sqlite::OpenError),
 }
 
+/// The unit of a value, which ends the metric's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+}
+
 /// A value that a backend shows of itself, as a row of the metrics page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gauge {
-    /// What is measured: the name of a metric. Rows of one name stand together on the page.
+    /// What is measured: the name of a metric, without its unit. Rows of one name stand together on the page.
     pub name: &'static str,
+    /// In what.
+    pub unit: Option<Unit>,
     /// What that is, in a sentence.
     pub help: &'static str,
     /// Which of those with this name it is.
@@ -35,19 +44,33 @@ impl Gauge {
     /// How long the oldest of a queue has waited.
     pub fn queue_age(queue: &'static str, age: Duration) -> Self {
         Self {
-            name: "mangrove_queue_age_seconds",
-            help: "How long the oldest of a queue has waited.",
+            name: "mangrove_queue_age",
+            unit: Some(Unit::Seconds),
+            help: "How long the oldest of a queue has waited",
             label: ("queue", queue),
             value: age.as_secs_f64(),
         }
     }
 }
 
+/// What was asked of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Something that changes it.
+    Write,
+    /// Something else.
+    Read,
+}
+
+/// Who is told how long an answer took.
+pub type Told = Box<dyn Fn(Asked, Duration) + Send + Sync>;
+
 /// A backend that was opened.
 pub struct Backend {
     stores: Stores,
     children: Vec<ChildSpec>,
     gauges: Box<dyn Fn() -> Vec<Gauge> + Send + Sync>,
+    tell: Box<dyn Fn(Told) + Send + Sync>,
 }
 
 impl fmt::Debug for Backend {
@@ -67,6 +90,7 @@ impl Backend {
             stores: Stores::of(Arc::new(MemoryStore::new())),
             children: Vec::new(),
             gauges: Box::new(|| ages([Duration::ZERO; 2])),
+            tell: Box::new(drop),
         }
     }
 
@@ -79,7 +103,11 @@ impl Backend {
         Ok(Self {
             stores: Stores::of(Arc::clone(&store)),
             children: vec![SqliteStore::child(&store)],
-            gauges: Box::new(move || ages(store.queue_ages())),
+            gauges: {
+                let store = Arc::clone(&store);
+                Box::new(move || ages(store.queue_ages()))
+            },
+            tell: Box::new(move |told| store.tell(told)),
         })
     }
 
@@ -96,6 +124,12 @@ impl Backend {
     /// What it shows of itself at this moment: takes no lock for long, and asks nobody.
     pub fn gauges(&self) -> Vec<Gauge> {
         (self.gauges)()
+    }
+
+    /// Has somebody told, in the caller's task, how long each answer took, one that came too late and none
+    /// included. The first one only; a store in memory has nothing to tell.
+    pub fn tell(&self, told: impl Fn(Asked, Duration) + Send + Sync + 'static) {
+        (self.tell)(Box::new(told));
     }
 
     /// Whether it answers, within two seconds.
@@ -128,7 +162,7 @@ mod tests {
             let spec = backend.children().into_iter().fold(group, SupervisorSpec::child);
             let root = System::new("tool").start(spec).await.unwrap();
             assert_eq!(backend.check().await, Ok(()));
-            let name = "mangrove_queue_age_seconds";
+            let name = "mangrove_queue_age";
             assert_eq!(rows(&backend), [(name, "store_writes"), (name, "store_reads")]);
             root.stop().await;
             let served = backend.children().is_empty();

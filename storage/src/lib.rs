@@ -19,7 +19,7 @@ pub mod vcards;
 
 pub use accounts::{Account, AccountStore};
 pub use activity::{Activity, ActivityStore};
-pub use backend::{Backend, BackendError, Gauge};
+pub use backend::{Asked, Backend, BackendError, Gauge, Unit};
 pub use blocklists::{Blocklist, BlocklistStore};
 pub use error::StoreError;
 pub use memory::{MemoryStore, Snapshot};

@@ -1,8 +1,15 @@
 //! `/live`, `/ready`, `/metrics`.
 
+use crate::interop::python;
 use crate::support::{PASSWORD, Peer, Tcp, TestNode, block_on, until};
-use actors::testkit::script::follow;
-use std::{collections::BTreeMap, net::SocketAddr};
+use actors::testkit::{metrics::parse, script::follow};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    net::SocketAddr,
+    path::Path,
+    process::{Command, Stdio},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -26,16 +33,47 @@ pub async fn get(to: SocketAddr, path: &str) -> (u16, String) {
     (head[9..12].parse().unwrap(), body.to_owned())
 }
 
+/// The header of an answer with the page in the format that `accept` asks for, and the page.
+async fn scraped(at: SocketAddr, accept: &str) -> (String, String) {
+    let request = format!(
+        "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+    );
+    let answer = ask(at, &request).await;
+    let (head, page) = answer.split_once("\r\n\r\n").expect("a whole answer");
+    (head.to_owned(), page.to_owned())
+}
+
+/// As `tests/interop/metrics.py` prints them.
+type Family = (String, String, String, String, Vec<(String, BTreeMap<String, String>, f64)>);
+
+/// The page as Prometheus's client library for Python reads it: type, unit and value by sample and labels.
+fn judged(format: &str, page: &str) -> BTreeMap<String, (String, String, f64)> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/metrics.py");
+    let mut judge = Command::new(python());
+    judge.arg(script).arg(format).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut judge = judge.spawn().unwrap();
+    judge.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let said = judge.wait_with_output().unwrap();
+    assert!(said.status.success(), "{format}:\n{page}");
+    let families: Vec<Family> = serde_json::from_slice(&said.stdout).unwrap();
+    let mut samples = BTreeMap::new();
+    for (family, kind, help, unit, of) in families {
+        assert!(help.len() > 5 && help.ends_with('.'), "{family}: {help}");
+        for (name, labels, value) in of {
+            let labels: Vec<String> = labels.iter().map(|(l, v)| format!("{l}={v}")).collect();
+            let name = format!("{name} {}", labels.join(",")).trim_end().to_owned();
+            let before = samples.insert(name, (kind.clone(), unit.clone(), value));
+            assert!(before.is_none(), "{family}");
+        }
+    }
+    samples
+}
+
 /// The page of the metrics, and its values by name and labels.
 async fn metrics(at: SocketAddr) -> (String, BTreeMap<String, f64>) {
     let (status, page) = get(at, "/metrics").await;
     assert_eq!(status, 200);
-    let values = page
-        .lines()
-        .filter(|l| !l.starts_with('#'))
-        .map(|l| l.rsplit_once(' ').expect("a name and a value"))
-        .map(|(name, value)| (name.to_owned(), value.parse().expect("a number")))
-        .collect();
+    let values = parse(&page);
     (page, values)
 }
 
@@ -111,7 +149,7 @@ fn metrics_count_kept_messages_and_connections_that_were_killed() {
         let killed = pids.iter().find(|p| p.status().is_some_and(|s| &*s == "b@localhost/two"));
         killed.unwrap().kill();
         killed.unwrap().wait().await;
-        until("it is counted", || node.counted("mangrove_disconnections_total{}") == 1).await;
+        until("it is counted", || node.counted("mangrove_disconnections_total") == 1).await;
         let (_, values) = metrics(at).await;
         for (name, value) in [
             ("mangrove_offline_stored_total", 2.0),
@@ -121,7 +159,7 @@ fn metrics_count_kept_messages_and_connections_that_were_killed() {
             assert_eq!(values[name], value, "{name}");
         }
         drop(a);
-        until("the other is gone", || node.counted("mangrove_disconnections_total{}") == 2).await;
+        until("the other is gone", || node.counted("mangrove_disconnections_total") == 2).await;
         node.stop().await;
     });
 }
@@ -145,6 +183,133 @@ fn what_is_no_request_is_refused() {
         let many = ask(at, &format!("GET /live HTTP/1.1\r\n{many}\r\n")).await;
         assert!(many.starts_with("HTTP/1.1 431 "), "{many}");
         assert_eq!(get(at, "/live").await.0, 200, "others are served");
+        node.stop().await;
+    });
+}
+
+/// What people's alerts name: these samples with these types were there in 0.1, and stay.
+const SINCE_THE_BEGINNING: [(&str, &str); 45] = [
+    ("mangrove_accept_failures_total", "counter"),
+    ("mangrove_bounced_total", "counter"),
+    (concat!("mangrove_build_info version=", env!("CARGO_PKG_VERSION")), "gauge"),
+    ("mangrove_connections_total", "counter"),
+    ("mangrove_content_parsed_total", "counter"),
+    ("mangrove_content_serialised_total", "counter"),
+    ("mangrove_crashes_total", "counter"),
+    ("mangrove_disconnections_total", "counter"),
+    ("mangrove_evicted_connections_total", "counter"),
+    ("mangrove_given_up_total", "counter"),
+    ("mangrove_log_lines_left_out_total", "counter"),
+    ("mangrove_logins_total result=failed", "counter"),
+    ("mangrove_logins_total result=no_memory", "counter"),
+    ("mangrove_logins_total result=ok", "counter"),
+    ("mangrove_logins_total result=refused", "counter"),
+    ("mangrove_logins_total result=throttled", "counter"),
+    ("mangrove_logins_waited_total", "counter"),
+    ("mangrove_mailbox_depth_max", "gauge"),
+    ("mangrove_memory_bytes", "gauge"),
+    ("mangrove_memory_limit_bytes", "gauge"),
+    ("mangrove_memory_pressure", "gauge"),
+    ("mangrove_offline_stored_total", "counter"),
+    ("mangrove_processes", "gauge"),
+    ("mangrove_processes_in_tree", "gauge"),
+    ("mangrove_queue_age_seconds queue=handler", "gauge"),
+    ("mangrove_queue_age_seconds queue=store_reads", "gauge"),
+    ("mangrove_queue_age_seconds queue=store_writes", "gauge"),
+    ("mangrove_queue_full_total", "counter"),
+    ("mangrove_refused_connections_total", "counter"),
+    ("mangrove_relieved_bytes_total", "counter"),
+    ("mangrove_relieved_sessions_total", "counter"),
+    ("mangrove_restarts_total", "counter"),
+    ("mangrove_resumed_total", "counter"),
+    ("mangrove_sessions", "gauge"),
+    ("mangrove_stanzas_total direction=in,kind=iq", "counter"),
+    ("mangrove_stanzas_total direction=in,kind=message", "counter"),
+    ("mangrove_stanzas_total direction=in,kind=presence", "counter"),
+    ("mangrove_stanzas_total direction=out,kind=iq", "counter"),
+    ("mangrove_stanzas_total direction=out,kind=message", "counter"),
+    ("mangrove_stanzas_total direction=out,kind=presence", "counter"),
+    ("mangrove_throttle_entries", "gauge"),
+    ("mangrove_yields_total", "counter"),
+    ("process_cpu_seconds_total", "counter"),
+    ("process_open_fds", "gauge"),
+    ("process_resident_memory_bytes", "gauge"),
+];
+
+#[test]
+fn prometheus_reads_the_page_in_both_formats() {
+    block_on(async {
+        let node = TestNode::with("", |_| ()).await;
+        let at = node.node.addresses().http[0];
+        for user in ["a", "b"] {
+            node.account(&format!("{user}@localhost"), PASSWORD).await;
+        }
+        let mut a = Peer::login(node.c2s(), "a@localhost/one").await;
+        a.send("<message to='b@localhost'><body>1</body></message>").await;
+        assert_eq!(a.ping().await, []);
+        // hears that there is no such stream and goes
+        let mut stranger = TcpStream::connect(node.c2s()).await.unwrap();
+        stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        drop(stranger);
+        until("it is gone", || node.counted("mangrove_disconnections_total") == 1).await;
+
+        let (head, text) = scraped(at, "*/*").await;
+        assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{head}");
+        let (head, open) =
+            scraped(at, "application/openmetrics-text;version=1.0.0,*/*;q=0.1").await;
+        let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
+        assert!(head.contains(kind), "{head}");
+        assert!(open.ends_with("# EOF\n") && !text.contains("EOF"));
+
+        let (text, open) = (judged("text", &text), judged("openmetrics", &open));
+        for (name, kind) in SINCE_THE_BEGINNING {
+            assert_eq!(text.get(name).map(|s| s.0.as_str()), Some(kind), "{name}");
+        }
+        let value = |name: &str| text[name].2;
+        assert_eq!(value("mangrove_log_on_seconds_count result=bound"), 1.0);
+        assert_eq!(value("mangrove_log_on_seconds_count result=resumed"), 0.0);
+        assert_eq!(value("mangrove_log_on_seconds_count result=ended"), 1.0);
+        assert_eq!(value("mangrove_log_on_seconds_bucket le=+Inf,result=bound"), 1.0);
+        assert!(value("mangrove_store_answer_seconds_count queue=writes") >= 2.0);
+        assert!(value("mangrove_store_answer_seconds_count queue=reads") >= 1.0);
+        assert_eq!(text["mangrove_store_answer_seconds_sum queue=reads"].0, "histogram");
+        assert_eq!(value("mangrove_offline_stored_total"), 1.0);
+        assert!(value("process_start_time_seconds") > 1.6e9);
+        // the same series in both; those of buckets are numbers without and with a point
+        let names = |samples: &BTreeMap<String, (String, String, f64)>| -> BTreeSet<String> {
+            samples.keys().filter(|name| !name.contains("_bucket")).cloned().collect()
+        };
+        assert_eq!((names(&text), text.len()), (names(&open), open.len()));
+        assert_eq!(open["mangrove_memory_bytes"].1, "bytes");
+        assert_eq!(
+            open[concat!("mangrove_build_info version=", env!("CARGO_PKG_VERSION"))].0,
+            "info"
+        );
+        assert_eq!(open["mangrove_session_seconds_count"].1, "seconds");
+        drop(a);
+        node.stop().await;
+    });
+}
+
+/// docs/limits.md says how large a page is: no label has values from outside.
+#[test]
+fn there_are_so_many_series_whatever_happens() {
+    block_on(async {
+        let node = TestNode::start("").await;
+        let at = node.node.addresses().http[0];
+        let (page, before) = metrics(at).await;
+        assert!(page.len() < 32 << 10 && before.len() < 250, "{} {}", page.len(), before.len());
+        for user in 0..30 {
+            let user = format!("user{user}@localhost");
+            node.account(&user, PASSWORD).await;
+            let mut peer = Peer::login(node.c2s(), &format!("{user}/r")).await;
+            peer.send("<message to='nobody@localhost' type='chat'><body>1</body></message>").await;
+            assert_eq!(peer.ping().await.len(), 1);
+        }
+        let (page, after) = metrics(at).await;
+        let names = |of: &BTreeMap<String, f64>| of.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&before), names(&after));
+        assert!(page.len() < 32 << 10, "{}", page.len());
         node.stop().await;
     });
 }

@@ -30,8 +30,8 @@ fn needed(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{name} is not installed: run the tests by `cargo xtask test`"))
 }
 
-/// slixmpp's Python.
-fn python() -> PathBuf {
+/// The Python that has slixmpp and Prometheus's client library.
+pub fn python() -> PathBuf {
     let python = root().join("target/interop/venv/bin/python");
     assert!(python.exists(), "slixmpp is not installed: run the tests by `cargo xtask test`");
     python

@@ -87,7 +87,7 @@ fn connections_are_counted_by_the_address_that_the_proxy_tells() {
         for header in [v1("192.0.2.1"), v2_4("192.0.2.2")] {
             assert!(ends(&mut via(&node, &header).await).await);
         }
-        assert_eq!(node.counted("mangrove_refused_connections_total{}"), 2);
+        assert_eq!(node.counted("mangrove_refused_connections_total"), 2);
         drop(peers.remove(0));
         until("a place is free", || node.connections() == 3).await;
         via(&node, &v2_4("192.0.2.1")).await.open().await;
@@ -147,7 +147,7 @@ fn a_header_is_believed_from_the_proxy_s_networks_only() {
         let from = |networks: &str| format!("{PROXY}c2s.proxy_from = {networks}");
         let node = TestNode::start(&from("['10.0.0.0/8', '2001:db8::/32']")).await;
         assert!(ends(&mut via(&node, &v1("192.0.2.1")).await).await);
-        assert_eq!(node.counted("mangrove_refused_connections_total{}"), 1);
+        assert_eq!(node.counted("mangrove_refused_connections_total"), 1);
         node.stop().await;
         let node = TestNode::start(&from("['10.0.0.0/8', '127.0.0.0/8']")).await;
         via(&node, &v1("192.0.2.1")).await.open().await;

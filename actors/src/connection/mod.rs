@@ -15,6 +15,7 @@ use crate::{
     accept::{Progress, Stage},
     driver::{self, Driver},
     env::Env,
+    metrics::LogOn,
     session::{Conn, out::Dialect},
 };
 use alarm::Alarm;
@@ -92,6 +93,8 @@ pub struct Connection {
     header: Option<Vec<u8>>,
     /// Not read from before then (traffic shaping).
     held: Option<Instant>,
+    /// It has, or had, a session.
+    logged_on: bool,
     stint: Stint,
 }
 
@@ -129,6 +132,7 @@ impl Process for Connection {
             alarm: Alarm::new(now),
             header: port.proxy.then(Vec::new),
             held: None,
+            logged_on: false,
             stint: Stint::default(),
             admission,
             progress,
@@ -156,7 +160,10 @@ impl Process for Connection {
         }
     }
 
-    async fn terminate(&mut self, why: &Exit, _: &mut Cx<Infallible>) {
+    async fn terminate(&mut self, why: &Exit, cx: &mut Cx<Infallible>) {
+        if !self.logged_on {
+            self.port.env.metrics.log_on(LogOn::Ended, cx.pid().uptime());
+        }
         match why {
             Exit::Normal => {}
             Exit::Shutdown | Exit::ShutdownWith(_) => {
@@ -264,8 +271,8 @@ impl Connection {
     fn settle(&mut self, cx: &Cx<Infallible>) -> io::Result<()> {
         self.header()?;
         let settled = self.driver.settle(Instant::now);
-        if let Some(resource) = self.driver.resource().filter(|_| settled.bound) {
-            cx.publish(resource.jid().as_str());
+        if settled.bound {
+            self.log_on(cx);
         }
         self.progress.set(self.stage());
         self.driver.write(|out| self.transport.write(out), Instant::now)?;
@@ -274,6 +281,18 @@ impl Connection {
             self.progress.set(self.stage());
         }
         Ok(())
+    }
+
+    /// It has a session now: how long that took.
+    fn log_on(&mut self, cx: &Cx<Infallible>) {
+        if let Some(resource) = self.driver.resource() {
+            cx.publish(resource.jid().as_str());
+        }
+        // a resource is bound with the first epoch
+        let resumed = self.driver.session().bound.as_ref().is_some_and(|bound| bound.epoch > 1);
+        let end = if resumed { LogOn::Resumed } else { LogOn::Bound };
+        self.port.env.metrics.log_on(end, cx.pid().uptime());
+        self.logged_on = true;
     }
 
     /// Whether what comes is not for the session yet: a PROXY header, a TLS handshake.

@@ -17,6 +17,8 @@ use xmpp::{jid::FullJid, stanza::Stanza};
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FrozenResource {
     jid: FullJid,
+    #[serde(default)]
+    age: Duration,
     queue: Vec<FrozenQueued>,
     diverted: Option<u64>,
     presence: Option<Stanza>,
@@ -66,6 +68,7 @@ impl Resource {
         let shares = s.sm.iter().flat_map(|sm| &sm.shares);
         FrozenResource {
             jid: self.jid.clone(),
+            age: self.age_of(&s),
             queue: queue.collect(),
             diverted: s.diverted,
             presence: s.presence.clone(),
@@ -98,6 +101,7 @@ impl Resource {
         let clock = Arc::clone(&env.clock);
         let resource = Self::new(frozen.jid, env.next_session(), env.settings().queues, clock);
         let mut s = resource.state.lock();
+        s.since = s.since.wrapping_sub(u32::try_from(frozen.age.as_secs()).unwrap_or(u32::MAX));
         for FrozenQueued { item, at, share } in frozen.queue {
             let item = match item {
                 FrozenItem::Stanza(stanza) => {

@@ -38,6 +38,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use storage::Blocklist;
 use tokio::sync::{Notify, futures::Notified};
@@ -112,6 +113,8 @@ pub enum Owner {
 struct State {
     owner: Owner,
     epoch: u64,
+    /// When it was bound: see [`Clock::seconds`].
+    since: u32,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
     /// From which number on offline storage keeps messages that are newer than those in `queue`: see
@@ -204,6 +207,7 @@ impl Resource {
         let state = State {
             owner: Owner::Attached(1),
             epoch: 1,
+            since: clock.seconds(),
             queue: VecDeque::new(),
             queued_bytes: 0,
             diverted: None,
@@ -240,6 +244,15 @@ impl Resource {
     /// The session's number, never used twice on a node.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// For how long it has been bound, in whatever process, to the second.
+    pub fn age(&self) -> Duration {
+        self.age_of(&self.state.lock())
+    }
+
+    fn age_of(&self, state: &State) -> Duration {
+        Duration::from_secs(self.clock.seconds().wrapping_sub(state.since).into())
     }
 
     /// Resolves when something waits for the connection that attached with `epoch`, or it owns the resource no

@@ -30,6 +30,9 @@ pub async fn end(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) -> bool {
 /// From here on nothing is delivered to it, and its name is free. The rest is for [`finish`].
 pub(super) async fn begin(env: &Arc<Env>, resource: &Resource, why: Ended) -> bool {
     let here = resource.end(why, env.next_session());
+    if here {
+        env.metrics.session(resource.age());
+    }
     unbind(env, resource).await;
     here
 }

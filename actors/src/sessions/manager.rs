@@ -242,6 +242,13 @@ impl Server for SessionManager {
     }
 }
 
+/// How long the resource waits to be resumed.
+fn window(resource: &Resource) -> Duration {
+    resource.with_sm(|sm| {
+        sm.as_ref().filter(|s| s.token.is_some()).map_or(Duration::ZERO, |s| s.window)
+    })
+}
+
 impl SessionManager {
     /// The resources of this manager's users.
     fn mine(&self) -> Vec<Arc<Resource>> {
@@ -283,12 +290,7 @@ impl SessionManager {
 
     /// Ends a detached resource when its window is over; at once if it has none, or has ended.
     fn watch(&mut self, resource: Arc<Resource>, left: Option<Duration>) {
-        let window = || {
-            resource.with_sm(|sm| {
-                sm.as_ref().filter(|s| s.token.is_some()).map_or(Duration::ZERO, |s| s.window)
-            })
-        };
-        let end = Instant::now() + left.unwrap_or_else(window);
+        let end = Instant::now() + left.unwrap_or_else(|| window(&resource));
         self.windows.open(resource, end);
     }
 
@@ -368,8 +370,13 @@ impl SessionManager {
         let found = self.env.table.with_user(user, |rs| rs.iter().find(has).cloned());
         let unknown = || ResumeError::Unknown(self.past.find(user, token));
         let resource = found.ok_or_else(unknown)?;
-        self.windows.close(resource.id());
+        let end = self.windows.close(resource.id());
         let (epoch, parked) = resource.attach().ok_or_else(unknown)?;
+        // without a window its connection was not known to be lost
+        let waited = end.map(|end| {
+            window(&resource).saturating_sub(end.saturating_duration_since(Instant::now()))
+        });
+        self.env.metrics.resumed_after(waited.unwrap_or_default());
         Ok(Claim::new(&self.env, resource, epoch, parked))
     }
 }

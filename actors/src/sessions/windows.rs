@@ -23,11 +23,11 @@ impl Windows {
         self.waiting.insert((end, id), resource);
     }
 
-    /// The session was resumed, or has ended.
-    pub(super) fn close(&mut self, id: u64) {
-        if let Some(end) = self.ends.remove(&id) {
-            self.waiting.remove(&(end, id));
-        }
+    /// The session was resumed, or has ended. When its window would have ended, if it had one.
+    pub(super) fn close(&mut self, id: u64) -> Option<Instant> {
+        let end = self.ends.remove(&id)?;
+        self.waiting.remove(&(end, id));
+        Some(end)
     }
 
     /// Whether the session was lost, and nobody has resumed or ended it.

@@ -5,6 +5,7 @@
 
 mod client;
 pub mod matcher;
+pub mod metrics;
 mod moved;
 pub mod scram;
 pub mod script;

@@ -39,7 +39,10 @@ mod rosters;
 mod tests;
 mod worker;
 
-use crate::StoreError;
+use crate::{
+    StoreError,
+    backend::{Asked, Told},
+};
 use cache::{Cache, Caches};
 use job::{BoxedJob, LATER, Task};
 use parking_lot::Mutex;
@@ -49,8 +52,8 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
 };
 use supervision::ChildSpec;
 use thiserror::Error;
@@ -154,6 +157,8 @@ pub enum OpenError {
 
 /// All aggregates of one node, in one file.
 pub struct SqliteStore {
+    /// Told how long each answer took.
+    told: OnceLock<Told>,
     dir: PathBuf,
     path: PathBuf,
     options: Options,
@@ -180,6 +185,7 @@ impl SqliteStore {
         file::check(&db, &path)?;
         drop(db);
         Ok(Arc::new(Self {
+            told: OnceLock::new(),
             dir: dir.to_owned(),
             path,
             claim: Mutex::new(Some(claim)),
@@ -201,6 +207,12 @@ impl SqliteStore {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Has somebody told, in the caller's task, how long each answer took, one that came too late and
+    /// none included. The first one only.
+    pub fn tell(&self, told: Told) {
+        drop(self.told.set(told));
     }
 
     /// How long the oldest job has waited for the writer, and for the readers.
@@ -263,12 +275,21 @@ impl SqliteStore {
         if self.queue(role).push(Box::new(task), bytes).is_err() {
             return Err(LATER);
         }
-        match tokio::time::timeout(self.options.deadline, answer).await {
+        let since = Instant::now();
+        let result = match tokio::time::timeout(self.options.deadline, answer).await {
             Ok(Ok(result)) => result,
             // dropped: it was not done
             Ok(Err(_)) => Err(LATER),
             Err(_) => Err(StoreError::Timeout),
+        };
+        if let Some(told) = self.told.get() {
+            let asked = match role {
+                Role::Writer => Asked::Write,
+                Role::Reader => Asked::Read,
+            };
+            told(asked, since.elapsed());
         }
+        result
     }
 }
 

@@ -491,10 +491,13 @@ pub const NODE: &[Row] = &[
     Row {
         what: "HTTP",
         from: &["src/telemetry/http.rs: CONNECTIONS", "src/telemetry/http.rs: HEAD"],
-        most: "`CONNECTIONS` × `HEAD`, and a page of 10 KiB each",
+        most: "`CONNECTIONS` × `HEAD`, and a page of 32 KiB each",
         at: "of whoever has most of them the oldest that waits for a request makes room; a longer head is refused and the connection closed",
         fields: &[("actors/src/gate.rs", "all")],
-        tried: &["half_sent_requests_and_idle_connections_do_not_block_health_and_metrics"],
+        tried: &[
+            "half_sent_requests_and_idle_connections_do_not_block_health_and_metrics",
+            "there_are_so_many_series_whatever_happens",
+        ],
     },
     Row {
         what: "the admin socket",
@@ -534,6 +537,7 @@ pub const STILL: &[(&str, &str)] = &[
         "actors/src/hooks.rs",
         "modules server_features account_features service_features services marks",
     ),
+    ("actors/src/metrics/modules.rs", "rows names"),
     ("actors/src/modules/disco.rs", "abuse admin feedback sales security support"),
     ("actors/src/handover.rs", "modules waiting"),
     ("actors/src/resource/copies.rs", "Shares"),

@@ -1,7 +1,7 @@
 //! A node in this process.
 
 use super::CONFIG;
-use actors::testkit::keys;
+use actors::testkit::{keys, metrics::values};
 use mangrove::{Node, Setup};
 use std::{net::SocketAddr, path::PathBuf};
 use storage::Account;
@@ -51,9 +51,7 @@ impl TestNode {
 
     /// What a counter has counted, with labels as Prometheus writes them.
     pub fn counted(&self, name: &str) -> usize {
-        let rows = self.node.env().metrics.rows();
-        let row = rows.iter().find(|row| format!("{}{{{}}}", row.0, row.2) == name).unwrap();
-        usize::try_from(row.3).unwrap()
+        values(self.node.env())[name] as usize
     }
 
     /// Stops it; every process has ended then.

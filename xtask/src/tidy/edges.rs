@@ -17,6 +17,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     // the load generator shares no code with what it measures
     ("rustls", &["actors", "mangrove", "xload"]),
     ("tokio-rustls", &["xload"]),
+    ("prometheus-client", &["actors"]),
+    ("procfs", &["mangrove"]),
 ];
 
 /// The members of the workspace, as cargo knows them.

@@ -13,6 +13,7 @@ mod tests;
 use crate::{
     env::Env,
     hooks::{Offline, Order},
+    metrics::{Counter, Histogram, Unit},
     registrar::{Module, Registrar, Xep},
     resource::Resource,
     routing,
@@ -56,12 +57,25 @@ const PAGE_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub struct OfflineModule {
     config: OfflineConfig,
+    counts: Counts,
+}
+
+/// What the module counts.
+#[derive(Clone, Debug)]
+struct Counts {
+    stored: Counter,
+    delivered: Counter,
+    /// How many messages each delivery had.
+    deliveries: Histogram,
 }
 
 /// A delivery; what was sent is known to the resource.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Delivery {
     step: Step,
+    /// Messages so far.
+    #[serde(default)]
+    sent: u32,
 }
 
 /// What a delivery waits for.
@@ -86,7 +100,9 @@ impl Module for OfflineModule {
     type Config = OfflineConfig;
 
     fn new(config: OfflineConfig) -> Self {
-        Self { config }
+        let deliveries = Histogram::new([1.0, 5.0, 20.0, 100.0, 500.0, 2_000.0, 10_000.0]);
+        let (stored, delivered) = Default::default();
+        Self { config, counts: Counts { stored, delivered, deliveries } }
     }
 
     fn register(on: &mut Registrar<'_, Self>) {
@@ -98,7 +114,15 @@ impl Module for OfflineModule {
             .notice(Order::Main, Self::more)
             .closing(Order::Main, Self::closing)
             .unavailable(Order::Main, Self::forget)
-            .offline(Order::Main, Self::keep);
+            .offline(Order::Main, Self::keep)
+            .counter("stored", "Messages kept for later", |m| &m.counts.stored)
+            .counter("delivered", "Messages sent to users who were away", |m| &m.counts.delivered)
+            .histogram(
+                "delivery",
+                "How many messages were sent in one delivery",
+                Some(Unit::Other("messages".to_owned())),
+                |m| &m.counts.deliveries,
+            );
     }
 
     fn children(self: &Arc<Self>, env: &Arc<Env>) -> Vec<ChildSpec> {
@@ -115,7 +139,7 @@ impl OfflineModule {
     fn bound(&self, cx: &mut SessionCx<'_>) {
         if takes(cx) || !cx.resource().received().is_empty() {
             begin(cx);
-            proceed(cx);
+            proceed(cx, &self.counts);
         }
     }
 
@@ -129,7 +153,7 @@ impl OfflineModule {
     /// From here on nothing is kept any more.
     fn visible(&self, cx: &mut SessionCx<'_>, priority: i8) {
         if priority >= 0 && cx.slot::<Delivery>().step == Step::Store {
-            proceed(cx);
+            proceed(cx, &self.counts);
         }
     }
 
@@ -141,10 +165,10 @@ impl OfflineModule {
             Step::Store => {}
             Step::Idle => {
                 begin(cx);
-                proceed(cx);
+                proceed(cx, &self.counts);
             }
             Step::Client if cx.resource().crowded() => {}
-            Step::Client => proceed(cx),
+            Step::Client => proceed(cx, &self.counts),
         }
     }
 
@@ -174,6 +198,7 @@ impl OfflineModule {
 
     fn keep(&self, env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline> {
         let (env, user) = (Arc::clone(env), user.clone());
+        let stored = self.counts.stored.clone();
         let OfflineConfig { messages, size, sender_share, .. } = self.config;
         let limits = OfflineLimits { messages, bytes: size.0, share: sender_share };
         Box::pin(async move {
@@ -188,7 +213,7 @@ impl OfflineModule {
             let at = env.clock.millis();
             match env.stores.offline.push(&user, at, message.clone(), limits).await {
                 Ok(id) => {
-                    env.metrics.offline_stored();
+                    stored.inc();
                     // a resource may have become available on the way into the store, or its queue is full
                     routing::divert(&env, &user, Self::NAME, id);
                     Offline::Taken
@@ -254,8 +279,11 @@ fn begin(cx: &mut SessionCx<'_>) {
     cx.hold();
 }
 
-fn end(cx: &mut SessionCx<'_>) {
-    cx.slot::<Delivery>().step = Step::Idle;
+fn end(cx: &mut SessionCx<'_>, counts: &Counts) {
+    let sent = std::mem::take(cx.slot::<Delivery>()).sent;
+    if sent > 0 {
+        counts.deliveries.observe(f64::from(sent));
+    }
     cx.resource().rejoin(OfflineModule::NAME);
     cx.release();
 }
@@ -272,11 +300,12 @@ async fn forget(env: &Env, resource: &Resource) -> Result<(), StoreError> {
 }
 
 /// Forgets what the client has, and reads the next page.
-fn proceed(cx: &mut SessionCx<'_>) {
+fn proceed(cx: &mut SessionCx<'_>, counts: &Counts) {
     let takes = takes(cx);
     cx.resource().takes_more();
     cx.slot::<Delivery>().step = Step::Store;
     let (env, resource) = (Arc::clone(cx.env), Arc::clone(cx.resource()));
+    let counts = counts.clone();
     cx.job(
         async move {
             forget(&env, &resource).await?;
@@ -288,26 +317,26 @@ fn proceed(cx: &mut SessionCx<'_>) {
                 Ok(Vec::new())
             }
         },
-        |cx, page: Result<Vec<OfflineMessage>, StoreError>| match page {
-            Ok(page) => deliver(cx, page),
+        move |cx, page: Result<Vec<OfflineMessage>, StoreError>| match page {
+            Ok(page) => deliver(cx, page, &counts),
             Err(error) => {
                 tracing::warn!(user = %cx.user(), %error, "offline messages have to wait");
-                end(cx);
+                end(cx, &counts);
             }
         },
     );
 }
 
-fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
+fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
     if page.is_empty() || !takes(cx) {
-        return end(cx);
+        return end(cx, counts);
     }
     let blocked = |m: &OfflineMessage| {
         m.stanza.head.from.as_ref().is_some_and(|from| cx.resource().blocks(from))
     };
     let (refused, page): (Vec<_>, Vec<_>) = page.into_iter().partition(blocked);
     if refused.is_empty() {
-        return write(cx, page);
+        return write(cx, page, counts);
     }
     // XEP-0191 section 3.2: whoever was blocked in the meantime is not heard
     let (env, user) = (Arc::clone(cx.env), cx.user().clone());
@@ -321,28 +350,31 @@ fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
         }
         env.stores.offline.remove(&user, ids).await
     };
+    let counts = counts.clone();
     cx.job(refusal, move |cx, refused: Result<(), StoreError>| match refused {
-        Ok(()) if page.is_empty() => proceed(cx),
-        Ok(()) => write(cx, page),
+        Ok(()) if page.is_empty() => proceed(cx, &counts),
+        Ok(()) => write(cx, page, &counts),
         Err(error) => {
             tracing::warn!(user = %cx.user(), %error, "offline messages have to wait");
-            end(cx);
+            end(cx, &counts);
         }
     });
 }
 
 /// Sends as much of a page as the client takes.
-fn write(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>) {
+fn write(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
     for message in page {
         // it came after what waits in the queue: we are told when that is written
         if cx.resource().waits_for_queue(OfflineModule::NAME, message.id) {
-            return end(cx);
+            return end(cx, counts);
         }
         // one that waited for another session says since when
         let stanza = delayed(&message.stanza, cx.host(), message.at, "Offline Storage");
         if !cx.send_kept(&stanza, message.id) {
-            return end(cx);
+            return end(cx, counts);
         }
+        cx.slot::<Delivery>().sent += 1;
+        counts.delivered.inc();
         // the rest of the page is read again
         if cx.resource().crowded() {
             break;
