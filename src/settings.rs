@@ -186,4 +186,64 @@ mod tests {
         assert_eq!(names("true"), ["SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "PLAIN"]);
         assert_eq!(names("false"), ["SCRAM-SHA-1", "SCRAM-SHA-256-PLUS"]);
     }
+
+    #[test]
+    fn every_option_gets_to_what_it_is_for() {
+        let text = "
+            [c2s]
+            negotiation_timeout = '1s'
+            idle = '2s'
+            max_connections_per_address = 3
+            [sasl]
+            max_failures = 100
+            throttle_failures = 2
+            [stream_management]
+            window = '4s'
+            [limits]
+            memory = '65MiB'
+            max_stanza = '66KiB'
+            max_stanza_unauthenticated = '12KiB'
+            max_depth = 13
+            max_resources = 14
+            queued = 15
+            queued_bytes = '67KiB'
+            unacked = 16
+            session_rate = '17KiB'
+            session_burst = '18KiB'
+            address_rate = '19KiB'
+            address_burst = '20KiB'
+            directed = 21";
+        let config = setup(text).unwrap().config;
+        let s = sessions(&config);
+        let times = [s.negotiation_timeout, s.idle, s.resume_window].map(|t| t.as_secs());
+        assert_eq!(times, [1, 2, 4]);
+        let sizes = [s.memory, s.max_stanza, s.max_stanza_unauthenticated, s.queues.queued_bytes];
+        assert_eq!(sizes, [65 << 20, 66 << 10, 12 << 10, 67 << 10]);
+        let counts =
+            [s.max_depth, s.max_resources, s.queues.queued, s.queues.unacked, s.queues.directed];
+        assert_eq!(counts, [13, 14, 15, 16, 21]);
+        let rates = [s.session_rate, s.address_rate].map(|r| (r.bytes >> 10, r.burst >> 10));
+        assert_eq!(rates, [(17, 18), (19, 20)]);
+        assert_eq!((s.max_per_address, s.max_sasl_failures), (3, 100));
+    }
+
+    /// docs/operating.md: so often for an account, ten times as often over all accounts of an address.
+    #[tokio::test(start_paused = true)]
+    async fn failures_count_for_an_account_and_for_an_address() {
+        let text = "sasl.throttle_failures = 2\nsasl.throttle_window = '60s'";
+        let throttle = Arc::new(throttle(&setup(text).unwrap().config));
+        let (near, far) = ("192.0.2.1".parse().unwrap(), "198.51.100.1".parse().unwrap());
+        // nobody says that the proof was right
+        let fails = |user: &str, at| {
+            throttle.begin(user, at).and_then(|mut attempt| attempt.prove().map(drop)).is_ok()
+        };
+        for user in 0..10 {
+            let tries = [(); 3].map(|()| fails(&format!("{user}@x"), near));
+            assert_eq!(tries, [true, true, false], "{user}");
+        }
+        assert!(!fails("another@x", near), "20 of one address");
+        assert!(fails("another@x", far) && fails("0@x", far), "their users are elsewhere");
+        tokio::time::advance(std::time::Duration::from_secs(61)).await;
+        assert!(fails("another@x", near) && fails("0@x", near));
+    }
 }

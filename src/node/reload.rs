@@ -129,4 +129,76 @@ mod tests {
         assert_eq!(restart(&old, &new), ["c2s.require_tls"]);
         assert_eq!((live(&old, &old), restart(&old, &old)), (vec![], vec![]));
     }
+
+    /// An option of each section, as somebody else would set it, and whether that is in force at once
+    /// (docs/operating.md).
+    const OTHERS: &[(&str, &str, bool)] = &[
+        ("server.hosts", "['example.org']", false),
+        ("server.data", "'elsewhere'", false),
+        ("server.node", "'two'", false),
+        ("c2s.starttls", "['127.0.0.1:1']", false),
+        ("c2s.direct_tls", "['127.0.0.1:1']", false),
+        ("c2s.require_tls", "false", false),
+        ("c2s.proxy_protocol", "true", false),
+        ("c2s.proxy_from", "['10.0.0.0/8']", false),
+        ("c2s.max_connections", "7", false),
+        ("c2s.max_connections_per_address", "7", true),
+        ("c2s.negotiation_timeout", "'7s'", true),
+        ("c2s.idle", "'7s'", true),
+        ("limits.memory", "'1GiB'", true),
+        ("limits.max_stanza", "'70KiB'", true),
+        ("limits.max_stanza_unauthenticated", "'11KiB'", true),
+        ("limits.max_depth", "9", true),
+        ("limits.max_resources", "9", true),
+        ("limits.queued", "99", true),
+        ("limits.queued_bytes", "'3MiB'", true),
+        ("limits.unacked", "98", true),
+        ("limits.session_rate", "'1KiB'", true),
+        ("limits.session_burst", "'17KiB'", true),
+        ("limits.address_rate", "'2KiB'", true),
+        ("limits.address_burst", "'18KiB'", true),
+        ("limits.directed", "97", true),
+        ("sasl.plain", "false", true),
+        ("sasl.mechanisms", "['SCRAM-SHA-1']", true),
+        ("sasl.max_failures", "3", true),
+        ("sasl.throttle_failures", "3", false),
+        ("sasl.throttle_window", "'7s'", false),
+        ("stream_management.window", "'7s'", true),
+        ("storage.backend", "'memory'", false),
+        ("http.listen", "[]", false),
+        ("admin.socket", "'other.sock'", false),
+        ("log.format", "'json'", false),
+        ("log.level", "'debug'", true),
+    ];
+
+    #[test]
+    fn every_option_is_in_force_at_once_or_named() {
+        let loaded = config::load("", "m.toml", [], &[]);
+        let sections = loaded.modules.declared().iter();
+        let sections = sections.filter(|d| d.shape == config::sections::Shape::Table);
+        let names = sections
+            .flat_map(|d| d.options.iter().map(|option| format!("{}.{}", d.path, option.name)));
+        let mut names: Vec<String> = names.collect();
+        let mut tried: Vec<&str> = OTHERS.iter().map(|(name, ..)| *name).collect();
+        names.sort();
+        tried.sort_unstable();
+        assert_eq!(tried, names, "options that the configuration has");
+
+        let old = config("");
+        for (name, value, at_once) in OTHERS {
+            let new = config(&format!("{name} = {value}"));
+            assert_ne!(new, old, "{name}");
+            let named = |all: Vec<&str>| {
+                all.iter().any(|of| name == of || name.starts_with(&format!("{of}.")))
+            };
+            let (live, restart) = (live(&old, &new), restart(&old, &new));
+            assert_eq!(live.len() + restart.len(), 1, "{name}: {live:?} {restart:?}");
+            assert_eq!((named(live), named(restart)), (*at_once, !*at_once), "{name}");
+        }
+        let certificate = config("[[certificate]]\nfile = 'c.pem'\nkey = 'k.pem'");
+        assert_eq!(
+            (live(&old, &certificate), restart(&old, &certificate)),
+            (vec!["certificate"], vec![])
+        );
+    }
 }

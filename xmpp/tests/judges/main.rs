@@ -9,6 +9,7 @@
 #[path = "../checks/mod.rs"]
 #[allow(dead_code, reason = "the fuzz targets use the rest")]
 mod checks;
+mod examples;
 mod generate;
 mod program;
 
