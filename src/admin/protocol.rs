@@ -267,3 +267,110 @@ pub enum Outcome {
     /// Its host is not served here.
     NoSuchHost,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn asked(line: Value) -> Result<Request, String> {
+        serde_json::from_value(line).map_err(|e| e.to_string())
+    }
+
+    /// Tools of an older version ask a newer node, and scripts read what `--json` prints.
+    #[test]
+    fn requests_are_read_as_they_were_always_written() {
+        let jid = |jid: &str| jid.parse().unwrap();
+        for (line, request) in [
+            (json!({ "command": "tree" }), Request::Tree {}),
+            (json!({ "command": "hosts" }), Request::Hosts {}),
+            (json!({ "command": "stop" }), Request::Stop {}),
+            // before there was metering
+            (
+                json!({ "command": "ps", "by": "busy", "limit": 3 }),
+                Request::Ps { by: Order::Busy, limit: 3, seconds: 0.0 },
+            ),
+            (
+                json!({ "command": "ps", "by": "cpu", "limit": 3, "seconds": 1.5 }),
+                Request::Ps { by: Order::Cpu, limit: 3, seconds: 1.5 },
+            ),
+            (json!({ "command": "crash_list", "limit": 7 }), Request::CrashList { limit: 7 }),
+            (json!({ "command": "crash_show", "id": 7 }), Request::CrashShow { id: 7 }),
+            (
+                json!({ "command": "sessions", "host": null, "user": "a@x", "limit": 1 }),
+                Request::Sessions { host: None, user: Some("a@x".parse().unwrap()), limit: 1 },
+            ),
+            (json!({ "command": "kick", "jid": "a@x/r" }), Request::Kick { jid: jid("a@x/r") }),
+            (
+                json!({ "command": "account_remove", "jid": "A@x" }),
+                Request::AccountRemove { jid: "a@x".parse().unwrap() },
+            ),
+            (
+                json!({ "command": "account_list", "host": "x", "after": "a@x", "limit": 9 }),
+                Request::AccountList {
+                    host: "x".to_owned(),
+                    after: Some("a@x".parse().unwrap()),
+                    limit: 9,
+                },
+            ),
+        ] {
+            assert_eq!(asked(line.clone()), Ok(request), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_not_taken_for_one() {
+        for line in [
+            json!({}),
+            json!("tree"),
+            json!({ "command": "reboot" }),
+            json!({ "command": "Tree" }),
+            // a word that is misspelled could mean all sessions
+            json!({ "command": "sessions", "host": null, "usr": "a@x", "limit": 1 }),
+            json!({ "command": "stop", "when": "later" }),
+            json!({ "command": "kick", "jid": "@x" }),
+            json!({ "command": "account_remove", "jid": "a@x/r" }),
+            json!({ "command": "ps", "by": "name", "limit": 3 }),
+            json!({ "command": "crash_list", "limit": -1 }),
+        ] {
+            assert!(asked(line.clone()).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn answers_are_written_as_scripts_read_them() {
+        let session = SessionRow {
+            jid: "a@x/r".to_owned(),
+            connected: false,
+            priority: Some(-1),
+            queued: 2,
+            unacked: 3,
+        };
+        let account = |outcome| Row::Account(AccountRow { jid: "a@x".to_owned(), outcome });
+        for (reply, line) in [
+            (
+                Reply::Row(Row::Session(session)),
+                json!({ "row": { "session": { "jid": "a@x/r", "connected": false, "priority": -1,
+                    "queued": 2, "unacked": 3 } } }),
+            ),
+            (
+                Reply::Row(account(Outcome::NoSuchHost)),
+                json!({ "row": { "account": { "jid": "a@x", "outcome": "no_such_host" } } }),
+            ),
+            (
+                Reply::Row(account(Outcome::Created)),
+                json!({ "row": { "account": { "jid": "a@x", "outcome": "created" } } }),
+            ),
+            (Reply::Row(Row::Host("x".to_owned())), json!({ "row": { "host": "x" } })),
+            (Reply::Done(Done { of: Some(8) }), json!({ "done": { "of": 8 } })),
+            (Reply::Done(Done::default()), json!({ "done": { "of": null } })),
+            (Reply::Error(Refusal::new("no")), json!({ "error": { "message": "no" } })),
+        ] {
+            assert_eq!(serde_json::to_value(&reply).unwrap(), line);
+        }
+        // of an older node
+        let row = json!({ "id": 1, "path": "/", "kind": "k", "uptime": 1.0, "queued": 0, "handled": 0,
+            "busy": null, "status": null });
+        assert_eq!(serde_json::from_value::<ProcessRow>(row).unwrap().cpu, None);
+    }
+}

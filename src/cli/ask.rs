@@ -106,3 +106,52 @@ pub fn block_on(command: impl Future<Output = Done>) -> Done {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|e| Failure::new(format!("no runtime: {e}")))?.block_on(command)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use std::io::ErrorKind;
+
+    #[derive(Debug, Parser)]
+    struct Args {
+        #[command(flatten)]
+        node: NodeArgs,
+    }
+
+    fn args(args: &[&str]) -> NodeArgs {
+        Args::parse_from(["mangrove"].iter().chain(args)).node
+    }
+
+    /// Stores are opened without a node only when it is certain that none uses them.
+    #[test]
+    fn only_where_nobody_answers_there_is_nobody() {
+        for (kind, none) in [
+            (ErrorKind::NotFound, true),
+            (ErrorKind::ConnectionRefused, true),
+            (ErrorKind::PermissionDenied, false),
+            (ErrorKind::TimedOut, false),
+            (ErrorKind::WouldBlock, false),
+        ] {
+            assert_eq!(nobody(&kind.into()), none, "{kind}");
+        }
+        let said = |kind: ErrorKind| unreachable(Path::new("/run/x.sock"), &kind.into()).text;
+        assert!(said(ErrorKind::NotFound).starts_with("no node answers on /run/x.sock; start one"));
+        let denied = "you may not use /run/x.sock; be the user the node runs as, or root";
+        assert_eq!(said(ErrorKind::PermissionDenied), denied);
+        assert!(said(ErrorKind::TimedOut).starts_with("cannot connect to /run/x.sock: "));
+    }
+
+    #[test]
+    fn a_path_on_the_command_line_is_a_path_whatever_it_looks_like() {
+        for dir in ["12", "true", "a \"quoted\" one", "[x]", "a\\b"] {
+            let setup = args(&["--data", dir]).read().unwrap();
+            assert_eq!(setup.config.server.data, Path::new(dir));
+            assert_eq!(setup.config.admin_socket(), Path::new(dir).join("admin.sock"));
+        }
+        let both = args(&["--data", "d", "--socket", "s"]);
+        assert_eq!(both.socket().map_err(|e| e.text).unwrap(), Path::new("s"));
+        assert_eq!(both.read().unwrap().config.admin_socket(), Path::new("s"));
+        assert!(both.command().ends_with(" --data d --socket s"), "{}", both.command());
+    }
+}
