@@ -52,7 +52,7 @@ pub const CONNECTION: &[Row] = &[
         at: "nothing more is read from the client, nor taken from its queue; after a minute in which it reads nothing it is let go",
         fields: &[
             ("actors/src/session/effects.rs", "actions"),
-            ("actors/src/session/out.rs", "bytes ends"),
+            ("actors/src/session/out.rs", "bytes"),
             ("actors/src/session/turn.rs", "todo"),
         ],
         tried: &[
