@@ -20,7 +20,7 @@ use xmpp::{
         simple::{Ping, PrivateQuery, SessionRequest, TimeQuery, VersionQuery, time, version},
         sm::{self, Enabled},
     },
-    stream::render_header,
+    stream::Opening,
 };
 
 /// An example of a specification, and what we write where it says that.
@@ -192,22 +192,24 @@ fn answers_are_what_the_examples_show() {
     }
 }
 
-fn error_of(condition: StreamErrorCondition) -> String {
+fn element(error: &StreamError) -> String {
     let mut out = Vec::new();
-    StreamError::new(condition).render(&mut out);
-    String::from_utf8(out).unwrap()
+    error.render_content(&mut out);
+    format!("<stream:error>{}</stream:error>", String::from_utf8(out).unwrap())
 }
 
 /// RFC 6120 section 4.9.1.1, 4.9.3.x: an error stands in the stream's namespace, its condition in its own.
 #[test]
 fn an_error_ends_the_stream_that_a_header_began() {
     let mut header = Vec::new();
-    render_header(&mut header, Some("im.example.com"), None, "++TR84Sm6A3hnt3Q065SnAbbk3Y=");
+    let id = "++TR84Sm6A3hnt3Q065SnAbbk3Y=";
+    Opening { from: Some("im.example.com"), to: None, id }.render(&mut header);
     let header = String::from_utf8(header).unwrap();
     let mut documents = Vec::new();
     let mut expected = Vec::new();
     for condition in StreamErrorCondition::ALL {
-        documents.push(format!("{header}{}</stream:stream>", error_of(*condition)));
+        documents
+            .push(format!("{header}{}</stream:stream>", element(&StreamError::new(*condition))));
         expected.push(format!(
             "<s:stream xmlns:s='http://etherx.jabber.org/streams' from='im.example.com' \
              id='++TR84Sm6A3hnt3Q065SnAbbk3Y=' version='1.0' xml:lang='en'><s:error>\
@@ -216,9 +218,8 @@ fn an_error_ends_the_stream_that_a_header_began() {
         ));
     }
     // section 4.9.3.19 and XEP-0198 section 6: a text, and a condition of an application's own
-    let mut out = Vec::new();
-    StreamError::handled_count_too_high(10, 8).render(&mut out);
-    documents.push(format!("{header}{}</stream:stream>", String::from_utf8(out).unwrap()));
+    let error = element(&StreamError::handled_count_too_high(10, 8));
+    documents.push(format!("{header}{error}</stream:stream>"));
     expected.push(
         "<s:stream xmlns:s='http://etherx.jabber.org/streams' from='im.example.com' \
          id='++TR84Sm6A3hnt3Q065SnAbbk3Y=' version='1.0' xml:lang='en'><s:error>\
