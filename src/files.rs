@@ -107,7 +107,8 @@ enum Strangers {
     /// Everybody but its owner and its group: the node is not its owner and uses it by the group, as Debian's
     /// `ssl-cert` is meant.
     NotGroup,
-    /// The same, but the node itself is a stranger so far: it has to get into the group, which is this.
+    /// Everybody but its owner and its group, and the node itself is a stranger so far: it has to get into the group,
+    /// which is this.
     All(u32),
 }
 
@@ -154,7 +155,7 @@ pub(crate) fn exposed_key(key: &Path) -> Option<String> {
     Some(format!("{exposed}; {}", strangers.fix(key, "chmod")))
 }
 
-/// The same of a data directory: in one line, however much is in it.
+/// Whether a data directory is open to strangers: what to say of it in one line, however much is in it.
 fn exposed_data(data: &Path) -> Option<(usize, String)> {
     let strangers = Strangers::here(data)?;
     let exposed = Exposed::in_dir(data, strangers);

@@ -7,10 +7,11 @@
 use crate::node::memory;
 use actors::{
     connection::shaping::Rate,
-    env::{Hosts, Settings},
+    hosts::Hosts,
     registrar::Modules,
     relief::Gauge,
     resource::QueueLimits,
+    settings::Settings,
     throttle::{Throttle, ThrottleLimits},
 };
 use config::{Config, Loaded, Override, Report, schema};

@@ -72,7 +72,7 @@ impl<'a> Thaw<'a> {
         }
         let mut shares = Shares::default();
         for frozen in node.waiting {
-            let (resource, left) = Resource::thaw_waiting(frozen, env, &mut shares);
+            let (resource, left) = Resource::thaw_waiting(frozen, env.thawing(), &mut shares);
             sessions::adopt_waiting(env, resource, left).await;
         }
         Self { env, shares }

@@ -3,27 +3,30 @@
 //! A handler is a method of a module; it gets what it may look at and returns what it decided or
 //! pushes effects. Sync points run in the turn of a session; async points run in a job of whoever
 //! caused them. A point is one entry of the list in this file, which makes its column of the table, its
-//! documentation and its method of the [`Registrar`]. Adding one needs a module that uses it and a reason in
+//! documentation and its method of the [`Registrar`](crate::registrar::Registrar). Adding one needs a module that uses it and a reason in
 //! ARCHITECTURE.md: they are few on purpose.
 
 #[cfg(test)]
 mod tests;
 
 use crate::{
+    cx::{Answer, IqCx, SessionCx},
     env::Env,
-    iq::Iqs,
+    future::BoxFuture,
     metrics::modules::ModuleMetrics,
-    registrar::{Module, Registrar},
     resource::Resource,
-    service::Service,
-    session::{SessionCx, effects::BoxFuture},
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+};
 use xmpp::{
+    Element,
     error::StanzaError,
     jid::{BareJid, Jid},
-    stanza::Stanza,
+    stanza::{Child, Stanza, Type},
 };
 
 /// Whether the next handler, and then the default, is to see the stanza.
@@ -84,7 +87,61 @@ pub struct Row<F: ?Sized> {
     pub run: Arc<F>,
 }
 
+/// The list. `$make` makes something of it: the table here, its methods in [`crate::registrar`].
 macro_rules! points {
+    ($make:ident) => {
+        $make! {
+            /// Stream features: append XML to what is offered.
+            features(env: &Env, stage: Stage, out: &mut Vec<u8>);
+            /// A resource was bound or resumed by a fresh process: load per-session data.
+            bound(cx: &mut SessionCx<'_>);
+            /// The client sent something, be it white space, an acknowledgement or a part of a stanza: it is
+            /// there. Once for all that was read together.
+            heard(cx: &mut SessionCx<'_>);
+            /// A stanza of the client, its `from` stamped, before it is routed or answered.
+            inbound(cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow;
+            /// The resource is about to become visible (initial presence, or its priority is negative no
+            /// more); jobs pushed here finish first.
+            available(cx: &mut SessionCx<'_>, priority: i8);
+            /// The resource has become visible (initial presence, or its priority is negative no more): for what arrived since
+            /// `available`.
+            visible(cx: &mut SessionCx<'_>, priority: i8);
+            /// A presence of type subscribe, subscribed, unsubscribe or unsubscribed that the client sends.
+            subscription_out(cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow;
+            /// A presence of type subscribe, subscribed, unsubscribe or unsubscribed that arrives for a local user, in a job
+            /// of the sender.
+            subscription_in(env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow>;
+            /// May `from` learn the presence of this local user? Asked for probes (RFC 6121 section 4.3).
+            may_see(env: &Arc<Env>, user: &BareJid, from: &Jid) -> BoxFuture<Flow>;
+            /// May this stanza reach this local account? Asked of what the server handles in its name: an IQ
+            /// or a probe of somebody else, a subscription. In a job of the sender; who stops it does so
+            /// without a word, an IQ is answered as if there were no such account.
+            reaching(env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow>;
+            /// A message for a local user of whom no resource takes it (XEP-0160).
+            offline(env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline>;
+            /// Another session of the user changed this module's data; or the module holds the client's
+            /// queue back, and the client can take more.
+            notice(cx: &mut SessionCx<'_>);
+            /// A timer of the module went off.
+            timer(cx: &mut SessionCx<'_>);
+            /// The client closes its stream: what was written to it counts as received. Jobs pushed here
+            /// finish before the session ends.
+            closing(cx: &mut SessionCx<'_>);
+            /// The client went unavailable or its session ended; in a job of its own.
+            unavailable(env: &Arc<Env>, resource: &Arc<Resource>, presence: Option<&Stanza>) -> BoxFuture<()>;
+            /// An account was removed: drop what is cached of it.
+            removed(env: &Arc<Env>, user: &BareJid) -> BoxFuture<()>;
+            /// Another process goes on with the node: what the module keeps for all sessions and has in no
+            /// store, as data.
+            freeze() -> Value;
+            /// This process goes on with a node: what the module's `freeze` said in the other one.
+            thaw(value: &Value);
+        }
+    };
+}
+pub(crate) use points;
+
+macro_rules! table {
     ($($(#[doc = $doc:literal])+ $name:ident($($arg:ident: $ty:ty),*) $(-> $r:ty)?;)+) => {
         /// All that the configured modules have registered. Built once, before the node starts; another
         /// set of modules is another process's.
@@ -128,67 +185,10 @@ macro_rules! points {
             pub const DOCS: &'static [(&'static str, &'static str)] =
                 &[$((stringify!($name), concat!($($doc, "\n"),+)),)+];
         }
-
-        /// The hook points: each gets a method of the module.
-        impl<M: Module> Registrar<'_, M> {
-            $(
-                $(#[doc = $doc])+
-                pub fn $name(&mut self, order: Order, f: fn(&M, $($ty),*) $(-> $r)?) -> &mut Self {
-                    let m = Arc::clone(&self.module);
-                    let run = Arc::new(move |$($arg: $ty),*| f(&m, $($arg),*));
-                    self.table.$name.push(Row { module: M::NAME, order, run });
-                    self
-                }
-            )+
-        }
     };
 }
 
-points! {
-    /// Stream features: append XML to what is offered.
-    features(env: &Env, stage: Stage, out: &mut Vec<u8>);
-    /// A resource was bound or resumed by a fresh process: load per-session data.
-    bound(cx: &mut SessionCx<'_>);
-    /// The client sent something, be it white space, an acknowledgement or a part of a stanza: it is
-    /// there. Once for all that was read together.
-    heard(cx: &mut SessionCx<'_>);
-    /// A stanza of the client, its `from` stamped, before it is routed or answered.
-    inbound(cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow;
-    /// The resource is about to become visible (initial presence, or its priority is negative no
-    /// more); jobs pushed here finish first.
-    available(cx: &mut SessionCx<'_>, priority: i8);
-    /// The same, after it became visible: for what arrived in between.
-    visible(cx: &mut SessionCx<'_>, priority: i8);
-    /// A presence of type subscribe, subscribed, unsubscribe or unsubscribed that the client sends.
-    subscription_out(cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow;
-    /// The same arriving for a local user, in a job of the sender.
-    subscription_in(env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow>;
-    /// May `from` learn the presence of this local user? Asked for probes (RFC 6121 section 4.3).
-    may_see(env: &Arc<Env>, user: &BareJid, from: &Jid) -> BoxFuture<Flow>;
-    /// May this stanza reach this local account? Asked of what the server handles in its name: an IQ
-    /// or a probe of somebody else, a subscription. In a job of the sender; who stops it does so
-    /// without a word, an IQ is answered as if there were no such account.
-    reaching(env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow>;
-    /// A message for a local user of whom no resource takes it (XEP-0160).
-    offline(env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline>;
-    /// Another session of the user changed this module's data; or the module holds the client's
-    /// queue back, and the client can take more.
-    notice(cx: &mut SessionCx<'_>);
-    /// A timer of the module went off.
-    timer(cx: &mut SessionCx<'_>);
-    /// The client closes its stream: what was written to it counts as received. Jobs pushed here
-    /// finish before the session ends.
-    closing(cx: &mut SessionCx<'_>);
-    /// The client went unavailable or its session ended; in a job of its own.
-    unavailable(env: &Arc<Env>, resource: &Arc<Resource>, presence: Option<&Stanza>) -> BoxFuture<()>;
-    /// An account was removed: drop what is cached of it.
-    removed(env: &Arc<Env>, user: &BareJid) -> BoxFuture<()>;
-    /// Another process goes on with the node: what the module keeps for all sessions and has in no
-    /// store, as data.
-    freeze() -> Value;
-    /// This process goes on with a node: what the module's `freeze` said in the other one.
-    thaw(value: &Value);
-}
+points!(table);
 
 impl HookTable {
     /// The module of that name, if it is on.
@@ -201,4 +201,93 @@ impl fmt::Debug for HookTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.describe()).finish()
     }
+}
+
+/// A handler of IQ requests, with its module inside.
+pub type IqFn = dyn Fn(&mut IqCx<'_, '_>, &Element) -> Answer + Send + Sync;
+
+/// One registered handler of IQ requests.
+pub struct IqRow {
+    /// The module it belongs to.
+    pub module: &'static str,
+    /// See [`Module::HIDES_ACCOUNTS`](crate::registrar::Module::HIDES_ACCOUNTS).
+    pub hides_accounts: bool,
+    /// Clients may ask before they log on.
+    pub before_auth: bool,
+    /// See [`Module::FOR_SERVICES`](crate::registrar::Module::FOR_SERVICES).
+    pub for_services: bool,
+    /// The handler.
+    pub run: Arc<IqFn>,
+}
+
+/// What a handler is for: the service of which module (`None`: the server and accounts), type, namespace and
+/// name of the payload.
+pub(crate) type IqKey<'a> = (Option<&'a str>, Type, &'a str, &'a str);
+
+/// IQ handlers by payload.
+#[derive(Default)]
+pub struct Iqs {
+    rows: HashMap<IqKey<'static>, IqRow>,
+}
+
+impl Iqs {
+    pub(crate) fn insert(&mut self, key: IqKey<'static>, row: IqRow) -> Option<IqRow> {
+        self.rows.insert(key, row)
+    }
+
+    pub(crate) fn find<'r>(&'r self, ty: Type, child: &'r Child) -> Option<&'r IqRow> {
+        self.rows.get(&(None, ty, child.ns(), child.name()) as &IqKey<'r>)
+    }
+
+    /// The handler of a service's module for it; for its domain also who answers for all services.
+    pub(crate) fn find_for<'r>(
+        &'r self,
+        service: &'r Service,
+        to: &Jid,
+        ty: Type,
+        child: &'r Child,
+    ) -> Option<&'r IqRow> {
+        let own = (Some(service.module), ty, child.ns(), child.name());
+        let common = || self.find(ty, child).filter(|r| r.for_services && to.node().is_none());
+        self.rows.get(&own as &IqKey<'r>).or_else(common)
+    }
+
+    /// Whether there is something in the namespace that clients may ask before they log on.
+    pub(crate) fn before_auth(&self, ns: &str) -> bool {
+        self.rows.iter().any(|((_, _, of, _), row)| row.before_auth && *of == ns)
+    }
+}
+
+impl fmt::Debug for Iqs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.rows.iter().map(|(k, r)| (k, r.module))).finish()
+    }
+}
+
+/// What a service is, as its module registers it.
+#[derive(Clone, Debug)]
+pub struct ServiceInfo {
+    /// Its domain; a name without a dot is one below the first host.
+    pub domain: String,
+    /// Its identity in service discovery: the category, as registered with XEP-0030,
+    pub category: &'static str,
+    /// the type of it,
+    pub ty: &'static str,
+    /// and a name for people.
+    pub name: String,
+    /// What it can do.
+    pub features: &'static [&'static str],
+}
+
+/// Handles a stanza for an address of a service; when it returns, all that the stanza causes is done.
+pub type ServiceFn = dyn Fn(&Arc<Env>, Stanza) -> BoxFuture<()> + Send + Sync;
+
+/// A registered service.
+pub struct Service {
+    /// The module it belongs to.
+    pub module: &'static str,
+    /// What it is.
+    pub info: ServiceInfo,
+    /// Handles messages, presence, and IQs that are no requests to the domain or a node.
+    pub run: Arc<ServiceFn>,
 }

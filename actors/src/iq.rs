@@ -8,32 +8,20 @@
 mod tests;
 
 use crate::{
+    cx::{Answer, IqCx, Target},
     env::Env,
+    future::BoxFuture,
+    hooks::Service,
     routing,
-    service::Service,
-    session::{SessionCx, effects::BoxFuture},
 };
-use std::{collections::HashMap, fmt, future::Future, net::IpAddr, sync::Arc};
+use std::{future::Future, sync::Arc};
 use storage::StoreError;
 use xmpp::{
-    Element,
-    error::{StanzaError, StreamError},
+    error::StanzaError,
     jid::{BareJid, Jid},
     ns,
-    stanza::Child,
-    stanza::{Kind, Stanza, Type},
+    stanza::{Child, Kind, Stanza, Type},
 };
-
-/// To whom an IQ is addressed, of those the server answers for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// The server itself (a host).
-    Server(Arc<str>),
-    /// A local account (RFC 6121 section 8.5.2.1.3).
-    Account(BareJid),
-    /// A module's service, or a node of it.
-    Service(Jid),
-}
 
 impl Target {
     /// Who answers for an address; `None` when it is a resource or another domain.
@@ -55,176 +43,6 @@ impl Target {
             Self::Service(to) => env.service(to),
             _ => None,
         }
-    }
-}
-
-/// The answer to an IQ request.
-pub enum Answer {
-    /// A result with this XML as its payload; empty for none.
-    Result(Vec<u8>),
-    /// An error.
-    Error(StanzaError),
-    /// An empty result, and then the end of the asking client's stream.
-    Last(StreamError),
-    /// Known later: a store is asked.
-    Later(BoxFuture<Answer>),
-    /// The handler has given its session a job that answers, together with what else is to be done then.
-    Promised,
-}
-
-impl Answer {
-    /// An empty result.
-    pub fn empty() -> Self {
-        Self::Result(Vec::new())
-    }
-
-    /// The answer of a future.
-    pub fn later(future: impl Future<Output = Answer> + Send + 'static) -> Self {
-        Self::Later(Box::pin(future))
-    }
-
-    /// The answer to `iq` for somebody without a session, when it is known.
-    pub(crate) async fn to(mut self, iq: &Stanza) -> Stanza {
-        while let Self::Later(future) = self {
-            self = future.await;
-        }
-        match self {
-            Self::Result(xml) => iq.reply_result(&xml),
-            Self::Error(error) => iq.reply_error(&error),
-            Self::Last(_) => iq.reply_result(&[]),
-            // no handler can without a session
-            Self::Later(_) | Self::Promised => {
-                iq.reply_error(&StanzaError::internal_server_error())
-            }
-        }
-    }
-}
-
-impl<E: Into<StanzaError>> From<Result<Vec<u8>, E>> for Answer {
-    fn from(result: Result<Vec<u8>, E>) -> Self {
-        match result {
-            Ok(xml) => Self::Result(xml),
-            Err(e) => Self::Error(e.into()),
-        }
-    }
-}
-
-impl From<StanzaError> for Answer {
-    fn from(e: StanzaError) -> Self {
-        Self::Error(e)
-    }
-}
-
-/// What an IQ handler gets to see.
-#[derive(Debug)]
-pub struct IqCx<'a, 's> {
-    /// The node's shared parts.
-    pub env: &'a Arc<Env>,
-    /// Who asks; `None`: a client that has not logged on.
-    pub from: Option<&'a Jid>,
-    /// The address of a client that has not logged on, by which it is counted.
-    pub peer: Option<IpAddr>,
-    /// Who is asked.
-    pub target: &'a Target,
-    /// The whole stanza.
-    pub iq: &'a Stanza,
-    /// The session of who asks, if it is one of this process.
-    pub session: Option<&'a mut SessionCx<'s>>,
-}
-
-impl<'s> IqCx<'_, 's> {
-    /// Whether that is the account of who asks.
-    pub fn is_own(&self, user: &BareJid) -> bool {
-        self.from.is_some_and(|from| from.bare() == *user)
-    }
-
-    /// The account asked for, if it is the asking user's own.
-    ///
-    /// # Errors
-    /// `forbidden` (RFC 6120 section 8.3.3.4) for somebody else's account.
-    pub fn own_account(&self) -> Result<BareJid, StanzaError> {
-        match self.target {
-            Target::Account(user) if self.is_own(user) => Ok(user.clone()),
-            _ => Err(StanzaError::forbidden()),
-        }
-    }
-
-    /// The session of who asks, for what can be done in one alone.
-    ///
-    /// # Errors
-    /// `not-allowed` (RFC 6120 section 8.3.3.9) for who has none here.
-    pub fn session(&mut self) -> Result<&mut SessionCx<'s>, StanzaError> {
-        self.session.as_deref_mut().ok_or_else(StanzaError::not_allowed)
-    }
-
-    /// The session of who asks for his own account.
-    ///
-    /// # Errors
-    /// As [`IqCx::own_account`] and [`IqCx::session`].
-    pub fn own_session(&mut self) -> Result<&mut SessionCx<'s>, StanzaError> {
-        self.own_account()?;
-        self.session()
-    }
-}
-
-/// A handler of IQ requests, with its module inside.
-pub type IqFn = dyn Fn(&mut IqCx<'_, '_>, &Element) -> Answer + Send + Sync;
-
-/// One registered handler of IQ requests.
-pub struct IqRow {
-    /// The module it belongs to.
-    pub module: &'static str,
-    /// See [`Module::HIDES_ACCOUNTS`](crate::registrar::Module::HIDES_ACCOUNTS).
-    pub hides_accounts: bool,
-    /// Clients may ask before they log on.
-    pub before_auth: bool,
-    /// See [`Module::FOR_SERVICES`](crate::registrar::Module::FOR_SERVICES).
-    pub for_services: bool,
-    /// The handler.
-    pub run: Arc<IqFn>,
-}
-
-/// What a handler is for: the service of which module (`None`: the server and accounts), type, namespace and
-/// name of the payload.
-pub(crate) type IqKey<'a> = (Option<&'a str>, Type, &'a str, &'a str);
-
-/// IQ handlers by payload.
-#[derive(Default)]
-pub struct Iqs {
-    rows: HashMap<IqKey<'static>, IqRow>,
-}
-
-impl Iqs {
-    pub(crate) fn insert(&mut self, key: IqKey<'static>, row: IqRow) -> Option<IqRow> {
-        self.rows.insert(key, row)
-    }
-
-    fn find<'r>(&'r self, ty: Type, child: &'r Child) -> Option<&'r IqRow> {
-        self.rows.get(&(None, ty, child.ns(), child.name()) as &IqKey<'r>)
-    }
-
-    /// The handler of a service's module for it; for its domain also who answers for all services.
-    fn find_for<'r>(
-        &'r self,
-        service: &'r Service,
-        to: &Jid,
-        ty: Type,
-        child: &'r Child,
-    ) -> Option<&'r IqRow> {
-        let own = (Some(service.module), ty, child.ns(), child.name());
-        let common = || self.find(ty, child).filter(|r| r.for_services && to.node().is_none());
-        self.rows.get(&own as &IqKey<'r>).or_else(common)
-    }
-
-    /// Whether there is something in the namespace that clients may ask before they log on.
-    pub(crate) fn before_auth(&self, ns: &str) -> bool {
-        self.rows.iter().any(|((_, _, of, _), row)| row.before_auth && *of == ns)
-    }
-}
-
-impl fmt::Debug for Iqs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.rows.iter().map(|(k, r)| (k, r.module))).finish()
     }
 }
 
@@ -332,7 +150,7 @@ pub async fn respond(env: &Arc<Env>, iq: &Stanza) -> Stanza {
     answer.to(iq).await
 }
 
-/// The same, and sends it back.
+/// Answers the request of somebody who has no session in this process, and sends the answer on its way.
 pub(crate) fn responded(env: &Arc<Env>, iq: Stanza) -> Option<BoxFuture<()>> {
     if !is_request(&iq) || iq.head.from.is_none() {
         return None;

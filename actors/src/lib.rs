@@ -7,12 +7,17 @@
 //! connection. [`sessions`] is who is there at all: bound, resumed, lost, ended. [`env`] is what they share; [`handover`] moves all of it to another process.
 
 pub mod accept;
+pub mod account;
+pub mod clock;
 pub mod connection;
+pub mod cx;
 pub mod driver;
 pub mod env;
+pub mod future;
 pub mod gate;
 pub mod handover;
 pub mod hooks;
+pub mod hosts;
 pub mod iq;
 pub mod listener;
 pub mod metrics;
@@ -25,6 +30,7 @@ pub mod routing;
 pub mod service;
 pub mod session;
 pub mod sessions;
+pub mod settings;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod throttle;

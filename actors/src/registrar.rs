@@ -3,18 +3,23 @@
 //! `docs/modules.md` shows how to write one, from `modules/ping.rs`.
 
 use crate::{
-    env::{Env, Hosts},
-    hooks::HookTable,
-    iq::{Answer, IqCx, IqRow},
-    service::{self, Service, ServiceInfo},
-    session::effects::BoxFuture,
+    cx::{Answer, IqCx, SessionCx},
+    env::Env,
+    future::BoxFuture,
+    hooks::{Flow, HookTable, IqRow, Offline, Order, Row, Service, ServiceInfo, Stage, points},
+    hosts::Hosts,
+    metrics::{Counter, Histogram, Unit},
+    resource::Resource,
+    service,
 };
 use config::{Section, Sections};
+use serde_json::Value;
 use std::{fmt, sync::Arc};
 use supervision::ChildSpec;
 use xmpp::{
     Element,
     error::StanzaError,
+    jid::{BareJid, Jid},
     payload::Payload,
     stanza::{Stanza, Type},
 };
@@ -58,24 +63,19 @@ pub type IqHandler<M, P> = fn(&M, &mut IqCx<'_, '_>, P) -> Answer;
 /// The one object through which a module registers what it does.
 #[derive(Debug)]
 pub struct Registrar<'a, M> {
-    pub(crate) module: Arc<M>,
-    pub(crate) table: &'a mut HookTable,
+    module: Arc<M>,
+    table: &'a mut HookTable,
     conflicts: &'a mut Vec<String>,
 }
 
 impl<M: Module> Registrar<'_, M> {
-    /// For kinds of registration that have a file of their own.
-    pub(crate) fn parts(&mut self) -> (&M, &mut HookTable, &mut Vec<String>) {
-        (&self.module, self.table, self.conflicts)
-    }
-
     /// Answers IQs of type get whose payload is `P`, a namespace and element that no other module
     /// may claim. A payload that cannot be parsed is answered with `bad-request` by itself.
     pub fn iq_get<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {
         self.iq(None, Type::Get, f, false)
     }
 
-    /// The same for type set.
+    /// Answers IQs of type set whose payload is `P`, as [`Registrar::iq_get`] those of type get.
     pub fn iq_set<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {
         self.iq(None, Type::Set, f, false)
     }
@@ -86,7 +86,7 @@ impl<M: Module> Registrar<'_, M> {
         self.iq(None, Type::Get, f, true)
     }
 
-    /// The same for type set.
+    /// As [`Registrar::iq_set`], and clients may ask before they log on: see [`Registrar::iq_get_before_auth`].
     pub fn iq_set_before_auth<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {
         self.iq(None, Type::Set, f, true)
     }
@@ -96,7 +96,7 @@ impl<M: Module> Registrar<'_, M> {
         self.iq(Some(M::NAME), Type::Get, f, false)
     }
 
-    /// The same for type set.
+    /// Answers requests to the module's service, of type set and with the payload `P`.
     pub fn service_iq_set<P: Payload + 'static>(&mut self, f: IqHandler<M, P>) -> &mut Self {
         self.iq(Some(M::NAME), Type::Set, f, false)
     }
@@ -171,6 +171,28 @@ impl<M: Module> Registrar<'_, M> {
         self
     }
 
+    /// Counts something; the page has it as `mangrove_MODULE_NAME_total`.
+    pub fn counter(&mut self, name: &str, help: &str, of: fn(&M) -> &Counter) -> &mut Self {
+        let counter = of(&self.module).clone();
+        let added = self.table.metrics.add(M::NAME, (name, None), help, counter);
+        self.conflicts.extend(added.err());
+        self
+    }
+
+    /// Measures something; the page has it as `mangrove_MODULE_NAME`, and a unit ends the name.
+    pub fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        of: fn(&M) -> &Histogram,
+    ) -> &mut Self {
+        let histogram = of(&self.module).clone();
+        let added = self.table.metrics.add(M::NAME, (name, unit), help, histogram);
+        self.conflicts.extend(added.err());
+        self
+    }
+
     /// A name under which the module marks resources: one that moves to another process keeps it.
     pub fn mark(&mut self, name: &'static str) -> &mut Self {
         self.table.marks.push(name);
@@ -186,6 +208,25 @@ impl<M: Module> Registrar<'_, M> {
         self
     }
 }
+
+macro_rules! methods {
+    ($($(#[doc = $doc:literal])+ $name:ident($($arg:ident: $ty:ty),*) $(-> $r:ty)?;)+) => {
+        /// The hook points: each gets a method of the module.
+        impl<M: Module> Registrar<'_, M> {
+            $(
+                $(#[doc = $doc])+
+                pub fn $name(&mut self, order: Order, f: fn(&M, $($ty),*) $(-> $r)?) -> &mut Self {
+                    let m = Arc::clone(&self.module);
+                    let run = Arc::new(move |$($arg: $ty),*| f(&m, $($arg),*));
+                    self.table.$name.push(Row { module: M::NAME, order, run });
+                    self
+                }
+            )+
+        }
+    };
+}
+
+points!(methods);
 
 type Children = Box<dyn Fn(&Arc<Env>) -> Vec<ChildSpec> + Send + Sync>;
 

@@ -2,49 +2,14 @@
 //! publish-subscribe. Below a domain the module has whatever nodes and resources it wants.
 //!
 //! Requests to the domain or a node of it are answered as all are ([`crate::iq`], with
-//! [`Target::Service`](crate::iq::Target)); every other stanza is the module's, in a job of its sender.
+//! [`Target::Service`](crate::cx::Target)); every other stanza is the module's, in a job of its sender.
 
 #[cfg(test)]
 mod tests;
 
-use crate::{
-    env::{Env, Hosts},
-    iq,
-    session::effects::BoxFuture,
-};
+use crate::{env::Env, future::BoxFuture, hooks::Service, hosts::Hosts, iq};
 use std::{fmt, sync::Arc};
-use xmpp::{
-    jid::{Jid, prepare_domain},
-    stanza::Stanza,
-};
-
-/// What a service is, as its module registers it.
-#[derive(Clone, Debug)]
-pub struct ServiceInfo {
-    /// Its domain; a name without a dot is one below the first host.
-    pub domain: String,
-    /// Its identity in service discovery: the category, as registered with XEP-0030,
-    pub category: &'static str,
-    /// the type of it,
-    pub ty: &'static str,
-    /// and a name for people.
-    pub name: String,
-    /// What it can do.
-    pub features: &'static [&'static str],
-}
-
-/// Handles a stanza for an address of a service; when it returns, all that the stanza causes is done.
-pub type ServiceFn = dyn Fn(&Arc<Env>, Stanza) -> BoxFuture<()> + Send + Sync;
-
-/// A registered service.
-pub struct Service {
-    /// The module it belongs to.
-    pub module: &'static str,
-    /// What it is.
-    pub info: ServiceInfo,
-    /// Handles messages, presence, and IQs that are no requests to the domain or a node.
-    pub run: Arc<ServiceFn>,
-}
+use xmpp::{jid::prepare_domain, stanza::Stanza};
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,11 +18,6 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    /// Whether an address belongs to it.
-    pub(crate) fn has(&self, jid: &Jid) -> bool {
-        self.info.domain == jid.domain()
-    }
-
     /// Whether service discovery of a host lists it: one below another host is listed there.
     pub(crate) fn belongs_to(&self, host: &str, hosts: &Hosts) -> bool {
         let below = |host: &str| {

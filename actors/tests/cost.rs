@@ -19,7 +19,11 @@ use actors::{
         self,
         register::{RegisterConfig, RegisterModule},
     },
-    session::{Conn, Tls, out::Dialect, turn::Turn},
+    session::{
+        out::Dialect,
+        state::{Conn, Tls},
+        turn::Turn,
+    },
     testkit::{World, WorldOptions, keys},
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};

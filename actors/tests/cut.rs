@@ -12,9 +12,13 @@
 use actors::{
     driver::{Driver, Wait, Woken},
     env::Env,
+    future::BoxFuture,
     hooks::{Offline, Order},
     registrar::{Module, Modules, Registrar, Xep},
-    session::{Conn, Tls, effects::BoxFuture, out::Dialect},
+    session::{
+        out::Dialect,
+        state::{Conn, Tls},
+    },
     testkit::{
         World, WorldOptions,
         script::{Wire, header},

@@ -5,15 +5,16 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of the scene is a panic")]
 
 use actors::{
-    env::{Env, Settings},
+    env::Env,
     modules::offline::{OfflineConfig, OfflineModule},
     pressure::Level,
     registrar::Modules,
     relief::{Gauge, Watcher, relieve},
-    resource::{Item, Owner, Resource, StreamManagement, Verdict},
+    resource::{Drained, Item, Owner, Resource, StreamManagement},
     routing,
     session::calm::calm,
     sessions,
+    settings::Settings,
     testkit::{
         World, WorldOptions,
         slow::{Slow, SlowConfig, open},
@@ -90,7 +91,7 @@ fn errors(sender: &Resource) -> usize {
             assert_eq!((stanza.head.kind, stanza.head.ty), (Kind::Message, Type::Error));
             count += 1;
         }
-        Verdict::Sent
+        Drained::Sent
     });
     count
 }
@@ -131,7 +132,7 @@ fn two_thousand_queues_are_flooded_and_memory_stays_below_its_limit() {
                 routing::send(env, message.with_to(to).with_from(from)).await;
                 sent += 1;
                 if n % 2 == 0 {
-                    queue.drain(1, 1, |_| Verdict::Sent);
+                    queue.drain(1, 1, |_| Drained::Sent);
                 }
                 if sent % 500 == 0 {
                     passes(Duration::from_millis(150)).await;
@@ -204,7 +205,7 @@ impl Small {
         while resource.bytes() < percent * PERCENT {
             let message = Stanza::new(Kind::Message, Type::Chat).append(&body);
             resource.deliver(message.with_to(Some(user.clone().into()))).unwrap();
-            resource.drain(1, 1, |_| Verdict::Sent);
+            resource.drain(1, 1, |_| Drained::Sent);
         }
         resource
     }

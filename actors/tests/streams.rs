@@ -2,10 +2,10 @@
 //! thread. What can also be run over TCP is a file in `tests/scripts`.
 
 use actors::{
-    env::Settings,
     modules::ping::{PingConfig, PingModule},
     registrar::Modules,
-    session::Tls,
+    session::state::Tls,
+    settings::Settings,
     testkit::{
         World, WorldOptions, keys,
         script::{Got, Script, Wire},

@@ -19,7 +19,12 @@ use actors::{
         roster::{RosterConfig, RosterModule},
     },
     registrar::Modules,
-    session::{Conn, Tls, effects::TimerKey, out::Dialect, turn::Turn},
+    session::{
+        effects::TimerKey,
+        out::Dialect,
+        state::{Conn, Tls},
+        turn::Turn,
+    },
     testkit::{
         World, WorldOptions,
         script::{Wire, follow, header},

@@ -6,7 +6,9 @@
 
 pub mod registry;
 
-pub use registry::{Bound, Record, RegistryError, SessionRegistry, Token, memory::MemoryRegistry};
+pub use registry::{
+    Binding, Record, RegistryError, SessionRegistry, Token, memory::MemoryRegistry,
+};
 
 use std::{fmt, sync::Arc};
 

@@ -23,7 +23,7 @@ const IDLE: Duration = Duration::from_secs(600);
 /// How long an operator may read nothing.
 const STALL: Duration = Duration::from_secs(30);
 
-/// The process.
+/// The process of an operator.
 pub(super) struct Operator {
     reader: BufReader<OwnedReadHalf>,
     writer: BufWriter<OwnedWriteHalf>,

@@ -38,7 +38,7 @@ impl NodeArgs {
         Ok(self.read()?)
     }
 
-    /// The same; mistakes as a report.
+    /// The configuration with its modules; mistakes as a report.
     pub fn read(&self) -> Result<Setup, Report> {
         let option = |flag: &str, option: &str, value: &Option<PathBuf>| {
             let value = value.as_ref()?.display().to_string();

@@ -1,7 +1,7 @@
 //! `mangrove config check|reference`.
 
 use super::{Done, Failure, NodeArgs, output::Output};
-use actors::env::Hosts;
+use actors::hosts::Hosts;
 use config::{Report, Sections};
 use mangrove::certificates::Sources;
 use std::{path::PathBuf, sync::Arc};

@@ -19,11 +19,12 @@ use crate::{
     settings::{self, Setup},
 };
 use actors::{
+    clock::Clock,
     connection::{
         Port,
         tls::{TlsAcceptor, TlsError},
     },
-    env::{Clock, Env, EnvParts},
+    env::{Env, EnvParts},
 };
 use cluster::{MemoryRegistry, NodeId};
 use config::Config;
@@ -130,7 +131,7 @@ impl Node {
         let sockets = if reachable { Some(Sockets::bind(&config)?) } else { None };
         let outside = sockets.as_ref().map(|s| s.outside(&env, &config)).transpose()?;
         let listening =
-            outside.iter().flat_map(|o| &o.c2s).map(|_| shared::Slot::default()).collect();
+            outside.iter().flat_map(|o| &o.c2s).map(|_| shared::Listening::default()).collect();
         let shared = Arc::new(Shared {
             env,
             system,

@@ -11,7 +11,7 @@ use supervision::{Pid, System};
 use tokio::{sync::Notify, time::Instant};
 
 /// The process of a listener, for whoever asks whether it runs.
-pub(crate) type Slot = Arc<Mutex<Option<Pid>>>;
+pub(crate) type Listening = Arc<Mutex<Option<Pid>>>;
 
 /// A node, seen from its parts.
 pub(crate) struct Shared {
@@ -20,7 +20,7 @@ pub(crate) struct Shared {
     pub backend: Backend,
     pub config: Mutex<Arc<Config>>,
     pub addresses: Addresses,
-    pub listening: Vec<Slot>,
+    pub listening: Vec<Listening>,
     pub started: Instant,
     /// An operator wants the node to stop.
     pub stop: Notify,
@@ -38,7 +38,7 @@ impl Shared {
     /// # Errors
     /// What is missing.
     pub async fn ready(&self) -> Result<(), String> {
-        let runs = |slot: &Slot| slot.lock().as_ref().is_some_and(Pid::is_alive);
+        let runs = |slot: &Listening| slot.lock().as_ref().is_some_and(Pid::is_alive);
         if !self.listening.iter().all(runs) {
             return Err("a listener does not run".to_owned());
         }

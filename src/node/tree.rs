@@ -3,7 +3,7 @@
 
 use super::{
     descriptors,
-    shared::{Shared, Slot},
+    shared::{Listening, Shared},
 };
 use crate::{
     admin::{self, Socket},
@@ -16,7 +16,7 @@ use actors::{
     listener::{Arrival, Entrance, Listener, POOL, SPARE},
     registrar::ModuleChildren,
     relief::{Gauge, Watcher},
-    sessions::manager::Managers,
+    sessions,
 };
 use std::{sync::Arc, time::Duration};
 use supervision::{ChildSpec, Place, PoolSpec, Shutdown, Started, SupervisorSpec};
@@ -51,7 +51,7 @@ pub(super) fn tree(parts: Parts) -> SupervisorSpec {
         .intensity(10, Duration::from_secs(60))
         .child(ChildSpec::supervisor("storage", worker_group(shared.backend.children())))
         .child(ChildSpec::supervisor("modules", worker_group(modules.specs(env))))
-        .child(ChildSpec::supervisor("session_managers", Managers::spec(env)))
+        .child(ChildSpec::supervisor("session_managers", sessions::spec(env)))
         .child(Watcher::child(env, &gauge));
     let Some(outside) = outside else { return root };
     root.child(ChildSpec::supervisor("c2s", c2s(&outside, &shared)))
@@ -101,7 +101,7 @@ fn clients(socket: &Arc<TcpListener>, port: &Arc<Port>, max: usize) -> ClientEnt
     })
 }
 
-fn listener(id: &str, entrance: ClientEntrance, slot: Option<&Slot>) -> ChildSpec {
+fn listener(id: &str, entrance: ClientEntrance, slot: Option<&Listening>) -> ChildSpec {
     let slot = slot.cloned();
     ChildSpec::new(id, move |at: Place| {
         let (entrance, slot) = (Arc::clone(&entrance), slot.clone());

@@ -62,7 +62,7 @@ pub(super) fn page(node: &Shared, format: Format) -> String {
     look(&mut looked, node);
     queues(&mut looked, node);
     process(&mut looked);
-    page::page(&node.env, &looked, format).unwrap_or_else(|_| {
+    page::page(&node.env.metrics, &node.env.hooks().metrics, &looked, format).unwrap_or_else(|_| {
         tracing::error!("the page of the metrics could not be written");
         String::new()
     })

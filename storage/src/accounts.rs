@@ -1,6 +1,6 @@
 //! Accounts: who may log on, with SCRAM keys and never a password.
 
-use crate::Answer;
+use crate::StoreFuture;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use xmpp::{
@@ -35,18 +35,18 @@ impl Account {
 /// Accounts by bare JID.
 pub trait AccountStore: Send + Sync + 'static {
     /// The account, if there is one.
-    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Arc<Account>>>;
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Arc<Account>>>;
 
     /// Creates accounts, all or none being durable when it returns; those that exist already are
     /// left as they are. Returns how many were created.
-    fn create(&self, accounts: Vec<(BareJid, Account)>) -> Answer<'_, usize>;
+    fn create(&self, accounts: Vec<(BareJid, Account)>) -> StoreFuture<'_, usize>;
 
     /// Replaces the keys; `false` when there is no such account.
-    fn set_keys<'a>(&'a self, user: &'a BareJid, keys: Vec<ScramKeys>) -> Answer<'a, bool>;
+    fn set_keys<'a>(&'a self, user: &'a BareJid, keys: Vec<ScramKeys>) -> StoreFuture<'a, bool>;
 
     /// Removes the account; `false` when there is none. For everything else that is kept of the
     /// user see [`crate::Stores::remove`].
-    fn remove<'a>(&'a self, user: &'a BareJid) -> Answer<'a, bool>;
+    fn remove<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, bool>;
 
     /// Up to `limit` accounts of a host whose JID is greater than `after`, in order of their text.
     fn list<'a>(
@@ -54,8 +54,8 @@ pub trait AccountStore: Send + Sync + 'static {
         host: &'a str,
         after: Option<&'a BareJid>,
         limit: usize,
-    ) -> Answer<'a, Vec<BareJid>>;
+    ) -> StoreFuture<'a, Vec<BareJid>>;
 
     /// Whether there is no account at all.
-    fn is_empty(&self) -> Answer<'_, bool>;
+    fn is_empty(&self) -> StoreFuture<'_, bool>;
 }

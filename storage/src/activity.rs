@@ -1,6 +1,6 @@
 //! When a user was last seen (XEP-0012 section 4).
 
-use crate::Answer;
+use crate::StoreFuture;
 use serde::{Deserialize, Serialize};
 use xmpp::jid::BareJid;
 
@@ -16,11 +16,11 @@ pub struct Activity {
 /// Last activity by user. May lose the last seconds in a crash: nobody was promised anything.
 pub trait ActivityStore: Send + Sync + 'static {
     /// The last activity, if any is known.
-    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Activity>>;
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Activity>>;
 
     /// Replaces that of several users at once.
-    fn set(&self, all: Vec<(BareJid, Activity)>) -> Answer<'_, ()>;
+    fn set(&self, all: Vec<(BareJid, Activity)>) -> StoreFuture<'_, ()>;
 
     /// Forgets it.
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()>;
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()>;
 }

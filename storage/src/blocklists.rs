@@ -1,6 +1,6 @@
 //! Blocklists (XEP-0191).
 
-use crate::Answer;
+use crate::StoreFuture;
 use std::{collections::BTreeSet, sync::Arc};
 use xmpp::jid::{BareJid, Jid};
 
@@ -10,7 +10,7 @@ pub type Blocklist = BTreeSet<Jid>;
 /// Blocklists by user.
 pub trait BlocklistStore: Send + Sync + 'static {
     /// The list; empty when there is none.
-    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Arc<Blocklist>>;
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Arc<Blocklist>>;
 
     /// Adds addresses; at most `limit` in all, otherwise none is added. Returns the list after it.
     ///
@@ -20,11 +20,11 @@ pub trait BlocklistStore: Send + Sync + 'static {
         user: &'a BareJid,
         jids: Vec<Jid>,
         limit: usize,
-    ) -> Answer<'a, Arc<Blocklist>>;
+    ) -> StoreFuture<'a, Arc<Blocklist>>;
 
     /// Removes addresses, or with an empty list all of them. Returns the list after it.
-    fn remove<'a>(&'a self, user: &'a BareJid, jids: Vec<Jid>) -> Answer<'a, Arc<Blocklist>>;
+    fn remove<'a>(&'a self, user: &'a BareJid, jids: Vec<Jid>) -> StoreFuture<'a, Arc<Blocklist>>;
 
     /// Removes the list.
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()>;
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()>;
 }

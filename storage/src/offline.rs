@@ -1,6 +1,6 @@
 //! Messages for users who are away (XEP-0160).
 
-use crate::{Answer, StoreError};
+use crate::{StoreError, StoreFuture};
 use serde::{Deserialize, Serialize};
 use xmpp::{
     jid::{BareJid, Jid},
@@ -91,7 +91,7 @@ pub trait OfflineStore: Send + Sync + 'static {
         at: u64,
         stanza: Stanza,
         limits: OfflineLimits,
-    ) -> Answer<'a, u64>;
+    ) -> StoreFuture<'a, u64>;
 
     /// Up to `limit` messages with an id greater than `after`, oldest first: of no more than so many bytes
     /// ([`Stanza::weight`]), but one at least. None: there are no more.
@@ -101,22 +101,22 @@ pub trait OfflineStore: Send + Sync + 'static {
         after: u64,
         limit: usize,
         bytes: usize,
-    ) -> Answer<'a, Vec<OfflineMessage>>;
+    ) -> StoreFuture<'a, Vec<OfflineMessage>>;
 
     /// Forgets messages; those that are not there are passed over.
-    fn remove<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> Answer<'a, ()>;
+    fn remove<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> StoreFuture<'a, ()>;
 
     /// Puts messages behind all others of their user, in the order given and with new ids; those
     /// that are not there are passed over.
-    fn move_back<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> Answer<'a, ()>;
+    fn move_back<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> StoreFuture<'a, ()>;
 
     /// How many messages wait.
-    fn count<'a>(&'a self, user: &'a BareJid) -> Answer<'a, usize>;
+    fn count<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, usize>;
 
     /// Forgets messages that arrived before `at` (milliseconds of the epoch), at most `limit` of
     /// all users; returns how many.
-    fn expire(&self, at: u64, limit: usize) -> Answer<'_, usize>;
+    fn expire(&self, at: u64, limit: usize) -> StoreFuture<'_, usize>;
 
     /// Forgets all messages of a user.
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()>;
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()>;
 }

@@ -1,6 +1,6 @@
 //! Private XML (XEP-0049).
 
-use crate::Answer;
+use crate::StoreFuture;
 use xmpp::jid::BareJid;
 
 /// Private XML by user and name of the element, as XML that is complete in itself.
@@ -11,7 +11,7 @@ pub trait PrivateStore: Send + Sync + 'static {
         user: &'a BareJid,
         ns: &'a str,
         name: &'a str,
-    ) -> Answer<'a, Option<String>>;
+    ) -> StoreFuture<'a, Option<String>>;
 
     /// Replaces elements (namespace, name, XML), all or none; at most `limit` a user.
     ///
@@ -21,8 +21,8 @@ pub trait PrivateStore: Send + Sync + 'static {
         user: &'a BareJid,
         elements: Vec<(String, String, String)>,
         limit: usize,
-    ) -> Answer<'a, ()>;
+    ) -> StoreFuture<'a, ()>;
 
     /// Removes all of a user.
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()>;
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()>;
 }

@@ -1,6 +1,6 @@
 //! Rosters (RFC 6121 section 2) with the subscription states of its appendix A.
 
-use crate::{Answer, StoreError};
+use crate::{StoreError, StoreFuture};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use xmpp::jid::{BareJid, Jid};
@@ -193,7 +193,7 @@ pub enum RosterChange {
 /// Rosters by user.
 pub trait RosterStore: Send + Sync + 'static {
     /// The roster; empty at version 0 when there is none.
-    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Arc<Roster>>;
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Arc<Roster>>;
 
     /// Makes one change, if the roster is still at version `ver`; returns the roster after it. At
     /// most `limit` items.
@@ -205,10 +205,10 @@ pub trait RosterStore: Send + Sync + 'static {
         ver: u64,
         change: RosterChange,
         limit: usize,
-    ) -> Answer<'a, Arc<Roster>>;
+    ) -> StoreFuture<'a, Arc<Roster>>;
 
     /// Removes the whole roster.
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()>;
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()>;
 }
 
 #[cfg(test)]

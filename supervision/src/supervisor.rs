@@ -39,7 +39,7 @@ struct Child {
     wait: Option<Timer>,
 }
 
-/// The process.
+/// The process of a supervisor.
 #[doc(hidden)]
 pub struct Supervisor {
     strategy: Strategy,

@@ -101,17 +101,17 @@ pub(crate) enum Target {
     Instance(Pid),
 }
 
-pub(crate) type Answer<T> = Reply<Result<T, ChildError>>;
+pub(crate) type ChildReply<T> = Reply<Result<T, ChildError>>;
 
 /// The messages of a supervisor.
 #[doc(hidden)]
 pub struct Msg(pub(crate) Request);
 
 pub(crate) enum Request {
-    Start(Option<Arc<ChildSpec>>, Answer<Started>),
-    Restart(Target, Answer<Started>),
-    Terminate(Target, Answer<()>),
-    Delete(Target, Answer<()>),
+    Start(Option<Arc<ChildSpec>>, ChildReply<Started>),
+    Restart(Target, ChildReply<Started>),
+    Terminate(Target, ChildReply<()>),
+    Delete(Target, ChildReply<()>),
     Which(Reply<Vec<ChildInfo>>),
     Count(Reply<Counts>),
     /// A restart failed: try it again.
@@ -173,7 +173,10 @@ impl SupervisorRef {
         self.0.pid()
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, ChildError> {
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(ChildReply<T>) -> Request,
+    ) -> Result<T, ChildError> {
         let answer = self.0.ask(|reply| Msg(request(reply))).await;
         answer.map_err(ChildError::Call)?
     }

@@ -57,7 +57,7 @@ impl From<&Pid> for ProcessInfo {
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TreeNode {
-    /// The process.
+    /// Its process.
     pub process: ProcessInfo,
     /// Those below it, in start order.
     pub children: Vec<TreeNode>,

@@ -2,9 +2,9 @@
 
 use crate::support::{Program, Tcp, TestNode, block_on};
 use actors::{
+    cx::SessionCx,
     hooks::{Flow, Order},
     registrar::{Module, Registrar, Xep},
-    session::SessionCx,
     testkit::script::follow,
 };
 use xmpp::stanza::Stanza;

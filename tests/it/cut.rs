@@ -4,9 +4,9 @@
 use crate::support::{PASSWORD, Peer, TestNode, block_on, until};
 use actors::{
     env::Env,
+    future::BoxFuture,
     hooks::{Offline, Order},
     registrar::{Module, Registrar, Xep},
-    session::effects::BoxFuture,
 };
 use std::sync::{
     Arc,

@@ -37,7 +37,7 @@ impl Name {
         Self::of(text, ns::USUAL)
     }
 
-    /// The same of a namespace that is there already.
+    /// Shares a namespace that is there already.
     pub(crate) fn of_shared(ns: &Arc<str>) -> Self {
         let known = ns::USUAL.iter().find(|k| **k == &**ns);
         known.map_or_else(|| Self::Other(Arc::clone(ns)), |k| Self::Known(k))
@@ -105,7 +105,7 @@ impl Child {
         self.span.start as usize..self.span.end as usize
     }
 
-    /// The same child where it stands in another content.
+    /// The child where it stands in another content.
     pub(crate) fn moved(&self, to: impl Fn(usize) -> usize) -> Self {
         let at = |n: usize| u32::try_from(to(n)).unwrap_or(u32::MAX);
         let Range { start, end } = self.range();

@@ -29,7 +29,7 @@ const SLACK: usize = 64;
 /// that was judged before: each name with a prefix is looked for among them, and `used` has a bit for each
 /// and one for no namespace.
 pub(crate) const MAX_BINDINGS: usize = 127;
-/// The same of what clients send. What is handed on can declare once more what attributes of its start tag
+/// Most namespace declarations around one place of what clients send. What is handed on can declare once more what attributes of its start tag
 /// use, and what children use: 2 of any stream, twice 60, and it can still be read again.
 pub(crate) const MAX_SENT_BINDINGS: usize = 60;
 /// Most attributes `xml:id` in one first-level element: each is compared with those before.

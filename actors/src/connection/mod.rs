@@ -16,7 +16,7 @@ use crate::{
     driver::{self, Driver},
     env::Env,
     metrics::LogOn,
-    session::{Conn, out::Dialect},
+    session::{out::Dialect, state::Conn},
 };
 use alarm::Alarm;
 use shaping::{Admission, Bucket};
@@ -80,7 +80,7 @@ enum Stop {
     Asked(Exit),
 }
 
-/// The process.
+/// The process of a client.
 pub struct Connection {
     port: Arc<Port>,
     admission: Option<Admission>,
@@ -289,7 +289,7 @@ impl Connection {
             cx.publish(resource.jid().as_str());
         }
         // a resource is bound with the first epoch
-        let resumed = self.driver.session().bound.as_ref().is_some_and(|bound| bound.epoch > 1);
+        let resumed = self.driver.session().attached.as_ref().is_some_and(|a| a.epoch > 1);
         let end = if resumed { LogOn::Resumed } else { LogOn::Bound };
         self.port.env.metrics.log_on(end, cx.pid().uptime());
         self.logged_on = true;
@@ -302,7 +302,7 @@ impl Connection {
 
     /// Whether it can make room for another.
     fn stage(&self) -> Stage {
-        match &self.driver.session().host {
+        match &self.driver.session().stream.host {
             _ if self.driver.resource().is_some() => Stage::Settled,
             Some(_) if !self.is_mute() => Stage::Begun,
             _ => Stage::Waiting,
@@ -310,7 +310,7 @@ impl Connection {
     }
 
     fn start_tls(&mut self) -> io::Result<()> {
-        let host = self.driver.session().host.clone();
+        let host = self.driver.session().stream.host.clone();
         self.transport.start_tls(Arc::clone(&self.port.tls), host)
     }
 

@@ -1,6 +1,6 @@
 //! TLS of client connections: certificates by host name, tickets, and what SASL binds to.
 
-use crate::session::Tls;
+use crate::session::state::Tls;
 use arc_swap::ArcSwap;
 use ring::{
     aead::{self, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},

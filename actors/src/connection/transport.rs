@@ -4,7 +4,7 @@
 //! Reads go through one buffer a thread: an idle connection has none of its own.
 
 use super::tls::{TlsAcceptor, facts};
-use crate::session::{Tls, out::Out};
+use crate::session::{out::Out, state::Tls};
 use rustls::ServerConnection;
 use std::{
     cell::RefCell,

@@ -90,12 +90,12 @@ impl Driver {
 
 impl Driver {
     fn can_be_handed_on(&self) -> bool {
-        !self.handed_on && self.session().bound.is_some() && self.turn.pending()
+        !self.handed_on && self.session().attached.is_some() && self.turn.pending()
     }
 
     /// All of it, to go on elsewhere.
     fn hand_on(&mut self) -> Self {
-        let nobody = Turn::new(self.session().conn.clone(), &self.env);
+        let nobody = Turn::new(self.session().stream.conn.clone(), &self.env);
         let turn = std::mem::replace(&mut self.turn, nobody);
         let mut rest = Self::of(turn, &self.env);
         (rest.job, rest.serving) = (self.job.take(), self.serving.take());

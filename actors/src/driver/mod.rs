@@ -19,10 +19,10 @@ use crate::{
     env::Env,
     resource::Resource,
     session::{
-        Conn, Session, Tls,
         effects::{Job, Then, TimerKey},
         out::Out,
         sm,
+        state::{Conn, Session, Tls},
         turn::{FrozenTurn, OUT, Todo, Turn},
     },
 };
@@ -285,7 +285,7 @@ impl Driver {
         self.takes_bytes() && self.turn.ready()
     }
 
-    /// The same, if the bytes are not for the session.
+    /// Whether more may be read that is not for the session: half a PROXY header, half a TLS handshake.
     pub fn takes_bytes(&self) -> bool {
         !self.closing && !self.blocked
     }
@@ -360,7 +360,7 @@ impl Driver {
 
     /// The client's address.
     pub fn peer(&self) -> IpAddr {
-        self.session().conn.peer
+        self.session().stream.conn.peer
     }
 
     /// A proxy says who the client is.

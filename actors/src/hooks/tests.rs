@@ -2,14 +2,12 @@
 
 use super::*;
 use crate::{
-    env::Hosts,
-    iq::Answer,
+    hosts::Hosts,
     modules::{
         self,
         register::{RegisterConfig, RegisterModule},
     },
-    registrar::{Modules, Xep},
-    service::ServiceInfo,
+    registrar::{Module, Modules, Registrar, Xep},
     session::slots::Slot,
     testkit::{World, script::follow},
 };

@@ -12,6 +12,7 @@ use crate::{
     },
 };
 use config::Sections;
+use xmpp::Element;
 
 const STRANGER: &str = "nurse@elsewhere.example/house";
 

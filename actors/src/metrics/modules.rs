@@ -3,8 +3,7 @@
 //!
 //! A module named `offline` that registers `stored` has `mangrove_offline_stored_total` on the page.
 
-use super::{Counter, Histogram, Unit};
-use crate::registrar::{Module, Registrar};
+use super::Unit;
 use prometheus_client::registry::{Metric, Registry};
 use std::collections::BTreeSet;
 
@@ -20,7 +19,11 @@ impl ModuleMetrics {
         self.rows.iter().map(|(_, registry)| registry)
     }
 
-    fn add(
+    /// One more.
+    ///
+    /// # Errors
+    /// When its name is none, or another has it.
+    pub(crate) fn add(
         &mut self,
         module: &'static str,
         (name, unit): (&str, Option<Unit>),
@@ -46,36 +49,5 @@ impl ModuleMetrics {
             }
         }
         Ok(())
-    }
-}
-
-impl<M: Module> Registrar<'_, M> {
-    /// Counts something; the page has it as `mangrove_MODULE_NAME_total`.
-    pub fn counter(&mut self, name: &str, help: &str, of: fn(&M) -> &Counter) -> &mut Self {
-        self.metric((name, None), help, |module| of(module).clone())
-    }
-
-    /// Measures something; the page has it as `mangrove_MODULE_NAME`, and a unit ends the name.
-    pub fn histogram(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<Unit>,
-        of: fn(&M) -> &Histogram,
-    ) -> &mut Self {
-        self.metric((name, unit), help, |module| of(module).clone())
-    }
-
-    fn metric<T: Metric>(
-        &mut self,
-        name: (&str, Option<Unit>),
-        help: &str,
-        of: impl FnOnce(&M) -> T,
-    ) -> &mut Self {
-        let (module, table, conflicts) = self.parts();
-        if let Err(conflict) = table.metrics.add(M::NAME, name, help, of(module)) {
-            conflicts.push(conflict);
-        }
-        self
     }
 }

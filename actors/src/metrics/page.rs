@@ -1,7 +1,6 @@
 //! The page that Prometheus reads, in either of its formats.
 
-use super::{Labels, Unit};
-use crate::env::Env;
+use super::{Labels, Metrics, Unit, modules::ModuleMetrics};
 use prometheus_client::{
     encoding::{prometheus_text, text},
     metrics::{
@@ -108,10 +107,15 @@ fn whole(value: f64) -> Option<i64> {
 ///
 /// # Errors
 /// When a value cannot be written in the format.
-pub fn page(env: &Env, looked: &Looked, format: Format) -> Result<String, fmt::Error> {
+pub fn page(
+    metrics: &Metrics,
+    modules: &ModuleMetrics,
+    looked: &Looked,
+    format: Format,
+) -> Result<String, fmt::Error> {
     let mut page = String::new();
-    format.write(&mut page, &env.metrics.registry)?;
-    for registry in env.hooks().metrics.registries() {
+    format.write(&mut page, &metrics.registry)?;
+    for registry in modules.registries() {
         format.write(&mut page, registry)?;
     }
     format.write(&mut page, &looked.0)?;

@@ -2,7 +2,7 @@
 
 use super::{Counter, Histogram, Unit};
 use crate::{
-    env::Hosts,
+    hosts::Hosts,
     modules::offline::{OfflineConfig, OfflineModule},
     registrar::{Module, Modules, Registrar, Xep},
     resource::{Resource, Shares},
@@ -139,7 +139,7 @@ fn a_session_is_as_old_in_the_next_process() {
         let frozen = serde_json::to_vec(&resources[0].freeze()).unwrap();
         tokio::time::advance(Duration::from_secs(7)).await;
         let frozen = serde_json::from_slice(&frozen).unwrap();
-        let thawed = Resource::thaw(frozen, &world.env, &mut Shares::default());
+        let thawed = Resource::thaw(frozen, world.env.thawing(), &mut Shares::default());
         tokio::time::advance(Duration::from_secs(5)).await;
         // what lies between the two processes is nobody's
         assert_eq!(thawed.age().as_secs(), 105);

@@ -4,9 +4,9 @@
 //! What has waited here is marked by whoever kept it: `offline`. Notes of others pass as they are.
 
 use crate::{
+    cx::SessionCx,
     hooks::{Flow, Order},
     registrar::{Module, Registrar, Xep},
-    session::SessionCx,
 };
 use xmpp::{payload::delay, stanza::Stanza};
 

@@ -4,12 +4,11 @@
 //! It says what the other modules registered as features; it has no nodes but the capabilities'.
 
 use crate::{
+    cx::{Answer, IqCx, Target},
     env::Env,
-    hooks::{Order, Stage},
-    iq::{Answer, IqCx, Target},
+    hooks::{Order, ServiceInfo, Stage},
     registrar::{Module, Registrar, Xep},
     routing,
-    service::ServiceInfo,
 };
 use std::sync::{Arc, OnceLock};
 use xmpp::{

@@ -5,13 +5,13 @@
 //! it is available it says itself: such a question is routed to it, if who asks may see the user.
 
 use crate::{
+    cx::{Answer, IqCx, SessionCx, Target},
     env::Env,
+    future::BoxFuture,
     hooks::{Flow, Order},
-    iq::{Answer, IqCx, Target},
     registrar::{Module, Registrar, Xep},
     resource::Resource,
     routing,
-    session::{SessionCx, effects::BoxFuture},
 };
 use parking_lot::Mutex;
 use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};

@@ -3,10 +3,10 @@
 //! section 4.6.1) and acknowledgements as well as stanzas.
 
 use crate::{
+    cx::{Answer, SessionCx},
     hooks::Order,
-    iq::Answer,
     registrar::{Module, Registrar, Xep},
-    session::{SessionCx, slots::Slot},
+    session::slots::Slot,
 };
 use config::secs;
 use serde::{Deserialize, Serialize};

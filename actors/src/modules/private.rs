@@ -1,7 +1,7 @@
 //! Private XML (XEP-0049): elements that clients keep on the server for themselves.
 
 use crate::{
-    iq::{Answer, IqCx},
+    cx::{Answer, IqCx},
     registrar::{Module, Registrar, Xep},
 };
 use config::{ByteSize, kib};

@@ -4,12 +4,11 @@
 //! A password is never kept: the account gets SCRAM keys.
 
 use crate::{
+    account,
+    cx::{Answer, IqCx, SessionCx, Target},
     env::Env,
     hooks::{Order, Stage},
-    iq::{Answer, IqCx, Target},
     registrar::{Module, Registrar, Xep},
-    routing,
-    session::SessionCx,
     throttle::{Attempt, FrozenThrottle, Throttle, ThrottleLimits},
 };
 use config::{hours, secs};
@@ -185,7 +184,7 @@ impl RegisterModule {
             }
             let own = Arc::clone(session.resource());
             return Answer::later(async move {
-                match routing::account::remove(&env, &user, Some(&own)).await {
+                match account::remove(&env, &user, Some(&own)).await {
                     Ok(_) => {
                         let error = StreamError::new(Condition::NotAuthorized);
                         Answer::Last(error.with_text("the account was removed"))
@@ -263,7 +262,7 @@ mod tests {
     use super::*;
     use crate::{
         registrar::Modules,
-        session::Tls,
+        session::state::Tls,
         testkit::{World, WorldOptions, script::follow},
     };
 

@@ -6,9 +6,9 @@
 //! every message a rewrite. `<origin-id/>` passes as it is (section 4).
 
 use crate::{
+    cx::SessionCx,
     hooks::{Flow, Order},
     registrar::{Module, Registrar, Xep},
-    session::SessionCx,
 };
 use xmpp::{
     ns,

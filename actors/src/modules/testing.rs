@@ -2,9 +2,9 @@
 
 use crate::{
     env::Env,
+    future::BoxFuture,
     hooks::{Flow, Order},
     registrar::{Module, Registrar, Xep},
-    session::effects::BoxFuture,
 };
 use std::sync::Arc;
 use xmpp::jid::{BareJid, Jid};

@@ -4,7 +4,7 @@
 //! time is the same.
 
 use crate::{
-    iq::{Answer, IqCx, Target},
+    cx::{Answer, IqCx, Target},
     registrar::{Module, Registrar, Xep},
 };
 use xmpp::{

@@ -5,7 +5,7 @@
 //! converts avatars between vCards and PEP (XEP-0398), and there is no PEP here yet.
 
 use crate::{
-    iq::{Answer, IqCx, Target},
+    cx::{Answer, IqCx, Target},
     registrar::{Module, Registrar, Xep},
 };
 use config::{ByteSize, kib};

@@ -1,7 +1,7 @@
 //! Software version (XEP-0092) of the server.
 
 use crate::{
-    iq::{Answer, IqCx, Target},
+    cx::{Answer, IqCx, Target},
     registrar::{Module, Registrar, Xep},
 };
 use xmpp::{

@@ -8,8 +8,8 @@ pub use watcher::{Gauge, Watcher};
 
 use crate::{
     env::Env,
+    future::BoxFuture,
     resource::{Ended, Owner, Resource},
-    session::effects::BoxFuture,
     sessions::end,
 };
 use std::{cmp::Reverse, collections::HashMap, future::poll_fn, sync::Arc, task::Poll};
@@ -64,7 +64,7 @@ pub async fn relieve(env: &Arc<Env>, excess: usize) -> Relieved {
 /// first, and of these the largest.
 fn choose(env: &Env, excess: usize) -> (Vec<Arc<Resource>>, usize) {
     let mut users: HashMap<BareJid, Vec<(usize, Arc<Resource>)>> = HashMap::new();
-    for resource in (0..).map_while(|shard| env.table.page(shard)).flatten() {
+    for resource in env.table.all() {
         let bytes = resource.bytes();
         if bytes >= LEAST_OF_SESSION && resource.owner() != Owner::Ended {
             users.entry(resource.user().clone()).or_default().push((bytes, resource));

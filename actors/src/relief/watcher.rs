@@ -3,9 +3,9 @@
 use super::{Relieved, relieve};
 use crate::{
     env::Env,
+    future::BoxFuture,
     pressure::{self, CRITICAL, HIGH, Level},
-    session::effects::BoxFuture,
-    sessions::manager::LAST_SESSIONS,
+    sessions::LAST_SESSIONS,
 };
 use std::{convert::Infallible, fmt, future::pending, sync::Arc, time::Duration};
 use supervision::{ChildSpec, Cx, Exit, InitError, Process, Shutdown};

@@ -57,7 +57,7 @@ impl Directed {
         self.order.values()
     }
 
-    /// The same.
+    /// All addresses, the oldest first.
     pub(super) fn into_iter(self) -> impl Iterator<Item = Jid> {
         self.order.into_values()
     }

@@ -3,11 +3,11 @@
 //! Freezing copies; all sessions of a node are frozen at one moment, while none of them acts.
 
 use super::{
-    Directed, Item, Kept, Owner, Queued, Resource, StreamManagement,
+    Directed, Item, Kept, Owner, QueueLimits, Queued, Resource, StreamManagement,
     copies::{FrozenShare, Shares},
     weight,
 };
-use crate::{env::Env, session::Bound};
+use crate::{clock::Clock, session::bound::Bound};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use storage::Blocklist;
@@ -54,6 +54,23 @@ pub struct FrozenWaiting {
     left: Duration,
 }
 
+/// What a resource finds in the process in which it goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Thawing<'a> {
+    /// Its number there.
+    pub id: u64,
+    /// Its limits.
+    pub limits: QueueLimits,
+    /// The wall clock.
+    pub clock: &'a Arc<Clock>,
+    /// The modules that are there,
+    pub modules: &'a [&'static str],
+    /// the names under which they mark resources,
+    pub marks: &'a [&'static str],
+    /// and whether one of them keeps messages until they are acknowledged.
+    pub keeps: bool,
+}
+
 impl Resource {
     /// Copies what a frozen session needs of its resource.
     pub fn freeze(&self) -> FrozenResource {
@@ -82,7 +99,7 @@ impl Resource {
         }
     }
 
-    /// The same for one that waits to be resumed for `left` more; `None` if it does not.
+    /// Copies a session that waits to be resumed for `left` more; `None` if it does not.
     pub(crate) fn freeze_waiting(&self, left: Duration) -> Option<FrozenWaiting> {
         if self.owner() != Owner::Detached {
             return None;
@@ -96,10 +113,9 @@ impl Resource {
 
     /// A resource like the frozen one, attached with epoch 1. What it has of modules that are not here, marks
     /// and notices, is left out.
-    pub fn thaw(frozen: FrozenResource, env: &Env, shares: &mut Shares) -> Arc<Self> {
-        let hooks = env.hooks();
-        let clock = Arc::clone(&env.clock);
-        let resource = Self::new(frozen.jid, env.next_session(), env.settings().queues, clock);
+    pub fn thaw(frozen: FrozenResource, at: Thawing<'_>, shares: &mut Shares) -> Arc<Self> {
+        let known = |name: &str| at.modules.iter().copied().find(|module| *module == name);
+        let resource = Self::new(frozen.jid, at.id, at.limits, Arc::clone(at.clock));
         let mut s = resource.state.lock();
         s.since = s.since.wrapping_sub(u32::try_from(frozen.age.as_secs()).unwrap_or(u32::MAX));
         for FrozenQueued { item, at, share } in frozen.queue {
@@ -108,7 +124,7 @@ impl Resource {
                     s.queued_bytes += weight(&stanza);
                     Item::Stanza(stanza)
                 }
-                FrozenItem::Notice(module) => match hooks.module(&module) {
+                FrozenItem::Notice(module) => match known(&module) {
                     Some(module) => Item::Notice(module),
                     None => continue,
                 },
@@ -117,12 +133,12 @@ impl Resource {
             s.queue.push_back(Queued { item, at, share });
         }
         // nobody would end it
-        s.diverted = frozen.diverted.filter(|_| hooks.keeper.is_some());
+        s.diverted = frozen.diverted.filter(|_| at.keeps);
         s.presence = frozen.presence;
         s.priority = frozen.priority;
         s.directed = frozen.directed;
         s.marks =
-            hooks.marks.iter().copied().filter(|m| frozen.marks.iter().any(|f| f == m)).collect();
+            at.marks.iter().copied().filter(|m| frozen.marks.iter().any(|f| f == m)).collect();
         s.blocked = frozen.blocked;
         s.sm = frozen.sm;
         s.kept = frozen.kept;
@@ -135,17 +151,17 @@ impl Resource {
         resource
     }
 
-    /// The same for one that waits to be resumed, and what is left of its window.
+    /// A resource like the frozen one, that waits to be resumed, and what is left of its window.
     pub(crate) fn thaw_waiting(
         frozen: FrozenWaiting,
-        env: &Env,
+        at: Thawing<'_>,
         shares: &mut Shares,
     ) -> (Arc<Self>, Duration) {
-        let resource = Self::thaw(frozen.resource, env, shares);
         let mut parked = frozen.parked;
         if let Some(bound) = &mut parked {
-            bound.thawed(env.hooks());
+            bound.thawed(|name| at.modules.contains(&name));
         }
+        let resource = Self::thaw(frozen.resource, at, shares);
         resource.detach(1, parked);
         (resource, frozen.left)
     }

@@ -8,7 +8,7 @@ pub struct QueueLimits {
     /// Stanzas waiting for the connection. At the limit a delivery is refused: a message then goes
     /// to offline storage, an IQ is answered with `resource-constraint`, presence is dropped.
     pub queued: usize,
-    /// Bytes waiting for the connection, the same; what is not acknowledged may be eight
+    /// Bytes waiting for the connection; at the limit a delivery is refused. What is not acknowledged may be eight
     /// times as much.
     pub queued_bytes: usize,
     /// Stanzas sent and not acknowledged (XEP-0198). From half of it on the queue waits for the client's

@@ -2,7 +2,7 @@
 //!
 //! A connection process *attaches* to a [`Resource`]; when the process ends or crashes the resource
 //! stays in the table until it is ended or resumed, so nothing that was accepted for the client is
-//! lost with the process (law 11). The code here is small on purpose and does not panic.
+//! lost with the process (law 11).
 //! It holds no protocol: what to do with a queue whose window ended is decided in `sessions::end`.
 
 mod acks;
@@ -21,12 +21,12 @@ pub use acks::StreamManagement;
 use blocking::blocked;
 pub use blocking::blocks;
 pub use copies::{Share, Shares};
-pub use frozen::{FrozenResource, FrozenWaiting};
+pub use frozen::{FrozenResource, FrozenWaiting, Thawing};
 pub(crate) use leftovers::PATIENCE;
 pub use leftovers::{Left, Remains, Standing};
 pub use limits::QueueLimits;
 
-use crate::{env::Clock, session::Bound};
+use crate::{clock::Clock, session::bound::Bound};
 use directed::Directed;
 use kept::Kept;
 use leftovers::Leaving;
@@ -176,12 +176,12 @@ pub struct Resource {
 
 /// The verdict on one queued stanza, given by the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Drained {
     /// It was written to the client: keep it until acknowledged.
     Sent,
     /// It is not for the client: forget it.
     Dropped,
-    /// The same, and nothing more is written for now.
+    /// It is not for the client: forget it, and write nothing more for now.
     Held,
 }
 
@@ -275,7 +275,7 @@ impl Resource {
         self.put(stanza, None)
     }
 
-    /// The same for a message that other resources of the user get too.
+    /// Puts a message into the queue that other resources of the user get too.
     ///
     /// # Errors
     /// As [`Resource::deliver`]; the share is given back by dropping it.
@@ -331,7 +331,7 @@ impl Resource {
         &self,
         epoch: u64,
         max: usize,
-        mut work: impl FnMut(&Item) -> Verdict,
+        mut work: impl FnMut(&Item) -> Drained,
     ) -> Option<bool> {
         for _ in 0..max {
             let item = {
@@ -356,18 +356,18 @@ impl Resource {
             if let Some(Queued { item: Item::Stanza(stanza), at, share }) = s.queue.pop_front() {
                 s.queued_bytes = s.queued_bytes.saturating_sub(weight(&stanza));
                 match (verdict, &mut s.sm) {
-                    (Verdict::Sent, Some(sm)) => {
+                    (Drained::Sent, Some(sm)) => {
                         sm.push(Arrived { stanza, at }, share);
                     }
-                    (Verdict::Sent, None) => {
+                    (Drained::Sent, None) => {
                         if let Some(share) = share {
                             share.delivered();
                         }
                     }
-                    (Verdict::Dropped | Verdict::Held, _) => {}
+                    (Drained::Dropped | Drained::Held, _) => {}
                 }
             }
-            if verdict == Verdict::Held {
+            if verdict == Drained::Held {
                 return Some(false);
             }
         }

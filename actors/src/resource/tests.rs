@@ -56,7 +56,7 @@ fn a_list_holds_for_what_waits_already_except_what_is_in_hand() {
     let more = resource.drain(1, 1, |_| {
         let refused = resource.set_blocked(&list(&["a@x"]));
         assert_eq!(refused, [from("a@x/2")]);
-        Verdict::Sent
+        Drained::Sent
     });
     assert_eq!((more, resource.queued(), unacked(&resource)), (Some(false), 0, 1));
     assert!(matches!(resource.deliver(from("a@x/1")), Err(Refused::Blocked(_))));
@@ -140,7 +140,7 @@ fn a_start_tag_counts_as_what_it_is() {
         assert!((1..=4).contains(&taken), "{taken} of {} bytes", xml.len());
         assert!(resource.bytes() <= 1 << 20 && resource.bytes() >= taken * xml.len());
         let held = resource.bytes();
-        assert_eq!(resource.drain(1, 9, |_| Verdict::Sent), Some(false));
+        assert_eq!(resource.drain(1, 9, |_| Drained::Sent), Some(false));
         assert_eq!(resource.bytes(), held, "it is not acknowledged");
         let sent = resource.with_sm(|sm| sm.as_ref().unwrap().sent());
         assert_eq!(resource.acknowledge(u32::try_from(sent).unwrap()), Ok(false));
@@ -173,7 +173,7 @@ fn messages_do_not_overtake_what_is_kept() {
     resource.rejoin("offline");
     assert!(matches!(resource.deliver(from("a@x/2")), Err(Refused::Full(_))), "it waits");
     assert!(resource.waits_for_queue("offline", 7));
-    assert_eq!(resource.drain(1, 1, |_| Verdict::Sent), Some(true));
+    assert_eq!(resource.drain(1, 1, |_| Drained::Sent), Some(true));
     // an error is not refused: it stands behind the notice, and is newer
     let error = "<message type='error' from='a@x/3'/>";
     resource.deliver(Stanza::parse(error.as_bytes()).unwrap()).unwrap();
@@ -181,7 +181,7 @@ fn messages_do_not_overtake_what_is_kept() {
     let mut order = Vec::new();
     let more = resource.drain(1, 9, |item| {
         order.push(matches!(item, Item::Notice("offline")));
-        Verdict::Sent
+        Drained::Sent
     });
     assert_eq!((more, order), (Some(false), vec![true, false]));
     resource.rejoin("offline");

@@ -4,7 +4,6 @@
 //! table and one push into a queue. What needs a store comes back as a future, which the sender's
 //! connection runs before it reads on, so that the order per sender and receiver is kept.
 
-pub mod account;
 pub mod presence;
 #[cfg(test)]
 mod tests;
@@ -17,11 +16,11 @@ pub use whereabouts::{
 
 use crate::{
     env::Env,
+    future::BoxFuture,
     hooks::{Flow, Offline},
     iq,
     resource::{Refused, Resource, Share},
     service,
-    session::effects::BoxFuture,
 };
 use std::sync::Arc;
 use storage::StoreError;

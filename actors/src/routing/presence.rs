@@ -3,9 +3,9 @@
 use super::{here, may, reaches, send, to_available};
 use crate::{
     env::Env,
+    future::BoxFuture,
     hooks::Flow,
     resource::{Remains, Resource},
-    session::effects::BoxFuture,
 };
 use std::{collections::HashSet, sync::Arc};
 use xmpp::{

@@ -1,7 +1,6 @@
 //! Conversations about which way stanzas go, and what becomes of them when a session is lost.
 
 use crate::{
-    env::Settings,
     modules::{
         blocking::{BlockingConfig, BlockingModule},
         offline::{OfflineConfig, OfflineModule},
@@ -12,6 +11,7 @@ use crate::{
     resource::{Ended, QueueLimits},
     routing::presence,
     sessions::{self, end},
+    settings::Settings,
     testkit::{World, WorldOptions},
 };
 use storage::{Account, RosterChange, RosterItem, Subscription};

@@ -36,7 +36,8 @@ pub fn to_available(env: &Env, user: &BareJid, stanza: &Stanza) {
     }
 }
 
-/// The same for those that take messages for the account: none of negative priority (RFC 6121 section 8.5.2.1.1).
+/// Delivers a stanza to each resource of a user that takes messages for the account: available, of no negative
+/// priority (RFC 6121 section 8.5.2.1.1). Those that refuse it go without.
 pub(super) fn to_non_negative(env: &Env, user: &BareJid, stanza: &Stanza) {
     for resource in env.table.resources(user) {
         if resource.priority().is_some_and(|priority| priority >= 0) {

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::{
+    cx::{Answer, Target},
+    hooks::{ServiceFn, ServiceInfo},
     iq::respond,
     modules::{
         disco::{DiscoConfig, DiscoModule},
@@ -13,6 +15,7 @@ use crate::{
     testkit::{World, WorldOptions, script::follow},
 };
 use xmpp::{
+    jid::Jid,
     payload::simple::{Ping, VersionQuery},
     stanza::{Kind, Type},
 };
@@ -41,7 +44,7 @@ impl Module for Tell {
     fn register(on: &mut Registrar<'_, Self>) {
         let info = info(&on.module().0);
         on.service(info, Self::tell)
-            .service_iq_get::<Ping>(|_, cx, _| iq::Answer::Result(name(cx.target).into_bytes()));
+            .service_iq_get::<Ping>(|_, cx, _| Answer::Result(name(cx.target).into_bytes()));
     }
 }
 
@@ -50,9 +53,9 @@ fn info(domain: &str) -> ServiceInfo {
     ServiceInfo { domain: domain.to_owned(), category, ty, name, features: &["urn:tell"] }
 }
 
-fn name(target: &iq::Target) -> String {
+fn name(target: &Target) -> String {
     match target {
-        iq::Target::Service(jid) => format!("<a xmlns='urn:tell'>{jid}</a>"),
+        Target::Service(jid) => format!("<a xmlns='urn:tell'>{jid}</a>"),
         _ => String::new(),
     }
 }
@@ -204,7 +207,7 @@ fn a_service_needs_a_domain_of_its_own() {
         }
         fn register(on: &mut Registrar<'_, Self>) {
             on.service(info("Other.localhost"), |_, _, _| Box::pin(async {}))
-                .service_iq_get::<VersionQuery>(|_, _, _| iq::Answer::empty());
+                .service_iq_get::<VersionQuery>(|_, _, _| Answer::empty());
         }
     }
     let hosts = Hosts::new(["localhost".into(), "example.org".into()]);

@@ -1,9 +1,9 @@
 //! Resource binding (RFC 6120 section 7) and the session nobody needs any more (RFC 3921).
 
 use super::{
-    Bound, Phase, Session,
     calm::calm,
     effects::{Action, Scope, TimerKey},
+    state::{Phase, Session},
 };
 use crate::sessions::{self, Attached, BindError, Claim};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use xmpp::{
 impl Session {
     /// After authentication only resource binding is allowed (RFC 6120 section 7.1).
     pub(super) fn before_bind(&mut self, stanza: &Stanza, scope: &mut Scope<'_>) {
-        let Some(user) = self.user.clone() else { return };
+        let Some(user) = self.stream.user.clone() else { return };
         // section 8.1.2.1
         let foreign = stanza.head.from.as_ref().is_some_and(|from| from.bare() != user);
         if foreign || stanza.head.problem == Some(Problem::From) {
@@ -68,8 +68,9 @@ impl Session {
 
     /// Whether a stanza is for the server itself or for the client's own account.
     fn to_server_or_account(&self, stanza: &Stanza, user: &BareJid) -> bool {
-        let ours =
-            |to: &Jid| self.host.as_deref() == Some(to.as_str()) || to.as_str() == user.as_str();
+        let ours = |to: &Jid| {
+            self.stream.host.as_deref() == Some(to.as_str()) || to.as_str() == user.as_str()
+        };
         stanza.head.to.as_ref().is_none_or(ours)
     }
 
@@ -79,7 +80,7 @@ impl Session {
         result: Result<Claim, BindError>,
         scope: &mut Scope<'_>,
     ) {
-        let Attached { resource, epoch, .. } = match result {
+        let attached = match result {
             Ok(claim) => claim.keep(),
             // section 7.6.2.1
             Err(BindError::TooMany | BindError::NoMemory) => {
@@ -89,28 +90,26 @@ impl Session {
                 return self.refuse_bind(stanza, &StanzaError::internal_server_error(), scope);
             }
         };
-        let jid = resource.jid().clone();
-        self.enter(Bound::new(jid.clone(), resource, epoch), scope);
+        let jid = attached.resource.jid().clone();
+        self.enter(attached, scope);
         let reply = stanza.reply_result(&Bind::result(&jid));
         scope.fx.out.stanza(&reply);
         self.loaded(scope);
     }
 
     /// From now on the session is bound.
-    pub(super) fn enter(&mut self, mut bound: Box<Bound>, scope: &mut Scope<'_>) {
-        if let Some(resource) = &bound.resource {
-            scope.fx.push(Action::Attach(Arc::clone(resource), bound.epoch));
-        }
+    pub(super) fn enter(&mut self, mut attached: Attached, scope: &mut Scope<'_>) {
+        scope.fx.push(Action::Attach(Arc::clone(&attached.resource), attached.epoch));
         scope.fx.push(Action::Cancel(TimerKey::Negotiation));
+        let timers = &attached.bound.timers;
         for row in &scope.env.hooks().timer {
-            if let Some((_, length)) = bound.timers.iter().find(|(module, _)| module == row.module)
-            {
+            if let Some((_, length)) = timers.iter().find(|(module, _)| module == row.module) {
                 scope.fx.push(Action::Timer(TimerKey::Module(row.module), *length));
             }
         }
-        bound.secure = self.conn.tls.is_some();
-        self.bound = Some(bound);
-        self.phase = Phase::Established;
+        attached.bound.secure = self.stream.conn.tls.is_some();
+        self.attached = Some(attached);
+        self.stream.phase = Phase::Established;
     }
 
     /// Lets the modules load what they need of this session.

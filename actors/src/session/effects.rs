@@ -1,13 +1,10 @@
 //! What a session wants done, as values. Its turn and its driver do it.
 
 use super::out::Out;
-use crate::{resource::Resource, session::SessionCx};
+use crate::{cx::SessionCx, future::BoxFuture, resource::Resource};
 use serde::{Deserialize, Serialize};
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 use xmpp::{error::StreamError, stanza::Stanza};
-
-/// A boxed future without borrows.
-pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
 /// What is done with a job's result, back in the session.
 pub type Then = Box<dyn FnOnce(&mut crate::session::Session, &mut Scope<'_>) + Send>;
@@ -37,7 +34,7 @@ pub enum TimerKey<Name = &'static str> {
 }
 
 impl<Name> TimerKey<Name> {
-    /// The same with the module's name as `f` has it.
+    /// The key with the module's name as `f` has it.
     pub(super) fn try_map<T>(self, f: impl FnOnce(Name) -> Option<T>) -> Option<TimerKey<T>> {
         Some(match self {
             Self::Negotiation => TimerKey::Negotiation,

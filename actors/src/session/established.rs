@@ -2,12 +2,14 @@
 //! RFC 6121 section 8).
 
 use super::{
-    Session, SessionCx,
     effects::{Action, Scope},
+    state::Session,
 };
 use crate::{
+    cx::{SessionCx, Target},
     hooks::Flow,
-    iq::{Target, is_request},
+    iq::is_request,
+    sessions::claim::Attached,
 };
 use xmpp::{
     error::{StanzaError, StreamError, StreamErrorCondition as Condition},
@@ -18,37 +20,35 @@ use xmpp::{
 impl Session {
     /// One stanza of the client.
     pub(super) fn client_stanza(&mut self, stanza: &Stanza, scope: &mut Scope<'_>) {
-        let Some(bound) = self.bound.as_deref() else { return };
-        let (acks, resource, epoch) = (bound.acks, bound.resource.clone(), bound.epoch);
+        if self.attached.is_none() {
+            return;
+        }
         // RFC 6120 section 4.9.3.9
         let stanza = match self.stamp(stanza) {
             Some(stanza) if stanza.head.problem != Some(Problem::From) => stanza,
             _ => return self.fail(&StreamError::new(Condition::InvalidFrom), scope),
         };
-        if let (true, Some(resource)) = (acks, &resource)
-            && !resource.begin(epoch, &stanza)
-        {
-            // another connection has taken the session over, with what was handled before this one
-            return;
-        }
-        if let Some(mut cx) = self.cx(scope) {
+        let Some(mut cx) = self.cx(scope) else { return };
+        let Attached { bound, resource, epoch } = &*cx.attached;
+        // another connection may have taken the session over, with what was handled before this one
+        if !bound.acks || resource.begin(*epoch, &stanza) {
             dispatch(&mut cx, stanza);
         }
     }
 
     /// The last stanza is handled, with all it caused.
     pub(super) fn handled(&self) {
-        if let Some(bound) = self.bound.as_deref()
-            && let (true, Some(resource)) = (bound.acks, &bound.resource)
+        if let Some(Attached { bound, resource, epoch }) = &self.attached
+            && bound.acks
         {
-            resource.finish(bound.epoch);
+            resource.finish(*epoch);
         }
     }
 
     /// Sets `from` to the full JID, or to the bare JID for presence subscriptions (RFC 6120
     /// section 8.1.2.1, RFC 6121 section 3.1.2). `None`: the client claimed somebody else's.
     fn stamp(&self, stanza: &Stanza) -> Option<Stanza> {
-        let bound = self.bound.as_deref()?;
+        let bound = &self.attached.as_ref()?.bound;
         if let Some(from) = &stanza.head.from
             && from.as_str() != bound.jid.as_str()
             && from.as_str() != bound.user.as_str()

@@ -1,9 +1,9 @@
 //! Tests: a session that ends while a bind or a resume of it is out leaves nothing behind that nobody ends.
 
 use super::{
-    Conn, Tls,
     effects::{Job, TimerKey},
     out::Dialect,
+    state::{Conn, Tls},
     turn::Turn,
 };
 use crate::{

@@ -1,7 +1,10 @@
 //! IQ stanzas of a client: answered here on behalf of the server and of accounts, or routed.
 
-use super::{SessionCx, effects::Action};
-use crate::iq::{Answer, IqCx, Target, answer, check, is_request, reached};
+use super::effects::Action;
+use crate::{
+    cx::{Answer, IqCx, SessionCx, Target},
+    iq::{answer, check, is_request, reached},
+};
 use storage::StoreError;
 use xmpp::{error::StanzaError, stanza::Stanza};
 
@@ -49,7 +52,7 @@ fn reply(cx: &mut SessionCx<'_>, iq: Stanza, answer: Answer) {
             let result = iq.reply_result(&[]);
             cx.send(&result);
             // not to be resumed
-            cx.resource.with_sm(|sm| *sm = None);
+            cx.resource().with_sm(|sm| *sm = None);
             cx.fx.end(Some(&error));
         }
         Answer::Promised => {}

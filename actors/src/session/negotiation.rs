@@ -18,8 +18,7 @@
 //! Everything besides counts as one of [`ALL`]. Errors that end the stream are those of RFC 6120
 //! section 4.9.3; what counts ends it with `policy-violation`.
 
-use super::{Session, effects::Scope};
-use serde::{Deserialize, Serialize};
+use super::{effects::Scope, state::Session};
 use xmpp::error::{StreamError, StreamErrorCondition as Condition};
 
 /// Elements, headers and runs of white space in all: a log-on over STARTTLS takes eight, with every
@@ -28,19 +27,12 @@ const ALL: u8 = 64;
 /// Of those, refused and not by SASL, which counts itself; one more ends the stream.
 const REFUSED: u8 = 10;
 
-/// What a client has sent so far.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Count {
-    all: u8,
-    refused: u8,
-}
-
 impl Session {
     /// One more thing came before the client is bound. Whether it is too much: the stream has ended
     /// then.
     pub(super) fn is_too_much(&mut self, scope: &mut Scope<'_>) -> bool {
-        self.before.all = self.before.all.saturating_add(1);
-        let ends = self.before.all > ALL;
+        self.stream.before.all = self.stream.before.all.saturating_add(1);
+        let ends = self.stream.before.all > ALL;
         if ends {
             self.give_up("too much was sent without binding a resource", scope);
         }
@@ -49,8 +41,8 @@ impl Session {
 
     /// It was refused.
     pub(super) fn refused(&mut self, scope: &mut Scope<'_>) {
-        self.before.refused = self.before.refused.saturating_add(1);
-        if self.before.refused > REFUSED {
+        self.stream.before.refused = self.stream.before.refused.saturating_add(1);
+        if self.stream.before.refused > REFUSED {
             self.give_up("too many requests were refused", scope);
         }
     }

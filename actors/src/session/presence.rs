@@ -2,8 +2,8 @@
 //!
 //! What a user's contacts are is the roster module's; here is only who is told what.
 
-use super::{SessionCx, effects::Action};
-use crate::{hooks::Flow, routing, sessions};
+use super::effects::Action;
+use crate::{cx::SessionCx, hooks::Flow, routing, sessions};
 use std::sync::Arc;
 use xmpp::{
     error::StanzaError,

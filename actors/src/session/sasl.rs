@@ -4,13 +4,12 @@
 //! work that is done (RFC 5802 section 9).
 
 use super::{
-    Phase, Session,
     calm::{admits, calm},
     effects::{Action, Scope},
+    state::{Access, Challenged, Exchange, Phase, Session},
 };
 use crate::{env::Env, metrics::Login, throttle::Attempt};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use storage::{Account, StoreError};
 use xmpp::{
@@ -21,38 +20,7 @@ use xmpp::{
     sasl::{self, Bindings, Failure, First, MAX_MESSAGE, Mechanism, ScramKeys, plain::Plain},
 };
 
-/// Where an exchange is.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Exchange {
-    /// Chosen without an initial response: the client's first message has to come.
-    First(Mechanism),
-    /// The client's proof has to come.
-    Proof(Box<Challenged>),
-    /// A store is asked.
-    Busy,
-}
-
-/// What the client's proof is checked by.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Challenged {
-    exchange: sasl::Exchange,
-    user: BareJid,
-    standing: Standing,
-    attempt: Attempt,
-}
-
-/// What a right proof is worth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Standing {
-    /// There is no such account: no proof is right.
-    Unknown,
-    /// The account is disabled. Only who has its password is told (RFC 6120 section 6.5.2).
-    Disabled,
-    /// The client is who it says it is.
-    Good,
-}
-
-impl Standing {
+impl Access {
     fn of(account: Option<&Account>) -> Self {
         account.map_or(Self::Unknown, |a| if a.disabled { Self::Disabled } else { Self::Good })
     }
@@ -70,7 +38,7 @@ type Found = Option<Arc<Account>>;
 
 impl Session {
     fn bindings(&self) -> Bindings<'_> {
-        self.conn.tls.as_ref().map_or_else(Bindings::default, |tls| Bindings {
+        self.stream.conn.tls.as_ref().map_or_else(Bindings::default, |tls| Bindings {
             exporter: tls.exporter.as_deref(),
             end_point: tls.end_point.as_deref(),
         })
@@ -81,7 +49,7 @@ impl Session {
     fn mechanisms(&self, env: &Env) -> Vec<Mechanism> {
         let bindable = !self.bindings().names().is_empty();
         let usable = |m: &Mechanism| match m {
-            Mechanism::Plain => self.conn.tls.is_some(),
+            Mechanism::Plain => self.stream.conn.tls.is_some(),
             Mechanism::Scram { plus, .. } => !plus || bindable,
         };
         env.settings().mechanisms.iter().copied().filter(usable).collect()
@@ -110,11 +78,12 @@ impl Session {
 
     /// A nonza of SASL; `false` when it makes no sense here.
     pub(super) fn sasl(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) -> bool {
-        match (nonza.name(), &self.phase) {
+        match (nonza.name(), &self.stream.phase) {
             ("auth", Phase::Features) => self.auth(nonza, scope),
             // the exchange so far is given up, as if it had been aborted
             ("auth", Phase::Sasl(_)) => {
-                if self.may_try_again(scope) {
+                self.one_more_failed(scope);
+                if !self.is_closed() {
                     self.auth(nonza, scope);
                 }
             }
@@ -140,14 +109,14 @@ impl Session {
         let Some(mechanism) = chosen.filter(|m| self.mechanisms(scope.env).contains(m)) else {
             // it is ours, but not without TLS
             let unsafe_here = chosen.is_some_and(|m| scope.env.settings().mechanisms.contains(&m))
-                && self.conn.tls.is_none();
+                && self.stream.conn.tls.is_none();
             let failure =
                 if unsafe_here { Failure::EncryptionRequired } else { Failure::InvalidMechanism };
             return self.fail_sasl(failure, Login::Failed, scope);
         };
         match nonza.text().trim() {
             "" => {
-                self.phase = Phase::Sasl(Exchange::First(mechanism));
+                self.stream.phase = Phase::Sasl(Exchange::First(mechanism));
                 scope.fx.out.nonza(format!("<challenge xmlns='{}'/>", ns::SASL));
             }
             // section 6.4.2: an initial response without content
@@ -164,20 +133,21 @@ impl Session {
             Ok(message) => message,
             Err(failure) => return self.fail_sasl(failure, Login::Failed, scope),
         };
-        let Phase::Sasl(exchange) = std::mem::replace(&mut self.phase, Phase::Sasl(Exchange::Busy))
+        let Phase::Sasl(exchange) =
+            std::mem::replace(&mut self.stream.phase, Phase::Sasl(Exchange::Busy))
         else {
             return;
         };
         match exchange {
             Exchange::First(mechanism) => self.first(mechanism, &message, scope),
             Exchange::Proof(challenged) => {
-                let Challenged { exchange, user, standing, mut attempt } = *challenged;
+                let Challenged { exchange, user, access, mut attempt } = *challenged;
                 let proof = match attempt.prove() {
                     Ok(proof) => proof,
                     Err(wait) => return self.throttled(user.as_str(), wait, scope),
                 };
                 let result = exchange.finish(&message);
-                match result.and_then(|last| standing.check().map(|()| last)) {
+                match result.and_then(|last| access.check().map(|()| last)) {
                     Ok(last) => {
                         proof.right();
                         self.succeed(user, Some(&last), scope);
@@ -192,7 +162,7 @@ impl Session {
 
     /// The client's first message: says who it is.
     fn first(&mut self, mechanism: Mechanism, message: &[u8], scope: &mut Scope<'_>) {
-        self.phase = Phase::Sasl(Exchange::Busy);
+        self.stream.phase = Phase::Sasl(Exchange::Busy);
         match mechanism {
             Mechanism::Plain => match Plain::parse(message) {
                 Ok(plain) => self.plain(plain, scope),
@@ -211,7 +181,7 @@ impl Session {
 
     /// Whom the client names: `Ok(None)` when it cannot be the name of any account.
     fn named(&self, authcid: &str, authzid: Option<&str>) -> Result<Option<BareJid>, Failure> {
-        let Some(host) = &self.host else { return Ok(None) };
+        let Some(host) = &self.stream.host else { return Ok(None) };
         let user = BareJid::new(authcid, host).ok();
         // section 6.3.8: as whom the client may act
         match (authzid, &user) {
@@ -232,7 +202,7 @@ impl Session {
     ) {
         let env = Arc::clone(scope.env);
         let name = user.as_ref().map_or("", BareJid::as_str);
-        let attempt = match env.throttle.begin(name, self.conn.peer) {
+        let attempt = match env.throttle.begin(name, self.stream.conn.peer) {
             Ok(attempt) => attempt,
             Err(wait) => return self.throttled(name, wait, scope),
         };
@@ -258,7 +228,7 @@ impl Session {
         };
         self.look_up(user, scope, move |session, scope, user, account, attempt| {
             let account = account.as_deref().and_then(|a| Some((a, a.keys_for(hash)?)));
-            let standing = Standing::of(account.map(|(a, _)| a));
+            let access = Access::of(account.map(|(a, _)| a));
             // by the prepared name: one account has one salt, however it is written; made for those
             // who exist too, since that takes its time
             let name = user.as_ref().map_or(first.username.as_str(), BareJid::as_str);
@@ -268,13 +238,13 @@ impl Session {
             match first.challenge(keys, &nonce, &session.bindings()) {
                 Ok((exchange, message)) => {
                     // a name that is no address fails in the end, like an unknown one
-                    let user =
-                        user.or_else(|| BareJid::new("unknown", session.host.as_deref()?).ok());
+                    let user = user
+                        .or_else(|| BareJid::new("unknown", session.stream.host.as_deref()?).ok());
                     let Some(user) = user else {
                         return session.fail_sasl(Failure::NotAuthorized, Login::Refused, scope);
                     };
-                    let challenged = Challenged { exchange, user, standing, attempt };
-                    session.phase = Phase::Sasl(Exchange::Proof(Box::new(challenged)));
+                    let challenged = Challenged { exchange, user, access, attempt };
+                    session.stream.phase = Phase::Sasl(Exchange::Proof(Box::new(challenged)));
                     let text = BASE64.encode(message);
                     scope
                         .fx
@@ -303,8 +273,8 @@ impl Session {
             let keys = account.as_ref().and_then(|a| a.keys_for(hash).or_else(|| a.keys.first()));
             let fake = ScramKeys::fake(hash, &scope.env.secret, &plain.authcid);
             let right = keys.unwrap_or(&fake).verify(&plain.password);
-            let standing = Standing::of(account.as_deref());
-            let checked = if right { standing.check() } else { Err(Failure::NotAuthorized) };
+            let access = Access::of(account.as_deref());
+            let checked = if right { access.check() } else { Err(Failure::NotAuthorized) };
             match user {
                 Some(user) => match checked {
                     Ok(()) => {
@@ -340,25 +310,25 @@ impl Session {
         scope.env.metrics.login(Login::Ok);
         let data = data.map(|d| BASE64.encode(d)).unwrap_or_default();
         scope.fx.out.nonza(format!("<success xmlns='{}'>{data}</success>", ns::SASL));
-        self.user = Some(user);
-        self.phase = Phase::Authenticated;
+        self.stream.user = Some(user);
+        self.stream.phase = Phase::Authenticated;
         scope.fx.push(Action::Authenticated);
         self.restart(scope);
     }
 
     fn refuse_user(&mut self, user: &BareJid, failure: Failure, scope: &mut Scope<'_>) {
-        tracing::info!(user = user.as_str(), peer = %self.conn.peer, "login refused");
+        tracing::info!(user = user.as_str(), peer = %self.stream.conn.peer, "login refused");
         self.fail_sasl(failure, Login::Refused, scope);
     }
 
     fn throttled(&mut self, user: &str, wait: Duration, scope: &mut Scope<'_>) {
-        tracing::info!(user, peer = %self.conn.peer, wait_s = wait.as_secs(), "login throttled");
+        tracing::info!(user, peer = %self.stream.conn.peer, wait_s = wait.as_secs(), "login throttled");
         self.fail_sasl(Failure::TemporaryAuthFailure, Login::Throttled, scope);
     }
 
     /// In another process now: a try that is open counts here.
     pub(super) fn thaw_attempt(&mut self, env: &Env) {
-        if let Phase::Sasl(Exchange::Proof(challenged)) = &mut self.phase {
+        if let Phase::Sasl(Exchange::Proof(challenged)) = &mut self.stream.phase {
             challenged.attempt.thaw(&env.throttle);
         }
     }
@@ -372,19 +342,17 @@ impl Session {
     fn fail_sasl(&mut self, failure: Failure, login: Login, scope: &mut Scope<'_>) {
         scope.env.metrics.login(login);
         scope.fx.out.nonza(failure.to_xml());
-        self.phase = Phase::Features;
-        self.may_try_again(scope);
+        self.stream.phase = Phase::Features;
+        self.one_more_failed(scope);
     }
 
     /// Counts an attempt that came to nothing; with too many the stream ends.
-    fn may_try_again(&mut self, scope: &mut Scope<'_>) -> bool {
-        self.failures = self.failures.saturating_add(1);
-        let ends = self.failures >= scope.env.settings().max_sasl_failures;
-        if ends {
+    fn one_more_failed(&mut self, scope: &mut Scope<'_>) {
+        self.stream.failures = self.stream.failures.saturating_add(1);
+        if self.stream.failures >= scope.env.settings().max_sasl_failures {
             let error = StreamError::new(Condition::PolicyViolation);
             self.fail(&error.with_text("too many failed authentication attempts"), scope);
         }
-        !ends
     }
 }
 

@@ -1,8 +1,8 @@
 //! Stream management: acknowledgements and resumption (XEP-0198).
 
 use super::{
-    Bound, Phase, Session,
     effects::{Action, Scope, TimerKey},
+    state::{Phase, Session},
 };
 use crate::{
     env::Env,
@@ -24,11 +24,11 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 impl Session {
     /// A nonza of XEP-0198; `false` when it is none that is known.
     pub(super) fn sm(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) -> bool {
-        match (nonza.name(), &self.phase) {
+        match (nonza.name(), &self.stream.phase) {
             ("r", Phase::Established) => self.send_ack(scope),
             ("a", Phase::Established) => self.acked(nonza, scope),
             ("enable", Phase::Established) => self.enable(nonza, scope),
-            ("resume", Phase::Authenticated) if self.opened => self.resume(nonza, scope),
+            ("resume", Phase::Authenticated) if self.stream.opened => self.resume(nonza, scope),
             // section 3: enabling before binding, resuming after it
             ("enable" | "resume", _) => {
                 self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
@@ -42,7 +42,7 @@ impl Session {
     /// Section 3: errors can be recovered from, but before binding not without end.
     fn failed(&mut self, scope: &mut Scope<'_>, h: Option<u32>, condition: StanzaErrorCondition) {
         scope.fx.out.nonza(sm::failed(h, condition));
-        if self.bound.is_none() {
+        if self.attached.is_none() {
             self.refused(scope);
         }
     }
@@ -50,7 +50,7 @@ impl Session {
     /// Section 3: `<enable/>`.
     fn enable(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
         let Some(cx) = self.cx(scope) else { return };
-        if cx.bound.acks {
+        if cx.attached.bound.acks {
             return self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
         }
         let settings = cx.env.settings();
@@ -65,14 +65,14 @@ impl Session {
         cx.resource().with_sm(|state| {
             *state = Some(StreamManagement { token, window, ..StreamManagement::default() });
         });
-        cx.bound.acks = true;
+        cx.attached.bound.acks = true;
         cx.fx.out.nonza(reply.to_xml());
     }
 
     /// Section 4: `<r/>`.
     fn send_ack(&mut self, scope: &mut Scope<'_>) {
         let Some(cx) = self.cx(scope) else { return };
-        let handled = cx.resource.with_sm(|sm| sm.as_ref().map(|s| s.handled));
+        let handled = cx.resource().with_sm(|sm| sm.as_ref().map(|s| s.handled));
         match handled {
             Some(h) => cx.fx.out.nonza(sm::ack(h)),
             None => self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest),
@@ -82,7 +82,7 @@ impl Session {
     /// Section 4: `<a h=''/>`.
     fn acked(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
         let Some(cx) = self.cx(scope) else { return };
-        if !cx.bound.acks {
+        if !cx.attached.bound.acks {
             return self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
         }
         let Some(h) = nonza.attr("h").and_then(number::unsigned_int) else {
@@ -90,21 +90,21 @@ impl Session {
             return self.fail(&error, scope);
         };
         let acked = |r: &Resource| r.with_sm(|sm| sm.as_ref().map_or(0, |sm| sm.acked));
-        let before = acked(&cx.resource);
-        match cx.resource.acknowledge(h) {
-            Ok(true) => kept_arrived(cx.env, &cx.resource),
+        let before = acked(cx.resource());
+        match cx.resource().acknowledge(h) {
+            Ok(true) => kept_arrived(cx.env, cx.resource()),
             Ok(false) => {}
             Err(sent) => {
                 return self.fail(&StreamError::handled_count_too_high(h, sent), scope);
             }
         }
         // who holds the queue back may wait for acknowledgements
-        if !cx.bound.held.is_empty() {
-            cx.resource.wake();
+        if !cx.attached.bound.held.is_empty() {
+            cx.resource().wake();
         }
-        let resource = Arc::clone(&cx.resource);
-        if self.starved && acked(&resource) > before {
-            self.starved = false;
+        let resource = Arc::clone(cx.resource());
+        if self.stream.starved && acked(&resource) > before {
+            self.stream.starved = false;
             scope.fx.push(Action::Cancel(TimerKey::Acks));
             // it had not handled all of it when it was asked: it is asked again
             resource.with_sm(|sm| sm.iter_mut().for_each(|sm| sm.asked = sm.acked));
@@ -114,20 +114,20 @@ impl Session {
 
     /// What waits for acknowledgements does not wait for ever.
     pub(super) fn wait_for_acks(&mut self, scope: &mut Scope<'_>) {
-        if !self.starved && self.waits_for_acks() {
-            self.starved = true;
+        if !self.stream.starved && self.waits_for_acks() {
+            self.stream.starved = true;
             scope.fx.push(Action::Timer(TimerKey::Acks, PATIENCE));
         }
     }
 
     fn waits_for_acks(&self) -> bool {
-        let bound = self.bound.as_deref().filter(|bound| bound.acks);
-        bound.and_then(|b| b.resource.as_ref()).is_some_and(|resource| resource.waits_for_acks())
+        let attached = self.attached.as_ref().filter(|attached| attached.bound.acks);
+        attached.is_some_and(|attached| attached.resource.waits_for_acks())
     }
 
     /// That was too long, if something still waits: its sender may have been blocked since.
     pub(super) fn never_acknowledges(&mut self, scope: &mut Scope<'_>) {
-        if std::mem::take(&mut self.starved) && self.waits_for_acks() {
+        if std::mem::take(&mut self.stream.starved) && self.waits_for_acks() {
             let error = StreamError::new(Condition::PolicyViolation);
             self.fail(&error.with_text("stanzas are not acknowledged"), scope);
         }
@@ -135,9 +135,8 @@ impl Session {
 
     /// Asks for an acknowledgement after stanzas were written, one request at a time.
     pub(super) fn request_ack(&mut self, scope: &mut Scope<'_>) {
-        let Some(bound) = self.bound.as_deref() else { return };
-        let (true, Some(resource)) = (bound.acks, &bound.resource) else { return };
-        if !matches!(self.phase, Phase::Established) {
+        let Some(Attached { bound, resource, .. }) = &self.attached else { return };
+        if !bound.acks || !matches!(self.stream.phase, Phase::Established) {
             return;
         }
         let ask = resource.with_sm(|sm| sm.as_mut().is_some_and(StreamManagement::ask));
@@ -152,7 +151,7 @@ impl Session {
 
     /// Section 5: `<resume/>`.
     fn resume(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
-        let (Some(token), Some(user)) = (nonza.attr("previd"), self.user.clone()) else {
+        let (Some(token), Some(user)) = (nonza.attr("previd"), self.stream.user.clone()) else {
             return self.failed(scope, None, StanzaErrorCondition::BadRequest);
         };
         let Some(h) = nonza.attr("h").and_then(number::unsigned_int) else {
@@ -173,8 +172,8 @@ impl Session {
         result: Result<Claim, ResumeError>,
         scope: &mut Scope<'_>,
     ) {
-        let Attached { resource, epoch, parked } = match result {
-            Ok(claim) => claim.keep(),
+        let (whole, mut attached) = match result {
+            Ok(claim) => (claim.is_whole(), claim.keep()),
             // section 5: the client may go on with resource binding
             Err(ResumeError::Unknown(handled)) => {
                 return self.failed(scope, handled, StanzaErrorCondition::ItemNotFound);
@@ -183,14 +182,10 @@ impl Session {
                 return self.failed(scope, None, StanzaErrorCondition::InternalServerError);
             }
         };
-        let lost = parked.is_none();
-        let mut bound = parked
-            .unwrap_or_else(|| Bound::new(resource.jid().clone(), Arc::clone(&resource), epoch));
-        bound.acks = true;
-        bound.epoch = epoch;
-        bound.resource = Some(Arc::clone(&resource));
+        attached.bound.acks = true;
+        let resource = Arc::clone(&attached.resource);
         let checked = resource.resume(h);
-        self.enter(bound, scope);
+        self.enter(attached, scope);
         match checked {
             Ok(true) => kept_arrived(scope.env, &resource),
             Ok(false) => {}
@@ -202,7 +197,7 @@ impl Session {
         // what it has not got follows: see `drain`
         scope.fx.out.nonza(sm::resumed(previd, handled));
         scope.env.metrics.resumed();
-        if lost {
+        if !whole {
             // the process that knew crashed: the modules load their part again
             self.loaded(scope);
         }
@@ -219,10 +214,10 @@ fn kept_arrived(env: &Env, resource: &Resource) {
 #[cfg(test)]
 mod tests {
     use crate::{
-        env::Settings,
         modules::blocking::{BlockingConfig, BlockingModule},
         registrar::Modules,
         resource::QueueLimits,
+        settings::Settings,
         testkit::{World, WorldOptions, script::follow},
     };
     use std::fmt::Write as _;

@@ -1,12 +1,13 @@
 //! Opening a stream: header, features, STARTTLS (RFC 6120 sections 4 and 5).
 
 use super::{
-    Phase, Session, Tls,
     effects::{Action, Scope},
+    state::{Phase, Session, Tls},
 };
 use crate::{
+    cx::{IqCx, Target},
     hooks::Stage,
-    iq::{self, IqCx, Target},
+    iq,
 };
 use xmpp::{
     error::{StanzaError, StreamError, StreamErrorCondition as Condition},
@@ -22,7 +23,7 @@ use xmpp::{
 impl Session {
     /// The client's stream header (RFC 6120 section 4.7).
     pub(super) fn open(&mut self, header: &StreamHeader, scope: &mut Scope<'_>) {
-        if self.opened {
+        if self.stream.opened {
             // a second header without a restart (section 4.3.3)
             return self.fail(&StreamError::new(Condition::InvalidXml), scope);
         }
@@ -32,7 +33,7 @@ impl Session {
         // who names no user has not said who it is
         self.send_header(header.from.as_ref().filter(|from| from.node().is_some()), scope);
         self.send_features(scope);
-        self.phase = match self.phase {
+        self.stream.phase = match self.stream.phase {
             Phase::Authenticated => Phase::Authenticated,
             _ => Phase::Features,
         };
@@ -52,7 +53,7 @@ impl Session {
             // section 4.7.2
             None => return Err(Condition::ImproperAddressing),
         };
-        if let Some(user) = &self.user {
+        if let Some(user) = &self.stream.user {
             // a restart must not change the host that was authenticated for
             if user.domain() != &*host {
                 return Err(Condition::HostUnknown);
@@ -63,33 +64,33 @@ impl Session {
                 return Err(Condition::InvalidFrom);
             }
         }
-        self.host = Some(host);
+        self.stream.host = Some(host);
         if header.version_1() { Ok(()) } else { Err(Condition::UnsupportedVersion) }
     }
 
     /// The response header (section 4.7): to the bare JID that the client named, if it did.
     pub(super) fn send_header(&mut self, to: Option<&Jid>, scope: &mut Scope<'_>) {
-        let host = self.host.clone().or_else(|| scope.env.hosts.default());
+        let host = self.stream.host.clone().or_else(|| scope.env.hosts.default());
         let to = to.map(Jid::bare_jid);
         let to = to.as_ref().map(Jid::as_str);
         let id = scope.env.stream_id();
         scope.fx.out.open(&Opening { from: host.as_deref(), to, id: &id });
-        self.opened = true;
+        self.stream.opened = true;
     }
 
     /// RFC 6120 section 4.3.2, in the order of XEP-0170.
     fn send_features(&mut self, scope: &mut Scope<'_>) {
         let env = scope.env;
         let out = &mut Vec::new();
-        let stage = if self.user.is_some() {
+        let stage = if self.stream.user.is_some() {
             Stage::Authenticated
         } else {
-            Stage::Unauthenticated { secure: self.conn.tls.is_some() }
+            Stage::Unauthenticated { secure: self.stream.conn.tls.is_some() }
         };
         match stage {
             Stage::Unauthenticated { .. } => {
-                if self.conn.starttls && self.conn.tls.is_none() {
-                    let required = if self.conn.tls_required { "<required/>" } else { "" };
+                if self.stream.conn.starttls && self.stream.conn.tls.is_none() {
+                    let required = if self.stream.conn.tls_required { "<required/>" } else { "" };
                     out.extend_from_slice(
                         format!("<starttls xmlns='{}'>{required}</starttls>", ns::TLS).as_bytes(),
                     );
@@ -115,7 +116,7 @@ impl Session {
         }
         // XEP-0478
         let settings = env.settings();
-        let max = if self.user.is_some() {
+        let max = if self.stream.user.is_some() {
             settings.max_stanza
         } else {
             settings.max_stanza_unauthenticated
@@ -126,7 +127,7 @@ impl Session {
 
     /// Whether credentials may be sent now: under TLS, or where TLS is not required.
     pub(super) fn may_authenticate(&self) -> bool {
-        self.conn.tls.is_some() || !self.conn.tls_required
+        self.stream.conn.tls.is_some() || !self.stream.conn.tls_required
     }
 
     /// `<starttls/>` (RFC 6120 section 5.4.2).
@@ -134,11 +135,13 @@ impl Session {
         if nonza.name() != "starttls" {
             return false;
         }
-        if !self.conn.starttls || self.conn.tls.is_some() || !matches!(self.phase, Phase::Features)
+        if !self.stream.conn.starttls
+            || self.stream.conn.tls.is_some()
+            || !matches!(self.stream.phase, Phase::Features)
         {
             scope.fx.out.nonza(format!("<failure xmlns='{}'/>", ns::TLS));
             scope.fx.end(None);
-            self.phase = Phase::Closed;
+            self.stream.phase = Phase::Closed;
             return true;
         }
         scope.fx.out.nonza(format!("<proceed xmlns='{}'/>", ns::TLS));
@@ -149,14 +152,14 @@ impl Session {
 
     /// The TLS layer is up: what was learnt before it is forgotten (RFC 6120 section 5.4.3.3).
     pub(super) fn secured(&mut self, tls: Tls) {
-        self.conn.tls = Some(tls);
-        self.host = None;
-        self.phase = Phase::Header;
+        self.stream.conn.tls = Some(tls);
+        self.stream.host = None;
+        self.stream.phase = Phase::Header;
     }
 
     /// A new stream begins with the next bytes (RFC 6120 section 4.3.3).
     pub(super) fn restart(&mut self, scope: &mut Scope<'_>) {
-        self.opened = false;
+        self.stream.opened = false;
         scope.fx.push(Action::Restart);
     }
 
@@ -165,10 +168,10 @@ impl Session {
     /// section 4.9.3.12).
     pub(super) fn before_authentication(&mut self, stanza: Stanza, scope: &mut Scope<'_>) {
         let child = stanza.head.children.first().filter(|_| iq::is_request(&stanza));
-        let child = child.filter(|_| matches!(self.phase, Phase::Features));
+        let child = child.filter(|_| matches!(self.stream.phase, Phase::Features));
         let known = child.is_some_and(|c| scope.env.hooks().iqs.before_auth(c.ns()));
-        let target = match self.host.clone().map(Target::Server) {
-            Some(target) if known && self.conn.tls.is_some() => target,
+        let target = match self.stream.host.clone().map(Target::Server) {
+            Some(target) if known && self.stream.conn.tls.is_some() => target,
             // section 3.1: who does not support it says so
             _ if !known && child.is_some_and(|c| c.ns() == ns::REGISTER) => {
                 return self.answer(&stanza, &StanzaError::service_unavailable(), scope);
@@ -181,7 +184,7 @@ impl Session {
         let answer = iq::answer(&mut IqCx {
             env: scope.env,
             from: None,
-            peer: Some(self.conn.peer),
+            peer: Some(self.stream.conn.peer),
             target: &target,
             iq: &stanza,
             session: None,

@@ -4,17 +4,20 @@
 //! [`Driver`]: crate::driver::Driver
 
 use super::{
-    Conn, Input, Session, Tls,
+    Input,
+    bound::Bound,
     effects::{Action, Effects, Job, Scope, Then, TimerKey},
     out::Out,
     recent::record,
+    state::{Conn, Session, Stream, Tls},
 };
 use crate::{
     env::Env,
     resource::{FrozenResource, Resource, Shares},
     routing,
+    sessions::claim::Attached,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 use supervision::Recorded;
 use xmpp::{
@@ -74,6 +77,11 @@ const RECENT: usize = 3;
 /// What an element of an unfinished stanza occupies besides its bytes: a little more than it usually does.
 const ELEMENT: usize = 96;
 
+/// A copy of what can be frozen.
+fn copied<T: Serialize + DeserializeOwned>(data: &T) -> Option<T> {
+    serde_json::from_value(serde_json::to_value(data).ok()?).ok()
+}
+
 struct PendingJob(Job);
 
 impl std::fmt::Debug for PendingJob {
@@ -85,9 +93,10 @@ impl std::fmt::Debug for PendingJob {
 /// A session as bytes can carry it to another process (of this build or the next).
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FrozenTurn {
-    session: Session,
+    stream: Stream,
     framer: xmpp::framer::FrozenFramer,
-    resource: Option<FrozenResource>,
+    /// Once it is bound.
+    session: Option<(Box<Bound>, FrozenResource)>,
     /// What is left of the timers.
     timers: Vec<(TimerKey<String>, Duration)>,
 }
@@ -101,7 +110,7 @@ impl Turn {
     fn of(framer: Framer, session: Session) -> Self {
         Self {
             framer,
-            fx: Effects { out: Out::new(session.conn.dialect), actions: Vec::new() },
+            fx: Effects { out: Out::new(session.stream.conn.dialect), actions: Vec::new() },
             session,
             jobs: VecDeque::new(),
             todo: Vec::new(),
@@ -231,7 +240,7 @@ impl Turn {
 
     /// A proxy says who the client is.
     pub fn set_peer(&mut self, peer: IpAddr) {
-        self.session.conn.peer = peer;
+        self.session.stream.conn.peer = peer;
     }
 
     /// The session's handler panicked: the client is told, and its session can be resumed. The stanza of the
@@ -239,8 +248,8 @@ impl Turn {
     pub fn crashed(&mut self, env: &Arc<Env>) -> Option<xmpp::stanza::Stanza> {
         let error = StreamError::new(Condition::InternalServerError);
         self.session.break_off(&error, &mut Scope { env, fx: &mut self.fx });
-        let bound = self.session.bound.as_deref()?;
-        bound.resource.as_ref()?.crashed(bound.epoch)
+        let attached = self.session.attached.as_ref()?;
+        attached.resource.crashed(attached.epoch)
     }
 
     /// Releases what an idle connection does not need.
@@ -262,13 +271,15 @@ impl Turn {
         if busy || !self.fx.out.is_empty() || !self.todo.is_empty() {
             return None;
         }
-        let session = serde_json::to_value(&self.session).ok()?;
-        let resource = self.session.bound.as_ref().and_then(|b| b.resource.as_ref());
         let named = |key: TimerKey| key.try_map(|module| Some(module.to_owned()));
+        let session = match &self.session.attached {
+            Some(attached) => Some((copied(&attached.bound)?, attached.resource.freeze())),
+            None => None,
+        };
         Some(FrozenTurn {
-            session: serde_json::from_value(session).ok()?,
+            stream: copied(&self.session.stream)?,
             framer: self.framer.freeze(),
-            resource: resource.map(|r| r.freeze()),
+            session,
             timers: timers.filter_map(|(key, left)| Some((named(key)?, left))).collect(),
         })
     }
@@ -280,15 +291,15 @@ impl Turn {
         env: &Env,
         shares: &mut Shares,
     ) -> (Self, Option<Arc<Resource>>) {
-        let mut session = frozen.session;
+        let attached = frozen.session.map(|(mut bound, resource)| {
+            bound.thawed(|module| env.hooks().module(module).is_some());
+            let resource = Resource::thaw(resource, env.thawing(), shares);
+            Attached { bound, resource, epoch: 1 }
+        });
+        let resource = attached.as_ref().map(|attached| Arc::clone(&attached.resource));
+        let mut session = Session { stream: frozen.stream, attached };
         session.thaw_attempt(env);
-        let resource = frozen.resource.map(|r| Resource::thaw(r, env, shares));
-        if let (Some(bound), Some(resource)) = (session.bound.as_deref_mut(), &resource) {
-            bound.resource = Some(Arc::clone(resource));
-            bound.epoch = 1;
-            bound.thawed(env.hooks());
-        }
-        let limits = env.settings().framer_limits(session.user.is_some());
+        let limits = env.settings().framer_limits(session.stream.user.is_some());
         let mut turn = Self::of(Framer::thaw(frozen.framer, limits), session);
         turn.todo.extend(resource.clone().map(|resource| Todo::Attach(resource, 1)));
         // a module that is not here any more needs no timer

@@ -1,7 +1,7 @@
 //! What whoever asked for a session gets: it is theirs once they keep it.
 
-use super::lost;
-use crate::{env::Env, resource::Resource, session::Bound};
+use super::managers::Place;
+use crate::{resource::Resource, session::bound::Bound};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -31,51 +31,57 @@ pub enum ResumeError {
     Unavailable,
 }
 
-/// A resource that is attached for whoever asked. That may be gone when the answer comes: dropped before it is kept,
-/// the resource is given up as if its connection was lost.
+/// A session and the resource it is attached to.
+#[derive(Debug)]
+pub struct Attached {
+    /// What moves with the session.
+    pub bound: Box<Bound>,
+    /// What outlives its connection.
+    pub resource: Arc<Resource>,
+    /// With which it is attached: a connection that took the session over has a larger one.
+    pub epoch: u64,
+}
+
+/// A session that is attached for whoever asked. That may be gone when the answer comes: dropped before it is kept,
+/// it is given up as if its connection was lost.
 #[derive(Debug)]
 #[must_use]
 pub struct Claim {
-    env: Arc<Env>,
+    manager: Arc<Place>,
     resource: Arc<Resource>,
     epoch: u64,
     parked: Option<Box<Bound>>,
     kept: bool,
 }
 
-/// What a connection serves.
-#[derive(Debug)]
-pub struct Attached {
-    /// The resource.
-    pub resource: Arc<Resource>,
-    /// With which it is attached.
-    pub epoch: u64,
-    /// The state of a resumed session, if the connection before left it.
-    pub parked: Option<Box<Bound>>,
-}
-
 impl Claim {
     pub(super) fn new(
-        env: &Arc<Env>,
+        manager: &Arc<Place>,
         resource: Arc<Resource>,
         epoch: u64,
         parked: Option<Box<Bound>>,
     ) -> Self {
-        Self { env: Arc::clone(env), resource, epoch, parked, kept: false }
+        Self { manager: Arc::clone(manager), resource, epoch, parked, kept: false }
+    }
+
+    /// Whether what moves with the session is there; otherwise modules have to load their part.
+    pub fn is_whole(&self) -> bool {
+        self.parked.is_some()
     }
 
     /// From now on it is the caller's to detach the resource, or to end it.
     pub fn keep(mut self) -> Attached {
         self.kept = true;
-        let (resource, parked) = (Arc::clone(&self.resource), self.parked.take());
-        Attached { resource, epoch: self.epoch, parked }
+        let (resource, bound) = (Arc::clone(&self.resource), self.parked.take());
+        let bound = bound.unwrap_or_else(|| Bound::new(resource.jid().clone()));
+        Attached { bound, resource, epoch: self.epoch }
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
         if !self.kept && self.resource.detach(self.epoch, self.parked.take()) {
-            lost(&self.env, Arc::clone(&self.resource));
+            self.manager.lost(Arc::clone(&self.resource), None);
         }
     }
 }

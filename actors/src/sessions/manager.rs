@@ -6,32 +6,23 @@
 //! asks of stores and says to contacts is for the tasks of [`ends`](super::ends).
 
 use super::{
-    BindError, Claim, ResumeError,
+    claim::{BindError, Claim, ResumeError},
     end::{begin, finish},
     ends::{self, Ends},
+    managers::{Msg, Place, Placed},
     past::Past,
-    token,
-    unfinished::{self, Work},
+    registry, unfinished,
     windows::Windows,
 };
 use crate::{
     env::Env,
     resource::{Ended, FrozenWaiting, Owner, PATIENCE, Resource},
 };
-use arc_swap::ArcSwapOption;
-use cluster::{Record, RegistryError};
+use cluster::RegistryError;
 use serde_json::{Value, json};
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use supervision::{
-    ChildSpec, Cx, Event, Exit, InitError, Monitor, Next, Ref, Reply, Server, Shutdown,
-    SupervisorSpec, Timer,
+    ChildSpec, Cx, Event, Exit, InitError, Monitor, Next, Server, Shutdown, SupervisorSpec, Timer,
 };
 use tokio::time::Instant;
 use xmpp::jid::{BareJid, FullJid};
@@ -42,98 +33,26 @@ pub(crate) const LAST_SESSIONS: Duration = Duration::from_secs(60);
 /// Sessions whose windows are over that are looked at in one go.
 const EXPIRED: usize = 256;
 
-/// A binding, and the session whose name it took, which is about to be gone.
-type Bound = (Claim, Option<Arc<Resource>>);
-
-/// What a manager is asked.
-#[derive(Debug)]
-pub enum Msg {
-    /// Bind this resource, or one that the server chooses.
-    Bind(BareJid, Option<FullJid>, Reply<Result<Bound, BindError>>),
-    /// Resume the session with this token.
-    Resume(BareJid, String, Reply<Result<Claim, ResumeError>>),
-    /// The connection of this resource is gone; it can be resumed for that long, `None`: as long as
-    /// was agreed on, or not at all.
-    Lost(Arc<Resource>, Option<Duration>),
-    /// Which sessions wait to be resumed, for another process.
-    Freeze(Reply<Vec<FrozenWaiting>>),
-    /// End this session; answered when its end has begun.
-    End(Arc<Resource>, Ended, Reply<()>),
-    /// Have this done: see [`super::finish`].
-    Finish(Work),
-    /// A window may be over.
-    Alarm,
+/// The supervisor of all managers of a node.
+pub fn spec(env: &Arc<Env>) -> SupervisorSpec {
+    let managers = env.managers.count();
+    let spec = SupervisorSpec::one_for_one()
+        .intensity(10, Duration::from_secs(10))
+        .child(ends::tasks(managers))
+        .child(unfinished::tasks());
+    (0..managers).fold(spec, |spec, n| {
+        let env = Arc::clone(env);
+        let args = move || (Arc::clone(&env), n);
+        let manager = ChildSpec::server::<SessionManager>(&n.to_string(), args);
+        spec.child(manager.shutdown(Shutdown::Timeout(LAST_SESSIONS)))
+    })
 }
 
-/// What everybody knows of one manager.
-#[derive(Default)]
-struct Place {
-    address: ArcSwapOption<Ref<Msg>>,
-    /// It did not take a lost session: it has to look for it.
-    missed: AtomicBool,
-    /// Sessions whose ends it has begun.
-    ending: AtomicUsize,
-}
-
-/// The managers of a node; each puts its address here when it starts.
-pub struct Managers(Box<[Place]>);
-
-impl fmt::Debug for Managers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Managers({})", self.0.len())
-    }
-}
-
-impl Managers {
-    pub(crate) fn new(count: usize) -> Self {
-        Self((0..count.max(1)).map(|_| Place::default()).collect())
-    }
-
-    fn place(&self, env: &Env, user: &BareJid) -> Option<&Place> {
-        self.0.get(env.table.manager_of(user, self.0.len()))
-    }
-
-    pub(super) fn of(&self, env: &Env, user: &BareJid) -> Option<Arc<Ref<Msg>>> {
-        self.place(env, user)?.address.load_full()
-    }
-
-    /// Those that run.
-    pub(super) fn all(&self) -> impl Iterator<Item = Arc<Ref<Msg>>> {
-        self.0.iter().filter_map(|place| place.address.load_full())
-    }
-
-    /// The user's manager did not take a lost session, since it has too much to do: it looks for it later.
-    pub(super) fn missed(&self, env: &Env, user: &BareJid) {
-        if let Some(place) = self.place(env, user) {
-            place.missed.store(true, Ordering::Release);
-        }
-    }
-
-    /// How many sessions have ended whose messages are not on their way yet, or whose contacts were not told.
-    pub fn ending(&self) -> usize {
-        self.0.iter().map(|place| place.ending.load(Ordering::Relaxed)).sum()
-    }
-
-    /// The supervisor of all managers of a node.
-    pub fn spec(env: &Arc<Env>) -> SupervisorSpec {
-        let managers = env.managers.0.len();
-        let spec = SupervisorSpec::one_for_one()
-            .intensity(10, Duration::from_secs(10))
-            .child(ends::tasks(managers))
-            .child(unfinished::tasks());
-        (0..managers).fold(spec, |spec, n| {
-            let env = Arc::clone(env);
-            let args = move || (Arc::clone(&env), n);
-            let manager = ChildSpec::server::<SessionManager>(&n.to_string(), args);
-            spec.child(manager.shutdown(Shutdown::Timeout(LAST_SESSIONS)))
-        })
-    }
-}
-
-/// The process.
+/// The process of a manager.
 pub struct SessionManager {
     env: Arc<Env>,
     number: usize,
+    place: Arc<Place>,
     windows: Windows,
     past: Past,
     ends: Ends,
@@ -150,11 +69,11 @@ impl Server for SessionManager {
 
     async fn init((env, number): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.trap_exit(true);
+        let place = env.managers.place(number).map(Arc::clone);
+        let place = place.ok_or_else(|| InitError::failed("there is no such manager"))?;
+        place.enter(cx.me().clone());
         let (windows, past, ends) = Default::default();
-        let mut manager = Self { env, number, windows, past, ends, alarm: None };
-        if let Some(place) = manager.env.managers.0.get(number) {
-            place.address.store(Some(Arc::new(cx.me().clone())));
-        }
+        let mut manager = Self { env, number, place, windows, past, ends, alarm: None };
         // after a crash: sessions whose windows nobody watches, or whose end was not finished
         manager.look_for_lost();
         manager.go_on(cx);
@@ -252,10 +171,8 @@ fn window(resource: &Resource) -> Duration {
 impl SessionManager {
     /// The resources of this manager's users.
     fn mine(&self) -> Vec<Arc<Resource>> {
-        let (table, count) = (&self.env.table, self.env.managers.0.len());
-        let shards = (0..).map_while(|n| table.page(n));
-        let mine = |r: &Arc<Resource>| table.manager_of(r.user(), count) == self.number;
-        shards.flatten().filter(mine).collect()
+        let mine = |r: &Arc<Resource>| self.env.managers.number_of(r.user()) == self.number;
+        self.env.table.all().filter(mine).collect()
     }
 
     fn look_for_lost(&mut self) {
@@ -268,14 +185,12 @@ impl SessionManager {
 
     /// Starts tasks, and sees that the next window is not missed.
     fn go_on(&mut self, cx: &mut Cx<Msg>) {
-        let env = Arc::clone(&self.env);
-        let Some(place) = env.managers.0.get(self.number) else { return };
-        if place.missed.load(Ordering::Relaxed) && place.missed.swap(false, Ordering::Acquire) {
+        if self.place.has_missed() {
             tracing::warn!("a session manager did not take lost sessions; it looks for them");
             self.look_for_lost();
         }
-        let started = self.ends.start(&env, cx);
-        place.ending.store(self.ends.len(), Ordering::Relaxed);
+        let started = self.ends.start(&self.env, cx);
+        self.place.ends(self.ends.len());
         let again = (!started).then(|| Instant::now() + PATIENCE);
         let Some(next) = self.windows.next().into_iter().chain(again).min() else { return };
         if self.alarm.as_ref().is_some_and(|(at, _)| *at <= next) {
@@ -329,7 +244,7 @@ impl SessionManager {
         frozen.collect()
     }
 
-    async fn bind(&mut self, user: &BareJid, wanted: Option<FullJid>) -> Result<Bound, BindError> {
+    async fn bind(&mut self, user: &BareJid, wanted: Option<FullJid>) -> Result<Placed, BindError> {
         let env = Arc::clone(&self.env);
         let jid = match wanted {
             Some(jid) => jid,
@@ -338,15 +253,10 @@ impl SessionManager {
         let settings = env.settings();
         let clock = Arc::clone(&env.clock);
         let resource = Resource::new(jid, env.next_session(), settings.queues, clock);
-        let record = Record {
-            resource: resource.jid().resource().to_owned(),
-            token: token(&env, &resource),
-            priority: None,
-        };
         let limit = settings.max_resources;
         drop(settings);
-        match env.registry.bind(user, record, limit).await {
-            Ok(_) => {}
+        match registry::bind(&env, &resource, limit).await {
+            Ok(()) => {}
             Err(RegistryError::ResourceLimit { .. }) => return Err(BindError::TooMany),
             Err(error) => {
                 tracing::warn!(%error, "a resource could not be bound");
@@ -360,7 +270,7 @@ impl SessionManager {
             self.end(Arc::clone(old), Ended::Conflict).await;
         }
         env.table.insert(Arc::clone(&resource));
-        Ok((Claim::new(&env, resource, 1, None), old))
+        Ok((Claim::new(&self.place, resource, 1, None), old))
     }
 
     fn resume(&mut self, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {
@@ -377,6 +287,6 @@ impl SessionManager {
             window(&resource).saturating_sub(end.saturating_duration_since(Instant::now()))
         });
         self.env.metrics.resumed_after(waited.unwrap_or_default());
-        Ok(Claim::new(&self.env, resource, epoch, parked))
+        Ok(Claim::new(&self.place, resource, epoch, parked))
     }
 }

@@ -1,15 +1,17 @@
 //! Who has which session: binding, resuming, losing and ending them.
 //!
-//! Here is what others ask for; the managers' processes are in [`manager`], what they write and everybody
+//! Here is what others ask for; the managers' addresses are [`managers`], what these write and everybody
 //! reads is the [`table`], and what becomes of a session that ended is in [`end`](mod@end).
 
-mod claim;
+pub mod claim;
 mod end;
 mod ends;
-pub mod manager;
+mod manager;
+pub mod managers;
 #[cfg(test)]
 mod order;
 mod past;
+mod registry;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -18,14 +20,16 @@ mod windows;
 
 pub use claim::{Attached, BindError, Claim, ResumeError};
 pub use end::end;
+pub(crate) use manager::LAST_SESSIONS;
+pub use manager::spec;
+pub use registry::publish_priority;
 
 use crate::{
     env::Env,
+    future::BoxFuture,
     resource::{Ended, FrozenWaiting, Owner, Resource},
-    session::effects::BoxFuture,
 };
-use cluster::{Record, Token};
-use manager::Msg;
+use managers::Msg;
 use std::{sync::Arc, time::Duration};
 use supervision::CallError;
 use thiserror::Error;
@@ -44,7 +48,8 @@ pub async fn bind(
     user: &BareJid,
     wanted: Option<FullJid>,
 ) -> Result<Claim, BindError> {
-    let manager = env.managers.of(env, user).ok_or(BindError::Unavailable)?;
+    let place = env.managers.of(user).ok_or(BindError::Unavailable)?;
+    let manager = place.address().ok_or(BindError::Unavailable)?;
     let user = user.clone();
     let answer = manager.call(|reply| Msg::Bind(user, wanted, reply), DEADLINE).await;
     let (claim, before) = answer.map_err(|_: CallError| BindError::Unavailable)??;
@@ -60,30 +65,30 @@ pub async fn bind(
 /// # Errors
 /// When there is none, or nobody answers.
 pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {
-    let manager = env.managers.of(env, user).ok_or(ResumeError::Unavailable)?;
+    let place = env.managers.of(user).ok_or(ResumeError::Unavailable)?;
+    let manager = place.address().ok_or(ResumeError::Unavailable)?;
     let (user, token) = (user.clone(), token.to_owned());
     let answer = manager.call(|reply| Msg::Resume(user, token, reply), DEADLINE).await;
     answer.map_err(|_: CallError| ResumeError::Unavailable)?
 }
 
-/// The connection of a detached resource is gone without having ended it. Never waits. A manager
-/// that is just being restarted finds the resource in the table.
-pub fn lost(env: &Arc<Env>, resource: Arc<Resource>) {
-    watch(env, resource, None);
+/// The connection of a detached resource is gone without having ended it. Never waits.
+pub fn lost(env: &Env, resource: Arc<Resource>) {
+    if let Some(manager) = env.managers.of(resource.user()) {
+        manager.lost(resource, None);
+    }
 }
 
-fn watch(env: &Env, resource: Arc<Resource>, left: Option<Duration>) {
-    let user = resource.user().clone();
-    if let Some(manager) = env.managers.of(env, &user)
-        && manager.cast(Msg::Lost(resource, left)).is_err()
-    {
-        env.managers.missed(env, &user);
-    }
+/// Whether the user has a session that could be resumed.
+pub fn can_resume(env: &Env, user: &BareJid) -> bool {
+    let resumable =
+        |r: &Arc<Resource>| r.with_sm(|sm| sm.as_ref().is_some_and(|s| s.token.is_some()));
+    env.table.with_user(user, |all| all.iter().any(resumable))
 }
 
 /// Has finished what a connection of `user` had begun that is gone, by a task of its own. Never waits.
 pub fn finish(env: &Arc<Env>, user: &BareJid, work: BoxFuture<()>) {
-    if let Some(manager) = env.managers.of(env, user)
+    if let Some(manager) = env.managers.of(user).and_then(|place| place.address())
         && manager.cast(Msg::Finish(Work(work))).is_err()
     {
         tracing::warn!("a session manager did not take what a connection had begun");
@@ -92,7 +97,7 @@ pub fn finish(env: &Arc<Env>, user: &BareJid, work: BoxFuture<()>) {
 
 /// Ends a session; its connection tells the client why.
 pub async fn kick(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
-    let begun = match env.managers.of(env, resource.user()) {
+    let begun = match env.managers.of(resource.user()).and_then(|place| place.address()) {
         Some(manager) => {
             let resource = Arc::clone(resource);
             manager.call(|reply| Msg::End(resource, why, reply), DEADLINE).await.is_ok()
@@ -109,21 +114,18 @@ pub async fn kick(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
 /// Puts a resource that came from another process into the table and the registry, in place of
 /// the session it was before.
 pub async fn adopt(env: &Arc<Env>, resource: &Arc<Resource>) {
-    let record = Record {
-        resource: resource.jid().resource().to_owned(),
-        token: token(env, resource),
-        priority: resource.priority(),
-    };
-    if let Err(error) = env.registry.bind(resource.user(), record, usize::MAX).await {
+    if let Err(error) = registry::bind(env, resource, usize::MAX).await {
         tracing::warn!(%error, "the registry was not told of an adopted session");
     }
     env.table.insert(Arc::clone(resource));
 }
 
-/// The same for a session that waits to be resumed, for `left` more. Never waits; see [`lost`].
+/// Puts a session from another process into table and registry that waits to be resumed, for `left` more.
 pub(crate) async fn adopt_waiting(env: &Arc<Env>, resource: Arc<Resource>, left: Duration) {
     adopt(env, &resource).await;
-    watch(env, resource, Some(left));
+    if let Some(manager) = env.managers.of(resource.user()) {
+        manager.lost(resource, Some(left));
+    }
 }
 
 /// Why sessions cannot move to another process.
@@ -142,7 +144,7 @@ pub enum FreezeError {
 /// # Errors
 /// When a manager does not answer, or sessions that ended still have messages.
 pub(crate) async fn freeze(env: &Arc<Env>) -> Result<Vec<FrozenWaiting>, FreezeError> {
-    for resource in (0..).map_while(|shard| env.table.page(shard)).flatten() {
+    for resource in env.table.all() {
         if resource.owner() == Owner::Ended && !resource.is_over().await {
             return Err(FreezeError::Leaving(resource.jid().clone()));
         }
@@ -156,31 +158,8 @@ pub(crate) async fn freeze(env: &Arc<Env>) -> Result<Vec<FrozenWaiting>, FreezeE
 
 /// Forgets all sessions without a word to anybody, since another process goes on with them.
 pub(crate) fn let_go(env: &Env) {
-    for resource in (0..).map_while(|shard| env.table.page(shard)).flatten() {
+    for resource in env.table.all() {
         env.table.remove(&resource);
         resource.let_go();
-    }
-}
-
-/// Tells the registry the priority of the resource.
-pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
-    let name = resource.jid().resource();
-    let token = token(env, resource);
-    let priority = resource.priority();
-    if let Err(error) = env.registry.update(resource.user(), name, &token, priority).await {
-        tracing::warn!(%error, "the registry was not told of a priority");
-    }
-}
-
-fn token(env: &Env, resource: &Resource) -> Token {
-    Token { node: env.node.clone(), incarnation: env.incarnation, session: resource.id() }
-}
-
-/// Removes the resource from the registry.
-async fn unbind(env: &Arc<Env>, resource: &Resource) {
-    let name = resource.jid().resource();
-    let token = token(env, resource);
-    if let Err(error) = env.registry.unbind(resource.user(), name, &token).await {
-        tracing::warn!(%error, "the registry was not told of the end of a session");
     }
 }

@@ -38,11 +38,6 @@ impl Table {
         &self.shards[self.hasher.hash_one(user) as usize % SHARDS]
     }
 
-    /// Which of `n` session managers serves the user.
-    pub fn manager_of(&self, user: &BareJid, n: usize) -> usize {
-        self.hasher.hash_one(user) as usize % n.max(1)
-    }
-
     /// Adds a resource. The session manager of the user is the only caller.
     pub fn insert(&self, resource: Arc<Resource>) {
         let mut shard = self.shard(resource.user()).write();
@@ -96,6 +91,11 @@ impl Table {
     /// Whether no session is bound.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Every session, a shard at a time: those that come or go meanwhile may be among them.
+    pub fn all(&self) -> impl Iterator<Item = Arc<Resource>> {
+        (0..).map_while(|shard| self.page(shard)).flatten()
     }
 
     /// A page of the sessions for the shell: those of `shard`, and whether there is a next shard.

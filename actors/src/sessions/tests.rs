@@ -1,13 +1,13 @@
 //! Tests: whoever ends sessions holds up nobody, and loses nothing when it crashes or is killed.
 
-use super::{ends::AT_ONCE, lost, table::Table};
+use super::{ends::AT_ONCE, lost};
 use crate::{
     env::Env,
+    future::BoxFuture,
     hooks::{Offline, Order},
     modules::offline::{OfflineConfig, OfflineModule},
     registrar::{Module, Modules, Registrar, Xep},
     resource::{Ended, Owner, Resource, StreamManagement},
-    session::effects::BoxFuture,
     sessions,
     testkit::{
         World, WorldOptions,
@@ -68,10 +68,9 @@ fn message(to: &BareJid, id: &str) -> Stanza {
 
 /// Users of the same manager, each with an account.
 async fn neighbours(world: &mut World, count: usize) -> Vec<BareJid> {
-    let manager = |user: &BareJid, table: &Table| table.manager_of(user, 2);
     let all = (0..).map(|n| BareJid::new(&format!("u{n}"), "localhost").unwrap());
     let same: Vec<_> =
-        all.filter(|user| manager(user, &world.env.table) == 0).take(count).collect();
+        all.filter(|user| world.env.managers.number_of(user) == 0).take(count).collect();
     for user in &same {
         world.account(user.as_str(), "x").await;
     }
@@ -216,7 +215,7 @@ fn a_manager_that_did_not_take_a_lost_session_looks_for_it() {
         let users = neighbours(&mut world, 2).await;
         let session = sessions::bind(&env, &users[0], None).await.unwrap().keep();
         assert!(session.resource.detach(session.epoch, None));
-        env.managers.missed(&env, &users[0]);
+        env.managers.of(&users[0]).unwrap().miss();
         drop(sessions::bind(&env, &users[1], None).await.unwrap());
         a_while().await;
         assert_eq!(session.resource.owner(), Owner::Ended);

@@ -1,6 +1,6 @@
 //! What stanzas of clients have begun whose connections are gone: each goes on in a supervised task.
 
-use crate::session::effects::BoxFuture;
+use crate::future::BoxFuture;
 use std::fmt;
 use supervision::{ChildSpec, PoolSpec, System, Tasks};
 

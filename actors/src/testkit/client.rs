@@ -5,8 +5,8 @@ use crate::{
     driver::{Driver, LAST_JOBS, Wait, Woken},
     env::Env,
     session::{
-        Conn, Tls,
         out::{Dialect, Out},
+        state::{Conn, Tls},
         turn::FrozenTurn,
     },
 };

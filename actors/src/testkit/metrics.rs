@@ -15,5 +15,8 @@ pub fn parse(page: &str) -> BTreeMap<String, f64> {
 
 /// What a node and its modules have counted and measured.
 pub fn values(env: &Env) -> BTreeMap<String, f64> {
-    parse(&page(env, &Looked::default(), Format::Text).unwrap_or_default())
+    parse(
+        &page(&env.metrics, &env.hooks().metrics, &Looked::default(), Format::Text)
+            .unwrap_or_default(),
+    )
 }

@@ -14,10 +14,13 @@ pub mod slow;
 pub use client::{client_framer, receive};
 
 use crate::{
-    env::{Clock, Env, EnvParts, Hosts, Settings},
+    clock::Clock,
+    env::{Env, EnvParts},
+    hosts::Hosts,
     registrar::Modules,
-    session::Tls,
-    sessions::manager::Managers,
+    session::state::Tls,
+    sessions,
+    settings::Settings,
     throttle::Throttle,
 };
 use client::{Heard, Link, Said};
@@ -112,7 +115,7 @@ impl World {
             .fold(SupervisorSpec::one_for_one(), SupervisorSpec::child);
         let tree = SupervisorSpec::one_for_one()
             .child(ChildSpec::supervisor("modules", modules))
-            .child(ChildSpec::supervisor("session_managers", Managers::spec(&env)));
+            .child(ChildSpec::supervisor("session_managers", sessions::spec(&env)));
         let tree = good(system.start(tree).await);
         let (links, said, heard) = Default::default();
         Self { env, store, system, tree, links, said, heard, tls: options.tls }
@@ -128,7 +131,7 @@ impl World {
         Self::check_with(script, &WorldOptions::default(), add);
     }
 
-    /// The same with options.
+    /// [`World::check`] with options.
     ///
     /// # Panics
     /// When the script is not followed, or this is not the thread of a test.

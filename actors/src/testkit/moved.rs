@@ -12,10 +12,10 @@ use super::{
     script::{Got, Wire},
 };
 use crate::{
-    env::Clock,
+    clock::Clock,
     handover::{self, FrozenNode, Thaw},
     registrar::Modules,
-    session::{Tls, turn::FrozenTurn},
+    session::{state::Tls, turn::FrozenTurn},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -262,9 +262,9 @@ impl Wire for Moved {
 mod tests {
     use super::*;
     use crate::{
+        cx::SessionCx,
         hooks::{Flow, Order},
         registrar::{Module, Registrar, Xep},
-        session::SessionCx,
     };
     use std::sync::atomic::{AtomicU32, Ordering};
     use xmpp::stanza::{Kind, Stanza, Type};

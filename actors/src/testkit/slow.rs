@@ -2,9 +2,9 @@
 
 use crate::{
     env::Env,
+    future::BoxFuture,
     hooks::{Offline, Order},
     registrar::{Module, Registrar, Xep},
-    session::effects::BoxFuture,
 };
 use std::sync::Arc;
 use tokio::sync::Semaphore;

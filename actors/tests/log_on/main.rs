@@ -13,7 +13,7 @@ mod strangers;
 mod throttle;
 
 use actors::{
-    session::Tls,
+    session::state::Tls,
     testkit::{
         World, WorldOptions,
         script::{Got, Wire, header},

@@ -3,7 +3,7 @@
 use super::{SASL, auth, open, outcome, response, say, secure};
 use actors::{
     registrar::Modules,
-    session::{Conn, out::Dialect, turn::Turn},
+    session::{out::Dialect, state::Conn, turn::Turn},
     testkit::{
         START, World, WorldOptions,
         scram::Client,

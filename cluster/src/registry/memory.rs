@@ -1,6 +1,6 @@
 //! The registry of a node that is alone: a map in memory.
 
-use super::{Bound, BoxFuture, Record, RegistryError, SessionRegistry, Token};
+use super::{Binding, BoxFuture, Record, RegistryError, SessionRegistry, Token};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
@@ -37,17 +37,17 @@ impl MemoryRegistry {
         user: &BareJid,
         record: Record,
         limit: usize,
-    ) -> Result<Bound, RegistryError> {
+    ) -> Result<Binding, RegistryError> {
         let mut shard = self.shard(user).lock();
         let records = shard.entry(user.clone()).or_default();
         if let Some(old) = records.iter_mut().find(|r| r.resource == record.resource) {
-            return Ok(Bound { replaced: Some(std::mem::replace(old, record)) });
+            return Ok(Binding { replaced: Some(std::mem::replace(old, record)) });
         }
         if records.len() >= limit {
             return Err(RegistryError::ResourceLimit { limit });
         }
         records.push(record);
-        Ok(Bound { replaced: None })
+        Ok(Binding { replaced: None })
     }
 
     fn update_now(&self, user: &BareJid, resource: &str, token: &Token, prio: Option<i8>) -> bool {
@@ -77,7 +77,7 @@ impl SessionRegistry for MemoryRegistry {
         user: &'a BareJid,
         record: Record,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Bound, RegistryError>> {
+    ) -> BoxFuture<'a, Result<Binding, RegistryError>> {
         Box::pin(std::future::ready(self.bind_now(user, record, limit)))
     }
 

@@ -38,7 +38,7 @@ pub struct Record {
 
 /// The answer to a bind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bound {
+pub struct Binding {
     /// The record this bind replaced: its owner has to end with `<conflict/>`.
     pub replaced: Option<Record>,
 }
@@ -73,7 +73,7 @@ pub trait SessionRegistry: Send + Sync + 'static {
         user: &'a BareJid,
         record: Record,
         limit: usize,
-    ) -> BoxFuture<'a, Result<Bound, RegistryError>>;
+    ) -> BoxFuture<'a, Result<Binding, RegistryError>>;
 
     /// Sets the priority of a record that `token` still owns; `false` when it does not.
     ///

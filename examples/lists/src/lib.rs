@@ -6,13 +6,13 @@
 //! that is built with it reads its options from `[modules.lists]`.
 
 use actors::{
+    cx::{Answer, IqCx, Target},
     env::Env,
-    iq::{Answer, IqCx, Target},
+    future::BoxFuture,
+    hooks::ServiceInfo,
     modules::disco::of_service,
     registrar::{Module, Registrar, Xep},
     routing,
-    service::ServiceInfo,
-    session::effects::BoxFuture,
 };
 use config::{Raw, Value, Wrong};
 use std::{

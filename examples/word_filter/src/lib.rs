@@ -5,9 +5,9 @@
 //! written in the message; it cannot look into encrypted ones.
 
 use actors::{
+    cx::SessionCx,
     hooks::{Flow, Order},
     registrar::{Module, Registrar, Xep},
-    session::SessionCx,
 };
 use xmpp::{
     Element,

@@ -5,7 +5,7 @@ use crate::{
     admin::protocol::{AccountRow, Done, NewAccount, Outcome, Refusal, Row},
     node::shared::Shared,
 };
-use actors::routing::account;
+use actors::account;
 use std::{collections::HashSet, sync::Arc};
 use storage::Account;
 use xmpp::jid::BareJid;

@@ -25,16 +25,16 @@ fn item(jid: &str) -> Result<RosterItem, xmpp::jid::JidError> {
     Ok(RosterItem::new(jid.parse()?))
 }
 
-async fn put(stores: &Stores, user: &BareJid, ver: u64, item: RosterItem) -> Answer {
+async fn put(stores: &Stores, user: &BareJid, ver: u64, item: RosterItem) -> Changed {
     stores.rosters.change(user, ver, RosterChange::Put(item), 1000).await
 }
 
-async fn remove(stores: &Stores, user: &BareJid, ver: u64, jid: &str) -> Answer {
+async fn remove(stores: &Stores, user: &BareJid, ver: u64, jid: &str) -> Changed {
     let jid: Jid = jid.parse().map_err(|_| StoreError::Corrupt("a bad test".to_owned()))?;
     stores.rosters.change(user, ver, RosterChange::Remove(jid), 1000).await
 }
 
-type Answer = Result<Arc<Roster>, StoreError>;
+type Changed = Result<Arc<Roster>, StoreError>;
 
 async fn a_roster_that_was_never_changed_is_empty_at_version_0(stores: &Stores) -> Case {
     let one = user("one@never.x")?;

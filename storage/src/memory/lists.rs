@@ -2,25 +2,25 @@
 
 use super::{Elements, MemoryStore, answer};
 use crate::{
-    Activity, ActivityStore, Answer, Blocklist, BlocklistStore, PrivateStore, StoreError,
+    Activity, ActivityStore, Blocklist, BlocklistStore, PrivateStore, StoreError, StoreFuture,
     VcardStore,
 };
 use std::sync::Arc;
 use xmpp::jid::{BareJid, Jid};
 
 impl VcardStore for MemoryStore {
-    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Arc<str>>> {
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Arc<str>>> {
         answer(move || Ok(self.vcards.lock().get(user).cloned()))
     }
 
-    fn set<'a>(&'a self, user: &'a BareJid, xml: String) -> Answer<'a, ()> {
+    fn set<'a>(&'a self, user: &'a BareJid, xml: String) -> StoreFuture<'a, ()> {
         answer(move || {
             self.vcards.lock().insert(user.clone(), xml.into());
             Ok(())
         })
     }
 
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
         answer(move || {
             self.vcards.lock().remove(user);
             Ok(())
@@ -34,7 +34,7 @@ impl PrivateStore for MemoryStore {
         user: &'a BareJid,
         ns: &'a str,
         name: &'a str,
-    ) -> Answer<'a, Option<String>> {
+    ) -> StoreFuture<'a, Option<String>> {
         answer(move || {
             let private = self.private.lock();
             let elements = private.get(user);
@@ -47,7 +47,7 @@ impl PrivateStore for MemoryStore {
         user: &'a BareJid,
         elements: Vec<(String, String, String)>,
         limit: usize,
-    ) -> Answer<'a, ()> {
+    ) -> StoreFuture<'a, ()> {
         answer(move || {
             let mut private = self.private.lock();
             let all = private.entry(user.clone()).or_default();
@@ -62,7 +62,7 @@ impl PrivateStore for MemoryStore {
         })
     }
 
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
         answer(move || {
             self.private.lock().remove(user);
             Ok(())
@@ -71,7 +71,7 @@ impl PrivateStore for MemoryStore {
 }
 
 impl BlocklistStore for MemoryStore {
-    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Arc<Blocklist>> {
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Arc<Blocklist>> {
         answer(move || Ok(self.blocklists.lock().get(user).cloned().unwrap_or_default()))
     }
 
@@ -80,7 +80,7 @@ impl BlocklistStore for MemoryStore {
         user: &'a BareJid,
         jids: Vec<Jid>,
         limit: usize,
-    ) -> Answer<'a, Arc<Blocklist>> {
+    ) -> StoreFuture<'a, Arc<Blocklist>> {
         answer(move || {
             let mut blocklists = self.blocklists.lock();
             let mut list = blocklists.get(user).cloned().unwrap_or_default();
@@ -94,7 +94,7 @@ impl BlocklistStore for MemoryStore {
         })
     }
 
-    fn remove<'a>(&'a self, user: &'a BareJid, jids: Vec<Jid>) -> Answer<'a, Arc<Blocklist>> {
+    fn remove<'a>(&'a self, user: &'a BareJid, jids: Vec<Jid>) -> StoreFuture<'a, Arc<Blocklist>> {
         answer(move || {
             let mut blocklists = self.blocklists.lock();
             let mut list = blocklists.remove(user).unwrap_or_default();
@@ -112,7 +112,7 @@ impl BlocklistStore for MemoryStore {
         })
     }
 
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
         answer(move || {
             self.blocklists.lock().remove(user);
             Ok(())
@@ -121,18 +121,18 @@ impl BlocklistStore for MemoryStore {
 }
 
 impl ActivityStore for MemoryStore {
-    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Activity>> {
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Activity>> {
         answer(move || Ok(self.activity.lock().get(user).cloned()))
     }
 
-    fn set(&self, all: Vec<(BareJid, Activity)>) -> Answer<'_, ()> {
+    fn set(&self, all: Vec<(BareJid, Activity)>) -> StoreFuture<'_, ()> {
         answer(move || {
             self.activity.lock().extend(all);
             Ok(())
         })
     }
 
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
         answer(move || {
             self.activity.lock().remove(user);
             Ok(())

@@ -9,8 +9,8 @@ mod snapshot;
 pub use snapshot::Snapshot;
 
 use crate::{
-    Account, AccountStore, Activity, Answer, Blocklist, Roster, RosterChange, RosterStore,
-    StoreError,
+    Account, AccountStore, Activity, Blocklist, Roster, RosterChange, RosterStore, StoreError,
+    StoreFuture,
 };
 use parking_lot::Mutex;
 use std::{
@@ -43,16 +43,16 @@ impl MemoryStore {
 }
 
 /// Does the work when it is first asked for the answer, as other stores do.
-fn answer<'a, T>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'a) -> Answer<'a, T> {
+fn answer<'a, T>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'a) -> StoreFuture<'a, T> {
     Box::pin(async move { work() })
 }
 
 impl AccountStore for MemoryStore {
-    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Arc<Account>>> {
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Arc<Account>>> {
         answer(move || Ok(self.accounts.lock().get(user).cloned()))
     }
 
-    fn create(&self, new: Vec<(BareJid, Account)>) -> Answer<'_, usize> {
+    fn create(&self, new: Vec<(BareJid, Account)>) -> StoreFuture<'_, usize> {
         answer(move || {
             let mut accounts = self.accounts.lock();
             let before = accounts.len();
@@ -63,7 +63,7 @@ impl AccountStore for MemoryStore {
         })
     }
 
-    fn set_keys<'a>(&'a self, user: &'a BareJid, keys: Vec<ScramKeys>) -> Answer<'a, bool> {
+    fn set_keys<'a>(&'a self, user: &'a BareJid, keys: Vec<ScramKeys>) -> StoreFuture<'a, bool> {
         answer(move || {
             let mut accounts = self.accounts.lock();
             let account = accounts.get_mut(user);
@@ -71,7 +71,7 @@ impl AccountStore for MemoryStore {
         })
     }
 
-    fn remove<'a>(&'a self, user: &'a BareJid) -> Answer<'a, bool> {
+    fn remove<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, bool> {
         answer(move || Ok(self.accounts.lock().remove(user).is_some()))
     }
 
@@ -80,7 +80,7 @@ impl AccountStore for MemoryStore {
         host: &'a str,
         after: Option<&'a BareJid>,
         limit: usize,
-    ) -> Answer<'a, Vec<BareJid>> {
+    ) -> StoreFuture<'a, Vec<BareJid>> {
         answer(move || {
             let accounts = self.accounts.lock();
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -89,13 +89,13 @@ impl AccountStore for MemoryStore {
         })
     }
 
-    fn is_empty(&self) -> Answer<'_, bool> {
+    fn is_empty(&self) -> StoreFuture<'_, bool> {
         answer(move || Ok(self.accounts.lock().is_empty()))
     }
 }
 
 impl RosterStore for MemoryStore {
-    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Arc<Roster>> {
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Arc<Roster>> {
         answer(move || Ok(self.rosters.lock().get(user).cloned().unwrap_or_default()))
     }
 
@@ -105,7 +105,7 @@ impl RosterStore for MemoryStore {
         ver: u64,
         change: RosterChange,
         limit: usize,
-    ) -> Answer<'a, Arc<Roster>> {
+    ) -> StoreFuture<'a, Arc<Roster>> {
         answer(move || {
             let mut rosters = self.rosters.lock();
             let mut roster = rosters.get(user).cloned().unwrap_or_default();
@@ -119,7 +119,7 @@ impl RosterStore for MemoryStore {
         })
     }
 
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
         answer(move || {
             self.rosters.lock().remove(user);
             Ok(())

@@ -2,7 +2,7 @@
 
 use super::{MemoryStore, answer};
 use crate::{
-    Answer, OfflineLimits, OfflineMessage, OfflineStore,
+    OfflineLimits, OfflineMessage, OfflineStore, StoreFuture,
     offline::{Kept, sender},
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -63,7 +63,7 @@ impl OfflineStore for MemoryStore {
         at: u64,
         stanza: Stanza,
         limits: OfflineLimits,
-    ) -> Answer<'a, u64> {
+    ) -> StoreFuture<'a, u64> {
         answer(move || {
             let all = &mut *self.offline.lock();
             let [everybody, own] = all.kept(user, sender(&stanza).as_ref());
@@ -78,7 +78,7 @@ impl OfflineStore for MemoryStore {
         after: u64,
         limit: usize,
         bytes: usize,
-    ) -> Answer<'a, Vec<OfflineMessage>> {
+    ) -> StoreFuture<'a, Vec<OfflineMessage>> {
         answer(move || {
             let all = self.offline.lock();
             let waiting = all.users.get(user).into_iter();
@@ -98,14 +98,14 @@ impl OfflineStore for MemoryStore {
         })
     }
 
-    fn remove<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> Answer<'a, ()> {
+    fn remove<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> StoreFuture<'a, ()> {
         answer(move || {
             self.offline.lock().forget(user, ids);
             Ok(())
         })
     }
 
-    fn move_back<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> Answer<'a, ()> {
+    fn move_back<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> StoreFuture<'a, ()> {
         answer(move || {
             let all = &mut *self.offline.lock();
             for id in ids {
@@ -119,11 +119,11 @@ impl OfflineStore for MemoryStore {
         })
     }
 
-    fn count<'a>(&'a self, user: &'a BareJid) -> Answer<'a, usize> {
+    fn count<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, usize> {
         answer(move || Ok(self.offline.lock().users.get(user).map_or(0, BTreeMap::len)))
     }
 
-    fn expire(&self, at: u64, limit: usize) -> Answer<'_, usize> {
+    fn expire(&self, at: u64, limit: usize) -> StoreFuture<'_, usize> {
         answer(move || {
             let mut all = self.offline.lock();
             let old = all.times.iter().take_while(|(then, ..)| *then < at).take(limit);
@@ -132,7 +132,7 @@ impl OfflineStore for MemoryStore {
         })
     }
 
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
         answer(move || {
             let mut all = self.offline.lock();
             let ids: Vec<u64> =

@@ -1,7 +1,7 @@
 //! Accounts in SQLite: one row an account, one a key.
 
 use super::{SMALL, SqliteStore, cache::Caches, int, rows, uint};
-use crate::{Account, AccountStore, Answer, StoreError};
+use crate::{Account, AccountStore, StoreError, StoreFuture};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
 use xmpp::{
@@ -90,11 +90,11 @@ fn forget<T>(user: BareJid) -> impl FnOnce(&Caches, Option<&T>) {
 }
 
 impl AccountStore for SqliteStore {
-    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Arc<Account>>> {
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Arc<Account>>> {
         Box::pin(self.cached(&self.caches.accounts, user, load))
     }
 
-    fn create(&self, accounts: Vec<(BareJid, Account)>) -> Answer<'_, usize> {
+    fn create(&self, accounts: Vec<(BareJid, Account)>) -> StoreFuture<'_, usize> {
         Box::pin(async move {
             let bytes = SMALL + accounts.len() * 1024;
             let created = self.write(
@@ -111,7 +111,7 @@ impl AccountStore for SqliteStore {
         })
     }
 
-    fn set_keys<'a>(&'a self, user: &'a BareJid, keys: Vec<ScramKeys>) -> Answer<'a, bool> {
+    fn set_keys<'a>(&'a self, user: &'a BareJid, keys: Vec<ScramKeys>) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let key = user.clone();
             let work = move |db: &Connection| {
@@ -128,7 +128,7 @@ impl AccountStore for SqliteStore {
         })
     }
 
-    fn remove<'a>(&'a self, user: &'a BareJid) -> Answer<'a, bool> {
+    fn remove<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let key = user.clone();
             let work = move |db: &Connection| {
@@ -145,7 +145,7 @@ impl AccountStore for SqliteStore {
         host: &'a str,
         after: Option<&'a BareJid>,
         limit: usize,
-    ) -> Answer<'a, Vec<BareJid>> {
+    ) -> StoreFuture<'a, Vec<BareJid>> {
         Box::pin(async move {
             let (host, after) = (host.to_owned(), after.cloned());
             let work = move |db: &Connection| {
@@ -165,7 +165,7 @@ impl AccountStore for SqliteStore {
         })
     }
 
-    fn is_empty(&self) -> Answer<'_, bool> {
+    fn is_empty(&self) -> StoreFuture<'_, bool> {
         Box::pin(self.read(|db| {
             let mut select = db.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM accounts)")?;
             Ok(select.query_row([], |row| row.get(0))?)

@@ -2,7 +2,7 @@
 
 use super::{SMALL, SqliteStore, accounts::address, cache::Caches, int, uint};
 use crate::{
-    Activity, ActivityStore, Answer, Blocklist, BlocklistStore, PrivateStore, StoreError,
+    Activity, ActivityStore, Blocklist, BlocklistStore, PrivateStore, StoreError, StoreFuture,
     VcardStore,
 };
 use rusqlite::{Connection, OptionalExtension, params};
@@ -24,7 +24,7 @@ impl SqliteStore {
 }
 
 impl VcardStore for SqliteStore {
-    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Arc<str>>> {
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Arc<str>>> {
         let user = user.clone();
         Box::pin(self.read(move |db| {
             let mut select = db.prepare_cached("SELECT xml FROM vcards WHERE user = ?")?;
@@ -32,13 +32,13 @@ impl VcardStore for SqliteStore {
         }))
     }
 
-    fn set<'a>(&'a self, user: &'a BareJid, xml: String) -> Answer<'a, ()> {
+    fn set<'a>(&'a self, user: &'a BareJid, xml: String) -> StoreFuture<'a, ()> {
         let bytes = SMALL + xml.len();
         let row = [user.as_str().to_owned(), xml];
         Box::pin(self.execute(bytes, "INSERT OR REPLACE INTO vcards VALUES (?, ?)", row))
     }
 
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
         Box::pin(self.execute(
             SMALL,
             "DELETE FROM vcards WHERE user = ?",
@@ -53,7 +53,7 @@ impl PrivateStore for SqliteStore {
         user: &'a BareJid,
         ns: &'a str,
         name: &'a str,
-    ) -> Answer<'a, Option<String>> {
+    ) -> StoreFuture<'a, Option<String>> {
         let key = [user.as_str().to_owned(), ns.to_owned(), name.to_owned()];
         Box::pin(self.read(move |db| {
             let sql = "SELECT xml FROM private WHERE user = ? AND ns = ? AND name = ?";
@@ -66,7 +66,7 @@ impl PrivateStore for SqliteStore {
         user: &'a BareJid,
         elements: Vec<(String, String, String)>,
         limit: usize,
-    ) -> Answer<'a, ()> {
+    ) -> StoreFuture<'a, ()> {
         let user = user.clone();
         let bytes: usize =
             elements.iter().map(|(ns, name, xml)| ns.len() + name.len() + xml.len()).sum();
@@ -85,7 +85,7 @@ impl PrivateStore for SqliteStore {
         Box::pin(self.write(SMALL + bytes, work, |_, _| ()))
     }
 
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
         Box::pin(self.execute(
             SMALL,
             "DELETE FROM private WHERE user = ?",
@@ -121,7 +121,7 @@ fn unblock_all(db: &Connection, user: &BareJid) -> Result<(), StoreError> {
 }
 
 impl BlocklistStore for SqliteStore {
-    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Arc<Blocklist>> {
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Arc<Blocklist>> {
         Box::pin(self.cached(&self.caches.blocklists, user, blocklist))
     }
 
@@ -130,7 +130,7 @@ impl BlocklistStore for SqliteStore {
         user: &'a BareJid,
         jids: Vec<Jid>,
         limit: usize,
-    ) -> Answer<'a, Arc<Blocklist>> {
+    ) -> StoreFuture<'a, Arc<Blocklist>> {
         let key = user.clone();
         let bytes = SMALL + jids.iter().map(Jid::weight).sum::<usize>();
         let work = move |db: &Connection| {
@@ -151,7 +151,7 @@ impl BlocklistStore for SqliteStore {
         Box::pin(self.write(bytes, work, blocklist_is(user)))
     }
 
-    fn remove<'a>(&'a self, user: &'a BareJid, jids: Vec<Jid>) -> Answer<'a, Arc<Blocklist>> {
+    fn remove<'a>(&'a self, user: &'a BareJid, jids: Vec<Jid>) -> StoreFuture<'a, Arc<Blocklist>> {
         let key = user.clone();
         let work = move |db: &Connection| {
             if jids.is_empty() {
@@ -167,7 +167,7 @@ impl BlocklistStore for SqliteStore {
         Box::pin(self.write(SMALL, work, blocklist_is(user)))
     }
 
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
         let key = user.clone();
         let work = move |db: &Connection| unblock_all(db, &key).map(|()| Arc::default());
         let done = self.write(SMALL, work, blocklist_is(user));
@@ -176,7 +176,7 @@ impl BlocklistStore for SqliteStore {
 }
 
 impl ActivityStore for SqliteStore {
-    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Option<Activity>> {
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Activity>> {
         let user = user.clone();
         Box::pin(self.read(move |db| {
             let mut select = db.prepare_cached("SELECT at, status FROM activity WHERE user = ?")?;
@@ -187,7 +187,7 @@ impl ActivityStore for SqliteStore {
         }))
     }
 
-    fn set(&self, all: Vec<(BareJid, Activity)>) -> Answer<'_, ()> {
+    fn set(&self, all: Vec<(BareJid, Activity)>) -> StoreFuture<'_, ()> {
         let row = |(user, of): &(BareJid, Activity)| user.as_str().len() + of.status.len() + 64;
         let bytes = all.iter().map(row).sum();
         let work = move |db: &Connection| {
@@ -200,7 +200,7 @@ impl ActivityStore for SqliteStore {
         Box::pin(self.write(bytes, work, |_, _| ()))
     }
 
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
         Box::pin(self.execute(
             SMALL,
             "DELETE FROM activity WHERE user = ?",

@@ -71,7 +71,7 @@ pub struct Options {
     pub readers: usize,
     /// Jobs that wait for the writer, and as many for the readers; more are refused.
     pub queue: usize,
-    /// What they hold together, in bytes; the same.
+    /// What the jobs that wait hold together, in bytes; more are refused.
     pub queue_bytes: usize,
     /// How long a call waits for its answer.
     pub deadline: Duration,

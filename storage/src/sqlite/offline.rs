@@ -2,7 +2,7 @@
 
 use super::{SMALL, SqliteStore, accounts::address, cache::Caches, int, rows, uint};
 use crate::{
-    Answer, OfflineLimits, OfflineMessage, OfflineStore, StoreError,
+    OfflineLimits, OfflineMessage, OfflineStore, StoreError, StoreFuture,
     offline::{Kept, sender},
 };
 use rusqlite::{Connection, params};
@@ -86,7 +86,7 @@ impl OfflineStore for SqliteStore {
         at: u64,
         stanza: Stanza,
         limits: OfflineLimits,
-    ) -> Answer<'a, u64> {
+    ) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             let (key, xml) = (user.clone(), stanza.to_xml());
             let from = sender(&stanza).map_or_else(String::new, |from| from.as_str().to_owned());
@@ -116,7 +116,7 @@ impl OfflineStore for SqliteStore {
         after: u64,
         limit: usize,
         bytes: usize,
-    ) -> Answer<'a, Vec<OfflineMessage>> {
+    ) -> StoreFuture<'a, Vec<OfflineMessage>> {
         Box::pin(async move {
             // at nearly every login nothing waits, and that is known without asking the file
             if self.cached(&self.caches.waiting, user, count).await? == 0 {
@@ -137,7 +137,7 @@ impl OfflineStore for SqliteStore {
         })
     }
 
-    fn remove<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> Answer<'a, ()> {
+    fn remove<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let key = user.clone();
             let work = move |db: &Connection| {
@@ -152,7 +152,7 @@ impl OfflineStore for SqliteStore {
         })
     }
 
-    fn move_back<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> Answer<'a, ()> {
+    fn move_back<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let key = user.clone();
             let work = move |db: &Connection| {
@@ -173,11 +173,11 @@ impl OfflineStore for SqliteStore {
         })
     }
 
-    fn count<'a>(&'a self, user: &'a BareJid) -> Answer<'a, usize> {
+    fn count<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, usize> {
         Box::pin(self.cached(&self.caches.waiting, user, count))
     }
 
-    fn expire(&self, at: u64, limit: usize) -> Answer<'_, usize> {
+    fn expire(&self, at: u64, limit: usize) -> StoreFuture<'_, usize> {
         Box::pin(async move {
             let work = move |db: &Connection| {
                 let mut delete = db.prepare_cached(
@@ -199,7 +199,7 @@ impl OfflineStore for SqliteStore {
         })
     }
 
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let key = user.clone();
             let work = move |db: &Connection| {

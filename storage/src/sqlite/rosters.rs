@@ -1,7 +1,7 @@
 //! Rosters in SQLite: one row a roster, one a contact.
 
 use super::{SMALL, SqliteStore, int, uint};
-use crate::{Answer, Roster, RosterChange, RosterItem, RosterStore, StoreError};
+use crate::{Roster, RosterChange, RosterItem, RosterStore, StoreError, StoreFuture};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{fmt::Display, sync::Arc};
 use xmpp::jid::{BareJid, Jid};
@@ -65,7 +65,7 @@ fn store(db: &Connection, user: &BareJid, roster: &Roster, jid: &Jid) -> Result<
 }
 
 impl RosterStore for SqliteStore {
-    fn get<'a>(&'a self, user: &'a BareJid) -> Answer<'a, Arc<Roster>> {
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Arc<Roster>> {
         Box::pin(self.cached(&self.caches.rosters, user, load))
     }
 
@@ -75,7 +75,7 @@ impl RosterStore for SqliteStore {
         ver: u64,
         change: RosterChange,
         limit: usize,
-    ) -> Answer<'a, Arc<Roster>> {
+    ) -> StoreFuture<'a, Arc<Roster>> {
         Box::pin(async move {
             let key = user.clone();
             // the roster of that version is usually known: then its rows are not read again
@@ -102,7 +102,7 @@ impl RosterStore for SqliteStore {
         })
     }
 
-    fn purge<'a>(&'a self, user: &'a BareJid) -> Answer<'a, ()> {
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let key = user.clone();
             let work = move |db: &Connection| {

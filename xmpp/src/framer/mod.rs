@@ -119,7 +119,7 @@ impl Framer {
         *self = Self { buf, cr: self.cr, ..Self::new(self.limits) };
     }
 
-    /// The same, and what was received but not looked at is forgotten: bytes sent before TLS must
+    /// The next bytes begin a new stream, and what was received but not looked at is forgotten: bytes sent before TLS must
     /// not count as sent under it (RFC 6120 section 5.4.3.3).
     pub fn restart_secure(&mut self) {
         *self = Self::new(self.limits);

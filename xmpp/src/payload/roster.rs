@@ -31,7 +31,7 @@ impl Payload for RosterGet {
     }
 }
 
-/// The same of type set: one item to change or remove.
+/// A roster set: one item to change or remove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RosterSet {
     /// Whom.

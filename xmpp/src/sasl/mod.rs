@@ -57,7 +57,7 @@ impl Hash {
         out
     }
 
-    /// The same for many, in their order: several at once where that is faster.
+    /// Salts many passwords, in their order: several at once where that is faster.
     pub(crate) fn salted_all(self, of: &[(&[u8], &[u8])], iterations: u32) -> Vec<Vec<u8>> {
         let alone = |(password, salt): &(&[u8], &[u8])| self.salted(password, salt, iterations);
         if self != Self::Sha512 {

@@ -72,7 +72,7 @@ impl ScramKeys {
         Self::fresh_all(&[password]).pop()?
     }
 
-    /// The same for many passwords, in their order; faster than one after the other when there are
+    /// Fresh keys for many passwords, in their order; faster than one after the other when there are
     /// at least [`ScramKeys::TOGETHER`].
     pub fn fresh_all(passwords: &[&str]) -> Vec<Option<Vec<Self>>> {
         let prepared: Vec<_> = passwords.iter().map(|p| prepare(p)).collect();

@@ -183,7 +183,7 @@ fn no_text() -> Arc<str> {
     Arc::clone(EMPTY.get_or_init(|| "".into()))
 }
 
-/// The same for children.
+/// No children, without an allocation of their own.
 fn no_children() -> Arc<[Child]> {
     static EMPTY: OnceLock<Arc<[Child]>> = OnceLock::new();
     Arc::clone(EMPTY.get_or_init(Arc::default))

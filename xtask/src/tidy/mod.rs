@@ -7,7 +7,9 @@ mod bans;
 mod circles;
 mod edges;
 mod files;
+mod imports;
 mod modules;
+mod rooms;
 mod source;
 mod words;
 
@@ -80,6 +82,7 @@ fn judge(sources: &[Source], workspace: &edges::Workspace) -> Result<Report> {
     findings.extend(words::check(sources));
     findings.extend(modules::check(sources, workspace));
     findings.extend(circles::check(sources, workspace));
+    findings.extend(rooms::check(sources, workspace));
     Ok(Report { files: sources.len(), findings, notes: files::large(sources) })
 }
 
@@ -127,6 +130,7 @@ mod tests {
             Source::new("a/Cargo.toml", "[package]"),
             Source::new("a/src/lib.rs", &lib),
             Source::new("a/src/dead.rs", &dead),
+            Source::new("actors/src/routing/a.rs", "//! Text.\nfn f() { env.table.all() }\n"),
         ];
         sources.extend(ring);
         let member = edges::Crate {
@@ -147,7 +151,9 @@ mod tests {
             "a/src/lib.rs:1: `tokio::spawn`",
             "a/src/lib.rs:2: names a folder",
             "a/src/dead.rs:0: no `mod` leads here",
+            "actors/src/routing/a.rs:0: no `mod` leads here",
             "a/src/c1.rs:0: 5 files import one another",
+            "actors/src/routing/a.rs:2: `fn f() { env.table.all() }` reaches into",
         ];
         assert_eq!(findings.len(), expected.len(), "{findings:#?}");
         for (finding, expected) in findings.iter().zip(expected) {

@@ -5,14 +5,14 @@
 mod tests;
 
 use crate::{
+    cx::{Answer, IqCx, SessionCx},
     env::Env,
+    future::BoxFuture,
     hooks::{Flow, Offline, Order},
-    iq::{Answer, IqCx},
     modules::serial::Serial,
     registrar::{Module, Registrar, Xep},
     resource::{Resource, blocks},
     routing,
-    session::{SessionCx, effects::BoxFuture},
 };
 use config::{ByteSize, kib, secs};
 use std::{ops::Bound, sync::Arc, time::Duration};
@@ -31,7 +31,7 @@ config::section! {
     pub struct BlockingConfig {
         /// Addresses a user may block. Beyond it a new one is refused.
         pub items: usize = 1_000, in 1..=100_000,
-        /// Size of all addresses a user blocks. The same.
+        /// Size of all addresses a user blocks. Beyond it a new one is refused.
         pub size: ByteSize = kib(256), in kib(4)..,
     }
 }

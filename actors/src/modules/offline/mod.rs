@@ -11,13 +11,15 @@ mod sweep;
 mod tests;
 
 use crate::{
+    cx::SessionCx,
     env::Env,
+    future::BoxFuture,
     hooks::{Offline, Order},
     metrics::{Counter, Histogram, Unit},
     registrar::{Module, Registrar, Xep},
     resource::Resource,
     routing,
-    session::{SessionCx, effects::BoxFuture, slots::Slot},
+    session::slots::Slot,
 };
 use config::{ByteSize, kib, mib, secs};
 use serde::{Deserialize, Serialize};
@@ -38,10 +40,10 @@ config::section! {
     pub struct OfflineConfig {
         /// Messages kept for a user. Beyond it their senders get an error.
         pub messages: usize = 1_000, in 1..=1_000_000,
-        /// Size of all messages kept for a user. The same.
+        /// Size of all messages kept for a user. Beyond it their senders get an error.
         pub size: ByteSize = mib(16), in kib(64)..,
-        /// Percent of messages and of size that one sender may have, with all of their resources. The
-        /// same.
+        /// Percent of messages and of size that one sender may have, with all of their resources.
+        /// Beyond it they get an error.
         pub sender_share: u32 = 25, in 1..=100,
         /// How long a message is kept; `0s`: until it is delivered.
         pub keep: Duration = secs(0),

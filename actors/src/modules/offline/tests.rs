@@ -150,7 +150,7 @@ fn a_backlog_larger_than_the_queues_comes_whole_and_in_order() {
          J S: <message id='new'/>
          J S: nothing";
     let queues = QueueLimits { queued: 30, unacked: 50, ..QueueLimits::default() };
-    let settings = crate::env::Settings { queues, ..Default::default() };
+    let settings = crate::settings::Settings { queues, ..Default::default() };
     let options = WorldOptions { settings, ..WorldOptions::default() };
     World::check_with(&script, &options, offline(100, secs(0)));
 }
@@ -232,7 +232,7 @@ fn what_is_half_acknowledged_when_another_connection_takes_over_comes_once() {
            L S: <presence/>
            L S: nothing";
     let queues = QueueLimits { unacked: 50, ..QueueLimits::default() };
-    let settings = crate::env::Settings { queues, ..Default::default() };
+    let settings = crate::settings::Settings { queues, ..Default::default() };
     let options = WorldOptions { settings, ..WorldOptions::default() };
     World::check_with(&script, &options, offline(100, secs(0)));
 }
@@ -289,7 +289,7 @@ fn what_is_kept_when_the_queue_is_full_comes_after_the_queue() {
     messages(&mut script, 30..35);
     script += "J S: nothing";
     let queues = QueueLimits { queued: 4, unacked: 50, ..QueueLimits::default() };
-    let settings = crate::env::Settings { queues, ..Default::default() };
+    let settings = crate::settings::Settings { queues, ..Default::default() };
     let options = WorldOptions { settings, ..WorldOptions::default() };
     World::check_with(&script, &options, offline(100, secs(0)));
 }

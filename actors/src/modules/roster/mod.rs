@@ -12,11 +12,12 @@ mod subscription;
 mod tests;
 
 use crate::{
+    cx::{Answer, IqCx, SessionCx},
     env::Env,
+    future::BoxFuture,
     hooks::{Flow, Order, Stage},
-    iq::{Answer, IqCx},
     registrar::{Module, Registrar, Xep},
-    session::{SessionCx, effects::BoxFuture, slots::Slot},
+    session::slots::Slot,
 };
 use change::{Decision, INTERESTED, Rosters, push, write};
 use config::{ByteSize, kib, mib};

@@ -52,7 +52,7 @@ struct Waiting<T>(crate::BoxFuture<'static, Result<T, StoreError>>);
 impl<T: Send + 'static> Waiting<T> {
     fn start<F>(store: Arc<SqliteStore>, call: F) -> Self
     where
-        F: FnOnce(&SqliteStore) -> crate::Answer<'_, T> + Send + 'static,
+        F: FnOnce(&SqliteStore) -> crate::StoreFuture<'_, T> + Send + 'static,
     {
         let mut future: crate::BoxFuture<'static, _> = Box::pin(async move { call(&store).await });
         let waker = std::task::Waker::noop();

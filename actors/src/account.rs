@@ -1,9 +1,9 @@
 //! The end of an account, whoever asks for it: its user, or an operator.
 
-use super::{here, presence, send};
 use crate::{
     env::Env,
     resource::{Ended, Resource},
+    routing::{here, presence, send},
     sessions,
 };
 use std::sync::Arc;

@@ -1,0 +1,137 @@
+//! Where the session managers of a node are, and what they are asked.
+
+use super::{
+    claim::{BindError, Claim, ResumeError},
+    unfinished::Work,
+};
+use crate::resource::{Ended, FrozenWaiting, Resource};
+use arc_swap::ArcSwapOption;
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use supervision::{Ref, Reply};
+use xmpp::jid::{BareJid, FullJid};
+
+/// A binding, and the session whose name it took, which is about to be gone.
+pub(super) type Placed = (Claim, Option<Arc<Resource>>);
+
+/// What a manager is asked.
+#[derive(Debug)]
+pub enum Msg {
+    /// Bind this resource, or one that the server chooses.
+    Bind(BareJid, Option<FullJid>, Reply<Result<Placed, BindError>>),
+    /// Resume the session with this token.
+    Resume(BareJid, String, Reply<Result<Claim, ResumeError>>),
+    /// The connection of this resource is gone; it can be resumed for that long, `None`: as long as
+    /// was agreed on, or not at all.
+    Lost(Arc<Resource>, Option<Duration>),
+    /// Which sessions wait to be resumed, for another process.
+    Freeze(Reply<Vec<FrozenWaiting>>),
+    /// End this session; answered when its end has begun.
+    End(Arc<Resource>, Ended, Reply<()>),
+    /// Have this done: see [`super::finish`].
+    Finish(Work),
+    /// A window may be over.
+    Alarm,
+}
+
+/// What everybody knows of one manager.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    address: ArcSwapOption<Ref<Msg>>,
+    /// It did not take a lost session: it has to look for it.
+    missed: AtomicBool,
+    /// Sessions whose ends it has begun.
+    ending: AtomicUsize,
+}
+
+impl Place {
+    /// A manager has started.
+    pub(super) fn enter(&self, address: Ref<Msg>) {
+        self.address.store(Some(Arc::new(address)));
+    }
+
+    /// Where it is, if it runs.
+    pub(super) fn address(&self) -> Option<Arc<Ref<Msg>>> {
+        self.address.load_full()
+    }
+
+    /// The connection of a session is gone: see [`Msg::Lost`]. Never waits. A manager that is just being restarted
+    /// finds the session in the table, and one that has too much to do looks for it later.
+    pub(super) fn lost(&self, resource: Arc<Resource>, left: Option<Duration>) {
+        if let Some(manager) = self.address()
+            && manager.cast(Msg::Lost(resource, left)).is_err()
+        {
+            self.miss();
+        }
+    }
+
+    /// It did not take a lost session.
+    pub(super) fn miss(&self) {
+        self.missed.store(true, Ordering::Release);
+    }
+
+    /// Whether it missed a lost session since it was asked.
+    pub(super) fn has_missed(&self) -> bool {
+        self.missed.load(Ordering::Relaxed) && self.missed.swap(false, Ordering::Acquire)
+    }
+
+    /// It has begun to end so many sessions, which are not gone.
+    pub(super) fn ends(&self, count: usize) {
+        self.ending.store(count, Ordering::Relaxed);
+    }
+}
+
+/// The managers of a node: each serves a share of the users.
+pub struct Managers {
+    places: Box<[Arc<Place>]>,
+    hasher: RandomState,
+}
+
+impl fmt::Debug for Managers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Managers({})", self.places.len())
+    }
+}
+
+impl Managers {
+    pub(crate) fn new(count: usize) -> Self {
+        let places = (0..count.max(1)).map(|_| Arc::default()).collect();
+        Self { places, hasher: RandomState::new() }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Which of them serves the user.
+    pub(super) fn number_of(&self, user: &BareJid) -> usize {
+        self.hasher.hash_one(user) as usize % self.places.len()
+    }
+
+    pub(super) fn place(&self, number: usize) -> Option<&Arc<Place>> {
+        self.places.get(number)
+    }
+
+    /// The place of the user's.
+    pub(super) fn of(&self, user: &BareJid) -> Option<&Arc<Place>> {
+        self.place(self.number_of(user))
+    }
+
+    /// Those that run.
+    pub(super) fn all(&self) -> impl Iterator<Item = Arc<Ref<Msg>>> {
+        self.places.iter().filter_map(|place| place.address())
+    }
+
+    /// How many sessions have ended whose messages are not on their way yet, or whose contacts were not told.
+    pub fn ending(&self) -> usize {
+        self.places.iter().map(|place| place.ending.load(Ordering::Relaxed)).sum()
+    }
+}
