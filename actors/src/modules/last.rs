@@ -14,9 +14,9 @@ use crate::{
     routing,
 };
 use parking_lot::Mutex;
-use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use storage::Activity;
-use supervision::{ChildSpec, Cx, Exit, InitError, Process};
+use supervision::{ChildSpec, Cx, Exit, InitError, Next, Server};
 use xmpp::{
     error::StanzaError,
     jid::{BareJid, Jid},
@@ -98,7 +98,7 @@ impl Module for LastModule {
 
     fn children(self: &Arc<Self>, env: &Arc<Env>) -> Vec<ChildSpec> {
         let (env, noted) = (Arc::clone(env), Arc::clone(&self.noted));
-        vec![ChildSpec::process::<Writer>("last", move || (Arc::clone(&env), Arc::clone(&noted)))]
+        vec![ChildSpec::server::<Writer>("last", move || (Arc::clone(&env), Arc::clone(&noted)))]
     }
 }
 
@@ -170,27 +170,26 @@ struct Writer {
     noted: Noted,
 }
 
-impl Process for Writer {
+/// It is time to write.
+struct Flush;
+
+impl Server for Writer {
     type Args = (Arc<Env>, Noted);
-    type Msg = Infallible;
+    type Msg = Flush;
     const NAME: &'static str = "last_activity";
 
-    async fn init((env, noted): Self::Args, cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
+    async fn init((env, noted): Self::Args, cx: &mut Cx<Flush>) -> Result<Self, InitError> {
         cx.trap_exit(true);
+        cx.send_every(FLUSH, || Flush);
         Ok(Self { env, noted })
     }
 
-    async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
-        loop {
-            tokio::select! {
-                biased;
-                reason = cx.stopped() => return reason,
-                () = tokio::time::sleep(FLUSH) => self.flush().await,
-            }
-        }
+    async fn handle(&mut self, Flush: Flush, _: &mut Cx<Flush>) -> Next {
+        self.flush().await;
+        Next::Continue
     }
 
-    async fn terminate(&mut self, _: &Exit, _: &mut Cx<Infallible>) {
+    async fn terminate(&mut self, _: &Exit, _: &mut Cx<Flush>) {
         self.flush().await;
     }
 }

@@ -132,7 +132,7 @@ impl Module for OfflineModule {
         if keep.is_zero() {
             return Vec::new();
         }
-        vec![ChildSpec::process::<Sweep>("offline_sweep", move || (Arc::clone(&env), keep))]
+        vec![ChildSpec::server::<Sweep>("offline_sweep", move || (Arc::clone(&env), keep))]
     }
 }
 

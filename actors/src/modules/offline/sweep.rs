@@ -1,8 +1,8 @@
 //! The process that forgets messages nobody fetched in time, if the configuration says so.
 
 use crate::env::Env;
-use std::{convert::Infallible, sync::Arc, time::Duration};
-use supervision::{Cx, Exit, InitError, Process};
+use std::{sync::Arc, time::Duration};
+use supervision::{Cx, InitError, Next, Server};
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -16,24 +16,23 @@ pub(super) struct Sweep {
     keep: Duration,
 }
 
-impl Process for Sweep {
+/// It is time to look.
+pub(super) struct Look;
+
+impl Server for Sweep {
     type Args = (Arc<Env>, Duration);
-    type Msg = Infallible;
+    type Msg = Look;
     const NAME: &'static str = "offline_sweep";
 
-    async fn init((env, keep): Self::Args, _: &mut Cx<Infallible>) -> Result<Self, InitError> {
+    async fn init((env, keep): Self::Args, cx: &mut Cx<Look>) -> Result<Self, InitError> {
+        cx.continue_with(Look);
+        cx.send_every(EVERY, || Look);
         Ok(Self { env, keep })
     }
 
-    async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
-        loop {
-            self.sweep().await;
-            tokio::select! {
-                biased;
-                _ = cx.next() => {}
-                () = tokio::time::sleep(EVERY) => {}
-            }
-        }
+    async fn handle(&mut self, Look: Look, _: &mut Cx<Look>) -> Next {
+        self.sweep().await;
+        Next::Continue
     }
 }
 
