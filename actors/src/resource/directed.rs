@@ -1,7 +1,7 @@
 //! Who sees a resource by directed presence (RFC 6121 section 4.6): looked up for every such presence and
 //! every probe, so by address; forgotten in the order in which they came.
 
-use super::Resource;
+use super::{Owner, Resource};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use xmpp::jid::Jid;
@@ -78,9 +78,14 @@ impl From<Directed> for Vec<Jid> {
 }
 
 impl Resource {
-    /// Notes that `to` sees this resource by directed presence.
-    pub fn directed_add(&self, to: &Jid) {
-        self.state.lock().directed.add(to, self.limits.directed);
+    /// Notes that `to` sees this resource by directed presence; `false`: it has ended meanwhile.
+    pub fn directed_add(&self, to: &Jid) -> bool {
+        let mut s = self.state.lock();
+        let lives = s.owner != Owner::Ended;
+        if lives {
+            s.directed.add(to, self.limits.directed);
+        }
+        lives
     }
 
     /// Forgets a directed presence; `false` when there was none.

@@ -78,6 +78,13 @@ impl Leaving {
 }
 
 impl State {
+    /// A connection that was replaced has nothing more to do.
+    pub(super) fn settled(&mut self, epoch: u64) {
+        if let Some((_, done)) = self.unfinished.take_if(|(of, _)| *of == epoch) {
+            done.close();
+        }
+    }
+
     /// Takes the presence away; that nobody was told so far stays noted.
     pub(super) fn withdraw(&mut self) {
         let untold = self.untold.get_or_insert_default();
@@ -97,6 +104,14 @@ impl State {
 }
 
 impl Resource {
+    /// Resolves when the connection before, which was replaced in the middle of something, is done with that, or has
+    /// taken longer than [`PATIENCE`]. `None`: it was not.
+    pub fn before_is_done(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let (_, done) = self.state.lock().unfinished.clone()?;
+        // there is nothing to acquire: it is closed when that is done
+        Some(async move { drop(timeout(PATIENCE, done.acquire()).await) })
+    }
+
     /// How the resource stands to messages for its user.
     pub fn standing(&self) -> Standing {
         let s = self.state.lock();
@@ -122,6 +137,7 @@ impl Resource {
     pub fn told(&self) {
         let mut s = self.state.lock();
         s.untold = None;
+        s.leaving.iter().for_each(|leaving| leaving.over.notify_waiters());
         s.settle();
     }
 
@@ -132,13 +148,22 @@ impl Resource {
 
     /// Resolves when nothing of a session that ended is left; `false`: not within [`PATIENCE`].
     pub async fn is_over(&self) -> bool {
+        self.comes_to(|s| s.leaving.is_none()).await
+    }
+
+    /// Resolves when whoever saw a session that ended knows that it is gone; `false`: not within [`PATIENCE`].
+    pub async fn is_told(&self) -> bool {
+        self.comes_to(|s| s.untold.is_none()).await
+    }
+
+    async fn comes_to(&self, that: impl Fn(&State) -> bool) -> bool {
         let over = async {
             loop {
                 let over = self.state.lock().leaving.as_ref().map(|l| Arc::clone(&l.over));
                 let Some(over) = over else { return };
                 let mut over = pin!(over.notified());
                 over.as_mut().enable();
-                if self.leaving().is_none() {
+                if that(&self.state.lock()) {
                     return;
                 }
                 over.await;

@@ -41,7 +41,7 @@ use std::{
     time::Duration,
 };
 use storage::Blocklist;
-use tokio::sync::{Notify, futures::Notified};
+use tokio::sync::{Notify, Semaphore, futures::Notified};
 use xmpp::{
     jid::{BareJid, FullJid},
     stanza::{Kind, Stanza, Type},
@@ -124,6 +124,8 @@ struct State {
     in_hand: bool,
     /// The client's stanza that is being handled (XEP-0198 sessions only).
     working: Option<Stanza>,
+    /// What the connection with this epoch had begun when it was replaced, and still is at.
+    unfinished: Option<(u64, Arc<Semaphore>)>,
     presence: Option<Stanza>,
     priority: Option<i8>,
     directed: Directed,
@@ -213,6 +215,7 @@ impl Resource {
             diverted: None,
             in_hand: false,
             working: None,
+            unfinished: None,
             presence: None,
             priority: None,
             directed: Directed::default(),
@@ -406,7 +409,7 @@ impl Resource {
     pub fn finish(&self, epoch: u64) {
         let mut s = self.state.lock();
         if s.owner != Owner::Attached(epoch) {
-            return;
+            return s.settled(epoch);
         }
         s.working = None;
         if let Some(sm) = &mut s.sm {
@@ -440,10 +443,14 @@ impl Resource {
         self.state.lock().priority
     }
 
-    /// The resource is available with this presence and priority.
-    pub fn set_presence(&self, presence: Stanza, priority: i8) {
+    /// The resource is available with this presence and priority; `false`: it has ended meanwhile.
+    pub fn set_presence(&self, presence: Stanza, priority: i8) -> bool {
         let mut s = self.state.lock();
-        (s.presence, s.priority) = (Some(presence), Some(priority));
+        let lives = s.owner != Owner::Ended;
+        if lives {
+            (s.presence, s.priority) = (Some(presence), Some(priority));
+        }
+        lives
     }
 
     /// Marks the resource (e.g. as interested in roster pushes, RFC 6121 section 2.2).
@@ -487,6 +494,7 @@ impl Resource {
     pub fn detach(&self, epoch: u64, parked: Option<Box<Bound>>) -> bool {
         let mut s = self.state.lock();
         if s.owner != Owner::Attached(epoch) {
+            s.settled(epoch);
             return false;
         }
         s.owner = Owner::Detached;
@@ -527,8 +535,9 @@ impl Resource {
         }
         let working = s.working.take();
         // the old connection goes on with what it had begun: the client must not send it again
-        if let (Owner::Attached(_), Some(_), Some(sm)) = (s.owner, working, &mut s.sm) {
+        if let (Owner::Attached(before), Some(_), Some(sm)) = (s.owner, working, &mut s.sm) {
             sm.handled = sm.handled.wrapping_add(1);
+            s.unfinished = Some((before, Arc::new(Semaphore::new(0))));
         }
         s.epoch += 1;
         s.owner = Owner::Attached(s.epoch);

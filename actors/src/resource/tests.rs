@@ -154,10 +154,10 @@ fn the_addresses_of_directed_presence_have_a_limit_in_bytes() {
     let jid = "juliet@localhost/balcony".parse().unwrap();
     let resource = Resource::new(jid, 1, limits, Arc::default());
     let to = |n: usize, resource: &str| format!("{n}@x/{resource}").parse::<Jid>().unwrap();
-    (0..200).for_each(|n| resource.directed_add(&to(n, "r")));
+    assert!((0..200).all(|n| resource.directed_add(&to(n, "r"))));
     assert_eq!(resource.directed().len(), 100);
     let long = "y".repeat(1_000);
-    (0..200).for_each(|n| resource.directed_add(&to(n, &long)));
+    assert!((0..200).all(|n| resource.directed_add(&to(n, &long))));
     let directed = resource.directed();
     assert!(directed.iter().map(Jid::weight).sum::<usize>() <= 100 * directed::ORDINARY);
     assert_eq!(directed.last(), Some(&to(199, &long)), "the last is there");

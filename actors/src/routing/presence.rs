@@ -92,8 +92,12 @@ pub async fn show(env: &Arc<Env>, user: &BareJid, to: &Jid, available: bool) {
 }
 
 /// Sections 4.2.2 and 4.4.2: available presence of `resource`, to its contacts and to the user's
-/// other resources; with the initial one also probes and what the others' presence is.
+/// other resources; with the initial one also probes and what the others' presence is. Stops when the session
+/// ends: nobody is to see it come after it went.
 pub async fn broadcast(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stanza, initial: bool) {
+    if resource.priority().is_none() {
+        return;
+    }
     let me: Jid = resource.jid().clone().into();
     drop(resource.deliver(presence.with_to(Some(me.clone()))));
     for other in here(env, resource.user()) {
@@ -108,7 +112,9 @@ pub async fn broadcast(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stan
     if let Ok(roster) = env.stores.rosters.get(resource.user()).await {
         let contacts = || roster.items.iter().filter(|i| !resource.blocks(&i.jid));
         for item in contacts().filter(|i| i.subscription.has_from()) {
-            send(env, presence.with_to(Some(item.jid.clone()))).await;
+            if !seen(env, resource, presence.with_to(Some(item.jid.clone()))).await {
+                return;
+            }
         }
         if initial {
             for item in contacts().filter(|i| i.subscription.has_to()) {
@@ -119,6 +125,23 @@ pub async fn broadcast(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stan
             }
         }
     }
+}
+
+/// Sends one available presence. `false`: the resource is not available any more. Whoever ended it may have told that
+/// contact before this was sent: it is told once more.
+async fn seen(env: &Arc<Env>, resource: &Resource, presence: Stanza) -> bool {
+    if resource.priority().is_none() {
+        return false;
+    }
+    let gone = Stanza::presence(Type::Unavailable)
+        .with_from(presence.head.from.clone())
+        .with_to(presence.head.to.clone());
+    send(env, presence).await;
+    let lives = resource.priority().is_some();
+    if !lives {
+        send(env, gone).await;
+    }
+    lives
 }
 
 /// Section 4.5: `resource` is unavailable, and whoever saw it learns that, once.

@@ -20,7 +20,7 @@ use std::{future::poll_fn, sync::Arc, task::Poll};
 use tokio::task::yield_now;
 use xmpp::error::{StreamError, StreamErrorCondition};
 
-const BIND: &str = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
+pub(super) const BIND: &str = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
     <resource>balcony</resource></bind></iq>";
 
 /// How a session is gone before it hears the answer to what it asked its manager.
@@ -44,7 +44,7 @@ async fn world() -> World {
     world
 }
 
-async fn work(turn: &mut Turn, env: &Arc<Env>) {
+pub(super) async fn work(turn: &mut Turn, env: &Arc<Env>) {
     while let Some(job) = turn.job() {
         let then = job.await;
         turn.done(then, env);
@@ -52,7 +52,7 @@ async fn work(turn: &mut Turn, env: &Arc<Env>) {
 }
 
 /// A client of juliet's that has not bound a resource, and the job of what it asks for.
-async fn asks(what: &str, env: &Arc<Env>) -> (Turn, Job) {
+pub(super) async fn asks(what: &str, env: &Arc<Env>) -> (Turn, Job) {
     let (peer, tls) = ([127, 0, 0, 1].into(), Some(Tls::default()));
     let mut turn = Turn::new(
         Conn { peer, starttls: false, tls_required: false, tls, dialect: Dialect::Document },

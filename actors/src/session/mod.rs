@@ -13,6 +13,8 @@ pub mod established;
 #[cfg(test)]
 mod ghosts;
 pub mod iq;
+#[cfg(test)]
+mod late;
 mod negotiation;
 pub mod out;
 pub mod presence;
@@ -79,11 +81,11 @@ impl Session {
 
     /// Handles one input. The only way in.
     pub fn handle(&mut self, input: Input, scope: &mut Scope<'_>) {
-        if matches!(self.stream.phase, Phase::Closed) {
-            // a result that nobody waits for gives up what it owns when it is dropped
-            return;
-        }
         match input {
+            // what its client was promised is for the connection that has the session now
+            Input::Done(then) if self.is_replaced() => return then(self, scope),
+            // a result that nobody waits for gives up what it owns when it is dropped
+            _ if matches!(self.stream.phase, Phase::Closed) => return,
             Input::Event(_) if self.attached.is_none() && self.is_too_much(scope) => {}
             Input::Event(Event::Open(header)) => self.open(&header, scope),
             Input::Event(Event::Nonza(nonza)) => self.nonza(&nonza, scope),
@@ -96,6 +98,11 @@ impl Session {
             Input::Done(then) => then(self, scope),
         }
         self.request_ack(scope);
+    }
+
+    /// Whether its session is another connection's, or has ended: then nothing is for this client any more.
+    fn is_replaced(&self) -> bool {
+        self.attached.as_ref().is_some_and(|a| a.resource.owner() != Owner::Attached(a.epoch))
     }
 
     /// Writes up to `max` stanzas, until `full` bytes wait to be sent: what a resumed session gets again,

@@ -52,7 +52,9 @@ fn available(cx: &mut SessionCx<'_>, presence: Stanza) {
     let (env, resource) = (Arc::clone(cx.env), Arc::clone(cx.resource()));
     cx.job(
         async move {
-            resource.set_presence(presence.clone(), priority);
+            if !resource.set_presence(presence.clone(), priority) {
+                return;
+            }
             sessions::publish_priority(&env, &resource).await;
             routing::presence::broadcast(&env, &resource, &presence, initial).await;
         },
@@ -87,7 +89,9 @@ fn unavailable(cx: &mut SessionCx<'_>, presence: Stanza) {
 /// RFC 6121 section 4.6.
 fn directed(cx: &mut SessionCx<'_>, to: &Jid, presence: Stanza) {
     match presence.head.ty {
-        Type::Available => cx.resource().directed_add(to),
+        // who would tell `to` that a session has ended which has been told of already?
+        Type::Available if !cx.resource().directed_add(to) => return,
+        Type::Available => {}
         _ => {
             cx.resource().directed_remove(to);
         }

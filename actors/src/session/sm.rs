@@ -197,6 +197,10 @@ impl Session {
         // what it has not got follows: see `drain`
         scope.fx.out.nonza(sm::resumed(previd, handled));
         scope.env.metrics.resumed();
+        // what the client sends now does not overtake what the connection before is still at
+        if let Some(done) = resource.before_is_done() {
+            scope.fx.job(done, |_, _, ()| ());
+        }
         if !whole {
             // the process that knew crashed: the modules load their part again
             self.loaded(scope);

@@ -263,14 +263,13 @@ impl SessionManager {
                 return Err(BindError::Unavailable);
             }
         }
-        // what one that has ended leaves behind goes on meanwhile
-        let old = env.table.find(user, resource.jid().resource());
-        let old = old.filter(|old| old.owner() != Owner::Ended);
-        if let Some(old) = &old {
+        let mut before = env.table.resources(user);
+        before.retain(|old| old.jid() == resource.jid());
+        for old in before.iter().filter(|old| old.owner() != Owner::Ended) {
             self.end(Arc::clone(old), Ended::Conflict).await;
         }
         env.table.insert(Arc::clone(&resource));
-        Ok((Claim::new(&self.place, resource, 1, None), old))
+        Ok((Claim::new(&self.place, resource, 1, None), before))
     }
 
     fn resume(&mut self, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {

@@ -18,8 +18,8 @@ use std::{
 use supervision::{Ref, Reply};
 use xmpp::jid::{BareJid, FullJid};
 
-/// A binding, and the session whose name it took, which is about to be gone.
-pub(super) type Placed = (Claim, Option<Arc<Resource>>);
+/// A binding, and the sessions that had its name before and are not gone altogether.
+pub(super) type Placed = (Claim, Vec<Arc<Resource>>);
 
 /// What a manager is asked.
 #[derive(Debug)]

@@ -27,12 +27,13 @@ pub use registry::publish_priority;
 use crate::{
     env::Env,
     future::BoxFuture,
-    resource::{Ended, FrozenWaiting, Owner, Resource},
+    resource::{Ended, FrozenWaiting, Owner, PATIENCE, Resource},
 };
 use managers::Msg;
 use std::{sync::Arc, time::Duration};
 use supervision::CallError;
 use thiserror::Error;
+use tokio::time::timeout;
 use unfinished::Work;
 use xmpp::jid::{BareJid, FullJid};
 
@@ -53,10 +54,17 @@ pub async fn bind(
     let user = user.clone();
     let answer = manager.call(|reply| Msg::Bind(user, wanted, reply), DEADLINE).await;
     let (claim, before) = answer.map_err(|_: CallError| BindError::Unavailable)??;
-    if let Some(before) = before {
-        // that it is gone is seen before anything of the new one
-        before.is_over().await;
-    }
+    // that they are gone is seen before anything of the new one
+    let gone = async {
+        for one in &before {
+            one.is_told().await;
+        }
+        // what those before it leave behind goes on meanwhile
+        if let Some(last) = before.last().filter(|last| last.ended() == Some(Ended::Conflict)) {
+            last.is_over().await;
+        }
+    };
+    drop(timeout(PATIENCE, gone).await);
     Ok(claim)
 }
 
