@@ -73,11 +73,11 @@ mod tests {
 
     #[test]
     fn this_process_has_memory_and_less_than_there_is() {
+        // this alone is in memory whatever others of this process do meanwhile
+        let much = std::hint::black_box(vec![1_u8; 64 << 20]);
         let (used, limit) = (resident().unwrap(), default_limit());
-        assert!(used > 1 << 20 && used < limit && limit <= machine().unwrap() / 4 * 3);
-        // not what others of this process free meanwhile
-        let more = std::hint::black_box(vec![1_u8; 64 << 20]);
-        assert!(resident().unwrap() > used + more.len() / 2);
+        assert!(used > much.len() / 2, "{used}");
+        assert!(used < limit && limit <= machine().unwrap() / 4 * 3, "{used}, {limit}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod deadlines;
 mod documents;
 mod examples;
 mod fair;
+mod ghosts;
 mod http;
 mod interop;
 mod limit_table;
