@@ -6,8 +6,10 @@ use crate::{
     hooks::{ServiceFn, ServiceInfo},
     iq::respond,
     modules::{
+        delay::{DelayConfig, DelayModule},
         disco::{DiscoConfig, DiscoModule},
         roster::{RosterConfig, RosterModule},
+        stanza_id::{StanzaIdConfig, StanzaIdModule},
         version::{VersionConfig, VersionModule},
     },
     registrar::{Module, Modules, Registrar, Xep},
@@ -146,6 +148,69 @@ fn requests_are_answered_by_its_module_and_by_what_answers_for_all() {
         // nor is a service's the server's
         + "J C: <iq to='localhost' type='get' id='6'><ping xmlns='urn:xmpp:ping'/></iq>\n"
         + &error("6", "service-unavailable");
+    World::check(&script, add);
+}
+
+#[test]
+fn nobody_claims_in_the_name_of_a_service_that_it_kept_or_numbered_a_message() {
+    // whatever is written of its domain, and of what is below it
+    let mine = ["tell.localhost", "TELL.localhost.", "a@tell.localhost", "a@Tell.Localhost/b", ""];
+    let others = ["tell.example", "a@nottell.localhost", "localhost.tell"];
+    let notes = |by: &[&str]| -> String {
+        let note = |by: &&str| {
+            format!(
+                "<delay xmlns='urn:xmpp:delay' from='{by}' stamp='2002-09-10T23:08:25Z'/>
+                 <stanza-id xmlns='urn:xmpp:sid:0' by='{by}' id='x'/>"
+            )
+        };
+        by.iter().map(note).collect()
+    };
+    let script = format!(
+        "{LOG_ON}J C: <message to='romeo@localhost/orchard' id='1'><body>a</body>{}{}</message>
+         R S: <message id='1'><body>a</body>{}</message>",
+        notes(&mine),
+        notes(&others),
+        notes(&others),
+    );
+    // what is not there must not be: each of the false ones by itself
+    let each = mine.iter().map(|by| {
+        format!(
+            "\nJ C: <message to='romeo@localhost/orchard' id='2'>{}<body>b</body></message>
+             R S: <message id='2'><body>b</body><delay xmlns='urn:xmpp:delay' absent=''/>
+               <stanza-id xmlns='urn:xmpp:sid:0' absent=''/></message>",
+            notes(&[by])
+        )
+    });
+    World::check(&(script + &each.collect::<String>()), |modules| {
+        modules.add_with::<DelayModule>(DelayConfig {});
+        modules.add_with::<StanzaIdModule>(StanzaIdConfig {});
+        modules.add_with::<Tell>(TellConfig::default());
+    });
+}
+
+#[test]
+fn a_service_hears_what_becomes_of_what_it_asked_and_malformed_requests_end_before_it() {
+    let script = LOG_ON.to_owned()
+        // of its domain, and of a node
+        + "J C: <iq to='a@tell.localhost' type='result' id='0'/>\n"
+        + &told("iq result juliet@localhost/balcony a@tell.localhost")
+        + "J C: <iq to='tell.localhost' type='error' id='1'><error type='cancel'/></iq>\n"
+        + &told("iq error juliet@localhost/balcony tell.localhost")
+        + "J C: <message to='tell.localhost' type='error' id='2'/>\n"
+        + &told("message error juliet@localhost/balcony tell.localhost")
+        + "J C: <iq to='tell.localhost' type='get' id='3'/>
+           J S: <iq type='error' id='3' from='tell.localhost'><error>
+             <bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+           J C: <iq to='tell.localhost' type='get' id='4'><x xmlns='n:x'/><y xmlns='n:x'/></iq>
+           J S: <iq type='error' id='4' from='tell.localhost'><error>
+             <bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+           J C: <iq to='a b@tell.localhost' type='get' id='5'><ping xmlns='urn:xmpp:ping'/></iq>
+           J S: <iq type='error' id='5'><error>
+             <jid-malformed xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+           J C: <iq to='TELL.localhost.' type='get' id='6'><ping xmlns='urn:xmpp:ping'/></iq>
+           J S: <iq type='result' id='6' to='juliet@localhost/balcony'><a xmlns='urn:tell'>tell.localhost</a></iq>
+           R S: nothing
+           J S: nothing";
     World::check(&script, add);
 }
 

@@ -14,6 +14,8 @@ pub(super) fn from_client(cx: &mut SessionCx<'_>, iq: Stanza) {
     }
     match cx.target(iq.head.to.as_ref()) {
         None => cx.fx.push(Action::Route(iq)),
+        // a service may have asked
+        Some(Target::Service(_)) if !is_request(&iq) => cx.fx.push(Action::Route(iq)),
         // nobody waits here for an answer to what the server asked
         Some(_) if !is_request(&iq) => {}
         Some(target) => request(cx, target, iq),
