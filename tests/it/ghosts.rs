@@ -11,8 +11,8 @@ use actors::{
     sessions::kick,
     testkit::script::Got,
 };
-use std::{net::SocketAddr, sync::Arc};
-use tokio::{sync::Semaphore, task::JoinSet};
+use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Poll};
+use tokio::sync::Semaphore;
 use xmpp::{jid::BareJid, ns, stanza::Stanza};
 
 config::section! {
@@ -149,14 +149,19 @@ fn who_is_gone_before_he_is_bound_leaves_no_session_behind() {
             writes(&mut b, name, COUNT).await;
         }
         let sessions = node.node.env().table.resources(&a());
-        let mut clients = JoinSet::new();
+        let mut clients: Vec<BoxFuture<()>> = Vec::new();
         for n in 0..38 {
             let client = [Client::Waits, Client::Resets, Client::Closes][(n + n / 12) % 3];
             // the names of sessions that end, more than once, and new ones
             let name = names.get(n % 12).cloned().unwrap_or_else(|| format!("g{n}"));
-            clients.spawn(binds(node.c2s(), name, client));
+            clients.push(Box::pin(binds(node.c2s(), name, client)));
         }
-        clients.join_all().await;
+        // all at the same time
+        poll_fn(|task| {
+            clients.retain_mut(|client| client.as_mut().poll(task).is_pending());
+            if clients.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
         GATE.with(|gate| gate.add_permits(10 * SESSIONS * COUNT));
         let env = node.node.env();
         // those whose names nobody came to in time to take
