@@ -259,12 +259,13 @@ impl Driver {
     /// Writes what waits in the resource's queue.
     fn drain(&mut self) {
         self.drained = true;
-        if self.blocked && self.is_ours() {
+        let more = if self.blocked {
             // not now
-            self.more = true;
-            return;
-        }
-        match self.turn.drain(BATCH, &self.env) {
+            self.is_ours().then_some(true)
+        } else {
+            self.turn.drain(BATCH, &self.env)
+        };
+        match more {
             Some(more) => self.more = more,
             None => {
                 self.more = false;

@@ -52,8 +52,11 @@ impl Resource {
         !s.queue.is_empty() && self.limits.beyond(s.sm.as_ref(), 2)
     }
 
-    /// Whether more is unacknowledged than one may have.
-    pub fn overdue(&self) -> bool {
-        self.limits.beyond(self.state.lock().sm.as_ref(), 1)
+    /// Whether the client is to be asked for an acknowledgement, which counts as done then, and whether more is
+    /// unacknowledged than one may have.
+    pub fn ask(&self) -> (bool, bool) {
+        let sm = &mut self.state.lock().sm;
+        let ask = sm.as_mut().is_some_and(StreamManagement::ask);
+        (ask, self.limits.beyond(sm.as_ref(), 1))
     }
 }

@@ -30,7 +30,7 @@ use crate::{clock::Clock, session::bound::Bound};
 use directed::Directed;
 use kept::Kept;
 use leftovers::Leaving;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
@@ -336,22 +336,18 @@ impl Resource {
         max: usize,
         mut work: impl FnMut(&Item) -> Drained,
     ) -> Option<bool> {
+        let mut s = self.state.lock();
         for _ in 0..max {
-            let item = {
-                let mut s = self.state.lock();
-                if s.owner != Owner::Attached(epoch) {
-                    return None;
-                }
-                if self.limits.beyond(s.sm.as_ref(), 2) {
-                    // a client is given time to acknowledge: others decide how much waits for it
-                    return Some(false);
-                }
-                let Some(item) = s.queue.front().map(|q| q.item.clone()) else { break };
-                s.in_hand = true;
-                item
-            };
-            let verdict = work(&item);
-            let mut s = self.state.lock();
+            if s.owner != Owner::Attached(epoch) {
+                return None;
+            }
+            if self.limits.beyond(s.sm.as_ref(), 2) {
+                // a client is given time to acknowledge: others decide how much waits for it
+                return Some(false);
+            }
+            let Some(item) = s.queue.front().map(|q| q.item.clone()) else { break };
+            s.in_hand = true;
+            let verdict = MutexGuard::unlocked(&mut s, || work(&item));
             if s.owner != Owner::Attached(epoch) {
                 return None;
             }
@@ -374,7 +370,6 @@ impl Resource {
                 return Some(false);
             }
         }
-        let mut s = self.state.lock();
         if s.queue.is_empty() && s.queue.capacity() > 64 {
             s.queue.shrink_to(8);
         }

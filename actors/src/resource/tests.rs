@@ -119,9 +119,9 @@ fn what_is_not_acknowledged_has_a_limit_in_bytes() {
     (0..3).for_each(|_| send());
     assert!(!resource.crowded());
     send();
-    assert!(resource.crowded() && !resource.overdue());
+    assert!(resource.crowded() && !resource.ask().1);
     (0..4).for_each(|_| send());
-    assert!(resource.overdue());
+    assert!(resource.ask().1);
 }
 
 #[test]

@@ -113,15 +113,17 @@ impl Session {
         if matches!(self.stream.phase, Phase::Closed) {
             return Some(false);
         }
-        let before = scope.fx.out.len();
         let epoch = attached.epoch;
-        if attached.resource.write_again(epoch, max, full, &mut scope.fx.out)? {
-            return Some(true);
-        }
-        if scope.fx.out.len() > before {
-            // whether that arrived is asked before anything new is sent
-            self.request_ack(scope);
-            return Some(true);
+        if attached.bound.acks {
+            let before = scope.fx.out.len();
+            if attached.resource.write_again(epoch, max, full, &mut scope.fx.out)? {
+                return Some(true);
+            }
+            if scope.fx.out.len() > before {
+                // whether that arrived is asked before anything new is sent
+                self.request_ack(scope);
+                return Some(true);
+            }
         }
         if !attached.bound.held.is_empty() {
             return held(attached, scope);

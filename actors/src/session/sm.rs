@@ -139,11 +139,11 @@ impl Session {
         if !bound.acks || !matches!(self.stream.phase, Phase::Established) {
             return;
         }
-        let ask = resource.with_sm(|sm| sm.as_mut().is_some_and(StreamManagement::ask));
+        let (ask, overdue) = resource.ask();
         if ask {
             scope.fx.out.nonza(sm::REQUEST);
         }
-        if resource.overdue() {
+        if overdue {
             let error = StreamError::new(Condition::PolicyViolation);
             self.fail(&error.with_text("too many stanzas are not acknowledged"), scope);
         }
