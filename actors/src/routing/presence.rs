@@ -154,7 +154,9 @@ pub async fn gone(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stanza) {
             let contacts = roster.items.iter().filter(|i| i.subscription.has_from());
             for item in contacts.filter(|i| !resource.blocks(&i.jid)) {
                 send(env, presence.with_to(Some(item.jid.clone()))).await;
-                told.insert(item.jid.bare_jid());
+                if !directed.is_empty() {
+                    told.insert(item.jid.bare_jid());
+                }
             }
         }
         for other in here(env, resource.user()) {
@@ -162,7 +164,9 @@ pub async fn gone(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stanza) {
                 drop(other.deliver(presence.with_to(Some(other.jid().clone().into()))));
             }
         }
-        told.insert(resource.user().clone().into());
+        if !directed.is_empty() {
+            told.insert(resource.user().clone().into());
+        }
     }
     // section 4.6.3: not twice
     for to in directed.iter().filter(|to| !told.contains(&to.bare_jid())) {

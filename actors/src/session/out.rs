@@ -43,8 +43,8 @@ impl Out {
     }
 
     /// The stream's features.
-    pub fn features(&mut self, content: &[u8]) {
-        self.of_stream("features", |out| out.extend_from_slice(content));
+    pub fn features(&mut self, content: impl FnOnce(&mut Vec<u8>)) {
+        self.of_stream("features", content);
     }
 
     /// A stanza.
@@ -84,13 +84,16 @@ impl Out {
     /// An element of the stream's own namespace, whose prefix the header of a document declares.
     fn of_stream(&mut self, name: &str, content: impl FnOnce(&mut Vec<u8>)) {
         self.element(|out, dialect| {
-            let declared = match dialect {
-                Dialect::Document => String::new(),
-                Dialect::Messages => format!(" xmlns:stream='{}'", ns::STREAM),
-            };
-            out.extend_from_slice(format!("<stream:{name}{declared}>").as_bytes());
+            out.extend_from_slice(b"<stream:");
+            out.extend_from_slice(name.as_bytes());
+            if dialect == Dialect::Messages {
+                out.extend_from_slice(format!(" xmlns:stream='{}'", ns::STREAM).as_bytes());
+            }
+            out.push(b'>');
             content(out);
-            out.extend_from_slice(format!("</stream:{name}>").as_bytes());
+            out.extend_from_slice(b"</stream:");
+            out.extend_from_slice(name.as_bytes());
+            out.push(b'>');
         });
     }
 
@@ -165,7 +168,7 @@ mod tests {
             let whole = out.bytes().to_vec();
             out.close();
             out.nonza("<a xmlns='a'/>");
-            out.features(b"");
+            out.features(|_| ());
             out.stanza(&Stanza::parse(b"<message/>").unwrap());
             out.open(&Opening { from: None, to: None, id: "2" });
             assert_eq!(out.bytes(), whole);

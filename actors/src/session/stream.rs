@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     cx::{IqCx, Target},
+    env::Env,
     hooks::Stage,
     iq,
 };
@@ -78,10 +79,14 @@ impl Session {
         self.stream.opened = true;
     }
 
+    /// What the client may do now.
+    fn send_features(&self, scope: &mut Scope<'_>) {
+        let Scope { env, fx } = scope;
+        fx.out.features(|out| self.offer(env, out));
+    }
+
     /// RFC 6120 section 4.3.2, in the order of XEP-0170.
-    fn send_features(&mut self, scope: &mut Scope<'_>) {
-        let env = scope.env;
-        let out = &mut Vec::new();
+    fn offer(&self, env: &Env, out: &mut Vec<u8>) {
         let stage = if self.stream.user.is_some() {
             Stage::Authenticated
         } else {
@@ -122,7 +127,6 @@ impl Session {
             settings.max_stanza_unauthenticated
         };
         limits::render(out, max, settings.idle_seconds());
-        scope.fx.out.features(out);
     }
 
     /// Whether credentials may be sent now: under TLS, or where TLS is not required.
