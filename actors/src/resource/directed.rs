@@ -9,18 +9,20 @@ use xmpp::jid::Jid;
 /// What one of the addresses may occupy on average, in bytes.
 pub(super) const ORDINARY: usize = 128;
 
-/// A limited number of addresses.
+/// A limited number of addresses. Most resources have none, and a pointer for them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<Jid>", into = "Vec<Jid>")]
-pub(super) struct Directed {
+pub(super) struct Directed(Option<Box<Places>>);
+
+#[derive(Clone, Debug, Default)]
+struct Places {
     places: BTreeMap<Jid, u64>,
     order: BTreeMap<u64, Jid>,
     bytes: usize,
 }
 
-impl Directed {
-    /// One more, unless it is there; beyond `most`, or so many of ordinary length, the oldest is forgotten.
-    pub(super) fn add(&mut self, to: &Jid, most: usize) {
+impl Places {
+    fn add(&mut self, to: &Jid, most: usize) {
         if self.places.contains_key(to) {
             return;
         }
@@ -36,30 +38,41 @@ impl Directed {
         self.order.insert(next, to.clone());
     }
 
-    /// Whether it was there.
-    pub(super) fn remove(&mut self, to: &Jid) -> bool {
+    fn remove(&mut self, to: &Jid) -> bool {
         let place = self.places.remove(to);
         let Some(jid) = place.and_then(|place| self.order.remove(&place)) else { return false };
         self.bytes = self.bytes.saturating_sub(jid.weight());
         true
     }
+}
+
+impl Directed {
+    /// One more, unless it is there; beyond `most`, or so many of ordinary length, the oldest is forgotten.
+    pub(super) fn add(&mut self, to: &Jid, most: usize) {
+        self.0.get_or_insert_default().add(to, most);
+    }
+
+    /// Whether it was there.
+    pub(super) fn remove(&mut self, to: &Jid) -> bool {
+        self.0.as_mut().is_some_and(|all| all.remove(to))
+    }
 
     pub(super) fn contains(&self, to: &Jid) -> bool {
-        self.places.contains_key(to)
+        self.0.as_ref().is_some_and(|all| all.places.contains_key(to))
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.0.as_ref().is_none_or(|all| all.places.is_empty())
     }
 
     /// The oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Jid> {
-        self.order.values()
+        self.0.iter().flat_map(|all| all.order.values())
     }
 
     /// All addresses, the oldest first.
     pub(super) fn into_iter(self) -> impl Iterator<Item = Jid> {
-        self.order.into_values()
+        self.0.into_iter().flat_map(|all| all.order.into_values())
     }
 }
 

@@ -205,3 +205,10 @@ fn presence_and_what_a_connection_holds_count() {
     resource.told();
     assert_eq!(resource.bytes(), 0);
 }
+
+/// There is one for each client: one more field can cost an idle connection 128 bytes, as the allocator rounds up.
+#[test]
+fn a_resource_is_not_larger_than_its_size_class() {
+    let counts = 2 * size_of::<usize>();
+    assert!(size_of::<Resource>() + counts <= 640, "{}", size_of::<Resource>() + counts);
+}
