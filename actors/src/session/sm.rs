@@ -81,6 +81,7 @@ impl Session {
 
     /// Section 4: `<a h=''/>`.
     fn acked(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
+        let starved = self.stream.starved;
         let Some(cx) = self.cx(scope) else { return };
         if !cx.attached.bound.acks {
             return self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
@@ -90,7 +91,7 @@ impl Session {
             return self.fail(&error, scope);
         };
         let acked = |r: &Resource| r.with_sm(|sm| sm.as_ref().map_or(0, |sm| sm.acked));
-        let before = acked(cx.resource());
+        let before = starved.then(|| acked(cx.resource()));
         match cx.resource().acknowledge(h) {
             Ok(true) => kept_arrived(cx.env, cx.resource()),
             Ok(false) => {}
@@ -103,7 +104,7 @@ impl Session {
             cx.resource().wake();
         }
         let resource = Arc::clone(cx.resource());
-        if self.stream.starved && acked(&resource) > before {
+        if before.is_some_and(|before| acked(&resource) > before) {
             self.stream.starved = false;
             scope.fx.push(Action::Cancel(TimerKey::Acks));
             // it had not handled all of it when it was asked: it is asked again
