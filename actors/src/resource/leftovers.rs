@@ -80,8 +80,8 @@ impl Leaving {
 impl State {
     /// A connection that was replaced has nothing more to do.
     pub(super) fn settled(&mut self, epoch: u64) {
-        if let Some((_, done)) = self.unfinished.take_if(|(of, _)| *of == epoch) {
-            done.close();
+        if let Some(unfinished) = self.unfinished.take_if(|of| of.0 == epoch) {
+            unfinished.1.close();
         }
     }
 
@@ -107,7 +107,7 @@ impl Resource {
     /// Resolves when the connection before, which was replaced in the middle of something, is done with that, or has
     /// taken longer than [`PATIENCE`]. `None`: it was not.
     pub fn before_is_done(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let (_, done) = self.state.lock().unfinished.clone()?;
+        let (_, done) = *self.state.lock().unfinished.clone()?;
         // there is nothing to acquire: it is closed when that is done
         Some(async move { drop(timeout(PATIENCE, done.acquire()).await) })
     }

@@ -125,7 +125,7 @@ struct State {
     /// The client's stanza that is being handled (XEP-0198 sessions only).
     working: Option<Stanza>,
     /// What the connection with this epoch had begun when it was replaced, and still is at.
-    unfinished: Option<(u64, Arc<Semaphore>)>,
+    unfinished: Option<Box<(u64, Arc<Semaphore>)>>,
     presence: Option<Stanza>,
     priority: Option<i8>,
     directed: Directed,
@@ -532,7 +532,7 @@ impl Resource {
         // the old connection goes on with what it had begun: the client must not send it again
         if let (Owner::Attached(before), Some(_), Some(sm)) = (s.owner, working, &mut s.sm) {
             sm.handled = sm.handled.wrapping_add(1);
-            s.unfinished = Some((before, Arc::new(Semaphore::new(0))));
+            s.unfinished = Some(Box::new((before, Arc::new(Semaphore::new(0)))));
         }
         s.epoch += 1;
         s.owner = Owner::Attached(s.epoch);
