@@ -154,8 +154,11 @@ impl Server for SessionManager {
                 }
                 continue;
             }
-            if let Event::Down { monitor, reason, .. } = cx.next().await {
-                self.down((monitor, &reason), cx);
+            if let Event::Down { monitor, reason, .. } = cx.next().await
+                && let Some(resource) = self.ends.ended((monitor, &reason), &self.env, cx.system())
+            {
+                // somebody else is at it, and slow: there is no later
+                self.ends.add(resource);
             }
         }
     }

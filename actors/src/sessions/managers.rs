@@ -75,6 +75,10 @@ impl Place {
     /// It did not take a lost session.
     pub(super) fn miss(&self) {
         self.missed.store(true, Ordering::Release);
+        // one that was started meanwhile has looked for them already, and may have nothing else to do
+        if let Some(manager) = self.address() {
+            drop(manager.cast(Msg::Alarm));
+        }
     }
 
     /// Whether it missed a lost session since it was asked.

@@ -7,7 +7,7 @@ use crate::{
     hooks::{Offline, Order},
     modules::offline::{OfflineConfig, OfflineModule},
     registrar::{Module, Modules, Registrar, Xep},
-    resource::{Ended, Owner, Resource, StreamManagement},
+    resource::{Ended, Owner, PATIENCE, Resource, StreamManagement},
     sessions,
     testkit::{
         World, WorldOptions,
@@ -15,8 +15,11 @@ use crate::{
         slow::{Slow, SlowConfig, open},
     },
 };
-use std::{sync::Arc, time::Duration};
-use tokio::{task::yield_now, time::timeout};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use tokio::{
+    task::yield_now,
+    time::{sleep, timeout},
+};
 use xmpp::{jid::BareJid, stanza::Stanza};
 
 config::section! {
@@ -212,14 +215,37 @@ fn a_manager_that_did_not_take_a_lost_session_looks_for_it() {
     World::block_on(async {
         let mut world = world(false).await;
         let env = Arc::clone(&world.env);
-        let users = neighbours(&mut world, 2).await;
+        let users = neighbours(&mut world, 1).await;
         let session = sessions::bind(&env, &users[0], None).await.unwrap().keep();
         assert!(session.resource.detach(session.epoch, None));
         env.managers.of(&users[0]).unwrap().miss();
-        drop(sessions::bind(&env, &users[1], None).await.unwrap());
         a_while().await;
         assert_eq!(session.resource.owner(), Owner::Ended);
         assert!(env.table.is_empty());
         world.stop().await;
+    });
+}
+
+#[test]
+fn a_node_that_stops_waits_for_whoever_ends_a_session_slowly() {
+    World::block_on(async {
+        let mut world = world(true).await;
+        let env = Arc::clone(&world.env);
+        let users = neighbours(&mut world, 1).await;
+        let one = sessions::bind(&env, &users[0], None).await.unwrap().keep().resource;
+        for id in ids(3) {
+            one.deliver(message(&users[0], &id)).unwrap();
+        }
+        let mut slow = Box::pin(sessions::end(&env, &one, Ended::Closed));
+        let waits = poll_fn(|cx| Poll::Ready(slow.as_mut().poll(cx).is_pending())).await;
+        assert!(waits, "for the store");
+        let late = async {
+            sleep(2 * PATIENCE).await;
+            open(3);
+            drop(slow);
+        };
+        tokio::join!(world.stop(), late);
+        assert_eq!(stored(&env, &users[0]).await, ids(3));
+        assert!(env.table.is_empty());
     });
 }
