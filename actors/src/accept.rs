@@ -141,12 +141,12 @@ impl Newcomers {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use supervision::{InitError, Process, testkit};
 
     /// A connection that does nothing by itself.
-    struct Sitting(Progress);
+    pub(crate) struct Sitting(Progress);
 
     impl Process for Sitting {
         type Args = Progress;

@@ -204,29 +204,11 @@ impl<F: Copy + PartialEq + fmt::Debug + Send + Sync + 'static> Gate for Guests<F
 mod tests {
     use super::*;
     use crate::{
+        accept::tests::Sitting,
         registrar::Modules,
         testkit::{World, WorldOptions},
     };
-    use std::convert::Infallible;
-    use supervision::{Cx, Exit, InitError, Process, System};
-
-    /// A connection that does nothing by itself.
-    struct Sitting(Progress);
-
-    impl Process for Sitting {
-        type Args = Progress;
-        type Msg = Infallible;
-        const NAME: &'static str = "sitting";
-
-        async fn init(progress: Progress, cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
-            cx.trap_exit(true);
-            Ok(Self(progress))
-        }
-
-        async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
-            self.0.ended(cx).await
-        }
-    }
+    use supervision::System;
 
     #[tokio::test(start_paused = true)]
     async fn of_whoever_has_the_most_places_the_oldest_that_waits_makes_room() {

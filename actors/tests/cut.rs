@@ -1,9 +1,8 @@
 //! A client is cut off while what it sent is being worked on, and resumes its session (XEP-0198): its stanza has been
 //! handled then, or is when it sends it again, and never twice.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test fails by panicking"

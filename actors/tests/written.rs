@@ -1,9 +1,8 @@
 //! What a server writes, as expat and libxml2 read it: a stream that has ended is one document however it ended, and
 //! with RFC 7395 each message is one, which says the same.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test fails by panicking"

@@ -240,6 +240,7 @@ fn a_node_that_stops_waits_for_whoever_ends_a_session_slowly() {
         let waits = poll_fn(|cx| Poll::Ready(slow.as_mut().poll(cx).is_pending())).await;
         assert!(waits, "for the store");
         let late = async {
+            // of paused time: whoever waits for it has given up once by then
             sleep(2 * PATIENCE).await;
             open(3);
             drop(slow);
