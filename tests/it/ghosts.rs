@@ -106,6 +106,7 @@ enum Client {
     Closes,
 }
 
+/// Binds and becomes available, but takes no messages for the account.
 async fn binds(to: SocketAddr, resource: String, client: Client) {
     let mut peer = Peer::connect(to).await;
     peer.open().await;
@@ -117,7 +118,7 @@ async fn binds(to: SocketAddr, resource: String, client: Client) {
     let (xmlns, sm) = (ns::BIND, ns::SM);
     peer.send(&format!(
         "<iq type='set' id='b'><bind xmlns='{xmlns}'><resource>{resource}</resource></bind></iq>\
-         <enable xmlns='{sm}'/><presence/>"
+         <enable xmlns='{sm}'/><presence><priority>-1</priority></presence>"
     ))
     .await;
     match client {
@@ -170,7 +171,6 @@ fn who_is_gone_before_he_is_bound_leaves_no_session_behind() {
         }
         until("nobody is left", || env.table.len() == 1 && node.connections() == 1).await;
         assert_eq!(env.registry.lookup(&a()).await.unwrap().len(), 0, "each place is free again");
-        // some got them meanwhile, but did not acknowledge them
         let all = kept(&node).await;
         for name in &names {
             let of = |id: &&String| id.split('-').next() == Some(name);

@@ -8,15 +8,13 @@ pub use watcher::{Gauge, Watcher};
 
 use crate::{
     env::Env,
-    future::BoxFuture,
-    resource::{Ended, Owner, Resource},
-    sessions::end,
+    resource::{Ended, Owner, PATIENCE, Resource},
+    sessions::ask_to_end,
 };
-use std::{cmp::Reverse, collections::HashMap, future::poll_fn, sync::Arc, task::Poll};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
+use tokio::time::Instant;
 use xmpp::jid::BareJid;
 
-/// Sessions that are ended at the same time: their writes share what a write costs.
-const AT_ONCE: usize = 32;
 /// A user that holds less, in bytes, is left alone, and so is a session of any: its end would cost more than it frees.
 /// It is less than a session takes itself, so it is no way to keep memory short unseen.
 const LEAST: usize = 4 << 10;
@@ -33,36 +31,51 @@ pub struct Relieved {
     pub bytes: usize,
 }
 
-/// Ends sessions until so many bytes of theirs are on their way. Looks at all sessions, but
-/// at no stanza: memory is short then.
-pub async fn relieve(env: &Arc<Env>, excess: usize) -> Relieved {
-    let (chosen, most) = choose(env, excess);
-    let mut relieved = Relieved { enough: most >= excess, ..Relieved::default() };
-    for some in chosen.chunks(AT_ONCE) {
-        let ended = together(some.iter().map(|resource| {
-            let (env, resource) = (Arc::clone(env), Arc::clone(resource));
-            let ending: BoxFuture<Option<usize>> = Box::pin(async move {
-                let bytes = resource.bytes();
-                tracing::debug!(jid = %resource.jid(), bytes, "ends, since memory is short");
-                end(&env, &resource, Ended::NoMemory).await.then_some(bytes)
-            });
-            ending
-        }))
-        .await;
-        relieved.sessions += ended.len();
-        relieved.bytes += ended.iter().sum::<usize>();
+/// Sessions that end since memory is short: their managers see to it, some at a time.
+#[derive(Debug)]
+pub struct Relief {
+    chosen: Vec<(usize, Arc<Resource>)>,
+    enough: bool,
+    begun: Instant,
+}
+
+impl Relief {
+    /// Has sessions ended that hold so many bytes together. Looks at all sessions, but
+    /// at no stanza: memory is short then.
+    pub fn begin(env: &Env, excess: usize) -> Self {
+        let (mut chosen, most) = choose(env, excess);
+        chosen.retain(|(bytes, resource)| {
+            tracing::debug!(jid = %resource.jid(), bytes, "ends, since memory is short");
+            // one that its manager does not take is chosen again
+            ask_to_end(env, resource, Ended::NoMemory)
+        });
+        Self { chosen, enough: most >= excess, begun: Instant::now() }
     }
-    let Relieved { sessions, bytes, .. } = relieved;
-    if sessions > 0 {
-        tracing::warn!(sessions, bytes, "sessions were ended since memory was short");
-        env.metrics.relieved(sessions as u64, bytes as u64);
+
+    /// What became free, when all that they held is on its way, or takes too long.
+    pub fn over(&self, env: &Env) -> Option<Relieved> {
+        let ended = |r: &Resource| r.owner() == Owner::Ended && r.leaving().is_none();
+        if !self.chosen.iter().all(|(_, r)| ended(r)) && self.begun.elapsed() < PATIENCE {
+            return None;
+        }
+        let mut relieved = Relieved { enough: self.enough, ..Relieved::default() };
+        let here = self.chosen.iter().filter(|(_, r)| r.ended() == Some(Ended::NoMemory));
+        for (bytes, _) in here {
+            relieved.sessions += 1;
+            relieved.bytes += bytes;
+        }
+        let Relieved { sessions, bytes, .. } = relieved;
+        if sessions > 0 {
+            tracing::warn!(sessions, bytes, "sessions were ended since memory was short");
+            env.metrics.relieved(sessions as u64, bytes as u64);
+        }
+        Some(relieved)
     }
-    relieved
 }
 
 /// The sessions that hold so much together, if there is so much, and what they hold: those of the user with the most
 /// first, and of these the largest.
-fn choose(env: &Env, excess: usize) -> (Vec<Arc<Resource>>, usize) {
+fn choose(env: &Env, excess: usize) -> (Vec<(usize, Arc<Resource>)>, usize) {
     let mut users: HashMap<BareJid, Vec<(usize, Arc<Resource>)>> = HashMap::new();
     for resource in env.table.all() {
         let bytes = resource.bytes();
@@ -83,26 +96,8 @@ fn choose(env: &Env, excess: usize) -> (Vec<Arc<Resource>>, usize) {
                 return (chosen, freed);
             }
             freed += bytes;
-            chosen.push(resource);
+            chosen.push((bytes, resource));
         }
     }
     (chosen, freed)
-}
-
-/// Waits for all of them; what those come to that come to something.
-async fn together<T>(futures: impl Iterator<Item = BoxFuture<Option<T>>>) -> Vec<T> {
-    let mut open: Vec<_> = futures.collect();
-    let mut results = Vec::new();
-    poll_fn(|task| {
-        open.retain_mut(|future| match future.as_mut().poll(task) {
-            Poll::Ready(result) => {
-                results.extend(result);
-                false
-            }
-            Poll::Pending => true,
-        });
-        if open.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    results
 }

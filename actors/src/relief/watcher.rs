@@ -1,14 +1,13 @@
 //! The process that looks at how much memory is in use, and sees that there is enough.
 
-use super::{Relieved, relieve};
+use super::{Relief, Relieved};
 use crate::{
     env::Env,
-    future::BoxFuture,
     pressure::{self, CRITICAL, HIGH, Level},
-    sessions::LAST_SESSIONS,
 };
-use std::{convert::Infallible, fmt, future::pending, sync::Arc, time::Duration};
-use supervision::{ChildSpec, Cx, Exit, InitError, Process, Shutdown};
+use serde_json::{Value, json};
+use std::{fmt, sync::Arc, time::Duration};
+use supervision::{ChildSpec, Cx, InitError, Next, Server};
 use tokio::time::Instant;
 
 /// How often memory is looked at, and how often when it is short.
@@ -53,6 +52,10 @@ impl fmt::Debug for Gauge {
     }
 }
 
+/// A time to look has come.
+#[derive(Debug)]
+pub struct Look;
+
 /// The process that looks at memory and sees that there is enough.
 pub struct Watcher {
     env: Arc<Env>,
@@ -61,6 +64,8 @@ pub struct Watcher {
     level: Level,
     /// When memory became short, or was relieved last.
     since: Option<Instant>,
+    /// Sessions that end.
+    relief: Option<Relief>,
     /// Not enough could be freed: it is not tried again before.
     rest: Option<Instant>,
 }
@@ -75,60 +80,50 @@ impl Watcher {
     /// Its place in a tree.
     pub fn child(env: &Arc<Env>, gauge: &Gauge) -> ChildSpec {
         let (env, gauge) = (Arc::clone(env), gauge.clone());
-        ChildSpec::process::<Self>("memory", move || (Arc::clone(&env), gauge.clone()))
-            .shutdown(Shutdown::Timeout(LAST_SESSIONS))
+        ChildSpec::server::<Self>("memory", move || (Arc::clone(&env), gauge.clone()))
     }
 }
 
-impl Process for Watcher {
+impl Server for Watcher {
     type Args = (Arc<Env>, Gauge);
-    type Msg = Infallible;
+    type Msg = Look;
     const NAME: &'static str = "memory";
     const INBOX: usize = 1;
 
-    async fn init((env, gauge): Self::Args, cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
+    async fn init((env, gauge): Self::Args, cx: &mut Cx<Look>) -> Result<Self, InitError> {
         cx.trap_exit(true);
-        let mut watcher =
-            Self { env, gauge, said: None, level: Level::Calm, since: None, rest: None };
+        let (said, since, relief, rest) = Default::default();
+        let mut watcher = Self { env, gauge, said, level: Level::Calm, since, relief, rest };
         watcher.look(cx);
+        cx.send_after(Duration::ZERO, Look);
         Ok(watcher)
     }
 
-    async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
-        let mut relief: Option<BoxFuture<Relieved>> = None;
-        loop {
-            if relief.is_none()
-                && let Some(mark) = self.to_relieve()
-            {
-                let (env, excess) = (Arc::clone(&self.env), self.env.pressure.excess(mark));
-                relief = Some(Box::pin(async move { relieve(&env, excess).await }));
-            }
-            let calm = self.env.pressure.level() == Level::Calm;
-            let next = if calm { LOOK } else { LOOK_CLOSER };
-            tokio::select! {
-                biased;
-                reason = cx.stopped() => {
-                    // the contacts of a session that is half ended are to hear of it
-                    if let Some(relief) = relief {
-                        relief.await;
-                    }
-                    return reason;
-                }
-                relieved = running(&mut relief) => {
-                    relief = None;
-                    self.look(cx);
-                    self.relieved(relieved);
-                }
-                () = tokio::time::sleep(next) => self.look(cx),
-            }
+    async fn handle(&mut self, _: Look, cx: &mut Cx<Look>) -> Next {
+        self.look(cx);
+        if let Some(relieved) = self.relief.as_ref().and_then(|relief| relief.over(&self.env)) {
+            self.relief = None;
+            self.relieved(relieved);
         }
+        if self.relief.is_none()
+            && let Some(mark) = self.to_relieve()
+        {
+            self.relief = Some(Relief::begin(&self.env, self.env.pressure.excess(mark)));
+        }
+        let calm = self.env.pressure.level() == Level::Calm;
+        cx.send_after(if calm { LOOK } else { LOOK_CLOSER }, Look);
+        Next::Continue
     }
-}
 
-async fn running(relief: &mut Option<BoxFuture<Relieved>>) -> Relieved {
-    match relief {
-        Some(relief) => relief.await,
-        None => pending().await,
+    fn state(&self) -> Option<Value> {
+        let pressure = &self.env.pressure;
+        Some(json!({
+            "used": pressure.used(),
+            "limit": pressure.limit(),
+            "level": self.level.to_string(),
+            "log_ons_waiting": pressure.waiting(),
+            "relieving": self.relief.is_some(),
+        }))
     }
 }
 
@@ -164,7 +159,7 @@ impl Watcher {
         pressure.set_spent(spent);
     }
 
-    fn look(&mut self, cx: &Cx<Infallible>) {
+    fn look(&mut self, cx: &Cx<Look>) {
         let (pressure, limit) = (&self.env.pressure, self.env.settings().memory);
         let Some(used) = self.gauge.read(pressure::first_mark(limit)) else { return };
         pressure.set(used, limit);

@@ -8,6 +8,7 @@ use crate::{
     resource::{Remains, Resource},
 };
 use std::{collections::HashSet, sync::Arc};
+use storage::Roster;
 use xmpp::{
     jid::{BareJid, Jid},
     stanza::{Stanza, Type},
@@ -109,7 +110,7 @@ pub async fn broadcast(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stan
             drop(resource.deliver(theirs.with_to(Some(me.clone()))));
         }
     }
-    if let Ok(roster) = env.stores.rosters.get(resource.user()).await {
+    if let Some(roster) = contacts(env, resource.user()).await {
         let contacts = || roster.items.iter().filter(|i| !resource.blocks(&i.jid));
         for item in contacts().filter(|i| i.subscription.has_from()) {
             if !seen(env, resource, presence.with_to(Some(item.jid.clone()))).await {
@@ -125,6 +126,13 @@ pub async fn broadcast(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stan
             }
         }
     }
+}
+
+/// The roster of a user, to tell its contacts something. Without it they are not told.
+async fn contacts(env: &Env, user: &BareJid) -> Option<Arc<Roster>> {
+    let roster = env.stores.rosters.get(user).await;
+    let told = |error| tracing::warn!(%user, %error, "contacts are not told of a presence");
+    roster.map_err(told).ok()
 }
 
 /// Sends one available presence. `false`: the resource is not available any more. Whoever ended it may have told that
@@ -150,7 +158,7 @@ pub async fn gone(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stanza) {
     let seen = before.is_some() || !directed.is_empty();
     let mut told = HashSet::new();
     if before.is_some() {
-        if let Ok(roster) = env.stores.rosters.get(resource.user()).await {
+        if let Some(roster) = contacts(env, resource.user()).await {
             let contacts = roster.items.iter().filter(|i| i.subscription.has_from());
             for item in contacts.filter(|i| !resource.blocks(&i.jid)) {
                 send(env, presence.with_to(Some(item.jid.clone()))).await;

@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use xmpp::jid::{BareJid, FullJid};
 
 /// How long a manager may take to end the sessions that are left when the node stops.
-pub(crate) const LAST_SESSIONS: Duration = Duration::from_secs(60);
+const LAST_SESSIONS: Duration = Duration::from_secs(60);
 
 /// Sessions whose windows are over that are looked at in one go.
 const EXPIRED: usize = 256;
@@ -95,7 +95,7 @@ impl Server for SessionManager {
             Msg::Finish(work) => unfinished::start(cx.system(), work),
             Msg::End(resource, why, reply) => {
                 self.end(resource, why).await;
-                reply.send(());
+                reply.into_iter().for_each(|reply| reply.send(()));
             }
             Msg::Alarm => {
                 self.alarm = None;

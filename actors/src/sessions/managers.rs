@@ -33,8 +33,8 @@ pub enum Msg {
     Lost(Arc<Resource>, Option<Duration>),
     /// Which sessions wait to be resumed, for another process.
     Freeze(Reply<Vec<FrozenWaiting>>),
-    /// End this session; answered when its end has begun.
-    End(Arc<Resource>, Ended, Reply<()>),
+    /// End this session; answered when its end has begun, if anybody waits for that.
+    End(Arc<Resource>, Ended, Option<Reply<()>>),
     /// Have this done: see [`super::finish`].
     Finish(Work),
     /// A window may be over.

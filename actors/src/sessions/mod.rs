@@ -20,7 +20,6 @@ mod windows;
 
 pub use claim::{Attached, BindError, Claim, ResumeError};
 pub use end::end;
-pub(crate) use manager::LAST_SESSIONS;
 pub use manager::spec;
 pub use registry::publish_priority;
 
@@ -108,7 +107,7 @@ pub async fn kick(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
     let begun = match env.managers.of(resource.user()).and_then(|place| place.address()) {
         Some(manager) => {
             let resource = Arc::clone(resource);
-            manager.call(|reply| Msg::End(resource, why, reply), DEADLINE).await.is_ok()
+            manager.call(|reply| Msg::End(resource, why, Some(reply)), DEADLINE).await.is_ok()
         }
         None => false,
     };
@@ -117,6 +116,12 @@ pub async fn kick(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
     } else {
         end(env, resource, why).await;
     }
+}
+
+/// Asks for the end of a session, and does not wait for it. `false`: nobody took that.
+pub(crate) fn ask_to_end(env: &Env, resource: &Arc<Resource>, why: Ended) -> bool {
+    let manager = env.managers.of(resource.user()).and_then(|place| place.address());
+    manager.is_some_and(|m| m.cast(Msg::End(Arc::clone(resource), why, None)).is_ok())
 }
 
 /// Puts a resource that came from another process into the table and the registry, in place of
