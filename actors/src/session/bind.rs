@@ -1,7 +1,6 @@
 //! Resource binding (RFC 6120 section 7) and the session nobody needs any more (RFC 3921).
 
 use super::{
-    calm::calm,
     effects::{Action, Scope, TimerKey},
     state::{Phase, Session},
 };
@@ -51,7 +50,7 @@ impl Session {
             async move {
                 // who has a session to resume comes here only if that is not what is wanted
                 let patience = env.settings().negotiation_timeout / 4;
-                if calm(&env, patience).await {
+                if sessions::calm(&env, patience).await {
                     sessions::bind(&env, &user, wanted).await
                 } else {
                     Err(BindError::NoMemory)

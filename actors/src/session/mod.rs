@@ -7,7 +7,6 @@
 
 pub mod bind;
 pub mod bound;
-pub mod calm;
 pub mod effects;
 pub mod established;
 #[cfg(test)]

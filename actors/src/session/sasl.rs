@@ -4,11 +4,10 @@
 //! work that is done (RFC 5802 section 9).
 
 use super::{
-    calm::{admits, calm},
     effects::{Action, Scope},
     state::{Access, Challenged, Exchange, Phase, Session},
 };
-use crate::{env::Env, metrics::Login, throttle::Attempt};
+use crate::{env::Env, metrics::Login, sessions, throttle::Attempt};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use std::{sync::Arc, time::Duration};
 use storage::{Account, StoreError};
@@ -291,18 +290,19 @@ impl Session {
     /// The client is who it says it is. While memory is short it waits for its answer: whether there is a session it
     /// may resume is for its owner to know.
     fn succeed(&mut self, user: BareJid, data: Option<&str>, scope: &mut Scope<'_>) {
-        if admits(scope.env, &user) {
+        if sessions::admits(scope.env, &user) {
             return self.welcome(user, data, scope);
         }
         let patience = scope.env.settings().negotiation_timeout / 2;
         let (env, data) = (Arc::clone(scope.env), data.map(str::to_owned));
-        scope.fx.job(async move { calm(&env, patience).await }, move |session, scope, admitted| {
-            match admitted {
+        scope.fx.job(
+            async move { sessions::calm(&env, patience).await },
+            move |session, scope, admitted| match admitted {
                 true => session.welcome(user, data.as_deref(), scope),
                 // section 6.5.10: clients try again
                 false => session.fail_sasl(Failure::TemporaryAuthFailure, Login::NoMemory, scope),
-            }
-        });
+            },
+        );
     }
 
     /// Section 6.4.6.

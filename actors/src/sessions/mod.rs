@@ -3,6 +3,7 @@
 //! Here is what others ask for; the managers' addresses are [`managers`], what these write and everybody
 //! reads is the [`table`], and what becomes of a session that ended is in [`end`](mod@end).
 
+mod calm;
 pub mod claim;
 mod end;
 mod ends;
@@ -18,6 +19,7 @@ mod tests;
 mod unfinished;
 mod windows;
 
+pub use calm::{admits, calm};
 pub use claim::{Attached, BindError, Claim, ResumeError};
 pub use end::end;
 pub use manager::spec;

@@ -19,6 +19,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("tokio-rustls", &["xload"]),
     ("prometheus-client", &["actors"]),
     ("procfs", &["mangrove"]),
+    // law 4: what the others do is not I/O
+    ("tokio", &["supervision", "storage", "actors", "mangrove", "xload"]),
 ];
 
 /// The members of the workspace, as cargo knows them.

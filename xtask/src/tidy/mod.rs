@@ -153,7 +153,7 @@ mod tests {
             "a/src/dead.rs:0: no `mod` leads here",
             "actors/src/routing/a.rs:0: no `mod` leads here",
             "a/src/c1.rs:0: 5 files import one another",
-            "actors/src/routing/a.rs:2: `fn f() { env.table.all() }` reaches into",
+            "actors/src/routing/a.rs:2: `fn f() { env.table.all() }`: `env.table`",
         ];
         assert_eq!(findings.len(), expected.len(), "{findings:#?}");
         for (finding, expected) in findings.iter().zip(expected) {

@@ -36,10 +36,12 @@ const APART: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// A room, the one file of it that may, and what the others do not reach into.
+/// A room, the one file of it that may, and what the others, but for tests, have not in them.
 const CLOSED: &[(&str, &str, &str)] = &[
     ("actors/src/modules/", "", "env.table"),
     ("actors/src/routing/", "actors/src/routing/whereabouts.rs", "env.table"),
+    // law 4: what waits is a job, which is somebody else's
+    ("actors/src/session/", "", "async fn"),
 ];
 
 /// Finds what goes through a wall.
@@ -59,14 +61,25 @@ pub fn check(sources: &[Source], workspace: &Workspace) -> Vec<Finding> {
     }
     for (room, door, what) in CLOSED {
         let inside = files.iter().filter(|(path, _)| path.starts_with(room) && path != &door);
-        for (path, source) in inside.filter(|(path, _)| !path.ends_with("tests.rs")) {
-            for (n, line) in source.code.lines().enumerate().filter(|(_, l)| l.contains(what)) {
-                let found = format!("`{}` reaches into `{what}`", line.trim());
+        for (path, source) in inside.filter(|(path, _)| !is_test(path, &files)) {
+            let code = source.code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            for (n, line) in code.lines().enumerate().filter(|(_, l)| l.contains(what)) {
+                let found = format!("`{}`: `{what}` has no place in {room}", line.trim());
                 findings.push(Finding::new(path, n + 1, found));
             }
         }
     }
     findings
+}
+
+/// Whether the file next to it declares it as a test.
+fn is_test(path: &str, files: &BTreeMap<&str, &Source>) -> bool {
+    let Some((folder, name)) = path.rsplit_once('/') else { return false };
+    let declared = format!("#[cfg(test)]\nmod {};", name.trim_end_matches(".rs"));
+    [format!("{folder}/mod.rs"), format!("{folder}.rs")]
+        .iter()
+        .filter_map(|parent| files.get(parent.as_str()))
+        .any(|parent| parent.code.contains(&declared))
 }
 
 #[cfg(test)]
@@ -109,5 +122,19 @@ mod tests {
             ("actors/src/routing/whereabouts.rs", "fn a() { env.table.find(); }"),
         ];
         assert!(found(&files).is_empty());
+    }
+
+    #[test]
+    fn a_session_has_no_async_fn_but_for_its_tests() {
+        let files = [
+            ("actors/src/lib.rs", "mod session;"),
+            (
+                "actors/src/session/mod.rs",
+                "#[cfg(test)]\nmod late;\nmod calm;\nfn a() {}\n#[cfg(test)]\nmod tests { async fn t() {} }",
+            ),
+            ("actors/src/session/late.rs", "async fn world() {}"),
+            ("actors/src/session/calm.rs", "// no async fn\nasync fn calm() {}"),
+        ];
+        assert_eq!(found(&files), ["actors/src/session/calm.rs:2"]);
     }
 }

@@ -1,12 +1,13 @@
 //! Log-ons wait while memory is short (`crate::pressure`).
 
-use crate::{env::Env, sessions::can_resume};
+use super::can_resume;
+use crate::env::Env;
 use std::time::Duration;
 use xmpp::jid::BareJid;
 
 /// Whether a user may authenticate now: always when memory is not short, or when there is a session that they may
 /// want to resume, which takes no more of it. A new one waits again before it is bound.
-pub(super) fn admits(env: &Env, user: &BareJid) -> bool {
+pub fn admits(env: &Env, user: &BareJid) -> bool {
     env.pressure.is_open() || can_resume(env, user)
 }
 
