@@ -116,7 +116,8 @@ impl Module for Lists {
     fn children(self: &Arc<Self>, env: &Arc<Env>) -> Vec<ChildSpec> {
         let child = |(name, people): (&String, &Arc<BTreeSet<BareJid>>)| {
             let args = (Arc::clone(env), name.clone(), Arc::clone(people));
-            ChildSpec::server::<Post>(name, move || args.clone())
+            // beside the processes of other modules
+            ChildSpec::server::<Post>(&format!("{}_{name}", Self::NAME), move || args.clone())
         };
         self.lists.iter().map(child).collect()
     }

@@ -4,6 +4,7 @@ use super::*;
 use actors::{
     modules::{
         disco::{DiscoConfig, DiscoModule},
+        last::{LastConfig, LastModule},
         ping::{PingConfig, PingModule},
     },
     testkit::World,
@@ -21,9 +22,13 @@ fn check(script: &str) {
         R C: <presence/>
         R S: <presence/>\n";
     World::check(&format!("{begin}{script}"), |modules| {
-        let list = List::parse("family: juliet@localhost romeo@localhost nurse@localhost").unwrap();
-        let config = ListsConfig { lists: vec![list], ..ListsConfig::default() };
+        // the second is named as another module's process
+        let lists =
+            ["family: juliet@localhost romeo@localhost nurse@localhost", "last: a@localhost"];
+        let lists = lists.iter().map(|list| List::parse(list).unwrap()).collect();
+        let config = ListsConfig { lists, ..ListsConfig::default() };
         modules.add_with::<DiscoModule>(DiscoConfig::default());
+        modules.add_with::<LastModule>(LastConfig::default());
         modules.add_with::<PingModule>(PingConfig::default());
         modules.add_with::<Lists>(config);
     });
