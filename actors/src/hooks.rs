@@ -111,7 +111,8 @@ macro_rules! points {
             /// A presence of type subscribe, subscribed, unsubscribe or unsubscribed that arrives for a local user, in a job
             /// of the sender.
             subscription_in(env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow>;
-            /// May `from` learn the presence of this local user? Asked for probes (RFC 6121 section 4.3).
+            /// May `from` learn the presence of this local user? Asked for probes (RFC 6121 section 4.3), and for what goes with
+            /// presence: last activity, service discovery.
             may_see(env: &Arc<Env>, user: &BareJid, from: &Jid) -> BoxFuture<Flow>;
             /// May this stanza reach this local account? Asked of what the server handles in its name: an IQ
             /// or a probe of somebody else, a subscription. In a job of the sender; who stops it does so
@@ -119,15 +120,16 @@ macro_rules! points {
             reaching(env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow>;
             /// A message for a local user of whom no resource takes it (XEP-0160).
             offline(env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline>;
-            /// Another session of the user changed this module's data; or the module holds the client's
-            /// queue back, and the client can take more.
+            /// It is the turn of a notice for this module in the client's queue: somebody put it there, or the client has
+            /// acknowledged what the keeper of messages keeps. Or the module holds the queue back, and the client can take more.
             notice(cx: &mut SessionCx<'_>);
             /// A timer of the module went off.
             timer(cx: &mut SessionCx<'_>);
             /// The client closes its stream: what was written to it counts as received. Jobs pushed here
             /// finish before the session ends.
             closing(cx: &mut SessionCx<'_>);
-            /// The client went unavailable or its session ended; in a job of its own.
+            /// The client went unavailable or its session ended: with its last presence, unless nobody saw it. In the
+            /// job that has told its contacts.
             unavailable(env: &Arc<Env>, resource: &Arc<Resource>, presence: Option<&Stanza>) -> BoxFuture<()>;
             /// An account was removed: drop what is cached of it.
             removed(env: &Arc<Env>, user: &BareJid) -> BoxFuture<()>;
