@@ -175,7 +175,7 @@ mod tests {
         written_at("trace", limit, log)
     }
 
-    /// The same, with that as `log.level`.
+    /// What is written of what `log` logs, with `level` as `log.level`.
     fn written_at(level: &str, limit: &Limit, log: impl FnOnce()) -> Vec<String> {
         let (written, limit) = (Written::default(), limit.clone());
         let to = written.clone();

@@ -26,7 +26,7 @@ impl Client {
         Self { hash, password: password.to_owned(), bare, binding: Vec::new(), gs2: "n,,".into() }
     }
 
-    /// The same client, bound to the channel (RFC 5802 section 6).
+    /// Binds the client to the channel (RFC 5802 section 6).
     #[must_use]
     pub fn bound(mut self, name: &str, data: &[u8]) -> Self {
         self.gs2 = format!("p={name},,");
@@ -34,7 +34,7 @@ impl Client {
         self
     }
 
-    /// The same client, which could bind the channel, and saw no mechanism for it.
+    /// Makes it one that could bind the channel, and saw no mechanism for it.
     #[must_use]
     pub fn able(mut self) -> Self {
         self.gs2 = "y,,".into();

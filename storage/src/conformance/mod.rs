@@ -45,7 +45,7 @@ fn user(text: &str) -> Result<BareJid, xmpp::jid::JidError> {
 const STRANGE: &str =
     "'\"; DROP TABLE x --\\ % _ \u{0} \t\n<&>]]> $where {a:1} é ß 中文 🦀 \u{202e}";
 
-/// The same without what XML cannot hold.
+/// [`STRANGE`] without what XML cannot hold.
 fn strange() -> String {
     STRANGE.replace('\u{0}', "")
 }

@@ -62,7 +62,7 @@ impl Lean {
     }
 }
 
-/// The same as a server.
+/// A [`Lean`] process as a server.
 struct Serving(Lean);
 
 impl Server for Serving {
