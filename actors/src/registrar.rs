@@ -258,6 +258,9 @@ impl Modules {
     pub fn add_with<M: Module>(&mut self, config: M::Config) -> &mut Self {
         let module = Arc::new(M::new(config));
         let (table, conflicts) = (&mut self.table, &mut self.conflicts);
+        if table.modules.contains(&M::NAME) {
+            conflicts.push(format!("two modules have the name {}", M::NAME));
+        }
         table.modules.push(M::NAME);
         M::register(&mut Registrar { module: Arc::clone(&module), table, conflicts });
         self.children.push((M::NAME, Box::new(move |env| module.children(env))));

@@ -164,3 +164,11 @@ fn each_point_has_a_user() {
     let unused: Vec<_> = table.describe().into_iter().filter(|(_, r)| r.is_empty()).collect();
     assert_eq!(unused, []);
 }
+
+#[test]
+fn a_module_is_there_once() {
+    let mut modules = everywhere();
+    modules.add_with::<Everywhere>(EverywhereConfig {});
+    let conflicts = modules.build(&Hosts::new([])).map(|_| ()).unwrap_err();
+    assert_eq!(conflicts[0], "two modules have the name everywhere");
+}
