@@ -212,6 +212,17 @@ impl SessionManager {
         self.windows.open(resource, end);
     }
 
+    /// Of the sessions of a user that wait to be resumed, the one whose window is over first.
+    fn first_over(&self, user: &BareJid) -> Option<Arc<Resource>> {
+        let all = self.env.table.resources(user).into_iter();
+        let waiting = all.filter(|resource| resource.owner() == Owner::Detached);
+        // one that was lost this very moment has no window yet
+        waiting.min_by_key(|resource| {
+            let end = self.windows.end(resource.id());
+            (end.is_none(), end)
+        })
+    }
+
     async fn expire(&mut self) {
         let now = Instant::now();
         for _ in 0..EXPIRED {
@@ -258,7 +269,15 @@ impl SessionManager {
         let resource = Resource::new(jid, env.next_session(), settings.queues, clock);
         let limit = settings.max_resources;
         drop(settings);
-        match registry::bind(&env, &resource, limit).await {
+        let mut bound = registry::bind(&env, &resource, limit).await;
+        // nobody is kept out by sessions that only wait
+        while let Err(RegistryError::ResourceLimit { .. }) = bound
+            && let Some(waits) = self.first_over(user)
+        {
+            self.end(waits, Ended::Closed).await;
+            bound = registry::bind(&env, &resource, limit).await;
+        }
+        match bound {
             Ok(()) => {}
             Err(RegistryError::ResourceLimit { .. }) => return Err(BindError::TooMany),
             Err(error) => {

@@ -9,6 +9,7 @@ use crate::{
     registrar::{Module, Modules, Registrar, Xep},
     resource::{Ended, Owner, PATIENCE, Resource, StreamManagement},
     sessions,
+    settings::Settings,
     testkit::{
         World, WorldOptions,
         script::{Wire, follow},
@@ -249,4 +250,44 @@ fn a_node_that_stops_waits_for_whoever_ends_a_session_slowly() {
         assert_eq!(stored(&env, &users[0]).await, ids(3));
         assert!(env.table.is_empty());
     });
+}
+
+/// A client that cannot resume and gets another name each time would lock its user out until the windows are over.
+#[test]
+fn of_sessions_that_wait_to_be_resumed_the_first_makes_room_for_one_that_comes() {
+    let settings = Settings { max_resources: 2, ..Settings::default() };
+    let options = WorldOptions { settings, ..WorldOptions::default() };
+    let script = "account juliet@localhost pencil
+        account romeo@localhost rose
+        R = romeo@localhost/orchard
+        J = juliet@localhost/a
+        J C: <presence/>
+        J S: <presence/>
+        J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+        J S: <enabled xmlns='urn:xmpp:sm:3' id='{first}'/>
+        J cut
+        T: 10s
+        K = juliet@localhost/b
+        K C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+        K S: <enabled xmlns='urn:xmpp:sm:3' id='{second}'/>
+        R C: <message to='juliet@localhost/a' id='1'><body/></message>
+          <message to='juliet@localhost/b' id='2'><body/></message>
+        K S: <message id='2'/>
+        K S: <r xmlns='urn:xmpp:sm:3'/>
+        K cut
+        L = juliet@localhost/c
+        R S: <message type='error' id='1'/>
+        M ~ juliet@localhost
+        M C: <resume xmlns='urn:xmpp:sm:3' previd='{first}' h='0'/>
+        M S: <failed xmlns='urn:xmpp:sm:3'/>
+        M C: <resume xmlns='urn:xmpp:sm:3' previd='{second}' h='1'/>
+        M S: <resumed xmlns='urn:xmpp:sm:3' previd='{second}' h='0'/>
+        M S: nothing
+        N ~ juliet@localhost
+        N C: <iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>
+        N S: <iq type='error' id='b'><error type='wait'>
+          <resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+        L C: <iq type='get' id='p' to='romeo@localhost/orchard'><x xmlns='n:x'/></iq>
+        R S: <iq id='p'/>";
+    World::check_with(script, &options, |_| {});
 }

@@ -35,6 +35,11 @@ impl Windows {
         self.ends.contains_key(&id)
     }
 
+    /// When the window of a session ends, if it has one.
+    pub(super) fn end(&self, id: u64) -> Option<Instant> {
+        self.ends.get(&id).copied()
+    }
+
     /// When the next window ends.
     pub(super) fn next(&self) -> Option<Instant> {
         self.waiting.keys().next().map(|(end, _)| *end)

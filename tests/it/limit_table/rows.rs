@@ -161,8 +161,9 @@ pub const SESSION: &[Row] = &[
             "actors/src/sessions/ends.rs: AT_ONCE",
         ],
         most: "the rows above, `max_resources` times",
-        at: "a further one is refused with `resource-constraint`; one that waits ends with its window; what is \
-             left of one that ended goes on its way, of `AT_ONCE` a session manager at a time",
+        at: "for a further one the one that waits with the window that is over first makes room, and its messages \
+             go on their way; when none waits it is refused with `resource-constraint`; one that waits ends with \
+             its window; what is left of one that ended goes on its way, of `AT_ONCE` a session manager at a time",
         fields: &[
             ("actors/src/sessions/windows.rs", "ends waiting"),
             ("actors/src/sessions/ends.rs", "waiting running"),
@@ -170,6 +171,7 @@ pub const SESSION: &[Row] = &[
         ],
         tried: &[
             "resources_are_limited_but_a_replacement_always_fits",
+            "of_sessions_that_wait_to_be_resumed_the_first_makes_room_for_one_that_comes",
             "a_session_has_one_window_the_last",
             "a_store_that_does_not_answer_holds_up_no_bind_and_no_resumption",
         ],
