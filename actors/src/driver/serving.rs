@@ -6,7 +6,6 @@ use crate::{
     session::turn::Turn,
 };
 use std::{ops::Deref, sync::Arc};
-use tokio::sync::futures::Notified;
 
 /// The resource is told only when so many bytes more or less are held, and that is a part of what there was:
 /// a chat never gets there, and a large stanza is not looked through for each read.
@@ -31,8 +30,8 @@ impl Serving {
     }
 
     /// Resolves when there is something to do for it.
-    pub(super) fn notified(&self) -> Notified<'_> {
-        self.resource.notified(self.epoch)
+    pub(super) async fn notified(&self) {
+        self.resource.notified(self.epoch).await;
     }
 
     /// Whether it is still served here.

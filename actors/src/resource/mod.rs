@@ -34,6 +34,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -41,7 +42,7 @@ use std::{
     time::Duration,
 };
 use storage::Blocklist;
-use tokio::sync::{Notify, Semaphore, futures::Notified};
+use tokio::sync::{Notify, Semaphore};
 use xmpp::{
     jid::{BareJid, FullJid},
     stanza::{Kind, Stanza, Type},
@@ -260,11 +261,22 @@ impl Resource {
 
     /// Resolves when something waits for the connection that attached with `epoch`, or it owns the resource no
     /// longer.
-    pub fn notified(&self, epoch: u64) -> Notified<'_> {
-        self.bell(epoch).notified()
+    pub async fn notified(&self, epoch: u64) {
+        let mut rung = pin!(self.bell(epoch).notified());
+        // listens before it looks: whoever takes over after that rings for it
+        let at_once = rung.as_mut().enable();
+        if self.owner() != Owner::Attached(epoch) {
+            if at_once {
+                // may have been for a later one
+                self.wake();
+            }
+        } else if !at_once {
+            rung.await;
+        }
     }
 
-    /// Each connection has its own: else one would take what the next is to hear.
+    /// The connection's, and that of the one before: else one would take what the next is to hear. Of those that took over
+    /// before them some may not have noticed yet: [`Resource::notified`].
     fn bell(&self, epoch: u64) -> &Notify {
         let [even, odd] = &self.bells;
         if epoch.is_multiple_of(2) { even } else { odd }

@@ -1,6 +1,10 @@
 //! What a resource keeps, refuses and counts.
 
 use super::*;
+use std::{
+    pin::Pin,
+    task::{Context, Waker},
+};
 use xmpp::jid::Jid;
 
 fn resource() -> Arc<Resource> {
@@ -211,4 +215,29 @@ fn presence_and_what_a_connection_holds_count() {
 fn a_resource_is_not_larger_than_its_size_class() {
     let counts = 2 * size_of::<usize>();
     assert!(size_of::<Resource>() + counts <= 640, "{}", size_of::<Resource>() + counts);
+}
+
+fn is_ready(future: Pin<&mut impl Future>) -> bool {
+    future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+/// However many connections take a session over in a row, and whatever each does at that moment.
+#[test]
+fn a_connection_that_was_replaced_hears_it_and_takes_no_bell_of_the_one_that_serves() {
+    let resource = resource();
+    let mut first = Box::pin(resource.notified(1));
+    assert!(!is_ready(first.as_mut()));
+    assert!(resource.attach().is_some() && resource.attach().is_some());
+    let mut third = Box::pin(resource.notified(3));
+    assert!(!is_ready(third.as_mut()));
+    // bytes came at the same moment: it looks at these first, and waits again
+    drop(first);
+    assert!(is_ready(pin!(resource.notified(1))), "the first connection is never told");
+    assert!(is_ready(pin!(resource.notified(2))));
+    drop(third);
+    while is_ready(pin!(resource.notified(3))) {}
+    resource.deliver(from("a@x/1")).unwrap();
+    assert!(is_ready(pin!(resource.notified(1))));
+    assert!(is_ready(pin!(resource.notified(3))), "nobody hears what came");
+    assert!(!is_ready(pin!(resource.notified(3))));
 }
