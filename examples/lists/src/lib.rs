@@ -96,7 +96,12 @@ impl Module for Lists {
     type Config = ListsConfig;
 
     fn new(config: ListsConfig) -> Self {
-        let lists = config.lists.into_iter().map(|l| (l.name, Arc::new(l.people))).collect();
+        let mut all = BTreeMap::<String, BTreeSet<BareJid>>::new();
+        for List { name, people } in config.lists {
+            // on several lines it is one list
+            all.entry(name).or_default().extend(people);
+        }
+        let lists = all.into_iter().map(|(name, people)| (name, Arc::new(people))).collect();
         Self { domain: config.domain, lists }
     }
 

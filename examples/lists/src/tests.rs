@@ -22,10 +22,13 @@ fn check(script: &str) {
         R C: <presence/>
         R S: <presence/>\n";
     World::check(&format!("{begin}{script}"), |modules| {
-        // the second is named as another module's process
-        let lists =
-            ["family: juliet@localhost romeo@localhost nurse@localhost", "last: a@localhost"];
-        let lists = lists.iter().map(|list| List::parse(list).unwrap()).collect();
+        // one on two lines; the last is named as another module's process
+        let lists = [
+            "Family: juliet@localhost romeo@localhost",
+            "family: nurse@localhost",
+            "last: a@localhost",
+        ];
+        let lists = lists.into_iter().map(|list| List::parse(list).unwrap()).collect();
         let config = ListsConfig { lists, ..ListsConfig::default() };
         modules.add_with::<DiscoModule>(DiscoConfig::default());
         modules.add_with::<LastModule>(LastConfig::default());
