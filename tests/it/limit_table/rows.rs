@@ -167,6 +167,7 @@ pub const SESSION: &[Row] = &[
         fields: &[
             ("actors/src/sessions/windows.rs", "ends waiting"),
             ("actors/src/sessions/ends.rs", "waiting running"),
+            ("actors/src/relief/mod.rs", "chosen"),
             ("cluster/src/registry/memory.rs", "shards"),
         ],
         tried: &[
