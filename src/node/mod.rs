@@ -17,6 +17,7 @@ use crate::{
     files::{self, FileError},
     secret::{self, SecretError},
     settings::{self, Setup},
+    telemetry::metrics,
 };
 use actors::{
     clock::Clock,
@@ -25,6 +26,7 @@ use actors::{
         tls::{TlsAcceptor, TlsError},
     },
     env::{Env, EnvParts},
+    metrics::page::{self, Format},
 };
 use cluster::{MemoryRegistry, NodeId};
 use config::Config;
@@ -142,6 +144,9 @@ impl Node {
             started,
             stop: Notify::new(),
         });
+        if let Some(name) = page::twice(&metrics::page(&shared, Format::Text)) {
+            return Err(NodeError::Modules(vec![format!("two metrics have the name {name}")]));
+        }
         Self::run(Parts { shared, modules, gauge, outside }).await
     }
 

@@ -57,7 +57,7 @@ impl<'a> Range<'a> {
 }
 
 /// Everything that is measured, at this moment.
-pub(super) fn page(node: &Shared, format: Format) -> String {
+pub(crate) fn page(node: &Shared, format: Format) -> String {
     let mut looked = Looked::default();
     look(&mut looked, node);
     queues(&mut looked, node);

@@ -3,4 +3,4 @@
 pub(crate) mod http;
 mod limit;
 pub mod logs;
-mod metrics;
+pub(crate) mod metrics;

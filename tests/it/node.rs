@@ -1,6 +1,14 @@
 //! The tree of a node: the order of its start, and that of its stop.
 
-use crate::support::{TestNode, block_on};
+use crate::{
+    documents::read,
+    support::{CONFIG, TestNode, block_on},
+};
+use actors::{
+    metrics::{Counter, Histogram, Unit},
+    registrar::{Module, Registrar, Xep},
+};
+use mangrove::{Node, Setup};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use supervision::{Exit, system::Change};
@@ -73,6 +81,17 @@ fn the_stop_is_the_start_in_reverse() {
 }
 
 #[test]
+fn the_transcript_of_the_documents_has_all_of_the_tree() {
+    let page = read("docs/clients.md");
+    let listed = page.split("$ mangrove ps\n").nth(1).and_then(|rest| rest.split("```").next());
+    let paths = listed.unwrap().lines().filter_map(|l| l.split(' ').find(|w| w.starts_with('/')));
+    // what was connected and what a node without options has not is by the way
+    let lasting = paths.filter(|path| !path.contains('#') && !path.starts_with("/modules/"));
+    let listed: Vec<String> = lasting.filter_map(known).collect();
+    assert_eq!(listed.join("\n"), ORDER.trim_end());
+}
+
+#[test]
 fn several_nodes_live_side_by_side() {
     block_on(async {
         let (one, two) = (TestNode::start("").await, TestNode::start("").await);
@@ -125,5 +144,50 @@ fn a_signal_that_is_not_its_parent_s_ends_no_process_that_traps_exits() {
         }
         assert_eq!(node.node.ready().await, Ok(()));
         node.stop().await;
+    });
+}
+
+config::section! {
+    /// Nothing to configure.
+    pub struct NoConfig {}
+}
+
+/// Measures what the node does: the first counts it, of the second it is looked up.
+struct Measuring<const N: usize>(Histogram, Counter);
+
+const MEASURED: [(&str, &str, Option<Unit>); 2] =
+    [("resume", "wait", Some(Unit::Seconds)), ("throttle", "entries", None)];
+
+impl<const N: usize> Module for Measuring<N> {
+    const NAME: &'static str = MEASURED[N].0;
+    const XEPS: &'static [Xep] = &[];
+    type Config = NoConfig;
+
+    fn new(_: NoConfig) -> Self {
+        Self(Histogram::new([1.0]), Counter::default())
+    }
+
+    fn register(on: &mut Registrar<'_, Self>) {
+        let (_, name, unit) = &MEASURED[N];
+        on.histogram(name, "What the node measures too", unit.clone(), |m| &m.0).counter(
+            "own",
+            "What it does not",
+            |m| &m.1,
+        );
+    }
+}
+
+#[test]
+fn a_node_does_not_start_with_two_metrics_of_one_name() {
+    async fn why<const N: usize>() -> String {
+        let data = tempfile::tempdir().unwrap();
+        let options = format!("server.data = {:?}\n{CONFIG}", data.path());
+        let mut setup = Setup::of(config::load(&options, "test.toml", [], &[])).unwrap();
+        setup.modules.add_with::<Measuring<N>>(NoConfig {});
+        Node::start(setup).await.unwrap_err().to_string()
+    }
+    block_on(async {
+        assert_eq!(why::<0>().await, "two metrics have the name mangrove_resume_wait_seconds");
+        assert_eq!(why::<1>().await, "two metrics have the name mangrove_throttle_entries");
     });
 }

@@ -11,7 +11,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use std::{fmt, sync::atomic::AtomicU64};
+use std::{collections::BTreeSet, fmt, sync::atomic::AtomicU64};
 
 /// How a page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,13 @@ impl Looked {
 fn whole(value: f64) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     (value.fract() == 0.0 && value.abs() < EXACT).then_some(value as i64)
+}
+
+/// A name that two metrics of a page have: Prometheus reads nothing of such a page.
+pub fn twice(page: &str) -> Option<&str> {
+    let mut seen = BTreeSet::new();
+    let mut names = page.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.split(' ').next());
+    names.find(|name| !seen.insert(*name))
 }
 
 /// The page: what the node counts, what its modules do, and what was looked up.
