@@ -12,8 +12,7 @@ use actors::{
     relief::{Gauge, Relief, Relieved, Watcher},
     resource::{Drained, Ended, Item, Owner, Resource, StreamManagement},
     routing,
-    session::calm::calm,
-    sessions,
+    sessions::{self, calm},
     settings::Settings,
     testkit::{
         World, WorldOptions,
