@@ -3,27 +3,32 @@
 use crate::{
     env::Env,
     resource::{Ended, Resource},
-    routing::{here, presence, send},
+    routing::{here, presence},
     sessions,
 };
 use std::sync::Arc;
-use storage::StoreError;
+use storage::{StoreError, Stores};
 use xmpp::{
-    jid::{BareJid, Jid},
+    error::StanzaError,
+    jid::BareJid,
     stanza::{Stanza, Type},
 };
+
+/// How often contacts that come while an account goes are told again.
+const TRIES: usize = 16;
 
 /// Removes an account with everything that is kept for it: its sessions end, its contacts see it go
 /// and lose their subscriptions (XEP-0077 section 3.2), the modules forget it. The session `asking`
 /// is left open for its answer; its caller ends it. `false`: there was no such account.
 ///
 /// # Errors
-/// When a store does not answer; the account is still there then, and this can be called again.
+/// When a store does not answer; the account is still there then, and this can be called again. So it can after a
+/// crash: a contact's roster changes with the user's, and the account goes with all that is left of it at once.
 pub async fn remove(
     env: &Arc<Env>,
     user: &BareJid,
     asking: Option<&Arc<Resource>>,
-) -> Result<bool, StoreError> {
+) -> Result<bool, StanzaError> {
     end_all(env, user, asking).await;
     if let Some(own) = asking
         && own.presence().is_some()
@@ -33,14 +38,33 @@ pub async fn remove(
         sessions::publish_priority(env, own).await;
         presence::gone(env, own, &gone).await;
     }
-    cancel_subscriptions(env, user).await?;
-    let removed = env.stores.remove(user).await?;
+    let removed = remove_alone(env, user).await?;
     for row in &env.hooks().removed {
         (row.run)(env, user).await;
     }
     // who logged on in the meantime
     end_all(env, user, asking).await;
     Ok(removed)
+}
+
+/// Removes the account when nobody else knows of it any more.
+async fn remove_alone(env: &Arc<Env>, user: &BareJid) -> Result<bool, StanzaError> {
+    let Stores { accounts, rosters, .. } = &env.stores;
+    let removing = &env.hooks().removing;
+    for _ in 0..TRIES {
+        for row in removing {
+            (row.run)(env, user).await?;
+        }
+        let roster = rosters.get(user).await?;
+        if !removing.is_empty() && !roster.items.is_empty() {
+            continue;
+        }
+        match accounts.remove(user, roster.ver).await {
+            Err(StoreError::Conflict { .. }) => {}
+            done => return Ok(done?),
+        }
+    }
+    Err(StanzaError::resource_constraint().with_text("the roster is changed too often"))
 }
 
 async fn end_all(env: &Arc<Env>, user: &BareJid, but: Option<&Arc<Resource>>) {
@@ -51,49 +75,52 @@ async fn end_all(env: &Arc<Env>, user: &BareJid, but: Option<&Arc<Resource>>) {
     }
 }
 
-async fn cancel_subscriptions(env: &Arc<Env>, user: &BareJid) -> Result<(), StoreError> {
-    let roster = env.stores.rosters.get(user).await?;
-    let from: Jid = user.clone().into();
-    for item in &roster.items {
-        let to = item.subscription.has_to() || item.ask;
-        let all = [
-            (to, Type::Unsubscribe),
-            (item.subscription.has_from() || item.request.is_some(), Type::Unsubscribed),
-        ];
-        for (_, ty) in all.into_iter().filter(|(there, _)| *there) {
-            let presence = Stanza::presence(ty).with_from(Some(from.clone()));
-            send(env, presence.with_to(Some(item.jid.bare_jid()))).await;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{World, script::follow};
+    use crate::{
+        modules::roster::{RosterConfig, RosterModule},
+        registrar::Modules,
+        testkit::{World, script::follow},
+    };
     use storage::{Activity, RosterChange, RosterItem, Subscription};
+
+    fn user(name: &str) -> BareJid {
+        format!("{name}@localhost").parse().unwrap()
+    }
+
+    /// The user's half of it.
+    async fn befriend(env: &Env, user: &BareJid, contact: &BareJid) {
+        let mut item = RosterItem::new(contact.clone().into());
+        item.subscription = Subscription::Both;
+        let ver = env.stores.rosters.get(user).await.unwrap().ver;
+        env.stores.rosters.change(user, ver, RosterChange::Put(item), 1_000).await.unwrap();
+    }
 
     #[test]
     fn contacts_see_an_account_go_and_nothing_is_left_of_it() {
         World::block_on(async {
-            let mut world = World::new(Default::default(), Default::default()).await;
+            let mut modules = Modules::default();
+            modules.add_with::<RosterModule>(RosterConfig::default());
+            let mut world = World::new(modules, Default::default()).await;
             let env = Arc::clone(&world.env);
-            let juliet: BareJid = "juliet@localhost".parse().unwrap();
-            let mut item = RosterItem::new("romeo@localhost".parse().unwrap());
-            item.subscription = Subscription::Both;
-            let change = RosterChange::Put(item);
-            env.stores.rosters.change(&juliet, 0, change, 10).await.unwrap();
+            let [juliet, romeo] = ["juliet", "romeo"].map(user);
+            let accounts = "account juliet@localhost pencil
+                 account romeo@localhost pencil
+                 R = romeo@localhost/orchard
+                 J = juliet@localhost/balcony";
+            follow(accounts, &mut world).await.unwrap();
+            befriend(&env, &juliet, &romeo).await;
+            befriend(&env, &romeo, &juliet).await;
             env.stores.vcards.set(&juliet, "<vCard xmlns='vcard-temp'/>".into()).await.unwrap();
             let activity = Activity { at: 1, status: String::new() };
             env.stores.activity.set(vec![(juliet.clone(), activity)]).await.unwrap();
-
-            let before = "account juliet@localhost pencil
-                 account romeo@localhost pencil
-                 R = romeo@localhost/orchard
+            let before = "
+                 R C: <iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>
+                 R S: <iq type='result' id='r'/>
                  R C: <presence/>
                  R S: <presence from='romeo@localhost/orchard'/>
-                 J = juliet@localhost/balcony
+                 R S: <presence type='unavailable' from='juliet@localhost'/>
                  J C: <presence/>
                  J S: <presence from='juliet@localhost/balcony'/>
                  J S: <presence from='romeo@localhost/orchard'/>
@@ -106,7 +133,11 @@ mod tests {
                  J S: eof
                  R S: <presence type='unavailable' from='juliet@localhost/balcony'/>
                  R S: <presence type='unsubscribe' from='juliet@localhost' to='romeo@localhost'/>
+                 R S: <iq type='set'><query xmlns='jabber:iq:roster'>
+                   <item jid='juliet@localhost' subscription='to'/></query></iq>
                  R S: <presence type='unsubscribed' from='juliet@localhost' to='romeo@localhost'/>
+                 R S: <iq type='set'><query xmlns='jabber:iq:roster'>
+                   <item jid='juliet@localhost' subscription='none'/></query></iq>
                  R S: nothing";
             follow(after, &mut world).await.unwrap();
 

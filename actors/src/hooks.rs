@@ -108,8 +108,8 @@ macro_rules! points {
             visible(cx: &mut SessionCx<'_>, priority: i8);
             /// A presence of type subscribe, subscribed, unsubscribe or unsubscribed that the client sends.
             subscription_out(cx: &mut SessionCx<'_>, stanza: &Stanza) -> Flow;
-            /// A presence of type subscribe, subscribed, unsubscribe or unsubscribed that arrives for a local user, in a job
-            /// of the sender.
+            /// A presence of type subscribe, subscribed, unsubscribe or unsubscribed that arrives for a local user of somebody
+            /// who has no account here, in a job of the sender. Between two accounts it is decided with `subscription_out`.
             subscription_in(env: &Arc<Env>, user: &BareJid, stanza: &Stanza) -> BoxFuture<Flow>;
             /// May `from` learn the presence of this local user? Asked for probes (RFC 6121 section 4.3), and for what goes with
             /// presence: last activity, service discovery.
@@ -131,6 +131,8 @@ macro_rules! points {
             /// The client went unavailable or its session ended: with its last presence, unless nobody saw it. In the
             /// job that has told its contacts.
             unavailable(env: &Arc<Env>, resource: &Arc<Resource>, presence: Option<&Stanza>) -> BoxFuture<()>;
+            /// An account is about to be removed: end what it has with others. Again when there is something new.
+            removing(env: &Arc<Env>, user: &BareJid) -> BoxFuture<Result<(), StanzaError>>;
             /// An account was removed: drop what is cached of it.
             removed(env: &Arc<Env>, user: &BareJid) -> BoxFuture<()>;
             /// Another process goes on with the node: what the module keeps for all sessions and has in no

@@ -38,15 +38,18 @@ pub trait AccountStore: Send + Sync + 'static {
     fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Arc<Account>>>;
 
     /// Creates accounts, all or none being durable when it returns; those that exist already are
-    /// left as they are. Returns how many were created.
+    /// left as they are. A new one begins with nothing: what was still kept under its name, in whatever store
+    /// of the backend, is gone in the same operation. Returns how many were created.
     fn create(&self, accounts: Vec<(BareJid, Account)>) -> StoreFuture<'_, usize>;
 
     /// Replaces the keys; `false` when there is no such account.
     fn set_keys<'a>(&'a self, user: &'a BareJid, keys: Vec<ScramKeys>) -> StoreFuture<'a, bool>;
 
-    /// Removes the account; `false` when there is none. For everything else that is kept of the
-    /// user see [`crate::Stores::remove`].
-    fn remove<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, bool>;
+    /// Removes the account and all that the backend keeps of the user, in one operation, if the roster is still
+    /// at that version: what was between the user and the contacts is ended in their rosters before. `false` when there is none.
+    ///
+    /// Errors: `Conflict`.
+    fn remove<'a>(&'a self, user: &'a BareJid, roster: u64) -> StoreFuture<'a, bool>;
 
     /// Up to `limit` accounts of a host whose JID is greater than `after`, in order of their text.
     fn list<'a>(

@@ -20,7 +20,4 @@ pub trait ActivityStore: Send + Sync + 'static {
 
     /// Replaces that of several users at once.
     fn set(&self, all: Vec<(BareJid, Activity)>) -> StoreFuture<'_, ()>;
-
-    /// Forgets it.
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()>;
 }

@@ -24,7 +24,4 @@ pub trait BlocklistStore: Send + Sync + 'static {
 
     /// Removes addresses, or with an empty list all of them. Returns the list after it.
     fn remove<'a>(&'a self, user: &'a BareJid, jids: Vec<Jid>) -> StoreFuture<'a, Arc<Blocklist>>;
-
-    /// Removes the list.
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()>;
 }

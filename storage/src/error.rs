@@ -24,6 +24,9 @@ pub enum StoreError {
         /// The present version.
         now: u64,
     },
+    /// There is no such account, or not any more. Nothing was changed.
+    #[error("there is no account {0}")]
+    NoAccount(String),
     /// There are as many as there may be. Nothing was changed.
     #[error("the limit of {limit} is reached")]
     Full {
@@ -50,6 +53,7 @@ impl From<StoreError> for StanzaError {
             | StoreError::Timeout
             | StoreError::Full { .. }
             | StoreError::NoRoom(_) => Self::resource_constraint(),
+            StoreError::NoAccount(_) => Self::item_not_found(),
             _ => Self::internal_server_error(),
         }
     }

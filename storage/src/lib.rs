@@ -2,7 +2,7 @@
 //!
 //! A method is a whole operation that the backend makes atomic, not a piece of one. A write that
 //! was acknowledged is durable (in SQLite: on disk). Everything is `Arc<dyn ...>` in [`Stores`], so
-//! that a backend can be mixed from others; a [`Backend`] is all of one. It knows no sessions and no rules of XMPP.
+//! that one can be wrapped; a [`Backend`] is all of one, and an account is created and removed in all of them at once. It knows no sessions and no rules of XMPP.
 
 pub mod accounts;
 pub mod activity;
@@ -25,12 +25,11 @@ pub use error::StoreError;
 pub use memory::{MemoryStore, Snapshot};
 pub use offline::{OfflineLimits, OfflineMessage, OfflineStore};
 pub use private::PrivateStore;
-pub use rosters::{Roster, RosterChange, RosterItem, RosterStore, Subscription};
+pub use rosters::{Roster, RosterChange, RosterItem, RosterStore, RosterWrite, Subscription};
 pub use sqlite::SqliteStore;
 pub use vcards::VcardStore;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
-use xmpp::jid::BareJid;
 
 /// A boxed future, so that stores can be used as `Arc<dyn ...>`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -84,20 +83,5 @@ impl Stores {
             blocklists: Arc::clone(&backend) as _,
             activity: backend as _,
         }
-    }
-
-    /// Removes an account with all that is kept for it; `false` when there is none. The account
-    /// goes last: after a crash in between it can be removed again.
-    ///
-    /// # Errors
-    /// When a store does not answer; call it again then.
-    pub async fn remove(&self, user: &BareJid) -> Result<bool, StoreError> {
-        RosterStore::purge(&*self.rosters, user).await?;
-        OfflineStore::purge(&*self.offline, user).await?;
-        VcardStore::purge(&*self.vcards, user).await?;
-        PrivateStore::purge(&*self.private, user).await?;
-        BlocklistStore::purge(&*self.blocklists, user).await?;
-        ActivityStore::purge(&*self.activity, user).await?;
-        self.accounts.remove(user).await
     }
 }

@@ -22,7 +22,4 @@ pub trait PrivateStore: Send + Sync + 'static {
         elements: Vec<(String, String, String)>,
         limit: usize,
     ) -> StoreFuture<'a, ()>;
-
-    /// Removes all of a user.
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()>;
 }

@@ -147,6 +147,7 @@ impl Roster {
             return Err(StoreError::Conflict { now: self.ver });
         }
         match change {
+            RosterChange::Keep => return Ok(false),
             RosterChange::Put(mut item) => {
                 item.ver = self.ver + 1;
                 if !item.hidden {
@@ -188,27 +189,62 @@ pub enum RosterChange {
     Put(RosterItem),
     /// Removes an item; nothing happens when there is none.
     Remove(Jid),
+    /// None: it was decided on this version of the roster, and that is to be so.
+    Keep,
 }
 
-/// Rosters by user.
+impl RosterChange {
+    /// The item that changes.
+    pub fn jid(&self) -> Option<&Jid> {
+        match self {
+            Self::Put(item) => Some(&item.jid),
+            Self::Remove(jid) => Some(jid),
+            Self::Keep => None,
+        }
+    }
+}
+
+/// A change of a user's roster, as decided on it at a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RosterWrite {
+    /// Whose.
+    pub user: BareJid,
+    /// The version; after another change of the same roster in the same operation one more.
+    pub ver: u64,
+    /// The change.
+    pub change: RosterChange,
+}
+
+/// Rosters by user. They are a part of the account: who has none has no roster.
 pub trait RosterStore: Send + Sync + 'static {
     /// The roster; empty at version 0 when there is none.
     fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Arc<Roster>>;
 
-    /// Makes one change, if the roster is still at version `ver`; returns the roster after it. At
-    /// most `limit` items.
+    /// Makes changes in their order, of one or several rosters, all or none: if each roster is still at the
+    /// version that was decided on. What is between two users is in two rosters, and is changed in both or in neither.
+    /// Returns the rosters, each as it is after its change. At most `limit` items each.
     ///
-    /// Errors: `Conflict` when it is at another version (read it again, decide again), `Full`.
+    /// Errors: `Conflict` when one is at another version (read again, decide again), `Full`, `NoAccount`.
+    fn change_all(
+        &self,
+        changes: Vec<RosterWrite>,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<Arc<Roster>>>;
+
+    /// [`RosterStore::change_all`] for one change.
     fn change<'a>(
         &'a self,
         user: &'a BareJid,
         ver: u64,
         change: RosterChange,
         limit: usize,
-    ) -> StoreFuture<'a, Arc<Roster>>;
-
-    /// Removes the whole roster.
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()>;
+    ) -> StoreFuture<'a, Arc<Roster>> {
+        let write = RosterWrite { user: user.clone(), ver, change };
+        Box::pin(async move {
+            let after = self.change_all(vec![write], limit).await?;
+            Ok(after.into_iter().next().unwrap_or_default())
+        })
+    }
 }
 
 #[cfg(test)]

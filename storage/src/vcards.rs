@@ -11,7 +11,4 @@ pub trait VcardStore: Send + Sync + 'static {
 
     /// Replaces it.
     fn set<'a>(&'a self, user: &'a BareJid, xml: String) -> StoreFuture<'a, ()>;
-
-    /// Removes it.
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()>;
 }

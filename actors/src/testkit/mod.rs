@@ -82,7 +82,16 @@ impl World {
     /// # Panics
     /// When the modules contradict each other or their processes do not start: it is for tests.
     pub async fn new(modules: Modules, options: WorldOptions) -> Self {
-        Self::with(modules, options, Clock::fixed(START), MemoryStore::default()).await
+        Self::with(modules, options, Clock::fixed(START), MemoryStore::default(), |s| s).await
+    }
+
+    /// One whose stores are what `wrap` makes of stores in memory.
+    ///
+    /// # Panics
+    /// As [`World::new`].
+    pub async fn with_stores(modules: Modules, wrap: impl FnOnce(Stores) -> Stores) -> Self {
+        let (options, store) = Default::default();
+        Self::with(modules, options, Clock::fixed(START), store, wrap).await
     }
 
     async fn with(
@@ -90,6 +99,7 @@ impl World {
         options: WorldOptions,
         clock: Clock,
         store: MemoryStore,
+        wrap: impl FnOnce(Stores) -> Stores,
     ) -> Self {
         let store = Arc::new(store);
         let system = System::new("world");
@@ -99,7 +109,7 @@ impl World {
         let env = Env::new(EnvParts {
             node: NodeId::new("world"),
             hosts,
-            stores: Stores::of(Arc::clone(&store)),
+            stores: wrap(Stores::of(Arc::clone(&store))),
             registry: Arc::new(MemoryRegistry::default()),
             managers: 2,
             hooks,

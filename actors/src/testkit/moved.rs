@@ -88,7 +88,8 @@ impl World {
     /// Goes on where another world stopped.
     async fn thaw(frozen: FrozenWorld, modules: Modules, options: WorldOptions) -> Self {
         let store = MemoryStore::restored(frozen.store);
-        let mut world = Self::with(modules, options, Clock::fixed(frozen.clock), store).await;
+        let mut world =
+            Self::with(modules, options, Clock::fixed(frozen.clock), store, |s| s).await;
         let env = Arc::clone(&world.env);
         let mut thaw = Thaw::begin(&env, frozen.node).await;
         for (name, turn) in frozen.links {

@@ -111,12 +111,12 @@ async fn keys_are_replaced_as_a_whole(stores: &Stores) -> Case {
 
 async fn a_removed_account_is_gone_and_can_be_created_again(stores: &Stores) -> Case {
     let one = user("one@removed.x")?;
-    assert!(!stores.accounts.remove(&one).await?);
+    assert!(!stores.accounts.remove(&one, 0).await?);
     stores.accounts.create(vec![(one.clone(), account(1))]).await?;
     assert_eq!(get(stores, &one).await?, Some(account(1)));
-    assert!(stores.accounts.remove(&one).await?);
+    assert!(stores.accounts.remove(&one, 0).await?);
     assert_eq!(get(stores, &one).await?, None);
-    assert!(!stores.accounts.remove(&one).await?);
+    assert!(!stores.accounts.remove(&one, 0).await?);
     assert_eq!(stores.accounts.list("removed.x", None, 9).await?, []);
     let again = Account { keys: Vec::new(), ..account(2) };
     assert_eq!(stores.accounts.create(vec![(one.clone(), again.clone())]).await?, 1);

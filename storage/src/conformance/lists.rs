@@ -14,15 +14,17 @@ use xmpp::{
 
 pub(super) async fn suite(stores: &Stores) {
     cases!(stores,
-        a_vcard_is_kept_replaced_and_purged
+        a_vcard_is_kept_and_replaced
         private_elements_are_kept_by_namespace_and_name
         private_elements_are_set_all_or_none
         private_elements_are_limited
         blocked_addresses_are_added_and_removed
         blocked_addresses_are_limited
         what_many_block_at_once_is_all_there
-        last_activity_is_kept_replaced_and_purged
+        last_activity_is_kept_and_replaced
         a_removed_user_leaves_nothing
+        an_account_whose_roster_was_changed_is_not_removed
+        a_new_account_finds_nothing_of_the_last_one
     );
 }
 
@@ -30,7 +32,7 @@ async fn vcard(stores: &Stores, user: &BareJid) -> Result<Option<Arc<str>>, Stor
     VcardStore::get(&*stores.vcards, user).await
 }
 
-async fn a_vcard_is_kept_replaced_and_purged(stores: &Stores) -> Case {
+async fn a_vcard_is_kept_and_replaced(stores: &Stores) -> Case {
     let (one, other) = (user("one@vcard.x")?, user("other@vcard.x")?);
     assert_eq!(vcard(stores, &one).await?, None);
     let large = format!("<vCard xmlns='vcard-temp'>{}</vCard>", "é'\"".repeat(200_000));
@@ -40,9 +42,6 @@ async fn a_vcard_is_kept_replaced_and_purged(stores: &Stores) -> Case {
     assert_eq!(vcard(stores, &other).await?.as_deref(), Some(STRANGE));
     VcardStore::set(&*stores.vcards, &one, String::new()).await?;
     assert_eq!(vcard(stores, &one).await?.as_deref(), Some(""));
-    VcardStore::purge(&*stores.vcards, &one).await?;
-    VcardStore::purge(&*stores.vcards, &one).await?;
-    assert_eq!(vcard(stores, &one).await?, None);
     assert_eq!(vcard(stores, &other).await?.as_deref(), Some(STRANGE));
     Ok(())
 }
@@ -73,8 +72,6 @@ async fn private_elements_are_kept_by_namespace_and_name(stores: &Stores) -> Cas
     assert_eq!(private(stores, &one, STRANGE, "é").await.as_deref(), Some(STRANGE));
     assert_eq!(private(stores, &one, "urn:ab", "").await, None);
     assert_eq!(private(stores, &other, "urn:a", "b").await, None);
-    PrivateStore::purge(&*stores.private, &one).await?;
-    assert_eq!(private(stores, &one, "urn:a", "b").await, None);
     Ok(())
 }
 
@@ -124,8 +121,6 @@ async fn blocked_addresses_are_added_and_removed(stores: &Stores) -> Case {
     assert!(stores.blocklists.remove(&one, Vec::new()).await?.is_empty());
     assert_eq!(blocked(stores, &one).await?, [""; 0]);
     assert_eq!(blocked(stores, &other).await?, ["a@x"]);
-    BlocklistStore::purge(&*stores.blocklists, &other).await?;
-    assert_eq!(blocked(stores, &other).await?, [""; 0]);
     Ok(())
 }
 
@@ -155,7 +150,7 @@ async fn what_many_block_at_once_is_all_there(stores: &Stores) -> Case {
     Ok(())
 }
 
-async fn last_activity_is_kept_replaced_and_purged(stores: &Stores) -> Case {
+async fn last_activity_is_kept_and_replaced(stores: &Stores) -> Case {
     let (one, other) = (user("one@last.x")?, user("other@last.x")?);
     let get = async |user: &BareJid| ActivityStore::get(&*stores.activity, user).await;
     assert_eq!(get(&one).await?, None);
@@ -166,8 +161,18 @@ async fn last_activity_is_kept_replaced_and_purged(stores: &Stores) -> Case {
     assert_eq!(get(&one).await?, Some(first.clone()));
     ActivityStore::set(&*stores.activity, vec![(one.clone(), then.clone())]).await?;
     assert_eq!(get(&one).await?, Some(then));
-    ActivityStore::purge(&*stores.activity, &one).await?;
-    assert_eq!((get(&one).await?, get(&other).await?), (None, Some(first)));
+    assert_eq!(get(&other).await?, Some(first));
+    Ok(())
+}
+
+async fn fill(stores: &Stores, user: &BareJid) -> Case {
+    let stanza = Stanza::new(Kind::Message, Type::Chat);
+    stores.offline.push(user, 1_000_000, stanza, OfflineLimits::messages(9)).await?;
+    VcardStore::set(&*stores.vcards, user, "x".to_owned()).await?;
+    PrivateStore::set(&*stores.private, user, vec![element("a", "b", "x")], 9).await?;
+    stores.blocklists.add(user, jids(&["a@x"])?, 9).await?;
+    let activity = Activity { at: 1, status: String::new() };
+    ActivityStore::set(&*stores.activity, vec![(user.clone(), activity)]).await?;
     Ok(())
 }
 
@@ -177,25 +182,60 @@ async fn a_removed_user_leaves_nothing(stores: &Stores) -> Case {
         stores.accounts.create(vec![(user.clone(), Account::default())]).await?;
         let put = RosterChange::Put(RosterItem::new("a@x".parse()?));
         stores.rosters.change(user, 0, put, 9).await?;
-        let stanza = Stanza::new(Kind::Message, Type::Chat);
-        stores.offline.push(user, 1_000_000, stanza, OfflineLimits::messages(9)).await?;
-        VcardStore::set(&*stores.vcards, user, "x".to_owned()).await?;
-        PrivateStore::set(&*stores.private, user, vec![element("a", "b", "x")], 9).await?;
-        stores.blocklists.add(user, jids(&["a@x"])?, 9).await?;
-        let activity = Activity { at: 1, status: String::new() };
-        ActivityStore::set(&*stores.activity, vec![(user.clone(), activity)]).await?;
+        fill(stores, user).await?;
     }
-    assert!(stores.remove(&one).await?);
-    assert!(!stores.remove(&one).await?);
+    assert!(stores.accounts.remove(&one, 1).await?);
+    assert!(!stores.accounts.remove(&one, 1).await?);
     assert!(has_nothing(stores, &one).await?);
     assert!(!has_nothing(stores, &other).await?);
-    assert!(stores.remove(&other).await?);
+    assert!(stores.accounts.remove(&other, 1).await?);
+    Ok(())
+}
+
+async fn an_account_whose_roster_was_changed_is_not_removed(stores: &Stores) -> Case {
+    let one = user("one@stays.x")?;
+    stores.accounts.create(vec![(one.clone(), Account::default())]).await?;
+    let put = RosterChange::Put(RosterItem::new("a@x".parse()?));
+    stores.rosters.change(&one, 0, put, 9).await?;
+    fill(stores, &one).await?;
+    for ver in [0, 2] {
+        let conflict = Err(StoreError::Conflict { now: 1 });
+        assert_eq!(stores.accounts.remove(&one, ver).await, conflict);
+    }
+    assert!(AccountStore::get(&*stores.accounts, &one).await?.is_some());
+    assert_eq!(stores.rosters.get(&one).await?.items.len(), 1);
+    assert_eq!(stores.offline.count(&one).await?, 1);
+    assert!(stores.accounts.remove(&one, 1).await?);
+    assert!(has_nothing(stores, &one).await?);
+    Ok(())
+}
+
+/// What was on its way into a store when the last one of that name was removed.
+async fn a_new_account_finds_nothing_of_the_last_one(stores: &Stores) -> Case {
+    let (one, other) = (user("one@new.x")?, user("other@new.x")?);
+    for user in [&one, &other] {
+        stores.accounts.create(vec![(user.clone(), Account::default())]).await?;
+    }
+    assert!(stores.accounts.remove(&one, 0).await?);
+    fill(stores, &one).await?;
+    fill(stores, &other).await?;
+    // so that caches have it
+    assert!(!has_nothing(stores, &one).await?);
+    let both = vec![(other.clone(), Account::default()), (one.clone(), Account::default())];
+    assert_eq!(stores.accounts.create(both).await?, 1);
+    assert!(stores.accounts.get(&one).await?.is_some());
+    assert!(is_bare(stores, &one).await?);
+    assert!(!is_bare(stores, &other).await?, "who exists already keeps everything");
     Ok(())
 }
 
 async fn has_nothing(stores: &Stores, user: &BareJid) -> Result<bool, StoreError> {
+    let gone = AccountStore::get(&*stores.accounts, user).await?.is_none();
+    Ok(gone && is_bare(stores, user).await?)
+}
+
+async fn is_bare(stores: &Stores, user: &BareJid) -> Result<bool, StoreError> {
     let rest = [
-        AccountStore::get(&*stores.accounts, user).await?.is_some(),
         RosterStore::get(&*stores.rosters, user).await?.ver > 0,
         stores.offline.count(user).await? > 0,
         !OfflineStore::page(&*stores.offline, user, 0, 9, usize::MAX).await?.is_empty(),
@@ -204,5 +244,5 @@ async fn has_nothing(stores: &Stores, user: &BareJid) -> Result<bool, StoreError
         !BlocklistStore::get(&*stores.blocklists, user).await?.is_empty(),
         ActivityStore::get(&*stores.activity, user).await?.is_some(),
     ];
-    Ok(rest == [false; 8])
+    Ok(rest == [false; 7])
 }

@@ -2,10 +2,10 @@
 
 use super::{Case, STRANGE, all, cases, full, give_way, user};
 use crate::{
-    Roster, RosterChange, RosterItem, RosterStore, StoreError, Stores, Subscription,
+    Account, Roster, RosterChange, RosterItem, RosterWrite, StoreError, Stores, Subscription,
     rosters::TOMBSTONES,
 };
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 use xmpp::jid::{BareJid, Jid};
 
 pub(super) async fn suite(stores: &Stores) {
@@ -17,8 +17,18 @@ pub(super) async fn suite(stores: &Stores) {
         there_are_no_more_items_than_the_limit
         a_removed_item_leaves_a_trace_for_a_while
         two_that_change_one_roster_lose_nothing
-        a_purged_roster_starts_again
+        the_roster_of_a_new_account_starts_again
+        several_rosters_are_changed_together
+        of_several_rosters_all_are_changed_or_none
+        what_many_change_in_two_rosters_is_the_same_in_both
     );
+}
+
+/// A user, who has an account.
+async fn owner(stores: &Stores, name: &str) -> Result<BareJid, Box<dyn Error + Send + Sync>> {
+    let owner = user(name)?;
+    stores.accounts.create(vec![(owner.clone(), Account::default())]).await?;
+    Ok(owner)
 }
 
 fn item(jid: &str) -> Result<RosterItem, xmpp::jid::JidError> {
@@ -37,14 +47,14 @@ async fn remove(stores: &Stores, user: &BareJid, ver: u64, jid: &str) -> Changed
 type Changed = Result<Arc<Roster>, StoreError>;
 
 async fn a_roster_that_was_never_changed_is_empty_at_version_0(stores: &Stores) -> Case {
-    let one = user("one@never.x")?;
+    let one = owner(stores, "one@never.x").await?;
     assert_eq!(*stores.rosters.get(&one).await?, Roster::default());
     assert_eq!(remove(stores, &one, 0, "nobody@x").await?.ver, 0);
     Ok(())
 }
 
 async fn an_item_comes_back_as_it_was_put(stores: &Stores) -> Case {
-    let one = user("jürgen@put.x")?;
+    let one = owner(stores, "jürgen@put.x").await?;
     let full = RosterItem {
         name: STRANGE.to_owned(),
         groups: vec![String::new(), "Freunde & Co".to_owned(), "'\"\\".to_owned()],
@@ -67,7 +77,7 @@ async fn an_item_comes_back_as_it_was_put(stores: &Stores) -> Case {
 }
 
 async fn each_change_makes_a_new_version(stores: &Stores) -> Case {
-    let (one, other) = (user("one@ver.x")?, user("one@ver.x.y")?);
+    let (one, other) = (owner(stores, "one@ver.x").await?, owner(stores, "one@ver.x.y").await?);
     put(stores, &one, 0, item("b@x")?).await?;
     put(stores, &one, 1, item("a@x")?).await?;
     put(stores, &one, 2, item("b@x")?).await?;
@@ -81,7 +91,7 @@ async fn each_change_makes_a_new_version(stores: &Stores) -> Case {
 }
 
 async fn a_change_of_an_old_version_is_refused(stores: &Stores) -> Case {
-    let one = user("one@conflict.x")?;
+    let one = owner(stores, "one@conflict.x").await?;
     put(stores, &one, 0, item("a@x")?).await?;
     let before = put(stores, &one, 1, item("b@x")?).await?;
     for ver in [0, 1, 3, u64::MAX] {
@@ -94,7 +104,7 @@ async fn a_change_of_an_old_version_is_refused(stores: &Stores) -> Case {
 }
 
 async fn there_are_no_more_items_than_the_limit(stores: &Stores) -> Case {
-    let one = user("one@limit.x")?;
+    let one = owner(stores, "one@limit.x").await?;
     put(stores, &one, 0, item("a@x")?).await?;
     put(stores, &one, 1, item("b@x")?).await?;
     let more = RosterChange::Put(item("c@x")?);
@@ -109,7 +119,7 @@ async fn there_are_no_more_items_than_the_limit(stores: &Stores) -> Case {
 }
 
 async fn a_removed_item_leaves_a_trace_for_a_while(stores: &Stores) -> Case {
-    let one = user("one@trace.x")?;
+    let one = owner(stores, "one@trace.x").await?;
     for n in 0..=TOMBSTONES as u64 {
         let jid = format!("c{n}@x");
         put(stores, &one, 2 * n, item(&jid)?).await?;
@@ -126,7 +136,7 @@ async fn a_removed_item_leaves_a_trace_for_a_while(stores: &Stores) -> Case {
 }
 
 async fn two_that_change_one_roster_lose_nothing(stores: &Stores) -> Case {
-    let one = user("one@race.x")?;
+    let one = owner(stores, "one@race.x").await?;
     let add = |who: u32| {
         let one = &one;
         let adding: crate::BoxFuture<'_, Case> = Box::pin(async move {
@@ -155,17 +165,106 @@ async fn two_that_change_one_roster_lose_nothing(stores: &Stores) -> Case {
     Ok(())
 }
 
-async fn a_purged_roster_starts_again(stores: &Stores) -> Case {
-    let (one, other) = (user("one@purge.x")?, user("other@purge.x")?);
+async fn the_roster_of_a_new_account_starts_again(stores: &Stores) -> Case {
+    let (one, other) = (owner(stores, "one@again.x").await?, owner(stores, "other@again.x").await?);
     put(stores, &one, 0, item("a@x")?).await?;
     remove(stores, &one, 1, "a@x").await?;
     put(stores, &one, 2, item("b@x")?).await?;
     put(stores, &other, 0, item("a@x")?).await?;
-    RosterStore::purge(&*stores.rosters, &one).await?;
+    assert!(stores.accounts.remove(&one, 3).await?);
     assert_eq!(*stores.rosters.get(&one).await?, Roster::default());
     assert_eq!(stores.rosters.get(&other).await?.items.len(), 1);
+    owner(stores, "one@again.x").await?;
     assert_eq!(put(stores, &one, 3, item("a@x")?).await, Err(StoreError::Conflict { now: 0 }));
     assert_eq!(put(stores, &one, 0, item("c@x")?).await?.items.len(), 1);
-    RosterStore::purge(&*stores.rosters, &user("nobody@purge.x")?).await?;
+    Ok(())
+}
+
+fn write(user: &BareJid, ver: u64, jid: &str) -> Result<RosterWrite, xmpp::jid::JidError> {
+    Ok(RosterWrite { user: user.clone(), ver, change: RosterChange::Put(item(jid)?) })
+}
+
+async fn several_rosters_are_changed_together(stores: &Stores) -> Case {
+    let (one, two) = (owner(stores, "one@all.x").await?, owner(stores, "two@all.x").await?);
+    put(stores, &two, 0, item("a@x")?).await?;
+    let gone = RosterChange::Remove("a@x".parse()?);
+    let all = vec![
+        write(&one, 0, "a@x")?,
+        RosterWrite { user: two.clone(), ver: 1, change: gone },
+        write(&one, 1, "b@x")?,
+    ];
+    let after = stores.rosters.change_all(all, 9).await?;
+    let seen: Vec<_> = after.iter().map(|r| (r.ver, r.items.len())).collect();
+    assert_eq!(seen, [(1, 1), (2, 0), (2, 2)], "each as it is after its change");
+    assert_eq!(stores.rosters.get(&one).await?.items.len(), 2);
+    assert_eq!(stores.rosters.get(&two).await?.ver, 2);
+    let keep = RosterWrite { user: two.clone(), ver: 2, change: RosterChange::Keep };
+    let kept = stores.rosters.change_all(vec![keep], 9).await?;
+    assert_eq!(kept.iter().map(|r| r.ver).collect::<Vec<_>>(), [2]);
+    assert_eq!(stores.rosters.change_all(Vec::new(), 9).await?, []);
+    Ok(())
+}
+
+async fn of_several_rosters_all_are_changed_or_none(stores: &Stores) -> Case {
+    let (one, two) = (owner(stores, "one@none.x").await?, owner(stores, "two@none.x").await?);
+    let nobody = user("nobody@none.x")?;
+    put(stores, &two, 0, item("a@x")?).await?;
+    let conflict = StoreError::Conflict { now: 1 };
+    let no_account = StoreError::NoAccount(nobody.as_str().to_owned());
+    let cases = [
+        (write(&two, 0, "b@x")?, conflict.clone()),
+        (write(&two, 1, "b@x")?, StoreError::Full { limit: 1 }),
+        (write(&one, 0, "b@x")?, StoreError::Conflict { now: 1 }),
+        (write(&nobody, 0, "b@x")?, no_account),
+        (RosterWrite { user: two.clone(), ver: 2, change: RosterChange::Keep }, conflict.clone()),
+    ];
+    for (bad, error) in cases {
+        let all = vec![write(&one, 0, "a@x")?, bad.clone()];
+        assert_eq!(stores.rosters.change_all(all, 1).await, Err(error.clone()));
+        // whether a cache has it or not
+        for _ in 0..2 {
+            assert_eq!(*stores.rosters.get(&one).await?, Roster::default(), "{error}");
+            assert_eq!(stores.rosters.get(&two).await?.ver, 1, "{error}");
+        }
+    }
+    assert_eq!(*stores.rosters.get(&nobody).await?, Roster::default());
+    Ok(())
+}
+
+async fn what_many_change_in_two_rosters_is_the_same_in_both(stores: &Stores) -> Case {
+    let (one, two) = (owner(stores, "one@both.x").await?, owner(stores, "two@both.x").await?);
+    let writer = |who: u32| {
+        let (one, two) = (&one, &two);
+        let writing: crate::BoxFuture<'_, Case> = Box::pin(async move {
+            // in either order
+            let [one, two] = if who % 2 == 0 { [one, two] } else { [two, one] };
+            for n in 0..20 {
+                loop {
+                    let a = stores.rosters.get(one).await?.ver;
+                    give_way().await;
+                    let b = stores.rosters.get(two).await?.ver;
+                    let put = RosterChange::Put(RosterItem {
+                        name: format!("{who}-{n}"),
+                        ..item("both@x")?
+                    });
+                    let write = |user: &BareJid, ver| RosterWrite {
+                        user: user.clone(),
+                        ver,
+                        change: put.clone(),
+                    };
+                    match stores.rosters.change_all(vec![write(one, a), write(two, b)], 9).await {
+                        Ok(_) => break,
+                        Err(StoreError::Conflict { .. }) => give_way().await,
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+            Ok(())
+        });
+        writing
+    };
+    all((0..3).map(writer)).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+    let (one, two) = (stores.rosters.get(&one).await?, stores.rosters.get(&two).await?);
+    assert_eq!((one.ver, &one.items), (60, &two.items));
     Ok(())
 }

@@ -19,13 +19,6 @@ impl VcardStore for MemoryStore {
             Ok(())
         })
     }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        answer(move || {
-            self.vcards.lock().remove(user);
-            Ok(())
-        })
-    }
 }
 
 impl PrivateStore for MemoryStore {
@@ -58,13 +51,6 @@ impl PrivateStore for MemoryStore {
                 return Err(StoreError::Full { limit });
             }
             all.extend(rows);
-            Ok(())
-        })
-    }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        answer(move || {
-            self.private.lock().remove(user);
             Ok(())
         })
     }
@@ -111,13 +97,6 @@ impl BlocklistStore for MemoryStore {
             Ok(list)
         })
     }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        answer(move || {
-            self.blocklists.lock().remove(user);
-            Ok(())
-        })
-    }
 }
 
 impl ActivityStore for MemoryStore {
@@ -128,13 +107,6 @@ impl ActivityStore for MemoryStore {
     fn set(&self, all: Vec<(BareJid, Activity)>) -> StoreFuture<'_, ()> {
         answer(move || {
             self.activity.lock().extend(all);
-            Ok(())
-        })
-    }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        answer(move || {
-            self.activity.lock().remove(user);
             Ok(())
         })
     }

@@ -9,12 +9,12 @@ mod snapshot;
 pub use snapshot::Snapshot;
 
 use crate::{
-    Account, AccountStore, Activity, Blocklist, Roster, RosterChange, RosterStore, StoreError,
+    Account, AccountStore, Activity, Blocklist, Roster, RosterStore, RosterWrite, StoreError,
     StoreFuture,
 };
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     ops::Bound,
     sync::Arc,
 };
@@ -40,6 +40,16 @@ impl MemoryStore {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Nothing is left of a user. Whoever calls holds the lock on the accounts: nobody creates or removes another.
+    fn forget(&self, user: &BareJid) {
+        self.rosters.lock().remove(user);
+        self.offline.lock().forget_all(user);
+        self.vcards.lock().remove(user);
+        self.private.lock().remove(user);
+        self.blocklists.lock().remove(user);
+        self.activity.lock().remove(user);
+    }
 }
 
 /// Does the work when it is first asked for the answer, as other stores do.
@@ -57,7 +67,10 @@ impl AccountStore for MemoryStore {
             let mut accounts = self.accounts.lock();
             let before = accounts.len();
             for (user, account) in new {
-                accounts.entry(user).or_insert_with(|| Arc::new(account));
+                if let Entry::Vacant(free) = accounts.entry(user) {
+                    self.forget(free.key());
+                    free.insert(Arc::new(account));
+                }
             }
             Ok(accounts.len() - before)
         })
@@ -71,8 +84,19 @@ impl AccountStore for MemoryStore {
         })
     }
 
-    fn remove<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, bool> {
-        answer(move || Ok(self.accounts.lock().remove(user).is_some()))
+    fn remove<'a>(&'a self, user: &'a BareJid, roster: u64) -> StoreFuture<'a, bool> {
+        answer(move || {
+            let mut accounts = self.accounts.lock();
+            let now = self.rosters.lock().get(user).map_or(0, |roster| roster.ver);
+            if !accounts.contains_key(user) {
+                return Ok(false);
+            }
+            if now != roster {
+                return Err(StoreError::Conflict { now });
+            }
+            self.forget(user);
+            Ok(accounts.remove(user).is_some())
+        })
     }
 
     fn list<'a>(
@@ -99,30 +123,29 @@ impl RosterStore for MemoryStore {
         answer(move || Ok(self.rosters.lock().get(user).cloned().unwrap_or_default()))
     }
 
-    fn change<'a>(
-        &'a self,
-        user: &'a BareJid,
-        ver: u64,
-        change: RosterChange,
+    fn change_all(
+        &self,
+        changes: Vec<RosterWrite>,
         limit: usize,
-    ) -> StoreFuture<'a, Arc<Roster>> {
+    ) -> StoreFuture<'_, Vec<Arc<Roster>>> {
         answer(move || {
+            let accounts = self.accounts.lock();
             let mut rosters = self.rosters.lock();
-            let mut roster = rosters.get(user).cloned().unwrap_or_default();
-            let result = Arc::make_mut(&mut roster).apply(ver, change, limit);
-            result.map(|changed| {
-                if changed {
-                    rosters.insert(user.clone(), Arc::clone(&roster));
+            let mut now: HashMap<BareJid, Arc<Roster>> = HashMap::new();
+            let mut after = Vec::with_capacity(changes.len());
+            for RosterWrite { user, ver, change } in changes {
+                if !accounts.contains_key(&user) {
+                    return Err(StoreError::NoAccount(user.as_str().to_owned()));
                 }
-                roster
-            })
-        })
-    }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        answer(move || {
-            self.rosters.lock().remove(user);
-            Ok(())
+                let before = now.get(&user).or_else(|| rosters.get(&user));
+                let mut roster = before.cloned().unwrap_or_default();
+                Arc::make_mut(&mut roster).apply(ver, change, limit)?;
+                after.push(Arc::clone(&roster));
+                now.insert(user, roster);
+            }
+            // what is at version 0 was not changed
+            rosters.extend(now.into_iter().filter(|(_, roster)| roster.ver > 0));
+            Ok(after)
         })
     }
 }

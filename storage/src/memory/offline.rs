@@ -54,6 +54,12 @@ impl Messages {
         }
         gone.len()
     }
+
+    /// Forgets all messages of a user.
+    pub(super) fn forget_all(&mut self, user: &BareJid) {
+        let ids: Vec<u64> = self.users.get(user).into_iter().flatten().map(|(id, _)| *id).collect();
+        self.forget(user, ids);
+    }
 }
 
 impl OfflineStore for MemoryStore {
@@ -134,10 +140,7 @@ impl OfflineStore for MemoryStore {
 
     fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
         answer(move || {
-            let mut all = self.offline.lock();
-            let ids: Vec<u64> =
-                all.users.get(user).into_iter().flatten().map(|(id, _)| *id).collect();
-            all.forget(user, ids);
+            self.offline.lock().forget_all(user);
             Ok(())
         })
     }

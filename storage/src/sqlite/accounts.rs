@@ -1,6 +1,6 @@
 //! Accounts in SQLite: one row an account, one a key.
 
-use super::{SMALL, SqliteStore, cache::Caches, int, rows, uint};
+use super::{SMALL, SqliteStore, cache::Caches, int, rosters::version, rows, uint};
 use crate::{Account, AccountStore, StoreError, StoreFuture};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
@@ -77,6 +77,7 @@ fn create(db: &Connection, accounts: Vec<(BareJid, Account)>) -> Result<Vec<Bare
     for (user, account) in accounts {
         let (at, disabled) = (int(account.created), account.disabled);
         if insert.execute(params![user.as_str(), user.domain(), at, disabled])? == 1 {
+            forget(db, &user)?;
             insert_keys(db, &user, &account.keys)?;
             created.push(user);
         }
@@ -84,8 +85,46 @@ fn create(db: &Connection, accounts: Vec<(BareJid, Account)>) -> Result<Vec<Bare
     Ok(created)
 }
 
+/// All that is kept of a user besides the account.
+pub(super) const OF_A_USER: &[&str] = &[
+    "DELETE FROM scram_keys WHERE user = ?",
+    "DELETE FROM rosters WHERE user = ?",
+    "DELETE FROM roster_items WHERE user = ?",
+    "DELETE FROM offline WHERE user = ?",
+    "DELETE FROM damaged WHERE user = ?",
+    "DELETE FROM vcards WHERE user = ?",
+    "DELETE FROM private WHERE user = ?",
+    "DELETE FROM blocklists WHERE user = ?",
+    "DELETE FROM activity WHERE user = ?",
+];
+
+/// Nothing is left of a user but the account.
+fn forget(db: &Connection, user: &BareJid) -> Result<(), StoreError> {
+    for sql in OF_A_USER {
+        db.prepare_cached(sql)?.execute([user.as_str()])?;
+    }
+    Ok(())
+}
+
+/// Nothing is left of a user in the caches.
+fn uncache(caches: &Caches, user: &BareJid) {
+    caches.accounts.wrote(user, None);
+    caches.rosters.wrote(user, None);
+    caches.blocklists.wrote(user, None);
+    caches.waiting.wrote(user, None);
+}
+
+/// What belongs to an account is not written without one.
+pub(super) fn must_exist(db: &Connection, user: &BareJid) -> Result<(), StoreError> {
+    let mut select = db.prepare_cached("SELECT 1 FROM accounts WHERE user = ?")?;
+    if select.exists([user.as_str()])? {
+        return Ok(());
+    }
+    Err(StoreError::NoAccount(user.as_str().to_owned()))
+}
+
 /// The next read finds out.
-fn forget<T>(user: BareJid) -> impl FnOnce(&Caches, Option<&T>) {
+fn unknown<T>(user: BareJid) -> impl FnOnce(&Caches, Option<&T>) {
     move |caches, _| caches.accounts.wrote(&user, None)
 }
 
@@ -103,7 +142,7 @@ impl AccountStore for SqliteStore {
                 |caches, created| {
                     // after a commit that failed nothing is there that was not there before
                     for user in created.into_iter().flatten() {
-                        caches.accounts.wrote(user, None);
+                        uncache(caches, user);
                     }
                 },
             );
@@ -124,19 +163,27 @@ impl AccountStore for SqliteStore {
                 }
                 Ok(exists)
             };
-            self.write(SMALL, work, forget(user.clone())).await
+            self.write(SMALL, work, unknown(user.clone())).await
         })
     }
 
-    fn remove<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, bool> {
+    fn remove<'a>(&'a self, user: &'a BareJid, roster: u64) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let key = user.clone();
             let work = move |db: &Connection| {
-                delete_keys(db, &key)?;
                 let mut delete = db.prepare_cached("DELETE FROM accounts WHERE user = ?")?;
-                Ok(delete.execute([key.as_str()])? == 1)
+                if delete.execute([key.as_str()])? == 0 {
+                    return Ok(false);
+                }
+                let now = version(db, &key)?;
+                if now != roster {
+                    return Err(StoreError::Conflict { now });
+                }
+                forget(db, &key)?;
+                Ok(true)
             };
-            self.write(SMALL, work, forget(user.clone())).await
+            let key = user.clone();
+            self.write(SMALL, work, move |caches, _| uncache(caches, &key)).await
         })
     }
 

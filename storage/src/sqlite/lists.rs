@@ -37,14 +37,6 @@ impl VcardStore for SqliteStore {
         let row = [user.as_str().to_owned(), xml];
         Box::pin(self.execute(bytes, "INSERT OR REPLACE INTO vcards VALUES (?, ?)", row))
     }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        Box::pin(self.execute(
-            SMALL,
-            "DELETE FROM vcards WHERE user = ?",
-            [user.as_str().to_owned()],
-        ))
-    }
 }
 
 impl PrivateStore for SqliteStore {
@@ -83,14 +75,6 @@ impl PrivateStore for SqliteStore {
             within(limit, before, count()?)
         };
         Box::pin(self.write(SMALL + bytes, work, |_, _| ()))
-    }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        Box::pin(self.execute(
-            SMALL,
-            "DELETE FROM private WHERE user = ?",
-            [user.as_str().to_owned()],
-        ))
     }
 }
 
@@ -166,13 +150,6 @@ impl BlocklistStore for SqliteStore {
         };
         Box::pin(self.write(SMALL, work, blocklist_is(user)))
     }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        let key = user.clone();
-        let work = move |db: &Connection| unblock_all(db, &key).map(|()| Arc::default());
-        let done = self.write(SMALL, work, blocklist_is(user));
-        Box::pin(async move { done.await.map(drop) })
-    }
 }
 
 impl ActivityStore for SqliteStore {
@@ -198,13 +175,5 @@ impl ActivityStore for SqliteStore {
             Ok(())
         };
         Box::pin(self.write(bytes, work, |_, _| ()))
-    }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        Box::pin(self.execute(
-            SMALL,
-            "DELETE FROM activity WHERE user = ?",
-            [user.as_str().to_owned()],
-        ))
     }
 }

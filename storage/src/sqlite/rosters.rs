@@ -1,9 +1,9 @@
 //! Rosters in SQLite: one row a roster, one a contact.
 
-use super::{SMALL, SqliteStore, int, uint};
-use crate::{Roster, RosterChange, RosterItem, RosterStore, StoreError, StoreFuture};
+use super::{SMALL, SqliteStore, accounts::must_exist, int, uint};
+use crate::{Roster, RosterItem, RosterStore, RosterWrite, StoreError, StoreFuture};
 use rusqlite::{Connection, OptionalExtension, params};
-use std::{fmt::Display, sync::Arc};
+use std::{collections::HashMap, fmt::Display, sync::Arc};
 use xmpp::jid::{BareJid, Jid};
 
 fn corrupt(error: impl Display) -> StoreError {
@@ -33,7 +33,7 @@ fn load(db: &Connection, user: &BareJid) -> Result<Arc<Roster>, StoreError> {
     Ok(Arc::new(roster))
 }
 
-fn version(db: &Connection, user: &BareJid) -> Result<u64, StoreError> {
+pub(super) fn version(db: &Connection, user: &BareJid) -> Result<u64, StoreError> {
     let mut select = db.prepare_cached("SELECT ver FROM rosters WHERE user = ?")?;
     let found = select.query_row([user.as_str()], |row| row.get(0)).optional()?;
     Ok(found.map_or(0, uint))
@@ -64,59 +64,61 @@ fn store(db: &Connection, user: &BareJid, roster: &Roster, jid: &Jid) -> Result<
     Ok(())
 }
 
+fn change(
+    db: &Connection,
+    changes: Vec<RosterWrite>,
+    known: Vec<Option<Arc<Roster>>>,
+    limit: usize,
+) -> Result<Vec<Arc<Roster>>, StoreError> {
+    let mut now: HashMap<BareJid, Arc<Roster>> = HashMap::new();
+    let mut after = Vec::with_capacity(changes.len());
+    for (RosterWrite { user, ver, change }, known) in changes.into_iter().zip(known) {
+        let mut roster = match (now.remove(&user), known) {
+            (Some(changed), _) => changed,
+            (None, known) => {
+                must_exist(db, &user)?;
+                match known {
+                    Some(known) if version(db, &user)? == ver => known,
+                    _ => load(db, &user)?,
+                }
+            }
+        };
+        let jid = change.jid().cloned();
+        if Arc::make_mut(&mut roster).apply(ver, change, limit)?
+            && let Some(jid) = jid
+        {
+            store(db, &user, &roster, &jid)?;
+        }
+        after.push(Arc::clone(&roster));
+        now.insert(user, roster);
+    }
+    Ok(after)
+}
+
 impl RosterStore for SqliteStore {
     fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Arc<Roster>> {
         Box::pin(self.cached(&self.caches.rosters, user, load))
     }
 
-    fn change<'a>(
-        &'a self,
-        user: &'a BareJid,
-        ver: u64,
-        change: RosterChange,
+    fn change_all(
+        &self,
+        changes: Vec<RosterWrite>,
         limit: usize,
-    ) -> StoreFuture<'a, Arc<Roster>> {
+    ) -> StoreFuture<'_, Vec<Arc<Roster>>> {
         Box::pin(async move {
-            let key = user.clone();
-            // the roster of that version is usually known: then its rows are not read again
-            let known = self.caches.rosters.get(user).filter(|roster| roster.ver == ver);
-            let work = move |db: &Connection| {
-                let mut roster = match known {
-                    Some(known) if version(db, &key)? == ver => known,
-                    _ => load(db, &key)?,
-                };
-                let jid = match &change {
-                    RosterChange::Put(item) => item.jid.clone(),
-                    RosterChange::Remove(jid) => jid.clone(),
-                };
-                if Arc::make_mut(&mut roster).apply(ver, change, limit)? {
-                    store(db, &key, &roster, &jid)?;
-                }
-                Ok(roster)
+            // a roster of that version is usually known: then its rows are not read again
+            let known = |w: &RosterWrite| {
+                self.caches.rosters.get(&w.user).filter(|roster| roster.ver == w.ver)
             };
-            let key = user.clone();
-            self.write(SMALL, work, move |caches, roster| {
-                caches.rosters.wrote(&key, roster.map(Arc::clone));
-            })
-            .await
-        })
-    }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        Box::pin(async move {
-            let key = user.clone();
-            let work = move |db: &Connection| {
-                for sql in [
-                    "DELETE FROM rosters WHERE user = ?",
-                    "DELETE FROM roster_items WHERE user = ?",
-                ] {
-                    db.prepare_cached(sql)?.execute([key.as_str()])?;
+            let known: Vec<_> = changes.iter().map(known).collect();
+            let users: Vec<BareJid> = changes.iter().map(|w| w.user.clone()).collect();
+            let bytes = SMALL * changes.len();
+            let work = move |db: &Connection| change(db, changes, known, limit);
+            self.write(bytes, work, move |caches, after| {
+                for (n, user) in users.iter().enumerate() {
+                    let after = after.and_then(|rosters| rosters.get(n)).map(Arc::clone);
+                    caches.rosters.wrote(user, after);
                 }
-                Ok(())
-            };
-            let key = user.clone();
-            self.write(SMALL, work, move |caches, done| {
-                caches.rosters.wrote(&key, done.map(|()| Arc::default()));
             })
             .await
         })

@@ -1,10 +1,16 @@
-//! Changes of a roster: read, decide, compare and set, again if somebody else was faster; then what
-//! the user's clients are told, in the order of the changes.
+//! Changes of rosters: read, decide, compare and set, again if somebody else was faster; then what
+//! the users' clients are told, in the order of the changes.
+//!
+//! What is between two accounts stands in both rosters, and is changed in both by one operation of the store.
 
 use super::RosterConfig;
-use crate::{env::Env, modules::serial::Serial, routing};
-use std::sync::Arc;
-use storage::{Roster, RosterChange, RosterItem, StoreError};
+use crate::{
+    env::Env,
+    modules::serial::Serial,
+    routing::{self, presence::show, send},
+};
+use std::{collections::HashMap, sync::Arc};
+use storage::{Roster, RosterChange, RosterItem, RosterWrite, StoreError};
 use xmpp::{
     error::StanzaError,
     jid::{BareJid, Jid},
@@ -35,17 +41,17 @@ pub(super) enum Audience {
     Interested,
 }
 
-/// What is to be done to a roster.
+/// One of the things that happen, in their order, when all changes among them are made.
 #[derive(Debug)]
-pub(super) struct Decision<T> {
-    /// The change, if any.
-    pub change: Option<RosterChange>,
-    /// Pushed even if the client sees no difference.
-    pub always: bool,
-    /// A stanza for the user's clients, before the push (sections 3.1.6, 3.2.3 and 3.3.3).
-    pub first: Option<(Audience, Stanza)>,
-    /// For the caller.
-    pub value: T,
+pub(super) enum Act {
+    /// A roster changes, and the user's clients are told if they see a difference, or always.
+    Change { user: BareJid, change: RosterChange, always: bool },
+    /// The user's clients get a stanza (sections 3.1.6, 3.2.3 and 3.3.3).
+    Tell { user: BareJid, audience: Audience, stanza: Stanza },
+    /// A contact sees the user come or go.
+    Show { user: BareJid, to: Jid, available: bool },
+    /// A stanza goes to a contact whose roster is not here.
+    Send(Stanza),
 }
 
 /// Writes an item as clients see it: not at all, if they do not (section 3.1.3).
@@ -76,54 +82,108 @@ impl Rosters {
         Self { config, serial: Serial::default() }
     }
 
-    /// Changes one item of the user's roster as `decide` says of the roster it is shown. It is
-    /// asked again when somebody else has changed the roster in the meantime.
+    /// Does to the rosters of these users what `decide` says of them. It is asked again when somebody else has
+    /// changed one of them in the meantime, be it only read for it.
     ///
     /// # Errors
     /// What `decide` says, or the store.
-    pub async fn change<T>(
+    pub async fn change<const N: usize>(
         &self,
         env: &Arc<Env>,
-        user: &BareJid,
-        decide: impl Fn(&Roster) -> Result<Decision<T>, StanzaError>,
-    ) -> Result<T, StanzaError> {
+        users: [&BareJid; N],
+        decide: impl Fn([&Roster; N]) -> Result<Vec<Act>, StanzaError>,
+    ) -> Result<(), StanzaError> {
         let limit = self.config.items.saturating_add(self.config.requests);
-        let _turn = self.serial.turn(user).await;
+        let turn = self.serial.turns(&users).await;
         for _ in 0..TRIES {
-            let roster = env.stores.rosters.get(user).await?;
-            let Decision { change, always, first, value } = decide(&roster)?;
-            let Some(change) = change else {
-                tell(env, user, first);
-                return Ok(value);
-            };
-            let (RosterChange::Put(RosterItem { jid, .. }) | RosterChange::Remove(jid)) = &change;
-            let jid = jid.clone();
-            match env.stores.rosters.change(user, roster.ver, change, limit).await {
-                Ok(after) => {
-                    tell(env, user, first);
-                    let seen = |r: &Roster| r.item(&jid).and_then(visible);
-                    if always || seen(&roster) != seen(&after) {
-                        let push = push(&after, &jid, after.ver, &env.token());
-                        routing::to_marked(env, user, INTERESTED, |r| {
-                            push.with_to(Some(r.jid().clone().into()))
-                        });
-                    }
-                    return Ok(value);
-                }
-                Err(StoreError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
+            let mut before = HashMap::with_capacity(N);
+            for user in users {
+                before.insert(user.clone(), env.stores.rosters.get(user).await?);
             }
+            let empty = Roster::default();
+            let acts = decide(users.map(|user| before.get(user).map_or(&empty, |r| &**r)))?;
+            let after = match env.stores.rosters.change_all(writes(&before, &acts), limit).await {
+                Ok(after) => after,
+                Err(StoreError::Conflict { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            Outcome { env, before, after: after.into_iter() }.perform(acts, turn).await;
+            return Ok(());
         }
         Err(StanzaError::resource_constraint().with_text("the roster is changed too often"))
     }
 }
 
-fn tell(env: &Env, user: &BareJid, first: Option<(Audience, Stanza)>) {
-    let Some((audience, stanza)) = first else { return };
-    match audience {
-        Audience::Interested => routing::to_marked(env, user, INTERESTED, |_| stanza.clone()),
-        Audience::Available => {
-            routing::to_available(env, user, &stanza);
+/// The changes, of the versions that were decided on; none if nothing is changed.
+fn writes(before: &HashMap<BareJid, Arc<Roster>>, acts: &[Act]) -> Vec<RosterWrite> {
+    let mut vers: HashMap<&BareJid, u64> = before.iter().map(|(u, r)| (u, r.ver)).collect();
+    let mut writes = Vec::new();
+    for act in acts {
+        if let Act::Change { user, change, .. } = act
+            && let Some(ver) = vers.get_mut(user)
+        {
+            writes.push(RosterWrite { user: user.clone(), ver: *ver, change: change.clone() });
+            *ver += 1;
+        }
+    }
+    if !writes.is_empty() {
+        let kept = before.iter().filter(|(user, r)| vers.get(user) == Some(&r.ver));
+        writes.extend(kept.map(|(user, roster)| RosterWrite {
+            user: user.clone(),
+            ver: roster.ver,
+            change: RosterChange::Keep,
+        }));
+    }
+    writes
+}
+
+/// Rosters that were changed.
+struct Outcome<'a, A> {
+    env: &'a Arc<Env>,
+    /// As clients know them.
+    before: HashMap<BareJid, Arc<Roster>>,
+    /// After each change.
+    after: A,
+}
+
+impl<A: Iterator<Item = Arc<Roster>>> Outcome<'_, A> {
+    /// What follows from the changes. While the `turn` lasts nobody comes between.
+    async fn perform<T>(mut self, acts: Vec<Act>, turn: T) {
+        let mut turn = Some(turn);
+        for act in acts {
+            match act {
+                Act::Change { user, change, always } => self.changed(&user, &change, always),
+                Act::Tell { user, audience: Audience::Interested, stanza } => {
+                    routing::to_marked(self.env, &user, INTERESTED, |_| stanza.clone());
+                }
+                Act::Tell { user, audience: Audience::Available, stanza } => {
+                    routing::to_available(self.env, &user, &stanza);
+                }
+                Act::Show { user, to, available } => {
+                    // somebody who is not here may have changes to make before it is done
+                    if !self.before.contains_key(&to.bare()) {
+                        turn = None;
+                    }
+                    show(self.env, &user, &to, available).await;
+                }
+                Act::Send(stanza) => {
+                    turn = None;
+                    send(self.env, stanza).await;
+                }
+            }
+        }
+        drop(turn);
+    }
+
+    fn changed(&mut self, user: &BareJid, change: &RosterChange, always: bool) {
+        let (Some(after), Some(jid)) = (self.after.next(), change.jid()) else { return };
+        let seen = |r: &Roster| r.item(jid).and_then(visible);
+        let before = self.before.insert(user.clone(), Arc::clone(&after)).unwrap_or_default();
+        if always || seen(&before) != seen(&after) {
+            let push = push(&after, jid, after.ver, &self.env.token());
+            routing::to_marked(self.env, user, INTERESTED, |r| {
+                push.with_to(Some(r.jid().clone().into()))
+            });
         }
     }
 }

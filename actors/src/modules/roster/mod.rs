@@ -6,6 +6,8 @@
 //! `routing::presence`'s.
 
 mod change;
+#[cfg(test)]
+mod races;
 mod state;
 mod subscription;
 #[cfg(test)]
@@ -19,7 +21,7 @@ use crate::{
     registrar::{Module, Registrar, Xep},
     session::slots::Slot,
 };
-use change::{Decision, INTERESTED, Rosters, push, write};
+use change::{Act, INTERESTED, Rosters, push, write};
 use config::{ByteSize, kib, mib};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -83,7 +85,8 @@ impl Module for RosterModule {
             .visible(Order::Main, Self::visible)
             .subscription_out(Order::Main, Self::subscription_out)
             .subscription_in(Order::Main, Self::subscription_in)
-            .may_see(Order::Main, Self::may_see);
+            .may_see(Order::Main, Self::may_see)
+            .removing(Order::Main, Self::removing);
     }
 }
 
@@ -220,6 +223,12 @@ impl RosterModule {
         })
     }
 
+    /// XEP-0077 section 3.2: contacts see the account go, and lose their subscriptions.
+    fn removing(&self, env: &Arc<Env>, user: &BareJid) -> BoxFuture<Result<(), StanzaError>> {
+        let (env, user, rosters) = (Arc::clone(env), user.clone(), Arc::clone(&self.rosters));
+        Box::pin(async move { rosters.leave(&env, &user).await })
+    }
+
     /// Section 4.3.2.
     fn may_see(&self, env: &Arc<Env>, user: &BareJid, from: &Jid) -> BoxFuture<Flow> {
         let (env, user, from) = (Arc::clone(env), user.clone(), from.bare_jid());
@@ -244,14 +253,14 @@ async fn put(
     set: &RosterSet,
 ) -> Result<(), StanzaError> {
     rosters
-        .change(env, user, |roster| {
+        .change(env, [user], |[roster]| {
             let known = roster.item(&set.jid);
             let known = known.cloned().unwrap_or_else(|| RosterItem::new(set.jid.clone()));
             let (name, groups) = (set.name.clone(), set.groups.clone());
             let item = RosterItem { name, groups, hidden: false, ..known };
             rosters.room(roster, &item)?;
-            let change = Some(RosterChange::Put(item));
-            Ok(Decision { change, always: true, first: None, value: () })
+            let (user, change) = (user.clone(), RosterChange::Put(item));
+            Ok(vec![Act::Change { user, change, always: true }])
         })
         .await
 }

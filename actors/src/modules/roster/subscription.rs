@@ -1,17 +1,17 @@
 //! Presence subscriptions on the way out and in (RFC 6121 section 3): the state machine of
 //! [`super::state`] applied to rosters.
+//!
+//! Between two accounts both sides are one decision: what the user's stanza does to the contact's roster, and what the
+//! contact's server answers, is decided with the user's. A contact whose roster is not here gets the stanza.
 
 use super::{
     RosterConfig,
-    change::{Audience, Decision, Rosters},
-    state::{self, State},
+    change::{Act, Audience, Rosters},
+    state::{self, Inbound, State},
 };
-use crate::{
-    env::Env,
-    routing::{presence::show, send},
-};
+use crate::{env::Env, routing};
 use std::sync::Arc;
-use storage::{Roster, RosterChange, RosterItem, Subscription};
+use storage::{Roster, RosterChange, RosterItem, StoreError, Subscription};
 use xmpp::{
     error::StanzaError,
     jid::{BareJid, Jid},
@@ -20,6 +20,44 @@ use xmpp::{
 
 /// A request larger than this (in bytes) is kept without all that is not between two addresses.
 const MAX_REQUEST: usize = 1024;
+
+/// One side of what is between a user and a contact, while it is decided on.
+struct Side<'a> {
+    user: &'a BareJid,
+    roster: &'a Roster,
+    contact: &'a Jid,
+    /// The contact in the roster, as it is by now.
+    item: Option<RosterItem>,
+}
+
+impl<'a> Side<'a> {
+    fn new(user: &'a BareJid, roster: &'a Roster, contact: &'a Jid) -> Self {
+        Self { user, roster, contact, item: roster.item(contact).cloned() }
+    }
+
+    fn state(&self) -> State {
+        self.item.as_ref().map(State::of).unwrap_or_default()
+    }
+
+    fn show(&self, available: bool) -> Act {
+        Act::Show { user: self.user.clone(), to: self.contact.clone(), available }
+    }
+
+    /// A stanza of the user's for the contact.
+    fn say(&self, ty: Type) -> Stanza {
+        let from = Some(self.user.clone().into());
+        Stanza::presence(ty).with_from(from).with_to(Some(self.contact.bare_jid()))
+    }
+
+    fn put(&mut self, item: Option<RosterItem>, always: bool) -> Act {
+        let change = match &item {
+            Some(item) => RosterChange::Put(item.clone()),
+            None => RosterChange::Remove(self.contact.clone()),
+        };
+        self.item = item;
+        Act::Change { user: self.user.clone(), change, always }
+    }
+}
 
 impl Rosters {
     /// A subscription stanza of the user, its addresses bare.
@@ -33,32 +71,38 @@ impl Rosters {
         contact: &Jid,
         stanza: Stanza,
     ) -> Result<(), StanzaError> {
-        let ty = stanza.head.ty;
-        let (before, route) = self
-            .change(env, user, |roster| {
-                let item = roster.item(contact);
-                let before = item.map(State::of).unwrap_or_default();
-                let step = state::outbound(before, ty);
-                let change = self.step(roster, contact, before, step.next, None)?;
-                let value = (before, step.route);
-                Ok(Decision { change, always: false, first: None, value })
-            })
-            .await?;
-        // section 3.2.2: while the contact is still subscribed
-        if ty == Type::Unsubscribed && before.subscription.has_from() {
-            show(env, user, contact, false).await;
-        }
-        if route {
-            send(env, stanza).await;
-        }
-        // section 3.1.5
-        if ty == Type::Subscribed && route {
-            show(env, user, contact, true).await;
-        }
-        Ok(())
+        let reaches = match neighbour(env, contact).await? {
+            Some(other) => routing::reaches(env, &other, &stanza).await,
+            None => true,
+        };
+        self.between(env, user, contact, |mut me, other| {
+            let (ty, before, mut acts) = (stanza.head.ty, me.state(), Vec::new());
+            let step = state::outbound(before, ty);
+            self.go(&mut me, step.next, None, &mut acts)?;
+            // section 3.2.2: while the contact is still subscribed
+            if ty == Type::Unsubscribed && before.subscription.has_from() {
+                acts.push(me.show(false));
+            }
+            if step.route {
+                match other {
+                    Some(mut other) if reaches => {
+                        self.arrives(&mut other, Some(&mut me), &stanza, &mut acts)?;
+                    }
+                    // who is blocked is not heard
+                    Some(_) => {}
+                    None => acts.push(Act::Send(stanza.clone())),
+                }
+            }
+            // section 3.1.5
+            if ty == Type::Subscribed && step.route {
+                acts.push(me.show(true));
+            }
+            Ok(acts)
+        })
+        .await
     }
 
-    /// A subscription stanza for the user.
+    /// A subscription stanza for the user, of somebody who has no account here.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -69,41 +113,16 @@ impl Rosters {
         contact: &Jid,
         stanza: &Stanza,
     ) -> Result<(), StanzaError> {
-        let ty = stanza.head.ty;
         if env.stores.accounts.get(user).await?.is_none() {
             // section 8.5.1: silently
             return Ok(());
         }
-        if ty == Type::Subscribe && !self.takes_requests(env, user, contact).await? {
-            return refuse(env, user, contact).await;
-        }
-        let request = (ty == Type::Subscribe).then(|| kept(stanza));
-        let (before, step) = self
-            .change(env, user, |roster| {
-                let before = roster.item(contact).map(State::of).unwrap_or_default();
-                let step = state::inbound(before, ty);
-                let change = self.step(roster, contact, before, step.next, request.as_deref())?;
-                let audience = match ty {
-                    Type::Subscribe => Audience::Available,
-                    _ => Audience::Interested,
-                };
-                let first = step.deliver.then(|| (audience, stanza.clone()));
-                Ok(Decision { change, always: false, first, value: (before, step) })
-            })
-            .await?;
-        // section 3.3.3
-        if before.subscription.has_from() && !step.next.subscription.has_from() {
-            show(env, user, contact, false).await;
-        }
-        if let Some(reply) = step.reply {
-            let from = Some(user.clone().into());
-            let reply = Stanza::presence(reply).with_from(from).with_to(Some(contact.clone()));
-            send(env, reply).await;
-        }
-        if step.reply == Some(Type::Subscribed) {
-            show(env, user, contact, true).await;
-        }
-        Ok(())
+        self.change(env, [user], |[roster]| {
+            let mut acts = Vec::new();
+            self.arrives(&mut Side::new(user, roster, contact), None, stanza, &mut acts)?;
+            Ok(acts)
+        })
+        .await
     }
 
     /// Removes a contact (section 2.5): what there was between the two ends.
@@ -116,79 +135,161 @@ impl Rosters {
         user: &BareJid,
         contact: &Jid,
     ) -> Result<(), StanzaError> {
-        let was = self
-            .change(env, user, |roster| {
-                let item = roster.item(contact).filter(|i| !i.hidden);
-                let item = item.ok_or_else(StanzaError::item_not_found)?;
-                let change = Some(RosterChange::Remove(contact.clone()));
-                Ok(Decision { change, always: true, first: None, value: State::of(item) })
+        self.between(env, user, contact, |me, other| {
+            if me.item.as_ref().is_none_or(|item| item.hidden) {
+                return Err(StanzaError::item_not_found());
+            }
+            self.end(me, other)
+        })
+        .await
+    }
+
+    /// The account goes, and with it all that is between the user and others.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn leave(&self, env: &Arc<Env>, user: &BareJid) -> Result<(), StanzaError> {
+        for contact in env.stores.rosters.get(user).await?.items.iter().map(|item| &item.jid) {
+            self.between(env, user, contact, |me, other| match me.item {
+                Some(_) => self.end(me, other),
+                None => Ok(Vec::new()),
             })
             .await?;
-        let say = |ty| {
-            let from = Some(user.clone().into());
-            Stanza::presence(ty).with_from(from).with_to(Some(contact.bare_jid()))
-        };
-        if was.subscription.has_to() || was.ask {
-            send(env, say(Type::Unsubscribe)).await;
-        }
-        // as in section 3.2.2
-        if was.subscription.has_from() {
-            show(env, user, contact, false).await;
-        }
-        if was.subscription.has_from() || was.pending {
-            send(env, say(Type::Unsubscribed)).await;
         }
         Ok(())
     }
 
-    /// Whether a request can be kept: there are not too many.
-    async fn takes_requests(
+    /// Decides on the user's side, and on the contact's if that is another account of this server.
+    async fn between(
         &self,
         env: &Arc<Env>,
         user: &BareJid,
         contact: &Jid,
-    ) -> Result<bool, StanzaError> {
-        let roster = env.stores.rosters.get(user).await?;
-        if roster.item(contact).is_some() {
-            return Ok(true);
+        decide: impl Fn(Side<'_>, Option<Side<'_>>) -> Result<Vec<Act>, StanzaError>,
+    ) -> Result<(), StanzaError> {
+        let me: Jid = user.clone().into();
+        if let Some(other) = neighbour(env, contact).await?.filter(|other| other != user) {
+            let both = self.change(env, [user, &other], |[mine, theirs]| {
+                decide(Side::new(user, mine, contact), Some(Side::new(&other, theirs, &me)))
+            });
+            match both.await {
+                // removed in the meantime
+                Err(_) if env.stores.accounts.get(&other).await?.is_none() => {}
+                done => return done,
+            }
         }
-        let requests = roster.items.iter().filter(|i| i.hidden).count();
-        Ok(requests < self.config.requests)
+        self.change(env, [user], |[mine]| decide(Side::new(user, mine, contact), None)).await
     }
 
-    /// The change that brings a contact into the state `next`.
-    fn step(
+    /// A stanza of the contact's arrives at the user's side; the contact's is given if it is decided on as well.
+    fn arrives(
         &self,
-        roster: &Roster,
-        contact: &Jid,
-        before: State,
-        next: State,
-        request: Option<&str>,
-    ) -> Result<Option<RosterChange>, StanzaError> {
-        if before == next {
-            return Ok(None);
+        at: &mut Side<'_>,
+        from: Option<&mut Side<'_>>,
+        stanza: &Stanza,
+        acts: &mut Vec<Act>,
+    ) -> Result<(), StanzaError> {
+        let (ty, before) = (stanza.head.ty, at.state());
+        let step = if ty == Type::Subscribe && !self.takes_request(at) {
+            // the server refuses
+            Inbound { next: before, deliver: false, reply: Some(Type::Unsubscribed) }
+        } else {
+            state::inbound(before, ty)
+        };
+        if step.deliver {
+            let audience = match ty {
+                Type::Subscribe => Audience::Available,
+                _ => Audience::Interested,
+            };
+            let (user, stanza) = (at.user.clone(), stanza.clone());
+            acts.push(Act::Tell { user, audience, stanza });
         }
-        let known = roster.item(contact);
-        let mut item = known.cloned().unwrap_or_else(|| RosterItem::new(contact.clone()));
-        let shown = known.is_some() && !item.hidden;
+        let request = (ty == Type::Subscribe).then(|| kept(stanza));
+        self.go(at, step.next, request, acts)?;
+        // section 3.3.3
+        if before.subscription.has_from() && !step.next.subscription.has_from() {
+            acts.push(at.show(false));
+        }
+        if let Some(reply) = step.reply.map(|ty| at.say(ty)) {
+            match from {
+                Some(from) => self.arrives(from, None, &reply, acts)?,
+                None => acts.push(Act::Send(reply)),
+            }
+        }
+        if step.reply == Some(Type::Subscribed) {
+            acts.push(at.show(true));
+        }
+        Ok(())
+    }
+
+    /// Whatever there is between the two ends (section 2.5).
+    fn end(&self, mut me: Side<'_>, mut other: Option<Side<'_>>) -> Result<Vec<Act>, StanzaError> {
+        let was = me.state();
+        let mut acts = vec![me.put(None, true)];
+        let mut say = |ty, me: &mut Side<'_>, acts: &mut Vec<Act>| {
+            let stanza = me.say(ty);
+            match &mut other {
+                Some(other) => self.arrives(other, Some(me), &stanza, acts)?,
+                None => acts.push(Act::Send(stanza)),
+            }
+            Ok::<_, StanzaError>(())
+        };
+        if was.subscription.has_to() || was.ask {
+            say(Type::Unsubscribe, &mut me, &mut acts)?;
+        }
+        // as in section 3.2.2
+        if was.subscription.has_from() {
+            acts.push(me.show(false));
+        }
+        if was.subscription.has_from() || was.pending {
+            say(Type::Unsubscribed, &mut me, &mut acts)?;
+        }
+        Ok(acts)
+    }
+
+    /// Whether a request can be kept: there are not too many.
+    fn takes_request(&self, of: &Side<'_>) -> bool {
+        let requests = of.roster.items.iter().filter(|i| i.hidden).count();
+        of.item.is_some() || requests < self.config.requests
+    }
+
+    /// Brings the contact into the state `next`.
+    fn go(
+        &self,
+        side: &mut Side<'_>,
+        next: State,
+        request: Option<String>,
+        acts: &mut Vec<Act>,
+    ) -> Result<(), StanzaError> {
+        if side.state() == next {
+            return Ok(());
+        }
+        let known = side.item.clone();
+        let shown = known.as_ref().is_some_and(|item| !item.hidden);
+        let there = known.is_some();
+        let mut item = known.unwrap_or_else(|| RosterItem::new(side.contact.clone()));
         item.subscription = next.subscription;
         item.ask = next.ask;
         item.approved = next.approved;
         if !next.pending {
             item.request = None;
-        } else if let Some(request) = request {
-            item.request = Some(request.to_owned());
+        } else if request.is_some() {
+            item.request = request;
         }
         // section 3.1.3: of somebody the user has not added, a request alone is not shown
         let alone = next.subscription == Subscription::None && !next.ask && !next.approved;
         item.hidden = !shown && alone;
         if item.hidden && !next.pending {
-            return Ok(known.map(|_| RosterChange::Remove(contact.clone())));
+            if there {
+                acts.push(side.put(None, false));
+            }
+            return Ok(());
         }
         if !shown && !item.hidden {
-            self.room(roster, &item)?;
+            self.room(side.roster, &item)?;
         }
-        Ok(Some(RosterChange::Put(item)))
+        acts.push(side.put(Some(item), false));
+        Ok(())
     }
 
     /// Whether the user may have this item, new or changed: one that makes nothing larger always.
@@ -214,13 +315,13 @@ impl Rosters {
     }
 }
 
-/// For who takes no more requests, the server refuses.
-async fn refuse(env: &Arc<Env>, user: &BareJid, contact: &Jid) -> Result<(), StanzaError> {
-    let refusal = Stanza::presence(Type::Unsubscribed)
-        .with_from(Some(user.clone().into()))
-        .with_to(Some(contact.clone()));
-    send(env, refusal).await;
-    Ok(())
+/// The account of a contact that has one on this server.
+async fn neighbour(env: &Env, contact: &Jid) -> Result<Option<BareJid>, StoreError> {
+    if contact.node().is_none() || !contact.is_bare() || env.hosts.find(contact).is_none() {
+        return Ok(None);
+    }
+    let other = contact.bare();
+    Ok(env.stores.accounts.get(&other).await?.map(|_| other))
 }
 
 /// A request as it is kept.

@@ -1,7 +1,10 @@
 //! Conversations about rosters and subscriptions.
 
 use super::*;
-use crate::testkit::World;
+use crate::{
+    modules::blocking::{BlockingConfig, BlockingModule},
+    testkit::World,
+};
 
 fn check(script: &str) {
     World::check(script, |modules| {
@@ -148,26 +151,67 @@ fn who_is_overtaken_by_another_change_decides_again() {
         let mut modules = crate::registrar::Modules::default();
         modules.add_with::<RosterModule>(RosterConfig::default());
         let world = World::new(modules, crate::testkit::WorldOptions::default()).await;
-        let (env, user) = (&world.env, "juliet@localhost".parse::<BareJid>().unwrap());
+        let env = &world.env;
+        let [user, other] =
+            ["juliet@localhost", "romeo@localhost"].map(|user| user.parse().unwrap());
+        for user in [&user, &other] {
+            let account = storage::Account::default();
+            env.stores.accounts.create(vec![(BareJid::clone(user), account)]).await.unwrap();
+        }
         let item = |jid: &str| RosterItem::new(jid.parse().unwrap());
         let asked = Cell::new(0);
-        let decide = |roster: &Roster| {
+        let decide = |[mine, theirs]: [&Roster; 2]| {
             asked.set(asked.get() + 1);
-            if asked.get() == 1 {
+            let faster = match asked.get() {
+                1 => Some((&user, mine.ver)),
+                // it is enough that it was looked at
+                2 => Some((&other, theirs.ver)),
+                _ => None,
+            };
+            if let Some((who, ver)) = faster {
                 // another node is faster; the store in memory answers at once
                 let change = RosterChange::Put(item("first@x"));
-                let mut other = env.stores.rosters.change(&user, roster.ver, change, 9);
+                let mut other = env.stores.rosters.change(who, ver, change, 9);
                 assert!(other.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
             }
-            let change = Some(RosterChange::Put(item("second@x")));
-            Ok(Decision { change, always: true, first: None, value: roster.items.len() })
+            let change = RosterChange::Put(item("second@x"));
+            Ok(vec![Act::Change { user: user.clone(), change, always: true }])
         };
         let rosters = Rosters::new(RosterConfig::default());
-        assert_eq!(rosters.change(env, &user, decide).await, Ok(1), "it saw the other's change");
+        assert_eq!(rosters.change(env, [&user, &other], decide).await, Ok(()));
         let roster = env.stores.rosters.get(&user).await.unwrap();
-        assert_eq!((asked.get(), roster.ver, roster.items.len()), (2, 2, 2));
+        assert_eq!((asked.get(), roster.ver, roster.items.len()), (3, 2, 2));
         world.stop().await;
     });
+}
+
+/// What is said between the two does not reach who blocks, and what ends between the two ends on both sides.
+#[test]
+fn who_is_blocked_and_removes_a_contact_is_gone_from_both_rosters() {
+    World::check(
+        "account juliet@localhost pencil
+         account romeo@localhost rose
+         J = juliet@localhost/balcony
+         R = romeo@localhost/orchard
+         J C: <iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>
+         J S: <iq type='result' id='r'/>
+         R C: <presence type='subscribe' to='juliet@localhost'/>
+         J C: <presence type='subscribed' to='romeo@localhost'/>
+         J S: <iq type='set'><query xmlns='jabber:iq:roster'>
+              <item jid='romeo@localhost' subscription='from'/></query></iq>
+         J C: <iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='romeo@localhost'/></block></iq>
+         J S: <iq type='result' id='b'/>
+         R C: <iq type='set' id='d'><query xmlns='jabber:iq:roster'>
+              <item jid='juliet@localhost' subscription='remove'/></query></iq>
+         R S: <iq type='result' id='d'/>
+         J S: <iq type='set'><query xmlns='jabber:iq:roster'>
+              <item jid='romeo@localhost' subscription='none'/></query></iq>
+         J S: nothing",
+        |modules| {
+            modules.add_with::<RosterModule>(RosterConfig::default());
+            modules.add_with::<BlockingModule>(BlockingConfig::default());
+        },
+    );
 }
 
 #[test]

@@ -362,6 +362,8 @@ async fn a_cache_never_shows_what_was_replaced() {
         let options = Options { cached_contacts, ..Options::default() };
         let running = Running::start(dir.path(), options).await;
         let users: Vec<BareJid> = (0..4).map(|n| user(&format!("u{n}@x"))).collect();
+        let accounts = users.iter().map(|user| (user.clone(), Account::default()));
+        running.store.create(accounts.collect()).await.unwrap();
         let acknowledged: Vec<_> =
             users.iter().map(|_| std::sync::atomic::AtomicU64::new(0)).collect();
         let done = std::sync::atomic::AtomicBool::new(false);

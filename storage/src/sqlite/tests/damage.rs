@@ -131,7 +131,7 @@ async fn an_offline_message_that_is_damaged_is_put_aside() {
     };
     let db = Connection::open(&file).unwrap();
     assert_eq!(aside(&db), ["<mess id='2' type='chat'/>"]);
-    running.store.purge(&user).await.unwrap();
+    OfflineStore::purge(&*running.store, &user).await.unwrap();
     assert!(aside(&db).is_empty(), "it is gone with its user");
     drop(db);
     running.stop().await;

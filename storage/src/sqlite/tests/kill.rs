@@ -5,7 +5,7 @@
 use super::Running;
 use crate::{
     Account, AccountStore, BoxFuture, OfflineLimits, OfflineStore, RosterChange, RosterItem,
-    RosterStore, sqlite::Options,
+    RosterStore, RosterWrite, sqlite::Options,
 };
 use rusqlite::Connection;
 use std::{
@@ -29,6 +29,11 @@ fn user() -> BareJid {
     "user@x".parse().unwrap()
 }
 
+/// Two who have rosters, which are changed together.
+fn pair() -> [BareJid; 2] {
+    ["one@y", "two@y"].map(|user| user.parse().unwrap())
+}
+
 fn acknowledge(what: &str) {
     writeln!(io::stdout(), "ack {what}").unwrap();
 }
@@ -38,6 +43,8 @@ async fn write(dir: &Path) {
     let running = Running::start(dir, Options::default()).await;
     let store = &running.store;
     let first = store.page(&user(), 0, usize::MAX, usize::MAX).await.unwrap().len();
+    let accounts = pair().map(|user| (user, Account::default()));
+    store.create(accounts.into()).await.unwrap();
     let push = |task: usize| -> BoxFuture<'_, ()> {
         Box::pin(async move {
             for n in first.. {
@@ -50,9 +57,11 @@ async fn write(dir: &Path) {
     };
     let change: BoxFuture<'_, ()> = Box::pin(async {
         loop {
-            let ver = RosterStore::get(&**store, &user()).await.unwrap().ver;
+            let ver = RosterStore::get(&**store, &pair()[0]).await.unwrap().ver;
             let item = RosterItem::new(format!("c{}@x", ver % 50).parse().unwrap());
-            store.change(&user(), ver, RosterChange::Put(item), usize::MAX).await.unwrap();
+            let change = RosterChange::Put(item);
+            let both = pair().map(|user| RosterWrite { user, ver, change: change.clone() });
+            store.change_all(both.into(), usize::MAX).await.unwrap();
             acknowledge(&format!("v{}", ver + 1));
         }
     });
@@ -73,7 +82,9 @@ async fn kept(dir: &Path) -> BTreeSet<String> {
     let store = &running.store;
     let page = store.page(&user(), 0, usize::MAX, usize::MAX).await.unwrap();
     assert!(page.is_sorted_by(|a, b| a.id < b.id));
-    let roster = RosterStore::get(&**store, &user()).await.unwrap();
+    let [one, two] = pair();
+    let roster = RosterStore::get(&**store, &one).await.unwrap();
+    assert_eq!(roster, RosterStore::get(&**store, &two).await.unwrap());
     // a change is in both tables or in none
     assert_eq!(roster.ver, roster.items.iter().map(|item| item.ver).max().unwrap_or(0));
     let accounts = store.list("x", None, usize::MAX).await.unwrap();

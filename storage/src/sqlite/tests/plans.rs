@@ -44,3 +44,23 @@ fn no_statement_scans_a_table() {
         ["accounts.rs", "lists.rs", "offline.rs", "rosters.rs"].map(written).iter().sum();
     assert!(planned >= calls, "{planned} statements were found, {calls} are prepared");
 }
+
+#[test]
+fn all_that_belongs_to_a_user_goes_with_the_account() {
+    let db = Connection::open_in_memory().unwrap();
+    for step in crate::sqlite::file::STEPS {
+        db.execute_batch(step).unwrap();
+    }
+    let tables = "SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c
+                  WHERE m.type = 'table' AND c.name = 'user' AND m.name != 'accounts'";
+    let mut select = db.prepare(tables).unwrap();
+    let tables = select.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let mut tables: Vec<String> = tables.map(Result::unwrap).collect();
+    tables.sort();
+    let mut emptied: Vec<&str> = crate::sqlite::accounts::OF_A_USER
+        .iter()
+        .map(|sql| sql.split(' ').nth(2).unwrap())
+        .collect();
+    emptied.sort_unstable();
+    assert_eq!(emptied, tables);
+}
