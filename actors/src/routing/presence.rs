@@ -83,12 +83,13 @@ async fn answer_probe(env: &Arc<Env>, from: &Jid, to: &Jid) {
 pub async fn show(env: &Arc<Env>, user: &BareJid, to: &Jid, available: bool) {
     for resource in here(env, user).into_iter().filter(|r| !r.blocks(to)) {
         let Some((presence, _)) = resource.presence() else { continue };
-        let presence = if available {
-            presence
-        } else {
-            Stanza::presence(Type::Unavailable).with_from(Some(resource.jid().clone().into()))
-        };
-        send(env, presence.with_to(Some(to.clone()))).await;
+        if available {
+            seen(env, &resource, presence.with_to(Some(to.clone()))).await;
+            continue;
+        }
+        let gone = Stanza::presence(Type::Unavailable);
+        let gone = gone.with_from(Some(resource.jid().clone().into()));
+        send(env, gone.with_to(Some(to.clone()))).await;
     }
 }
 
@@ -135,8 +136,8 @@ async fn contacts(env: &Env, user: &BareJid) -> Option<Arc<Roster>> {
     roster.map_err(told).ok()
 }
 
-/// Sends one available presence. `false`: the resource is not available any more. Whoever ended it may have told that
-/// contact before this was sent: it is told once more.
+/// Sends one available presence. `false`: the resource is not available any more. Whoever ended it, or blocked that
+/// contact, may have told it before this was sent: it is told once more.
 async fn seen(env: &Arc<Env>, resource: &Resource, presence: Stanza) -> bool {
     if resource.priority().is_none() {
         return false;
@@ -146,7 +147,7 @@ async fn seen(env: &Arc<Env>, resource: &Resource, presence: Stanza) -> bool {
         .with_to(presence.head.to.clone());
     send(env, presence).await;
     let lives = resource.priority().is_some();
-    if !lives {
+    if !lives || gone.head.to.as_ref().is_some_and(|to| resource.blocks(to)) {
         send(env, gone).await;
     }
     lives

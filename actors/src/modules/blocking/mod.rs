@@ -80,16 +80,11 @@ impl BlockingModule {
     }
 
     fn load(&self, cx: &mut SessionCx<'_>) {
-        let (env, user) = (Arc::clone(cx.env), cx.user().clone());
-        cx.job(async move { env.stores.blocklists.get(&user).await }, |cx, list| match list {
-            Ok(list) => {
-                let refused = cx.resource().set_blocked(&list);
-                if !refused.is_empty() {
-                    let env = Arc::clone(cx.env);
-                    cx.job(async move { refuse(&env, &refused).await }, |_, ()| {});
-                }
-                cx.release();
-            }
+        let (env, resource) = (Arc::clone(cx.env), Arc::clone(cx.resource()));
+        let serial = Arc::clone(&self.serial);
+        let load = async move { load(&env, &serial, &resource).await };
+        cx.job(load, |cx, loaded| match loaded {
+            Ok(()) => cx.release(),
             Err(error) => {
                 tracing::warn!(user = %cx.user(), %error, "a blocklist is not known yet");
                 cx.timer(RETRY);
@@ -156,24 +151,9 @@ impl BlockingModule {
         };
         let user = session.user().clone();
         let (env, serial) = (Arc::clone(session.env), Arc::clone(&self.serial));
-        let BlockingConfig { items: limit, size, .. } = self.config;
+        let config = self.config.clone();
         answer(session, iq, async move {
-            let _turn = serial.turn(&user).await;
-            let store = &env.stores.blocklists;
-            let before = store.get(&user).await?;
-            // who has too many since the limit was lowered keeps them
-            let more: Blocklist = jids.iter().filter(|j| !before.contains(*j)).cloned().collect();
-            let bytes: usize = before.iter().chain(&more).map(Jid::weight).sum();
-            if !more.is_empty() && bytes > size.0 {
-                return Err(StoreError::Full { limit: size.0 });
-            }
-            let after = store.add(&user, jids.clone(), limit).await?;
-            let new = Blocklist::clone(&after).into_iter().filter(|j| !before.contains(j));
-            let new: Blocklist = new.collect();
-            // before it is in force for what the user's server sends
-            hide(&env, &user, &new, &before).await;
-            enforce(&env, &user, &after).await;
-            push(&env, &user, "block", &jids);
+            block(&env, &serial, &config, &user, jids).await?;
             Ok(Vec::new())
         })
     }
@@ -188,16 +168,17 @@ impl BlockingModule {
         let user = session.user().clone();
         let (env, serial) = (Arc::clone(session.env), Arc::clone(&self.serial));
         answer(session, iq, async move {
-            let (before, after) = {
+            let (roster, before, after) = {
                 let _turn = serial.turn(&user).await;
                 let store = &env.stores.blocklists;
+                let roster = env.stores.rosters.get(&user).await?;
                 let before = store.get(&user).await?;
                 let after = store.remove(&user, jids.clone()).await?;
-                enforce(&env, &user, &after).await;
+                refuse(&env, &enforce(&env, &user, &after)).await;
                 push(&env, &user, "unblock", &jids);
-                (before, after)
+                (roster, before, after)
             };
-            reveal(&env, &user, &before, &after).await;
+            reveal(&env, &user, &roster, &before, &after).await;
             Ok(Vec::new())
         })
     }
@@ -234,11 +215,46 @@ fn is_blocked(
     }
 }
 
-/// From here on the list is in force for all resources of the user.
-async fn enforce(env: &Arc<Env>, user: &BareJid, list: &Arc<Blocklist>) {
-    for resource in routing::here(env, user) {
-        refuse(env, &resource.set_blocked(list)).await;
+/// Reads the list for a resource. It and a change of it do not overtake one another.
+async fn load(env: &Arc<Env>, serial: &Serial, resource: &Resource) -> Result<(), StoreError> {
+    let _turn = serial.turn(resource.user()).await;
+    let list = env.stores.blocklists.get(resource.user()).await?;
+    refuse(env, &resource.set_blocked(&list)).await;
+    Ok(())
+}
+
+async fn block(
+    env: &Arc<Env>,
+    serial: &Serial,
+    config: &BlockingConfig,
+    user: &BareJid,
+    jids: Vec<Jid>,
+) -> Result<(), StoreError> {
+    let _turn = serial.turn(user).await;
+    let store = &env.stores.blocklists;
+    // without knowing whom to tell nobody is blocked
+    let roster = env.stores.rosters.get(user).await?;
+    let before = store.get(user).await?;
+    // who has too many since the limit was lowered keeps them
+    let more: Blocklist = jids.iter().filter(|j| !before.contains(*j)).cloned().collect();
+    let bytes: usize = before.iter().chain(&more).map(Jid::weight).sum();
+    if !more.is_empty() && bytes > config.size.0 {
+        return Err(StoreError::Full { limit: config.size.0 });
     }
+    let after = store.add(user, jids.clone(), config.items).await?;
+    let new = Blocklist::clone(&after).into_iter().filter(|j| !before.contains(j)).collect();
+    // in force first: what a resource shows of itself at this moment is seen before it is seen to go
+    let waiting = enforce(env, user, &after);
+    hide(env, user, &roster, &new, &before).await;
+    refuse(env, &waiting).await;
+    push(env, user, "block", &jids);
+    Ok(())
+}
+
+/// From here on the list is in force for all resources of the user. What had waited for them of those it names.
+fn enforce(env: &Env, user: &BareJid, list: &Arc<Blocklist>) -> Vec<Stanza> {
+    let resources = routing::here(env, user).into_iter();
+    resources.flat_map(|resource| resource.set_blocked(list)).collect()
 }
 
 /// What had waited for the client of somebody who is blocked now.
@@ -256,12 +272,6 @@ fn push(env: &Env, user: &BareJid, what: &str, jids: &[Jid]) {
     routing::to_marked(env, user, INTERESTED, |r| push.with_to(Some(r.jid().clone().into())));
 }
 
-/// The contacts who may see the user, the available resources, and those who saw one directly.
-async fn seen_by(env: &Env, user: &BareJid) -> (Arc<Roster>, Vec<Arc<Resource>>) {
-    let roster = env.stores.rosters.get(user).await.unwrap_or_default();
-    (roster, routing::here(env, user))
-}
-
 /// Those whom the addresses of a list mean, of a contact: a resource, if the list names only that.
 fn meant<'a>(list: &'a Blocklist, contact: &'a Jid) -> impl Iterator<Item = Jid> + 'a {
     let whole = list.contains(contact) || list.contains(contact.domain());
@@ -273,9 +283,14 @@ fn meant<'a>(list: &'a Blocklist, contact: &'a Jid) -> impl Iterator<Item = Jid>
 }
 
 /// Section 3.2: who is blocked now sees the user go, if they saw the user at all.
-async fn hide(env: &Arc<Env>, user: &BareJid, new: &Blocklist, before: &Blocklist) {
-    let (roster, resources) = seen_by(env, user).await;
-    for resource in resources {
+async fn hide(
+    env: &Arc<Env>,
+    user: &BareJid,
+    roster: &Roster,
+    new: &Blocklist,
+    before: &Blocklist,
+) {
+    for resource in routing::here(env, user) {
         let gone = Stanza::presence(Type::Unavailable);
         let gone = gone.with_from(Some(resource.jid().clone().into()));
         let available = resource.priority().is_some();
@@ -294,8 +309,14 @@ async fn hide(env: &Arc<Env>, user: &BareJid, new: &Blocklist, before: &Blocklis
 }
 
 /// Section 3.4: who is not blocked any more sees the user again, and the user sees them.
-async fn reveal(env: &Arc<Env>, user: &BareJid, before: &Blocklist, after: &Blocklist) {
-    let (roster, resources) = seen_by(env, user).await;
+async fn reveal(
+    env: &Arc<Env>,
+    user: &BareJid,
+    roster: &Roster,
+    before: &Blocklist,
+    after: &Blocklist,
+) {
+    let resources = routing::here(env, user);
     for item in &roster.items {
         consume_budget().await;
         let again = meant(before, &item.jid).filter(|to| !blocks(after, user, to));

@@ -8,8 +8,15 @@ use crate::{
         roster::{RosterConfig, RosterModule},
     },
     registrar::Modules,
+    sessions,
     testkit::World,
 };
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    task::{Context, Waker},
+};
+use storage::{BlocklistStore, StoreFuture};
+use tokio::sync::Semaphore;
 
 fn blocking(items: usize) -> impl Fn(&mut Modules) {
     move |modules| {
@@ -131,4 +138,72 @@ fn what_was_kept_of_somebody_who_is_blocked_since_is_refused() {
          J S: nothing",
         blocking(10),
     );
+}
+
+/// A store of which one answer comes late.
+struct Late {
+    store: Arc<dyn BlocklistStore>,
+    late: AtomicBool,
+    gate: Semaphore,
+}
+
+impl BlocklistStore for Late {
+    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Arc<Blocklist>> {
+        Box::pin(async move {
+            let list = self.store.get(user).await;
+            if self.late.swap(false, Ordering::Relaxed) {
+                drop(self.gate.acquire().await);
+            }
+            list
+        })
+    }
+
+    fn add<'a>(
+        &'a self,
+        user: &'a BareJid,
+        jids: Vec<Jid>,
+        limit: usize,
+    ) -> StoreFuture<'a, Arc<Blocklist>> {
+        self.store.add(user, jids, limit)
+    }
+
+    fn remove<'a>(&'a self, user: &'a BareJid, jids: Vec<Jid>) -> StoreFuture<'a, Arc<Blocklist>> {
+        self.store.remove(user, jids)
+    }
+}
+
+#[test]
+fn who_is_blocked_while_a_session_begins_is_blocked_for_it_too() {
+    World::block_on(async {
+        let mut modules = Modules::default();
+        modules.add_with::<BlockingModule>(BlockingConfig::default());
+        let mut late = None;
+        let world = World::with_stores(modules, |mut stores| {
+            let (store, gate) = (Arc::clone(&stores.blocklists), Semaphore::new(0));
+            let store = Arc::new(Late { store, late: AtomicBool::new(false), gate });
+            stores.blocklists = Arc::clone(&store) as _;
+            late = Some(store);
+            stores
+        })
+        .await;
+        let late = late.unwrap();
+        let (env, serial, config) = (&world.env, Serial::default(), BlockingConfig::default());
+        let user: BareJid = "juliet@localhost".parse().unwrap();
+        let one = sessions::bind(env, &user, None).await.unwrap().keep().resource;
+        late.late.store(true, Ordering::Relaxed);
+        let romeo: Jid = "romeo@localhost".parse().unwrap();
+        let mut loads = Box::pin(load(env, &serial, &one));
+        let mut blocks = Box::pin(block(env, &serial, &config, &user, vec![romeo.clone()]));
+        let mut task = Context::from_waker(Waker::noop());
+        assert!(loads.as_mut().poll(&mut task).is_pending());
+        let done = blocks.as_mut().poll(&mut task);
+        late.gate.add_permits(1);
+        loads.await.unwrap();
+        if done.is_pending() {
+            blocks.as_mut().await.unwrap();
+        }
+        drop(blocks);
+        assert!(one.blocks(&romeo));
+        world.stop().await;
+    });
 }
