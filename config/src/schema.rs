@@ -152,7 +152,8 @@ crate::section! {
         pub max_stanza_unauthenticated: ByteSize = bytes(10_000), in bytes(10_000)..=mib(1),
         /// Depth of elements in a stanza.
         pub max_depth: usize = 64, in 8..=1_000,
-        /// Resources of one account that are online at the same time.
+        /// Resources of one account at the same time, those that wait to be resumed (XEP-0198) too: of these the one
+        /// that has waited the longest makes room for a further one.
         pub max_resources: usize = 16, in 1..=1_000,
         /// Stanzas that wait for a slow client.
         pub queued: usize = 1_000, in 10..=1_000_000,

@@ -121,6 +121,8 @@ counters! {
     yields = "yields", "Turns that ended for others to have theirs";
     /// A session was resumed (XEP-0198).
     resumed = "resumed", "Sessions resumed";
+    /// A session that waited to be resumed made room for another of its user.
+    displaced = "displaced_sessions", "Sessions that waited to be resumed and made room";
     /// A log-on waits for memory.
     logins_waited = "logins_waited", "Log-ons that waited for memory";
 }

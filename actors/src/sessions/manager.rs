@@ -212,17 +212,6 @@ impl SessionManager {
         self.windows.open(resource, end);
     }
 
-    /// Of the sessions of a user that wait to be resumed, the one whose window is over first.
-    fn first_over(&self, user: &BareJid) -> Option<Arc<Resource>> {
-        let all = self.env.table.resources(user).into_iter();
-        let waiting = all.filter(|resource| resource.owner() == Owner::Detached);
-        // one that was lost this very moment has no window yet
-        waiting.min_by_key(|resource| {
-            let end = self.windows.end(resource.id());
-            (end.is_none(), end)
-        })
-    }
-
     async fn expire(&mut self) {
         let now = Instant::now();
         for _ in 0..EXPIRED {
@@ -269,15 +258,14 @@ impl SessionManager {
         let resource = Resource::new(jid, env.next_session(), settings.queues, clock);
         let limit = settings.max_resources;
         drop(settings);
-        let mut bound = registry::bind(&env, &resource, limit).await;
-        // nobody is kept out by sessions that only wait
-        while let Err(RegistryError::ResourceLimit { .. }) = bound
-            && let Some(waits) = self.first_over(user)
-        {
-            self.end(waits, Ended::Closed).await;
-            bound = registry::bind(&env, &resource, limit).await;
-        }
-        match bound {
+        let entered = match registry::bind(&env, &resource, limit).await {
+            Err(RegistryError::ResourceLimit { .. }) => {
+                self.make_room(user, limit).await;
+                registry::bind(&env, &resource, limit).await
+            }
+            entered => entered,
+        };
+        match entered {
             Ok(()) => {}
             Err(RegistryError::ResourceLimit { .. }) => return Err(BindError::TooMany),
             Err(error) => {
@@ -292,6 +280,33 @@ impl SessionManager {
         }
         env.table.insert(Arc::clone(&resource));
         Ok((Claim::new(&self.place, resource, 1, None), before))
+    }
+
+    /// Whoever is there goes before what waits to be resumed: of the user's sessions those that have waited the
+    /// longest end, as many as it takes. None, if there are not enough.
+    async fn make_room(&mut self, user: &BareJid, limit: usize) {
+        let Ok(bound) = self.env.registry.lookup(user).await else { return };
+        let mut waiting = self.env.table.resources(user);
+        waiting.retain(|resource| resource.owner() == Owner::Detached);
+        // one whose connection is only just lost has no window yet
+        waiting.sort_by_key(|resource| {
+            (self.windows.end(resource.id()).is_none(), self.lost(resource))
+        });
+        let needed = (bound.len() + 1).saturating_sub(limit);
+        if needed > waiting.len() {
+            return;
+        }
+        for resource in waiting.into_iter().take(needed) {
+            let waited = self.lost(&resource).map(|at| at.elapsed().as_secs());
+            tracing::info!(jid = %resource.jid(), waited, "a session that waits to be resumed makes room");
+            self.env.metrics.displaced();
+            self.end(resource, Ended::Closed).await;
+        }
+    }
+
+    /// Since when a session waits to be resumed.
+    fn lost(&self, resource: &Resource) -> Option<Instant> {
+        self.windows.end(resource.id())?.checked_sub(window(resource))
     }
 
     fn resume(&mut self, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {

@@ -1,6 +1,6 @@
 //! Tests: whoever ends sessions holds up nobody, and loses nothing when it crashes or is killed.
 
-use super::{ends::AT_ONCE, lost};
+use super::{BindError, ends::AT_ONCE, lost};
 use crate::{
     env::Env,
     future::BoxFuture,
@@ -12,6 +12,7 @@ use crate::{
     settings::Settings,
     testkit::{
         World, WorldOptions,
+        metrics::values,
         script::{Wire, follow},
         slow::{Slow, SlowConfig, open},
     },
@@ -290,4 +291,92 @@ fn of_sessions_that_wait_to_be_resumed_the_first_makes_room_for_one_that_comes()
         L C: <iq type='get' id='p' to='romeo@localhost/orchard'><x xmlns='n:x'/></iq>
         R S: <iq id='p'/>";
     World::check_with(script, &options, |_| {});
+}
+
+/// Of sessions that wait to be resumed, the one that was lost first makes room; who is connected does not.
+#[test]
+fn a_session_that_waits_to_be_resumed_makes_room_for_another_of_its_user() {
+    let settings = Settings { max_resources: 3, ..Settings::default() };
+    let options = WorldOptions { settings, ..WorldOptions::default() };
+    let enable = |name: &str, window: u32| {
+        format!(
+            "{name} C: <enable xmlns='urn:xmpp:sm:3' resume='1' max='{window}'/>
+             {name} S: <enabled xmlns='urn:xmpp:sm:3' id='{{{name}}}' resume='true'/>\n"
+        )
+    };
+    let script = [
+        "account juliet@localhost pencil
+         account romeo@localhost rose
+         R = romeo@localhost/orchard
+         A = juliet@localhost/a\n",
+        // the window of the one that is lost first ends last
+        &enable("A", 300),
+        "A C: <presence/>
+         A S: <presence from='juliet@localhost/a'/>
+         B = juliet@localhost/b\n",
+        &enable("B", 60),
+        "C = juliet@localhost/c
+         A cut
+         T: 2s
+         B cut
+         T: 2s
+         R C: <message type='chat' to='juliet@localhost/a' id='1'><body>for a</body></message>
+         D = juliet@localhost/d
+         D C: <presence/>
+         D S: <message id='1'><body>for a</body></message>
+         D S: <presence from='juliet@localhost/d'/>
+         X ~ juliet@localhost
+         X C: <resume xmlns='urn:xmpp:sm:3' previd='{A}' h='0'/>
+         X S: <failed xmlns='urn:xmpp:sm:3'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>
+         X C: <resume xmlns='urn:xmpp:sm:3' previd='{B}' h='0'/>
+         X S: <resumed xmlns='urn:xmpp:sm:3' previd='{B}'/>
+         Y ~ juliet@localhost
+         Y C: <iq type='set' id='y'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>
+         Y S: <iq type='error' id='y'><error type='wait'>
+              <resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>
+         C C: <iq type='get' id='p' to='localhost'/>
+         C S: <iq type='error' id='p'/>",
+    ]
+    .concat();
+    World::check_with(&script, &options, |modules| {
+        modules.add_with::<OfflineModule>(OfflineConfig::default());
+    });
+}
+
+/// Nobody is ended for nothing: where the limit was lowered, as many go as it takes, or none.
+#[test]
+fn as_many_sessions_make_room_as_it_takes_or_none() {
+    World::block_on(async {
+        let world = World::new(Modules::default(), WorldOptions::default()).await;
+        let env = &world.env;
+        let user: BareJid = "juliet@localhost".parse().unwrap();
+        for n in 0..4 {
+            let jid = Some(user.with_resource(&format!("r{n}")).unwrap());
+            let claim = sessions::bind(env, &user, jid).await.unwrap().keep();
+            let sm = StreamManagement {
+                token: Some(format!("t{n}")),
+                window: Duration::from_secs(300),
+                ..StreamManagement::default()
+            };
+            claim.resource.with_sm(|of| *of = Some(sm));
+            if n < 2 {
+                claim.resource.detach(claim.epoch, None);
+                lost(env, claim.resource);
+            }
+        }
+        let bind = async |max_resources| {
+            env.set_settings(Settings { max_resources, ..Settings::default() });
+            sessions::bind(env, &user, None).await.map(super::Claim::keep)
+        };
+        let ended = || {
+            let ended = |n| env.table.find(&user, n).is_none_or(|r| r.owner() == Owner::Ended);
+            ["r0", "r1", "r2", "r3"].map(ended)
+        };
+        assert!(matches!(bind(2).await, Err(BindError::TooMany)));
+        assert_eq!(ended(), [false; 4]);
+        assert!(bind(3).await.is_ok());
+        assert_eq!(ended(), [true, true, false, false]);
+        assert_eq!(values(env).get("mangrove_displaced_sessions_total"), Some(&2.0));
+        world.stop().await;
+    });
 }

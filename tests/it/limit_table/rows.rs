@@ -161,9 +161,8 @@ pub const SESSION: &[Row] = &[
             "actors/src/sessions/ends.rs: AT_ONCE",
         ],
         most: "the rows above, `max_resources` times",
-        at: "for a further one the one that waits with the window that is over first makes room, and its messages \
-             go on their way; when none waits it is refused with `resource-constraint`; one that waits ends with \
-             its window; what is left of one that ended goes on its way, of `AT_ONCE` a session manager at a time",
+        at: "for a further one those that have waited to be resumed the longest end; if all are connected it is \
+             refused with `resource-constraint`; one that waits ends with its window; what is left of one that ended goes on its way, of `AT_ONCE` a session manager at a time",
         fields: &[
             ("actors/src/sessions/windows.rs", "ends waiting"),
             ("actors/src/sessions/ends.rs", "waiting running"),
