@@ -1,7 +1,7 @@
 //! A backend as a node sees it: stores, the processes that serve them, what it shows of itself. Whoever puts a
 //! node together knows no more of it, whichever it is.
 
-use crate::{MemoryStore, SqliteStore, StoreError, Stores, sqlite};
+use crate::{MemoryStore, SqliteStore, StoreError, StoreFuture, Stores, sqlite};
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 use supervision::ChildSpec;
 use thiserror::Error;
@@ -53,6 +53,19 @@ impl Gauge {
     }
 }
 
+impl Gauge {
+    /// Whether the store was found to be in order.
+    fn good(what: &'static str, good: bool) -> Self {
+        Self {
+            name: "mangrove_store_good",
+            unit: None,
+            help: "Whether the store can be written, and is whole, when it was last looked at",
+            label: ("check", what),
+            value: f64::from(u8::from(good)),
+        }
+    }
+}
+
 /// What was asked of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
@@ -71,6 +84,7 @@ pub struct Backend {
     children: Vec<ChildSpec>,
     gauges: Box<dyn Fn() -> Vec<Gauge> + Send + Sync>,
     tell: Box<dyn Fn(Told) + Send + Sync>,
+    check: Box<dyn Fn() -> StoreFuture<'static, ()> + Send + Sync>,
 }
 
 impl fmt::Debug for Backend {
@@ -79,8 +93,13 @@ impl fmt::Debug for Backend {
     }
 }
 
-fn ages([writes, reads]: [Duration; 2]) -> Vec<Gauge> {
-    vec![Gauge::queue_age("store_writes", writes), Gauge::queue_age("store_reads", reads)]
+fn gauges([writes, reads]: [Duration; 2], [written, whole]: [bool; 2]) -> Vec<Gauge> {
+    vec![
+        Gauge::queue_age("store_writes", writes),
+        Gauge::queue_age("store_reads", reads),
+        Gauge::good("written", written),
+        Gauge::good("whole", whole),
+    ]
 }
 
 impl Backend {
@@ -89,8 +108,9 @@ impl Backend {
         Self {
             stores: Stores::of(Arc::new(MemoryStore::new())),
             children: Vec::new(),
-            gauges: Box::new(|| ages([Duration::ZERO; 2])),
+            gauges: Box::new(|| gauges([Duration::ZERO; 2], [true; 2])),
             tell: Box::new(drop),
+            check: Box::new(|| Box::pin(async { Ok(()) })),
         }
     }
 
@@ -105,9 +125,16 @@ impl Backend {
             children: vec![SqliteStore::child(&store)],
             gauges: {
                 let store = Arc::clone(&store);
-                Box::new(move || ages(store.queue_ages()))
+                Box::new(move || gauges(store.queue_ages(), store.is_good()))
             },
-            tell: Box::new(move |told| store.tell(told)),
+            tell: {
+                let store = Arc::clone(&store);
+                Box::new(move |told| store.tell(told))
+            },
+            check: Box::new(move || {
+                let store = Arc::clone(&store);
+                Box::pin(async move { store.check().await })
+            }),
         })
     }
 
@@ -132,15 +159,13 @@ impl Backend {
         (self.tell)(Box::new(told));
     }
 
-    /// Whether it answers, within two seconds.
+    /// Whether it can keep what it promises to: it is written and read, and says so within two seconds. What it
+    /// found out is believed for some seconds.
     ///
     /// # Errors
     /// What it says instead.
     pub async fn check(&self) -> Result<(), StoreError> {
-        match tokio::time::timeout(READY, self.stores.accounts.is_empty()).await {
-            Ok(answer) => answer.map(drop),
-            Err(_) => Err(StoreError::Timeout),
-        }
+        tokio::time::timeout(READY, (self.check)()).await.unwrap_or(Err(StoreError::Timeout))
     }
 }
 
@@ -163,7 +188,10 @@ mod tests {
             let root = System::new("tool").start(spec).await.unwrap();
             assert_eq!(backend.check().await, Ok(()));
             let name = "mangrove_queue_age";
-            assert_eq!(rows(&backend), [(name, "store_writes"), (name, "store_reads")]);
+            let good = "mangrove_store_good";
+            let expected =
+                [(name, "store_writes"), (name, "store_reads"), (good, "written"), (good, "whole")];
+            assert_eq!(rows(&backend), expected);
             root.stop().await;
             let served = backend.children().is_empty();
             assert_eq!(backend.check().await.is_ok(), served, "{backend:?} without its children");

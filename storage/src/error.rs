@@ -36,6 +36,9 @@ pub enum StoreError {
     /// There is no room on the disk, or the file is as large as it may be. Nothing was changed.
     #[error("no room left: {0}")]
     NoRoom(String),
+    /// The file is damaged: not all that is in it can be read.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
     /// What is stored makes no sense.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),

@@ -2,7 +2,7 @@
 //! goes beyond them, or is no XML for XMPP, is refused with the right stream error, at a bounded
 //! price, while others notice nothing.
 
-use crate::support::{PASSWORD, Peer, Program, TestNode, block_on, stanza_error};
+use crate::support::{PASSWORD, Peer, Program, TestNode, block_on, stanza_error, until};
 use std::{fmt::Write as _, fs, net::SocketAddr};
 use xmpp::{Element, ns};
 
@@ -104,6 +104,51 @@ fn a_resource_belongs_to_the_last_who_binds_it_and_a_user_has_only_so_many() {
         third.send(&format!("<iq type='set' id='b'>{bind}</iq>")).await;
         let refused = stanza_error(&third.element().await);
         assert_eq!(refused, Some(("wait".into(), "resource-constraint".into())));
+        node.stop().await;
+    });
+}
+
+/// Of what waits to be resumed the first that was lost makes room, and its owner loses nothing by it.
+#[test]
+fn whoever_logs_on_is_let_in_however_many_of_their_sessions_wait() {
+    block_on(async {
+        let node = TestNode::start("limits.max_resources = 3").await;
+        for user in ["a", "b"] {
+            node.account(&format!("{user}@localhost"), PASSWORD).await;
+        }
+        let mut sender = Peer::login(node.c2s(), "b@localhost/b").await;
+        let mut tokens = Vec::new();
+        for n in 0..10 {
+            let mut peer = Peer::login(node.c2s(), &format!("a@localhost/r{n}")).await;
+            peer.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
+            tokens.push(peer.element().await.attr("id").unwrap().to_owned());
+            drop(peer);
+            until("its connection is gone", || node.connections() == 1).await;
+            sender
+                .send(&format!("<message to='a@localhost/r{n}' id='{n}'><body>x</body></message>"))
+                .await;
+            assert_eq!(sender.ping().await, []);
+        }
+        assert_eq!(node.counted("mangrove_displaced_sessions_total"), 7);
+        let mut last = Peer::connect(node.c2s()).await;
+        last.log_in("a").await;
+        for (n, condition) in [(0, "failed"), (6, "failed"), (7, "resumed")] {
+            last.send(&format!("<resume xmlns='urn:xmpp:sm:3' previd='{}' h='0'/>", tokens[n]))
+                .await;
+            assert_eq!(last.element().await.name(), condition, "{n}");
+        }
+        last.send("<presence/>").await;
+        let mut got = Vec::new();
+        while got.len() < 8 {
+            let message = last.until(|e| e.name() == "message").await;
+            got.push(message.attr("id").unwrap().parse::<usize>().unwrap());
+        }
+        got.sort_unstable();
+        assert_eq!(
+            got,
+            (0..8).collect::<Vec<_>>(),
+            "its own, and those of the seven that are gone"
+        );
         node.stop().await;
     });
 }

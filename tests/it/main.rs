@@ -11,6 +11,7 @@
 
 mod accounts;
 mod admin;
+mod agree;
 mod configuration;
 mod crashes;
 mod cut;
@@ -29,6 +30,7 @@ mod node;
 mod outage;
 mod pressure;
 mod proxy;
+mod ready;
 mod resuming;
 mod room;
 mod scripts;

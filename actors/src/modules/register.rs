@@ -189,7 +189,7 @@ impl RegisterModule {
                         let error = StreamError::new(Condition::NotAuthorized);
                         Answer::Last(error.with_text("the account was removed"))
                     }
-                    Err(error) => Answer::Error(error.into()),
+                    Err(error) => Answer::Error(error),
                 }
             });
         }

@@ -237,7 +237,7 @@ async fn what_many_change_in_two_rosters_is_the_same_in_both(stores: &Stores) ->
         let (one, two) = (&one, &two);
         let writing: crate::BoxFuture<'_, Case> = Box::pin(async move {
             // in either order
-            let [one, two] = if who % 2 == 0 { [one, two] } else { [two, one] };
+            let [one, two] = if who.is_multiple_of(2) { [one, two] } else { [two, one] };
             for n in 0..20 {
                 loop {
                     let a = stores.rosters.get(one).await?.ver;

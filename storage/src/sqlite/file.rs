@@ -11,8 +11,12 @@ use std::{
 
 /// Each step leads from one schema version (`user_version`) to the next. A step that was released
 /// is never changed.
-pub(super) const STEPS: &[&str] =
-    &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+pub(super) const STEPS: &[&str] = &[
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
+];
 
 /// How long to wait for a lock of another program (a backup, say).
 const BUSY: Duration = Duration::from_secs(5);
@@ -72,14 +76,14 @@ pub(super) fn reader(path: &Path) -> Result<Connection, OpenError> {
         .map_err(|error| Problem::from(error).at(path))
 }
 
-/// Checks a file that is not too large for it.
-pub(super) fn check(db: &Connection, path: &Path) -> Result<(), OpenError> {
+/// Checks a file that is not too large for it. `false`: it is.
+pub(super) fn check(db: &Connection, path: &Path) -> Result<bool, OpenError> {
     if fs::metadata(path).is_ok_and(|file| file.len() > CHECKED) {
-        return Ok(());
+        return Ok(false);
     }
     let answer: Result<String, _> = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
     match answer {
-        Ok(answer) if answer == "ok" => Ok(()),
+        Ok(answer) if answer == "ok" => Ok(true),
         Ok(why) => Err(OpenError::Damaged { path: path.to_owned(), why }),
         Err(error) => Err(Problem::from(error).at(path)),
     }

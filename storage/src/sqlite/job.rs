@@ -101,7 +101,7 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => LATER,
             Some(ErrorCode::DiskFull) => Self::NoRoom(error.to_string()),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                Self::Corrupt(error.to_string())
+                Self::Damaged(error.to_string())
             }
             Some(_) => Self::Failed(error.to_string()),
             None => match error {

@@ -30,6 +30,7 @@
 mod accounts;
 mod cache;
 mod file;
+mod health;
 mod job;
 mod lists;
 mod offline;
@@ -44,6 +45,7 @@ use crate::{
     backend::{Asked, Told},
 };
 use cache::{Cache, Caches};
+use health::Health;
 use job::{BoxedJob, LATER, Task};
 use parking_lot::Mutex;
 use queue::Queue;
@@ -167,6 +169,7 @@ pub struct SqliteStore {
     /// Held by the thread that writes.
     writing: Mutex<()>,
     caches: Arc<Caches>,
+    health: Arc<Health>,
     writes: Arc<Queue<BoxedJob>>,
     reads: Arc<Queue<BoxedJob>>,
 }
@@ -190,6 +193,7 @@ impl SqliteStore {
             path,
             claim: Mutex::new(Some(claim)),
             writing: Mutex::new(()),
+            health: Arc::default(),
             caches: Arc::new(Caches::new(options.cached_users, options.cached_contacts)),
             writes: Arc::new(Queue::new(options.queue, options.queue_bytes)),
             reads: Arc::new(Queue::new(options.queue, options.queue_bytes)),
@@ -218,6 +222,11 @@ impl SqliteStore {
     /// How long the oldest job has waited for the writer, and for the readers.
     pub fn queue_ages(&self) -> [Duration; 2] {
         [self.writes.age(), self.reads.age()]
+    }
+
+    /// Whether something can be written, and what is there be read, as far as is known.
+    pub fn is_good(&self) -> [bool; 2] {
+        self.health.is_good()
     }
 
     fn queue(&self, role: Role) -> &Arc<Queue<BoxedJob>> {
@@ -282,6 +291,7 @@ impl SqliteStore {
             Ok(Err(_)) => Err(LATER),
             Err(_) => Err(StoreError::Timeout),
         };
+        self.health.note(&result);
         if let Some(told) = self.told.get() {
             let asked = match role {
                 Role::Writer => Asked::Write,

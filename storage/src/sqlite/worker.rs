@@ -262,8 +262,13 @@ impl Log<'_> {
     }
 
     fn error(&mut self, error: &StoreError) {
-        let ours =
-            matches!(error, StoreError::NoRoom(_) | StoreError::Corrupt(_) | StoreError::Failed(_));
+        let ours = matches!(
+            error,
+            StoreError::NoRoom(_)
+                | StoreError::Corrupt(_)
+                | StoreError::Damaged(_)
+                | StoreError::Failed(_)
+        );
         if ours && self.last.is_none_or(|last| last.elapsed() >= QUIET) {
             self.last = Some(Instant::now());
             tracing::error!(path = %self.path.display(), %error, "the store failed");

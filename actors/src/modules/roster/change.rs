@@ -107,7 +107,7 @@ impl Rosters {
                 Err(StoreError::Conflict { .. }) => continue,
                 Err(error) => return Err(error.into()),
             };
-            Outcome { env, before, after: after.into_iter() }.perform(acts, turn).await;
+            perform(env, acts, before, after, turn).await;
             return Ok(());
         }
         Err(StanzaError::resource_constraint().with_text("the roster is changed too often"))
@@ -137,53 +137,57 @@ fn writes(before: &HashMap<BareJid, Arc<Roster>>, acts: &[Act]) -> Vec<RosterWri
     writes
 }
 
-/// Rosters that were changed.
-struct Outcome<'a, A> {
-    env: &'a Arc<Env>,
-    /// As clients know them.
-    before: HashMap<BareJid, Arc<Roster>>,
-    /// After each change.
-    after: A,
-}
-
-impl<A: Iterator<Item = Arc<Roster>>> Outcome<'_, A> {
-    /// What follows from the changes. While the `turn` lasts nobody comes between.
-    async fn perform<T>(mut self, acts: Vec<Act>, turn: T) {
-        let mut turn = Some(turn);
-        for act in acts {
-            match act {
-                Act::Change { user, change, always } => self.changed(&user, &change, always),
-                Act::Tell { user, audience: Audience::Interested, stanza } => {
-                    routing::to_marked(self.env, &user, INTERESTED, |_| stanza.clone());
-                }
-                Act::Tell { user, audience: Audience::Available, stanza } => {
-                    routing::to_available(self.env, &user, &stanza);
-                }
-                Act::Show { user, to, available } => {
-                    // somebody who is not here may have changes to make before it is done
-                    if !self.before.contains_key(&to.bare()) {
-                        turn = None;
-                    }
-                    show(self.env, &user, &to, available).await;
-                }
-                Act::Send(stanza) => {
+/// What follows from the changes, of rosters that were as in `before` and are as in `after`, one for each change. While
+/// the `turn` lasts nobody comes between.
+async fn perform<T>(
+    env: &Arc<Env>,
+    acts: Vec<Act>,
+    mut before: HashMap<BareJid, Arc<Roster>>,
+    after: Vec<Arc<Roster>>,
+    turn: T,
+) {
+    let mut turn = Some(turn);
+    let mut after = after.into_iter();
+    for act in acts {
+        match act {
+            Act::Change { user, change, always } => {
+                let Some(after) = after.next() else { continue };
+                let before = before.insert(user.clone(), Arc::clone(&after)).unwrap_or_default();
+                changed(env, &user, &change, always, [&before, &after]);
+            }
+            Act::Tell { user, audience: Audience::Interested, stanza } => {
+                routing::to_marked(env, &user, INTERESTED, |_| stanza.clone());
+            }
+            Act::Tell { user, audience: Audience::Available, stanza } => {
+                routing::to_available(env, &user, &stanza);
+            }
+            Act::Show { user, to, available } => {
+                // somebody who is not here may have changes to make before it is done
+                if !before.contains_key(&to.bare()) {
                     turn = None;
-                    send(self.env, stanza).await;
                 }
+                show(env, &user, &to, available).await;
+            }
+            Act::Send(stanza) => {
+                turn = None;
+                send(env, stanza).await;
             }
         }
-        drop(turn);
     }
+    drop(turn);
+}
 
-    fn changed(&mut self, user: &BareJid, change: &RosterChange, always: bool) {
-        let (Some(after), Some(jid)) = (self.after.next(), change.jid()) else { return };
-        let seen = |r: &Roster| r.item(jid).and_then(visible);
-        let before = self.before.insert(user.clone(), Arc::clone(&after)).unwrap_or_default();
-        if always || seen(&before) != seen(&after) {
-            let push = push(&after, jid, after.ver, &self.env.token());
-            routing::to_marked(self.env, user, INTERESTED, |r| {
-                push.with_to(Some(r.jid().clone().into()))
-            });
-        }
+fn changed(
+    env: &Env,
+    user: &BareJid,
+    change: &RosterChange,
+    always: bool,
+    [before, after]: [&Roster; 2],
+) {
+    let Some(jid) = change.jid() else { return };
+    let seen = |r: &Roster| r.item(jid).and_then(visible);
+    if always || seen(before) != seen(after) {
+        let push = push(after, jid, after.ver, &env.token());
+        routing::to_marked(env, user, INTERESTED, |r| push.with_to(Some(r.jid().clone().into())));
     }
 }

@@ -2,6 +2,7 @@
 
 mod basics;
 mod damage;
+mod health;
 mod kill;
 mod plans;
 mod upgrade;
