@@ -83,7 +83,7 @@ mod tests {
         registrar::Modules,
         testkit::{World, script::follow},
     };
-    use storage::{Activity, RosterChange, RosterItem, Subscription};
+    use storage::{Account, Activity, RosterChange, RosterItem, Subscription};
 
     fn user(name: &str) -> BareJid {
         format!("{name}@localhost").parse().unwrap()
@@ -148,5 +148,32 @@ mod tests {
             assert_eq!(remove(&env, &juliet, None).await, Ok(false));
             world.stop().await;
         });
+    }
+
+    #[test]
+    fn who_logged_on_to_an_account_that_is_gone_gets_no_session_of_the_next_of_its_name() {
+        for again in [false, true] {
+            World::block_on(async {
+                let mut world = World::new(Modules::default(), Default::default()).await;
+                let env = Arc::clone(&world.env);
+                let before = "account juliet@localhost pencil\nX ~ juliet@localhost";
+                follow(before, &mut world).await.unwrap();
+                let juliet = user("juliet");
+                assert_eq!(remove(&env, &juliet, None).await, Ok(true));
+                if again {
+                    let account = Account { created: 1, ..Account::default() };
+                    let new = vec![(juliet.clone(), account)];
+                    assert_eq!(env.stores.accounts.create(new).await, Ok(1));
+                }
+                let after = "X C: <iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>
+                    X S: <stream:error>
+                      <not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>
+                    X S: </stream:stream>
+                    X S: eof";
+                follow(after, &mut world).await.unwrap();
+                world.stop().await;
+                assert!(env.table.is_empty());
+            });
+        }
     }
 }

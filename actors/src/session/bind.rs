@@ -45,15 +45,20 @@ impl Session {
                 Err(_) => return self.refuse_bind(stanza, &StanzaError::bad_request(), scope),
             },
         };
-        let (env, stanza) = (Arc::clone(scope.env), stanza.clone());
+        let (env, stanza, account) = (Arc::clone(scope.env), stanza.clone(), self.stream.account);
         scope.fx.job(
             async move {
                 // who has a session to resume comes here only if that is not what is wanted
                 let patience = env.settings().negotiation_timeout / 4;
-                if sessions::calm(&env, patience).await {
-                    sessions::bind(&env, &user, wanted).await
-                } else {
-                    Err(BindError::NoMemory)
+                if !sessions::calm(&env, patience).await {
+                    return Err(BindError::NoMemory);
+                }
+                let claim = sessions::bind(&env, &user, wanted).await?;
+                // whoever removes an account ends the sessions that are there by then: this one, or it is seen here
+                match env.stores.accounts.get(&user).await {
+                    Ok(now) if now.as_ref().map(|now| now.created) == account => Ok(claim),
+                    Ok(_) => Err(BindError::NoAccount),
+                    Err(_) => Err(BindError::Unavailable),
                 }
             },
             move |session, scope, result| session.bind_done(&stanza, result, scope),
@@ -81,6 +86,10 @@ impl Session {
     ) {
         let attached = match result {
             Ok(claim) => claim.keep(),
+            Err(BindError::NoAccount) => {
+                let error = StreamError::new(Condition::NotAuthorized);
+                return self.fail(&error.with_text("the account was removed"), scope);
+            }
             // section 7.6.2.1
             Err(BindError::TooMany | BindError::NoMemory) => {
                 return self.refuse_bind(stanza, &StanzaError::resource_constraint(), scope);

@@ -71,6 +71,7 @@ impl Session {
             host: None,
             opened: false,
             user: None,
+            account: None,
             failures: 0,
             before: Count::default(),
             starved: false,

@@ -214,7 +214,10 @@ impl Session {
                 (user, found)
             },
             move |session, scope, (user, found)| match found {
-                Ok(account) => then(session, scope, user, account, attempt),
+                Ok(account) => {
+                    session.stream.account = account.as_ref().map(|account| account.created);
+                    then(session, scope, user, account, attempt);
+                }
                 Err(error) => session.store_failed(&error, scope),
             },
         );

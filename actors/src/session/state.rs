@@ -28,6 +28,9 @@ pub struct Stream {
     pub(crate) opened: bool,
     /// Who authenticated.
     pub(crate) user: Option<BareJid>,
+    /// When the account that was looked up last was created: another one of that name is somebody else's.
+    #[serde(default)]
+    pub(crate) account: Option<u64>,
     pub(crate) failures: u8,
     /// What the client has sent before it was bound: see `session::negotiation`.
     #[serde(default)]

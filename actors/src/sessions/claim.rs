@@ -11,6 +11,9 @@ pub enum BindError {
     /// The user has as many resources as one may have.
     #[error("too many resources")]
     TooMany,
+    /// The account was removed since its user logged on.
+    #[error("the account was removed")]
+    NoAccount,
     /// The node has no memory for one more.
     #[error("memory is short")]
     NoMemory,
