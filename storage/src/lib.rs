@@ -2,7 +2,7 @@
 //!
 //! A method is a whole operation that the backend makes atomic, not a piece of one. A write that
 //! was acknowledged is durable (in SQLite: on disk). Everything is `Arc<dyn ...>` in [`Stores`], so
-//! that one can be wrapped; a [`Backend`] is all of one, and an account is created and removed in all of them at once. It knows no sessions and no rules of XMPP.
+//! that one can be wrapped; a [`Backend`] is all of one, and an account is created and removed in all of them at once. It knows no rules of XMPP: a session is bytes to it.
 
 pub mod accounts;
 pub mod activity;
@@ -14,6 +14,7 @@ pub mod memory;
 pub mod offline;
 pub mod private;
 pub mod rosters;
+pub mod sessions;
 pub mod sqlite;
 pub mod vcards;
 
@@ -26,6 +27,7 @@ pub use memory::{MemoryStore, Snapshot};
 pub use offline::{OfflineLimits, OfflineMessage, OfflineStore};
 pub use private::PrivateStore;
 pub use rosters::{Roster, RosterChange, RosterItem, RosterStore, RosterWrite, Subscription};
+pub use sessions::{Sessions, StoredSession};
 pub use sqlite::SqliteStore;
 pub use vcards::VcardStore;
 
@@ -46,6 +48,8 @@ pub struct Stores {
     pub rosters: Arc<dyn RosterStore>,
     /// Messages for users who are away.
     pub offline: Arc<dyn OfflineStore>,
+    /// Sessions that can be resumed, and what they hold of those.
+    pub sessions: Arc<dyn Sessions>,
     /// vCards.
     pub vcards: Arc<dyn VcardStore>,
     /// Private XML.
@@ -69,6 +73,7 @@ impl Stores {
         B: AccountStore
             + RosterStore
             + OfflineStore
+            + Sessions
             + VcardStore
             + PrivateStore
             + BlocklistStore
@@ -78,6 +83,7 @@ impl Stores {
             accounts: Arc::clone(&backend) as _,
             rosters: Arc::clone(&backend) as _,
             offline: Arc::clone(&backend) as _,
+            sessions: Arc::clone(&backend) as _,
             vcards: Arc::clone(&backend) as _,
             private: Arc::clone(&backend) as _,
             blocklists: Arc::clone(&backend) as _,

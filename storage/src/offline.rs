@@ -2,6 +2,10 @@
 
 use crate::{StoreError, StoreFuture};
 use serde::{Deserialize, Serialize};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::Hash,
+};
 use xmpp::{
     jid::{BareJid, Jid},
     stanza::Stanza,
@@ -40,7 +44,7 @@ impl OfflineLimits {
     ///
     /// # Errors
     /// `Full`.
-    pub(crate) fn check(&self, all: Kept, own: Kept, bytes: usize) -> Result<(), StoreError> {
+    fn check(&self, all: Kept, own: Kept, bytes: usize) -> Result<(), StoreError> {
         let part = |of: usize| {
             let part = of as u128 * u128::from(self.share.min(100)) / 100;
             // the whole is never a part: somebody's first message is not refused for their share
@@ -55,6 +59,34 @@ impl OfflineLimits {
             if has > limit {
                 return Err(StoreError::Full { limit });
             }
+        }
+        Ok(())
+    }
+
+    /// Whether all of these fit, each a sender and a size, one after the other; `kept` is asked once for each sender.
+    ///
+    /// # Errors
+    /// `Full`, and those of `kept`.
+    pub(crate) fn check_all<S: Eq + Hash>(
+        &self,
+        messages: impl IntoIterator<Item = (S, usize)>,
+        mut kept: impl FnMut(&S) -> Result<[Kept; 2], StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut all = None;
+        let mut senders = HashMap::new();
+        for (from, bytes) in messages {
+            let own = match senders.entry(from) {
+                Entry::Occupied(own) => own.into_mut(),
+                Entry::Vacant(new) => {
+                    let [everybody, own] = kept(new.key())?;
+                    all.get_or_insert(everybody);
+                    new.insert(own)
+                }
+            };
+            let all = all.get_or_insert_default();
+            self.check(*all, *own, bytes)?;
+            all.add(bytes);
+            own.add(bytes);
         }
         Ok(())
     }
@@ -80,9 +112,11 @@ pub(crate) fn sender(stanza: &Stanza) -> Option<Jid> {
     stanza.head.from.as_ref().map(Jid::bare_jid)
 }
 
-/// Kept messages by user.
+/// Kept messages by user. Those that [sessions hold](crate::Sessions) are nobody else's: the methods here see them
+/// only where they say so.
 pub trait OfflineStore: Send + Sync + 'static {
-    /// Keeps a message that arrived at `at` (milliseconds of the epoch), within these limits. Its id.
+    /// Keeps a message that arrived at `at` (milliseconds of the epoch), within these limits, in which those that are
+    /// held count too. Its id.
     ///
     /// Errors: `Full`.
     fn push<'a>(
@@ -103,7 +137,8 @@ pub trait OfflineStore: Send + Sync + 'static {
         bytes: usize,
     ) -> StoreFuture<'a, Vec<OfflineMessage>>;
 
-    /// Forgets messages; those that are not there are passed over.
+    /// Forgets messages, one that is held when the last session that holds it is done with it; those that are not there
+    /// are passed over.
     fn remove<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> StoreFuture<'a, ()>;
 
     /// Puts messages behind all others of their user, in the order given and with new ids; those
@@ -117,6 +152,6 @@ pub trait OfflineStore: Send + Sync + 'static {
     /// all users; returns how many.
     fn expire(&self, at: u64, limit: usize) -> StoreFuture<'_, usize>;
 
-    /// Forgets all messages of a user.
+    /// Forgets all messages of a user, those that are held too.
     fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()>;
 }

@@ -4,9 +4,11 @@
 //! traits. What only one backend promises (reopening, crashes) is tested beside that backend.
 
 mod accounts;
+mod held;
 mod lists;
 mod offline;
 mod rosters;
+mod sessions;
 
 use crate::{BoxFuture, StoreError, Stores};
 use std::{error::Error, future::poll_fn, task::Poll};
@@ -34,6 +36,8 @@ pub async fn suite(stores: &Stores) {
     Box::pin(accounts::suite(stores)).await;
     Box::pin(rosters::suite(stores)).await;
     Box::pin(offline::suite(stores)).await;
+    Box::pin(sessions::suite(stores)).await;
+    Box::pin(held::suite(stores)).await;
     Box::pin(lists::suite(stores)).await;
 }
 

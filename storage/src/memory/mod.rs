@@ -4,6 +4,7 @@
 
 mod lists;
 mod offline;
+mod sessions;
 mod snapshot;
 
 pub use snapshot::Snapshot;
@@ -44,7 +45,10 @@ impl MemoryStore {
     /// Nothing is left of a user. Whoever calls holds the lock on the accounts: nobody creates or removes another.
     fn forget(&self, user: &BareJid) {
         self.rosters.lock().remove(user);
-        self.offline.lock().forget_all(user);
+        let mut offline = self.offline.lock();
+        offline.forget_all(user);
+        offline.sessions.retain(|_, session| session.user != *user);
+        drop(offline);
         self.vcards.lock().remove(user);
         self.private.lock().remove(user);
         self.blocklists.lock().remove(user);

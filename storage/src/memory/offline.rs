@@ -2,37 +2,87 @@
 
 use super::{MemoryStore, answer};
 use crate::{
-    OfflineLimits, OfflineMessage, OfflineStore, StoreFuture,
+    OfflineLimits, OfflineMessage, OfflineStore, StoreError, StoreFuture, StoredSession,
     offline::{Kept, sender},
 };
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use xmpp::{
     jid::{BareJid, Jid},
     stanza::Stanza,
 };
 
-/// Messages by user, and all of them by the time they arrived.
+/// Messages by user, and all of them by the time they arrived; beside them those that are held, with the sessions.
 #[derive(Default)]
 pub(super) struct Messages {
     pub(super) last: u64,
     pub(super) users: HashMap<BareJid, BTreeMap<u64, OfflineMessage>>,
     pub(super) times: BTreeSet<(u64, u64, BareJid)>,
+    pub(super) held: BTreeMap<BareJid, BTreeMap<u64, Held>>,
+    pub(super) sessions: BTreeMap<String, StoredSession>,
+}
+
+/// A message that sessions hold.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Held {
+    pub(super) message: OfflineMessage,
+    /// Their keys: one at least.
+    pub(super) holders: BTreeSet<String>,
+    /// One that held it has it, so that it is forgotten with the last of them.
+    pub(super) delivered: bool,
+}
+
+/// Up to `limit` messages of no more than so many bytes, but one at least.
+pub(super) fn page<'a>(
+    waiting: impl Iterator<Item = &'a OfflineMessage>,
+    limit: usize,
+    bytes: usize,
+) -> Vec<OfflineMessage> {
+    let mut page = Vec::new();
+    let mut room = bytes;
+    for message in waiting.take(limit) {
+        let weight = message.stanza.weight();
+        // the first always fits
+        if weight > room && !page.is_empty() {
+            break;
+        }
+        room = room.saturating_sub(weight);
+        page.push(message.clone());
+    }
+    page
 }
 
 impl Messages {
-    fn keep(&mut self, user: &BareJid, at: u64, stanza: Stanza) -> u64 {
+    /// A message with a number of its own.
+    pub(super) fn numbered(&mut self, at: u64, stanza: Stanza) -> OfflineMessage {
         self.last += 1;
-        let id = self.last;
-        self.times.insert((at, id, user.clone()));
-        let message = OfflineMessage { id, at, stanza };
+        OfflineMessage { id: self.last, at, stanza }
+    }
+
+    pub(super) fn keep(&mut self, user: &BareJid, message: OfflineMessage) -> u64 {
+        let id = message.id;
+        self.times.insert((message.at, id, user.clone()));
         self.users.entry(user.clone()).or_default().insert(id, message);
         id
+    }
+
+    /// Whether all of these fit.
+    pub(super) fn check(
+        &self,
+        user: &BareJid,
+        messages: &[(u64, Stanza)],
+        limits: OfflineLimits,
+    ) -> Result<(), StoreError> {
+        let new = messages.iter().map(|(_, stanza)| (sender(stanza), stanza.weight()));
+        limits.check_all(new, |from| Ok(self.kept(user, from.as_ref())))
     }
 
     /// What is kept for a user: of everybody, and of this sender.
     fn kept(&self, user: &BareJid, from: Option<&Jid>) -> [Kept; 2] {
         let mut kept = [Kept::default(); 2];
-        for message in self.users.get(user).into_iter().flat_map(BTreeMap::values) {
+        let waiting = self.users.get(user).into_iter().flat_map(BTreeMap::values);
+        let held = self.held.get(user).into_iter().flat_map(BTreeMap::values);
+        for message in waiting.chain(held.map(|held| &held.message)) {
             let bytes = message.stanza.weight();
             let [everybody, own] = &mut kept;
             everybody.add(bytes);
@@ -43,7 +93,7 @@ impl Messages {
         kept
     }
 
-    fn forget(&mut self, user: &BareJid, ids: impl IntoIterator<Item = u64>) -> usize {
+    pub(super) fn forget(&mut self, user: &BareJid, ids: impl IntoIterator<Item = u64>) -> usize {
         let Some(kept) = self.users.get_mut(user) else { return 0 };
         let gone: Vec<_> = ids.into_iter().filter_map(|id| kept.remove(&id)).collect();
         if kept.is_empty() {
@@ -59,6 +109,7 @@ impl Messages {
     pub(super) fn forget_all(&mut self, user: &BareJid) {
         let ids: Vec<u64> = self.users.get(user).into_iter().flatten().map(|(id, _)| *id).collect();
         self.forget(user, ids);
+        self.held.remove(user);
     }
 }
 
@@ -72,9 +123,10 @@ impl OfflineStore for MemoryStore {
     ) -> StoreFuture<'a, u64> {
         answer(move || {
             let all = &mut *self.offline.lock();
-            let [everybody, own] = all.kept(user, sender(&stanza).as_ref());
-            limits.check(everybody, own, stanza.weight())?;
-            Ok(all.keep(user, at, stanza))
+            let new = (at, stanza);
+            all.check(user, std::slice::from_ref(&new), limits)?;
+            let message = all.numbered(new.0, new.1);
+            Ok(all.keep(user, message))
         })
     }
 
@@ -89,24 +141,16 @@ impl OfflineStore for MemoryStore {
             let all = self.offline.lock();
             let waiting = all.users.get(user).into_iter();
             let waiting = waiting.flat_map(|kept| kept.range(after.saturating_add(1)..));
-            let mut page = Vec::new();
-            let mut room = bytes;
-            for (_, message) in waiting.take(limit) {
-                let weight = message.stanza.weight();
-                // the first always fits
-                if weight > room && !page.is_empty() {
-                    break;
-                }
-                room = room.saturating_sub(weight);
-                page.push(message.clone());
-            }
-            Ok(page)
+            Ok(page(waiting.map(|(_, message)| message), limit, bytes))
         })
     }
 
     fn remove<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> StoreFuture<'a, ()> {
         answer(move || {
-            self.offline.lock().forget(user, ids);
+            let all = &mut *self.offline.lock();
+            for id in ids {
+                all.done(user, None, id, true);
+            }
             Ok(())
         })
     }
@@ -118,7 +162,8 @@ impl OfflineStore for MemoryStore {
                 let found = all.users.get(user).and_then(|kept| kept.get(&id)).cloned();
                 if let Some(OfflineMessage { at, stanza, .. }) = found {
                     all.forget(user, [id]);
-                    all.keep(user, at, stanza);
+                    let message = all.numbered(at, stanza);
+                    all.keep(user, message);
                 }
             }
             Ok(())

@@ -1,7 +1,7 @@
 //! Everything a store in memory keeps, as data: what outlives the process where nothing is on a disk.
 
-use super::MemoryStore;
-use crate::{Account, Activity, Blocklist, OfflineMessage, Roster};
+use super::{MemoryStore, offline::Held};
+use crate::{Account, Activity, Blocklist, OfflineMessage, Roster, StoredSession};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub struct Snapshot {
     /// The last number of an offline message.
     last: u64,
     offline: Vec<(BareJid, OfflineMessage)>,
+    held: Vec<(BareJid, Held)>,
+    sessions: Vec<StoredSession>,
     vcards: Vec<(BareJid, Arc<str>)>,
     private: Vec<(BareJid, Elements)>,
     blocklists: Vec<(BareJid, Arc<Blocklist>)>,
@@ -48,6 +50,12 @@ impl MemoryStore {
                 .iter()
                 .flat_map(|(user, kept)| kept.values().map(|m| (user.clone(), m.clone())))
                 .collect(),
+            held: offline
+                .held
+                .iter()
+                .flat_map(|(user, held)| held.values().map(|h| (user.clone(), h.clone())))
+                .collect(),
+            sessions: offline.sessions.values().cloned().collect(),
             vcards: pairs(&*self.vcards.lock()),
             private: private.iter().map(|(user, all)| (user.clone(), pairs(all))).collect(),
             blocklists: pairs(&*self.blocklists.lock()),
@@ -70,9 +78,13 @@ impl MemoryStore {
         let mut offline = store.offline.lock();
         offline.last = snapshot.last;
         for (user, message) in snapshot.offline {
-            offline.times.insert((message.at, message.id, user.clone()));
-            offline.users.entry(user).or_default().insert(message.id, message);
+            offline.keep(&user, message);
         }
+        for (user, held) in snapshot.held {
+            offline.held.entry(user).or_default().insert(held.message.id, held);
+        }
+        let sessions = snapshot.sessions.into_iter();
+        offline.sessions = sessions.map(|session| (session.key.clone(), session)).collect();
         drop(offline);
         store
     }
@@ -83,7 +95,7 @@ mod tests {
     use super::*;
     use crate::{
         AccountStore, OfflineLimits, OfflineStore, PrivateStore, RosterChange, RosterItem,
-        RosterStore,
+        RosterStore, Sessions,
     };
     use xmpp::stanza::Stanza;
 
@@ -104,20 +116,52 @@ mod tests {
         let bytes = serde_json::to_vec(&first.snapshot()).unwrap();
         let second = MemoryStore::restored(serde_json::from_slice(&bytes).unwrap());
         assert_eq!(RosterStore::get(&second, &user).await, Ok(roster));
-        assert_eq!(
-            second.page(&user, 0, 9, usize::MAX).await,
-            first.page(&user, 0, 9, usize::MAX).await
-        );
+        let page = async |store: &MemoryStore| {
+            OfflineStore::page(store, &user, 0, 9, usize::MAX).await.unwrap()
+        };
+        assert_eq!(page(&second).await, page(&first).await);
         second
             .push(&user, 9, Stanza::parse(b"<message/>").unwrap(), OfflineLimits::messages(9))
             .await
             .unwrap();
-        let ids: Vec<_> =
-            second.page(&user, 0, 9, usize::MAX).await.unwrap().iter().map(|m| m.id).collect();
+        let ids: Vec<_> = page(&second).await.iter().map(|m| m.id).collect();
         assert_eq!(ids, [1, 3], "no number is used twice");
-        assert_eq!(second.expire(8, 9).await, Ok(1));
+        assert_eq!(OfflineStore::expire(&second, 8, 9).await, Ok(1));
         let again = serde_json::to_value(first.snapshot()).unwrap();
         let restored = MemoryStore::restored(serde_json::from_value(again.clone()).unwrap());
         assert_eq!(serde_json::to_value(restored.snapshot()).unwrap(), again);
+    }
+
+    #[tokio::test]
+    async fn so_do_sessions_and_what_they_hold() {
+        let first = MemoryStore::new();
+        let user: BareJid = "juliet@localhost".parse().unwrap();
+        let frozen = vec![0, 255];
+        let session = StoredSession {
+            key: "k".to_owned(),
+            user: user.clone(),
+            epoch: 2,
+            until: 3,
+            handled: 5,
+            frozen,
+        };
+        first.put(session.clone()).await.unwrap();
+        let message = |at| (at, Stanza::parse(b"<message/>").unwrap());
+        let holders = || vec!["k".to_owned(), "l".to_owned()];
+        let new = vec![message(1), message(2)];
+        first.append(&user, holders(), new, OfflineLimits::messages(9), None).await.unwrap();
+        first.acknowledge(&user, "l", vec![1]).await.unwrap();
+
+        let bytes = serde_json::to_vec(&first.snapshot()).unwrap();
+        let second = MemoryStore::restored(serde_json::from_slice(&bytes).unwrap());
+        let held = async |key| {
+            let page = second.held(&user, key, 0, 9, usize::MAX).await.unwrap();
+            page.iter().map(|m| (m.id, m.at)).collect::<Vec<_>>()
+        };
+        assert_eq!((held("k").await, held("l").await), (vec![(1, 1), (2, 2)], vec![(2, 2)]));
+        assert_eq!(second.release(9).await, Ok(1));
+        assert_eq!(second.take(&user, "k", Some(2)).await, Ok(Some(session)));
+        assert_eq!(second.release(9).await, Ok(2));
+        assert_eq!(second.count(&user).await, Ok(1), "the first was delivered");
     }
 }

@@ -107,7 +107,7 @@ pub(super) fn make(path: &Path) -> Result<(), OpenError> {
 fn connect(path: &Path, mode: OpenFlags, cache: u32) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(BUSY)?;
-    db.set_prepared_statement_cache_capacity(64);
+    db.set_prepared_statement_cache_capacity(128);
     // a prepared statement is not planned anew for each value that is bound to it
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.execute_batch(&format!("PRAGMA cache_size = -{cache}; PRAGMA temp_store = MEMORY;"))?;

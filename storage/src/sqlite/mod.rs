@@ -36,6 +36,7 @@ mod lists;
 mod offline;
 mod queue;
 mod rosters;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod worker;

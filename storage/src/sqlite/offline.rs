@@ -5,29 +5,89 @@ use crate::{
     OfflineLimits, OfflineMessage, OfflineStore, StoreError, StoreFuture,
     offline::{Kept, sender},
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Rows, params};
 use xmpp::{jid::BareJid, stanza::Stanza};
 
-fn count(db: &Connection, user: &BareJid) -> Result<usize, StoreError> {
-    let mut select = db.prepare_cached("SELECT count(*) FROM offline WHERE user = ?")?;
+pub(super) fn count(db: &Connection, user: &BareJid) -> Result<usize, StoreError> {
+    let mut select =
+        db.prepare_cached("SELECT count(*) FROM offline WHERE user = ? AND holders = 0")?;
     let waiting: i64 = select.query_row([user.as_str()], |row| row.get(0))?;
     Ok(usize::try_from(waiting).unwrap_or_default())
 }
 
-/// What is kept for a user: of everybody, and of this sender.
-fn kept(db: &Connection, user: &BareJid, from: &str) -> Result<[Kept; 2], StoreError> {
+/// What is kept for a user, held or not: of everybody, and of this sender; and how many wait.
+fn kept(db: &Connection, user: &BareJid, from: &str) -> Result<([Kept; 2], usize), StoreError> {
     let mut select = db.prepare_cached(
-        "SELECT count(*), total(bytes), total(sender = ?2), total((sender = ?2) * bytes)
+        "SELECT count(*), total(bytes), total(sender = ?2), total((sender = ?2) * bytes),
+                total(holders = 0)
          FROM offline WHERE user = ?1",
     )?;
     let all = select.query_row([user.as_str(), from], |row| {
         let number = |n| row.get::<_, f64>(n).map(|n| n as usize);
         let messages = usize::try_from(row.get::<_, i64>(0)?).unwrap_or_default();
         let everybody = Kept { messages, bytes: number(1)? };
-        Ok([everybody, Kept { messages: number(2)?, bytes: number(3)? }])
+        Ok(([everybody, Kept { messages: number(2)?, bytes: number(3)? }], number(4)?))
     })?;
     Ok(all)
 }
+
+/// A message that is to be kept, as a row.
+pub(super) struct New {
+    at: u64,
+    xml: String,
+    /// A bare address, or nothing.
+    from: String,
+    bytes: usize,
+}
+
+impl New {
+    pub(super) fn of(at: u64, stanza: &Stanza) -> Self {
+        let from = sender(stanza).map_or_else(String::new, |from| from.as_str().to_owned());
+        Self { at, xml: stanza.to_xml(), from, bytes: stanza.weight() }
+    }
+
+    /// What a job with it holds.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>() + self.xml.len() + self.from.len()
+    }
+}
+
+/// The ids of what was inserted, and how many messages wait then.
+pub(super) type Inserted = (Vec<u64>, usize);
+
+/// Keeps messages, with so many holders each.
+pub(super) fn insert(
+    db: &Connection,
+    user: &BareJid,
+    new: &[New],
+    holders: usize,
+    limits: OfflineLimits,
+) -> Result<Inserted, StoreError> {
+    let mut waiting = 0;
+    let sizes = new.iter().map(|new| (new.from.as_str(), new.bytes));
+    limits.check_all(sizes, |from| {
+        let (kept, waits) = kept(db, user, from)?;
+        waiting = waits;
+        Ok(kept)
+    })?;
+    let mut insert = db.prepare_cached(
+        "INSERT INTO offline (user, at, stanza, sender, bytes, holders)
+         VALUES (?, ?, ?, ?, ?, ?)",
+    )?;
+    let keep = |New { at, xml, from, bytes }: &New| {
+        let bytes = int(*bytes as u64);
+        let row = params![user.as_str(), int(*at), xml, from, bytes, int(holders as u64)];
+        insert.execute(row)?;
+        Ok(uint(db.last_insert_rowid()))
+    };
+    let ids: Result<Vec<u64>, StoreError> = new.iter().map(keep).collect();
+    let ids = ids?;
+    let plain = if holders == 0 { ids.len() } else { 0 };
+    Ok((ids, waiting + plain))
+}
+
+/// Messages, and those that cannot be read.
+pub(super) type Page = (Vec<OfflineMessage>, Vec<u64>);
 
 fn page(
     db: &Connection,
@@ -35,11 +95,15 @@ fn page(
     after: u64,
     limit: usize,
     bytes: usize,
-) -> Result<(Vec<OfflineMessage>, Vec<u64>), StoreError> {
+) -> Result<Page, StoreError> {
     let mut select = db.prepare_cached(
-        "SELECT id, at, stanza FROM offline WHERE user = ? AND id > ? ORDER BY id",
+        "SELECT id, at, stanza FROM offline WHERE user = ? AND holders = 0 AND id > ? ORDER BY id",
     )?;
-    let mut found = select.query(params![user.as_str(), int(after)])?;
+    read(select.query(params![user.as_str(), int(after)])?, limit, bytes)
+}
+
+/// A page of what was found.
+pub(super) fn read(mut found: Rows<'_>, limit: usize, bytes: usize) -> Result<Page, StoreError> {
     let (mut page, mut damaged) = (Vec::new(), Vec::new());
     let mut room = bytes;
     while page.len() < limit && (room > 0 || page.is_empty()) {
@@ -59,24 +123,67 @@ fn page(
     Ok((page, damaged))
 }
 
-/// Puts messages that cannot be read where they are neither counted nor read again; how many wait then.
+/// Puts messages that cannot be read where they are neither counted, read again nor held; how many wait then.
 fn put_aside(db: &Connection, user: &BareJid, ids: &[u64]) -> Result<usize, StoreError> {
     let mut copy = db.prepare_cached(
         "INSERT INTO damaged (id, user, at, stanza, sender, bytes)
          SELECT id, user, at, stanza, sender, bytes FROM offline WHERE id = ? AND user = ?",
     )?;
     let mut delete = db.prepare_cached("DELETE FROM offline WHERE id = ? AND user = ?")?;
+    let mut release = db.prepare_cached("DELETE FROM held WHERE id = ? AND user = ?")?;
     for id in ids {
-        copy.execute(params![int(*id), user.as_str()])?;
-        delete.execute(params![int(*id), user.as_str()])?;
+        for put in [&mut copy, &mut delete, &mut release] {
+            put.execute(params![int(*id), user.as_str()])?;
+        }
     }
     count(db, user)
 }
 
+/// A message is done with: by so many of its holders (one or none), who have it or let go of it.
+pub(super) fn done(
+    db: &Connection,
+    user: &BareJid,
+    id: u64,
+    holders: usize,
+    delivered: bool,
+) -> Result<(), StoreError> {
+    let row = params![int(id), user.as_str(), int(holders as u64), delivered];
+    let gone =
+        "DELETE FROM offline WHERE id = ?1 AND user = ?2 AND holders = ?3 AND (delivered OR ?4)";
+    if db.prepare_cached(gone)?.execute(row)? == 0 {
+        let left = "UPDATE offline SET holders = holders - ?3, delivered = delivered OR ?4
+                    WHERE id = ?1 AND user = ?2";
+        db.prepare_cached(left)?.execute(row)?;
+    }
+    Ok(())
+}
+
 /// Passes on how many wait now.
-fn count_is(user: &BareJid) -> impl FnOnce(&Caches, Option<&usize>) + use<> {
+pub(super) fn count_is(user: &BareJid) -> impl FnOnce(&Caches, Option<&usize>) + use<> {
     let user = user.clone();
     move |caches, waiting| caches.waiting.wrote(&user, waiting.copied())
+}
+
+/// The same after an insertion.
+pub(super) fn inserted(user: &BareJid) -> impl FnOnce(&Caches, Option<&Inserted>) + use<> {
+    let count_is = count_is(user);
+    move |caches, inserted| count_is(caches, inserted.map(|(_, waiting)| waiting))
+}
+
+impl SqliteStore {
+    /// Has messages that cannot be read put aside.
+    pub(super) async fn set_aside(&self, user: &BareJid, damaged: Vec<u64>) {
+        if damaged.is_empty() {
+            return;
+        }
+        tracing::error!(%user, ids = ?damaged, "offline messages are damaged: see the table damaged");
+        let (key, held) = (user.clone(), SMALL + 8 * damaged.len());
+        let work = move |db: &Connection| put_aside(db, &key, &damaged);
+        // those that can be read are not kept back; what is still there is found again
+        if let Err(error) = self.write(held, work, count_is(user)).await {
+            tracing::error!(%user, %error, "damaged messages could not be put aside");
+        }
+    }
 }
 
 impl OfflineStore for SqliteStore {
@@ -88,25 +195,12 @@ impl OfflineStore for SqliteStore {
         limits: OfflineLimits,
     ) -> StoreFuture<'a, u64> {
         Box::pin(async move {
-            let (key, xml) = (user.clone(), stanza.to_xml());
-            let from = sender(&stanza).map_or_else(String::new, |from| from.as_str().to_owned());
-            let bytes = stanza.weight();
-            let held = SMALL + xml.len();
-            let work =
-                move |db: &Connection| {
-                    let [everybody, own] = kept(db, &key, &from)?;
-                    limits.check(everybody, own, bytes)?;
-                    db.prepare_cached(
-                    "INSERT INTO offline (user, at, stanza, sender, bytes) VALUES (?, ?, ?, ?, ?)",
-                )?
-                .execute(params![key.as_str(), int(at), xml, from, int(bytes as u64)])?;
-                    Ok((everybody.messages + 1, uint(db.last_insert_rowid())))
-                };
-            let user = user.clone();
-            let count_is = move |caches: &Caches, pushed: Option<&(usize, u64)>| {
-                caches.waiting.wrote(&user, pushed.map(|(waiting, _)| *waiting));
-            };
-            Ok(self.write(held, work, count_is).await?.1)
+            let key = user.clone();
+            let new = [New::of(at, &stanza)];
+            let held = SMALL + new.iter().map(New::weight).sum::<usize>();
+            let work = move |db: &Connection| insert(db, &key, &new, 0, limits);
+            let ids = self.write(held, work, inserted(user)).await?.0;
+            ids.first().copied().ok_or_else(|| StoreError::Failed("it has no number".to_owned()))
         })
     }
 
@@ -124,15 +218,7 @@ impl OfflineStore for SqliteStore {
             }
             let key = user.clone();
             let (page, damaged) = self.read(move |db| page(db, &key, after, limit, bytes)).await?;
-            if !damaged.is_empty() {
-                tracing::error!(%user, ids = ?damaged, "offline messages are damaged: see the table damaged");
-                let (key, held) = (user.clone(), SMALL + 8 * damaged.len());
-                let work = move |db: &Connection| put_aside(db, &key, &damaged);
-                // those that can be read are not kept back; what is still there is found again
-                if let Err(error) = self.write(held, work, count_is(user)).await {
-                    tracing::error!(%user, %error, "damaged messages could not be put aside");
-                }
-            }
+            self.set_aside(user, damaged).await;
             Ok(page)
         })
     }
@@ -141,10 +227,8 @@ impl OfflineStore for SqliteStore {
         Box::pin(async move {
             let key = user.clone();
             let work = move |db: &Connection| {
-                let sql = "DELETE FROM offline WHERE id = ? AND user = ?";
-                let mut delete = db.prepare_cached(sql)?;
                 for id in ids {
-                    delete.execute(params![int(id), key.as_str()])?;
+                    done(db, &key, id, 0, true)?;
                 }
                 count(db, &key)
             };
@@ -159,10 +243,11 @@ impl OfflineStore for SqliteStore {
                 let mut copy = db.prepare_cached(
                     "INSERT INTO offline (user, at, stanza, sender, bytes)
                      SELECT user, at, stanza, sender, bytes FROM offline
-                     WHERE id = ? AND user = ?",
+                     WHERE id = ? AND user = ? AND holders = 0",
                 )?;
-                let mut delete =
-                    db.prepare_cached("DELETE FROM offline WHERE id = ? AND user = ?")?;
+                let mut delete = db.prepare_cached(
+                    "DELETE FROM offline WHERE id = ? AND user = ? AND holders = 0",
+                )?;
                 for id in ids {
                     copy.execute(params![int(id), key.as_str()])?;
                     delete.execute(params![int(id), key.as_str()])?;
@@ -182,7 +267,8 @@ impl OfflineStore for SqliteStore {
             let work = move |db: &Connection| {
                 let mut delete = db.prepare_cached(
                     "DELETE FROM offline WHERE id IN
-                     (SELECT id FROM offline WHERE at < ? ORDER BY at LIMIT ?) RETURNING user",
+                     (SELECT id FROM offline WHERE at < ? AND holders = 0 ORDER BY at LIMIT ?)
+                     RETURNING user",
                 )?;
                 let mut gone = delete.query(params![int(at), rows(limit)])?;
                 let mut users: Vec<BareJid> = Vec::new();
@@ -203,9 +289,12 @@ impl OfflineStore for SqliteStore {
         Box::pin(async move {
             let key = user.clone();
             let work = move |db: &Connection| {
-                for sql in
-                    ["DELETE FROM offline WHERE user = ?", "DELETE FROM damaged WHERE user = ?"]
-                {
+                for sql in [
+                    "DELETE FROM offline WHERE user = ?",
+                    "DELETE FROM damaged WHERE user = ?",
+                    "DELETE FROM held WHERE user = ?",
+                    "DELETE FROM unkept WHERE user = ?",
+                ] {
                     db.prepare_cached(sql)?.execute([key.as_str()])?;
                 }
                 Ok(0)

@@ -4,8 +4,8 @@
 
 use super::Running;
 use crate::{
-    Account, AccountStore, BoxFuture, OfflineLimits, OfflineStore, RosterChange, RosterItem,
-    RosterStore, RosterWrite, sqlite::Options,
+    Account, AccountStore, BoxFuture, OfflineLimits, OfflineMessage, OfflineStore, RosterChange,
+    RosterItem, RosterStore, RosterWrite, Sessions, sqlite::Options,
 };
 use rusqlite::Connection;
 use std::{
@@ -29,6 +29,19 @@ fn user() -> BareJid {
     "user@x".parse().unwrap()
 }
 
+fn holder() -> BareJid {
+    "holder@x".parse().unwrap()
+}
+
+fn message(id: &str) -> Stanza {
+    Stanza::new(Kind::Message, Type::Chat).with_id(id)
+}
+
+/// Their names.
+fn names(page: &[OfflineMessage]) -> impl Iterator<Item = String> {
+    page.iter().filter_map(|m| m.stanza.head.id.as_deref().map(str::to_owned))
+}
+
 /// Two who have rosters, which are changed together.
 fn pair() -> [BareJid; 2] {
     ["one@y", "two@y"].map(|user| user.parse().unwrap())
@@ -42,15 +55,16 @@ fn acknowledge(what: &str) {
 async fn write(dir: &Path) {
     let running = Running::start(dir, Options::default()).await;
     let store = &running.store;
-    let first = store.page(&user(), 0, usize::MAX, usize::MAX).await.unwrap().len();
+    let first =
+        OfflineStore::page(&**store, &user(), 0, usize::MAX, usize::MAX).await.unwrap().len();
     let accounts = pair().map(|user| (user, Account::default()));
     store.create(accounts.into()).await.unwrap();
     let push = |task: usize| -> BoxFuture<'_, ()> {
         Box::pin(async move {
             for n in first.. {
                 let id = format!("m{task}-{n}");
-                let stanza = Stanza::new(Kind::Message, Type::Chat).with_id(&id);
-                store.push(&user(), 1, stanza, OfflineLimits::messages(usize::MAX)).await.unwrap();
+                let limits = OfflineLimits::messages(usize::MAX);
+                store.push(&user(), 1, message(&id), limits).await.unwrap();
                 acknowledge(&id);
             }
         })
@@ -73,14 +87,23 @@ async fn write(dir: &Path) {
             (0..3).for_each(|k| acknowledge(&name(k)));
         }
     });
-    crate::conformance::all((0..8).map(push).chain([change, create])).await;
+    let hold: BoxFuture<'_, ()> = Box::pin(async {
+        for n in first.. {
+            let three = (0..3).map(|k| (1, message(&format!("h{n}-{k}"))));
+            let holders = vec!["one".to_owned(), "two".to_owned()];
+            let limits = OfflineLimits::messages(usize::MAX);
+            store.append(&holder(), holders, three.collect(), limits, None).await.unwrap();
+            (0..3).for_each(|k| acknowledge(&format!("h{n}-{k}")));
+        }
+    });
+    crate::conformance::all((0..8).map(push).chain([change, create, hold])).await;
 }
 
 /// Everything that is in the store, by the name it was acknowledged with.
 async fn kept(dir: &Path) -> BTreeSet<String> {
     let running = Running::start(dir, Options::default()).await;
     let store = &running.store;
-    let page = store.page(&user(), 0, usize::MAX, usize::MAX).await.unwrap();
+    let page = OfflineStore::page(&**store, &user(), 0, usize::MAX, usize::MAX).await.unwrap();
     assert!(page.is_sorted_by(|a, b| a.id < b.id));
     let [one, two] = pair();
     let roster = RosterStore::get(&**store, &one).await.unwrap();
@@ -91,7 +114,13 @@ async fn kept(dir: &Path) -> BTreeSet<String> {
     // three were created at once: all or none
     assert_eq!(accounts.len() % 3, 0);
     let mut kept: BTreeSet<String> = accounts.iter().map(ToString::to_string).collect();
-    kept.extend(page.iter().filter_map(|m| m.stanza.head.id.as_deref().map(str::to_owned)));
+    kept.extend(names(&page));
+    // three that two sessions hold: all or none, and of both
+    let held = async |key| store.held(&holder(), key, 0, usize::MAX, usize::MAX).await.unwrap();
+    let both = held("one").await;
+    assert_eq!((both.len() % 3, store.count(&holder()).await), (0, Ok(0)));
+    assert_eq!(both, held("two").await);
+    kept.extend(names(&both));
     kept.extend((1..=roster.ver).map(|ver| format!("v{ver}")));
     let path = running.stop().await.path().to_owned();
     let check = Connection::open(path).unwrap();

@@ -5,6 +5,7 @@ mod damage;
 mod health;
 mod kill;
 mod plans;
+mod sessions;
 mod upgrade;
 
 use super::{Options, SqliteStore};

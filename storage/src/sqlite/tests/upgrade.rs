@@ -2,7 +2,7 @@
 
 use super::Running;
 use crate::{
-    OfflineLimits, OfflineStore, StoreError,
+    OfflineLimits, OfflineStore, Sessions, StoreError,
     sqlite::{Options, file::STEPS},
 };
 use rusqlite::Connection;
@@ -48,7 +48,7 @@ async fn what_is_there_above_a_limit_of_today_is_read_and_takes_nothing_more() {
         for (limits, limit) in [(few, 2), (small, 50)] {
             assert_eq!(push(limits).await, Err(StoreError::Full { limit }), "{version}");
         }
-        let page = store.page(&user, 0, 9, usize::MAX).await.unwrap();
+        let page = OfflineStore::page(&**store, &user, 0, 9, usize::MAX).await.unwrap();
         let ids: Vec<_> = page.iter().filter_map(|m| m.stanza.head.id.as_deref()).collect();
         assert_eq!(ids, ["1", "3"], "names of today's XML alone");
         assert_eq!(push(few).await, Err(StoreError::Full { limit: 2 }), "{version}");
@@ -60,4 +60,27 @@ async fn what_is_there_above_a_limit_of_today_is_read_and_takes_nothing_more() {
         let reached: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         assert_eq!(usize::try_from(reached), Ok(STEPS.len()));
     }
+}
+
+/// Messages that were kept before sessions could hold any.
+#[tokio::test]
+async fn what_is_there_waits_for_nobody_in_particular() {
+    let dir = tempfile::tempdir().unwrap();
+    let user: BareJid = "a@x".parse().unwrap();
+    older(dir.path(), 3);
+    let running = Running::start(dir.path(), Options::default()).await;
+    let store = &running.store;
+    let ids = async || {
+        let page = OfflineStore::page(&**store, &user, 0, 9, usize::MAX).await.unwrap();
+        page.iter().map(|m| m.id).collect::<Vec<_>>()
+    };
+    let held = vec![(2, Stanza::new(Kind::Message, Type::Chat))];
+    let limits = OfflineLimits::messages(4);
+    assert_eq!(store.append(&user, vec!["k".to_owned()], held, limits, None).await, Ok(vec![4]));
+    assert_eq!(ids().await, [1, 3]);
+    assert_eq!(store.count(&user).await, Ok(2));
+    assert_eq!(store.release(9).await, Ok(1));
+    assert_eq!(OfflineStore::expire(&**store, 2, 9).await, Ok(2));
+    assert_eq!(ids().await, [4]);
+    running.stop().await;
 }

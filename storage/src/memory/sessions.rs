@@ -1,0 +1,231 @@
+//! Sessions in memory, and what they hold.
+
+use super::{
+    MemoryStore, answer,
+    offline::{Held, Messages, page},
+};
+use crate::{
+    OfflineLimits, OfflineMessage, Sessions, StoreFuture, StoredSession,
+    sessions::{MAX_PAGE, further},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
+use xmpp::{jid::BareJid, stanza::Stanza};
+
+impl Messages {
+    /// A holder, or somebody else with `None`, is done with a message: has it, or lets go of it.
+    pub(super) fn done(&mut self, user: &BareJid, key: Option<&str>, id: u64, delivered: bool) {
+        let Some(held) = self.held.get_mut(user).and_then(|all| all.get_mut(&id)) else {
+            if delivered {
+                self.forget(user, [id]);
+            }
+            return;
+        };
+        held.delivered |= delivered;
+        if let Some(key) = key {
+            held.holders.remove(key);
+        }
+        if !held.holders.is_empty() {
+            return;
+        }
+        let all = self.held.entry(user.clone()).or_default();
+        let last = all.remove(&id).filter(|held| !held.delivered);
+        if all.is_empty() {
+            self.held.remove(user);
+        }
+        if let Some(held) = last {
+            self.keep(user, held.message);
+        }
+    }
+
+    /// Lets go of up to `limit` messages that a session holds; how many.
+    fn let_go(&mut self, user: &BareJid, key: &str, limit: usize) -> usize {
+        let held = self.held.get(user).into_iter().flatten();
+        let held = held.filter(|(_, held)| held.holders.contains(key)).map(|(id, _)| *id);
+        let ids: Vec<u64> = held.take(limit).collect();
+        for id in &ids {
+            self.done(user, Some(key), *id, false);
+        }
+        ids.len()
+    }
+
+    fn is_kept(&self, user: &BareJid, key: &str) -> bool {
+        self.sessions.get(key).is_some_and(|session| session.user == *user)
+    }
+
+    /// A session that holds something and is not kept.
+    fn unkept(&self) -> Option<(BareJid, String)> {
+        self.held.iter().find_map(|(user, held)| {
+            let mut holders = held.values().flat_map(|held| &held.holders);
+            let key = holders.find(|key| !self.is_kept(user, key))?;
+            Some((user.clone(), key.clone()))
+        })
+    }
+}
+
+impl Sessions for MemoryStore {
+    fn put(&self, mut session: StoredSession) -> StoreFuture<'_, ()> {
+        answer(move || {
+            let sessions = &mut self.offline.lock().sessions;
+            let kept = sessions.get(&session.key);
+            session.check(kept.map(|kept| (kept.user.as_str(), kept.epoch)))?;
+            if let Some(kept) = kept.filter(|kept| further(kept.handled, session.handled)) {
+                session.handled = kept.handled;
+            }
+            sessions.insert(session.key.clone(), session);
+            Ok(())
+        })
+    }
+
+    fn append<'a>(
+        &'a self,
+        user: &'a BareJid,
+        holders: Vec<String>,
+        messages: Vec<(u64, Stanza)>,
+        limits: OfflineLimits,
+        by: Option<(String, u32)>,
+    ) -> StoreFuture<'a, Vec<u64>> {
+        answer(move || {
+            let all = &mut *self.offline.lock();
+            all.check(user, &messages, limits)?;
+            if let Some((key, handled)) = by
+                && let Some(session) = all.sessions.get_mut(&key)
+            {
+                session.handled = handled;
+            }
+            let holders: BTreeSet<String> = holders.into_iter().collect();
+            let mut ids = Vec::with_capacity(messages.len());
+            for (at, stanza) in messages {
+                let message = all.numbered(at, stanza);
+                ids.push(message.id);
+                if holders.is_empty() {
+                    all.keep(user, message);
+                    continue;
+                }
+                let held = Held { message, holders: holders.clone(), delivered: false };
+                all.held.entry(user.clone()).or_default().insert(held.message.id, held);
+            }
+            Ok(ids)
+        })
+    }
+
+    fn hold<'a>(&'a self, user: &'a BareJid, key: &'a str, ids: Vec<u64>) -> StoreFuture<'a, ()> {
+        answer(move || {
+            let all = &mut *self.offline.lock();
+            for id in ids {
+                let plain = all.users.get(user).and_then(|kept| kept.get(&id)).cloned();
+                if let Some(message) = plain {
+                    all.forget(user, [id]);
+                    let held = Held { message, holders: BTreeSet::new(), delivered: false };
+                    all.held.entry(user.clone()).or_default().insert(id, held);
+                }
+                if let Some(held) = all.held.get_mut(user).and_then(|all| all.get_mut(&id)) {
+                    held.holders.insert(key.to_owned());
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn acknowledge<'a>(
+        &'a self,
+        user: &'a BareJid,
+        key: &'a str,
+        ids: Vec<u64>,
+    ) -> StoreFuture<'a, ()> {
+        answer(move || {
+            let all = &mut *self.offline.lock();
+            for id in ids {
+                all.done(user, Some(key), id, true);
+            }
+            Ok(())
+        })
+    }
+
+    fn take<'a>(
+        &'a self,
+        user: &'a BareJid,
+        key: &'a str,
+        epoch: Option<u64>,
+    ) -> StoreFuture<'a, Option<StoredSession>> {
+        answer(move || {
+            let sessions = &mut self.offline.lock().sessions;
+            let this = sessions.get(key).is_some_and(|kept| {
+                kept.user == *user && epoch.is_none_or(|epoch| epoch == kept.epoch)
+            });
+            Ok(if this { sessions.remove(key) } else { None })
+        })
+    }
+
+    fn held<'a>(
+        &'a self,
+        user: &'a BareJid,
+        key: &'a str,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> StoreFuture<'a, Vec<OfflineMessage>> {
+        answer(move || {
+            let all = self.offline.lock();
+            let held = all.held.get(user).into_iter();
+            let held = held.flat_map(|held| held.range(after.saturating_add(1)..));
+            let held = held.filter(|(_, held)| held.holders.contains(key));
+            Ok(page(held.map(|(_, held)| &held.message), limit, bytes))
+        })
+    }
+
+    fn expire<'a>(&'a self, user: &'a BareJid, key: &'a str) -> StoreFuture<'a, ()> {
+        answer(move || {
+            let all = &mut *self.offline.lock();
+            if all.is_kept(user, key) {
+                all.sessions.remove(key);
+            }
+            all.let_go(user, key, usize::MAX);
+            Ok(())
+        })
+    }
+
+    fn page<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<StoredSession>> {
+        answer(move || {
+            let all = self.offline.lock();
+            let rest = all.sessions.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+            let mut page = Vec::new();
+            let mut room = MAX_PAGE;
+            for (_, session) in rest.take(limit) {
+                if session.frozen.len() > room && !page.is_empty() {
+                    break;
+                }
+                room = room.saturating_sub(session.frozen.len());
+                page.push(session.clone());
+            }
+            Ok(page)
+        })
+    }
+
+    fn release(&self, limit: usize) -> StoreFuture<'_, usize> {
+        answer(move || {
+            let all = &mut *self.offline.lock();
+            let mut released = 0;
+            while released < limit
+                && let Some((user, key)) = all.unkept()
+            {
+                released += all.let_go(&user, &key, limit - released);
+            }
+            Ok(released)
+        })
+    }
+
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
+        answer(move || {
+            let all = &mut *self.offline.lock();
+            all.sessions.retain(|_, session| session.user != *user);
+            let held: BTreeMap<u64, Held> = all.held.remove(user).unwrap_or_default();
+            for held in held.into_values().filter(|held| !held.delivered) {
+                all.keep(user, held.message);
+            }
+            Ok(())
+        })
+    }
+}
