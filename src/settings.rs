@@ -10,7 +10,7 @@ use actors::{
     hosts::Hosts,
     registrar::Modules,
     relief::Gauge,
-    resource::QueueLimits,
+    resource::{Durability, QueueLimits},
     settings::Settings,
     throttle::{Throttle, ThrottleLimits},
 };
@@ -97,7 +97,7 @@ pub(crate) fn backend(config: &Config) -> Result<Backend, BackendError> {
 
 /// What sessions go by.
 pub(crate) fn sessions(config: &Config) -> Settings {
-    let Config { c2s, limits, sasl, stream_management, .. } = config;
+    let Config { c2s, limits, sasl, stream_management, delivery, .. } = config;
     let mechanisms = sasl.mechanisms.iter().copied().map(mechanism);
     Settings {
         max_stanza: limits.max_stanza.0,
@@ -110,6 +110,11 @@ pub(crate) fn sessions(config: &Config) -> Settings {
         idle: c2s.idle,
         mechanisms: mechanisms.chain(sasl.plain.then_some(Mechanism::Plain)).collect(),
         queues: QueueLimits {
+            durability: match delivery.durability {
+                schema::Durability::Always => Durability::Always,
+                schema::Durability::Detached => Durability::Detached,
+                schema::Durability::Memory => Durability::Memory,
+            },
             queued: limits.queued,
             queued_bytes: limits.queued_bytes.0,
             unacked: limits.unacked,
@@ -200,6 +205,8 @@ mod tests {
             throttle_failures = 2
             [stream_management]
             window = '4s'
+            [delivery]
+            durability = 'memory'
             [limits]
             memory = '65MiB'
             max_stanza = '66KiB'
@@ -226,6 +233,7 @@ mod tests {
         let rates = [s.session_rate, s.address_rate].map(|r| (r.bytes >> 10, r.burst >> 10));
         assert_eq!(rates, [(17, 18), (19, 20)]);
         assert_eq!((s.max_per_address, s.max_sasl_failures), (3, 100));
+        assert_eq!(s.queues.durability, Durability::Memory);
     }
 
     /// docs/operating.md: so often for an account, ten times as often over all accounts of an address.

@@ -10,7 +10,7 @@ use crate::{
     hosts::Hosts,
     metrics::Metrics,
     pressure::Pressure,
-    resource::Thawing,
+    resource::{Durability, QueueLimits, Thawing},
     sessions::{managers::Managers, table::Table},
     settings::Settings,
     throttle::Throttle,
@@ -173,10 +173,19 @@ impl Env {
         self.served.store(millis, Ordering::Relaxed);
     }
 
+    /// The limits of a new resource's queues. Nothing waits in the store when no module keeps messages.
+    pub(crate) fn queue_limits(&self) -> QueueLimits {
+        let mut limits = self.settings().queues;
+        if self.hooks.keeper.is_none() {
+            limits.durability = Durability::Memory;
+        }
+        limits
+    }
+
     /// For a resource that goes on in this process.
     pub(crate) fn thawing(&self) -> Thawing<'_> {
         let HookTable { modules, marks, keeper, .. } = &self.hooks;
-        let (id, limits, clock) = (self.next_session(), self.settings().queues, &self.clock);
+        let (id, limits, clock) = (self.next_session(), self.queue_limits(), &self.clock);
         Thawing { id, limits, clock, modules, marks, keeps: keeper.is_some() }
     }
 

@@ -14,7 +14,7 @@ use crate::{
     env::Env,
     future::BoxFuture,
     metrics::modules::ModuleMetrics,
-    resource::Resource,
+    resource::{QueueLimits, Resource},
 };
 use serde_json::Value;
 use std::{
@@ -22,6 +22,7 @@ use std::{
     fmt,
     sync::Arc,
 };
+use storage::OfflineLimits;
 use xmpp::{
     Element,
     error::StanzaError,
@@ -76,6 +77,29 @@ pub enum Stage {
 }
 
 type Hook<F> = Vec<Row<F>>;
+
+/// The module that keeps messages.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeper {
+    /// Its name.
+    pub module: &'static str,
+    /// Whether a message of type normal or chat is kept.
+    pub worth: fn(&Stanza) -> bool,
+    /// How much it keeps for a user.
+    pub limits: OfflineLimits,
+}
+
+impl Keeper {
+    /// How much is kept for a user with a session that can be resumed: what waits for that has room of its own.
+    pub fn with_queue(&self, queue: QueueLimits) -> OfflineLimits {
+        let OfflineLimits { messages, bytes, .. } = self.limits;
+        OfflineLimits {
+            messages: messages.saturating_add(queue.queued),
+            bytes: bytes.saturating_add(queue.queued_bytes),
+            share: 100,
+        }
+    }
+}
 
 /// One registered handler.
 pub struct Row<F: ?Sized> {
@@ -167,7 +191,7 @@ macro_rules! table {
             /// The names under which modules mark resources.
             pub marks: Vec<&'static str>,
             /// The module that keeps messages until they are acknowledged, and gets a notice when they are.
-            pub keeper: Option<&'static str>,
+            pub keeper: Option<Keeper>,
             /// What modules count and measure.
             pub metrics: ModuleMetrics,
         }

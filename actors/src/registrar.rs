@@ -6,7 +6,9 @@ use crate::{
     cx::{Answer, IqCx, SessionCx},
     env::Env,
     future::BoxFuture,
-    hooks::{Flow, HookTable, IqRow, Offline, Order, Row, Service, ServiceInfo, Stage, points},
+    hooks::{
+        Flow, HookTable, IqRow, Keeper, Offline, Order, Row, Service, ServiceInfo, Stage, points,
+    },
     hosts::Hosts,
     metrics::{Counter, Histogram, Unit},
     resource::Resource,
@@ -15,6 +17,7 @@ use crate::{
 use config::{Section, Sections};
 use serde_json::Value;
 use std::{fmt, sync::Arc};
+use storage::OfflineLimits;
 use supervision::ChildSpec;
 use xmpp::{
     Element,
@@ -199,11 +202,17 @@ impl<M: Module> Registrar<'_, M> {
         self
     }
 
-    /// Messages wait with the module until clients have acknowledged them; it gets a notice when they
+    /// Messages that are `worth` it wait with the module, so many for a user, until clients have acknowledged them; it gets a notice when they
     /// have. One module only.
-    pub fn keeper(&mut self) -> &mut Self {
-        if let Some(other) = self.table.keeper.replace(M::NAME) {
-            self.conflicts.push(format!("modules {} and {other} both keep messages", M::NAME));
+    pub fn keeper(
+        &mut self,
+        worth: fn(&Stanza) -> bool,
+        limits: impl FnOnce(&M) -> OfflineLimits,
+    ) -> &mut Self {
+        let limits = limits(&self.module);
+        let keeper = Keeper { module: M::NAME, worth, limits };
+        if let Some(Keeper { module, .. }) = self.table.keeper.replace(keeper) {
+            self.conflicts.push(format!("modules {} and {module} both keep messages", M::NAME));
         }
         self
     }

@@ -26,6 +26,8 @@ pub struct Config {
     pub sasl: Sasl,
     /// `[stream_management]`
     pub stream_management: StreamManagement,
+    /// `[delivery]`
+    pub delivery: Delivery,
     /// `[[certificate]]`
     pub certificate: Vec<Certificate>,
     /// `[storage]`
@@ -47,6 +49,7 @@ impl Config {
             limits: from.section("limits"),
             sasl: from.section("sasl"),
             stream_management: from.section("stream_management"),
+            delivery: from.section("delivery"),
             certificate: from.list("certificate"),
             storage: from.section("storage"),
             http: from.section("http"),
@@ -227,6 +230,28 @@ crate::section! {
     pub struct StreamManagement {
         /// Time a session whose connection was lost waits to be resumed.
         pub window: Duration = mins(5), in millis(100)..=hours(24),
+    }
+}
+
+crate::section! {
+    /// What becomes of messages on their way.
+    pub struct Delivery {
+        /// Which messages that wait for a session are in the store before their sender's XEP-0198 acknowledgement
+        /// counts them: these survive whatever happens to the server. Messages for users without a session always
+        /// are. For new sessions.
+        pub durability: Durability = Durability::Detached,
+    }
+}
+
+crate::choice! {
+    /// Which messages that wait for a session are in the store.
+    pub enum Durability {
+        /// all, until the client has them
+        Always = "always",
+        /// those for sessions without a connection
+        Detached = "detached",
+        /// none
+        Memory = "memory",
     }
 }
 

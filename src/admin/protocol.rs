@@ -232,6 +232,8 @@ pub struct SessionRow {
     pub jid: String,
     /// Whether it is connected, or waits to be resumed.
     pub connected: bool,
+    /// Whether the store has it, so that another process can resume it.
+    pub stored: bool,
     /// Its priority, once it sent presence.
     pub priority: Option<i8>,
     /// Stanzas that wait for its connection.
@@ -342,6 +344,7 @@ mod tests {
         let session = SessionRow {
             jid: "a@x/r".to_owned(),
             connected: false,
+            stored: true,
             priority: Some(-1),
             queued: 2,
             unacked: 3,
@@ -350,8 +353,8 @@ mod tests {
         for (reply, line) in [
             (
                 Reply::Row(Row::Session(session)),
-                json!({ "row": { "session": { "jid": "a@x/r", "connected": false, "priority": -1,
-                    "queued": 2, "unacked": 3 } } }),
+                json!({ "row": { "session": { "jid": "a@x/r", "connected": false, "stored": true,
+                    "priority": -1, "queued": 2, "unacked": 3 } } }),
             ),
             (
                 Reply::Row(account(Outcome::NoSuchHost)),

@@ -62,7 +62,12 @@ pub async fn sessions(node: &NodeArgs, args: Sessions, out: &mut Output) -> Done
         let Row::Session(s) = row else { continue };
         table.row(vec![
             s.jid.clone(),
-            if s.connected { "connected" } else { "resumable" }.to_owned(),
+            match (s.connected, s.stored) {
+                (true, _) => "connected",
+                (false, false) => "resumable",
+                (false, true) => "stored",
+            }
+            .to_owned(),
             s.priority.map_or_else(|| "-".to_owned(), |p| p.to_string()),
             s.queued.to_string(),
             s.unacked.to_string(),

@@ -164,6 +164,7 @@ mod tests {
         ("sasl.throttle_failures", "3", false),
         ("sasl.throttle_window", "'7s'", false),
         ("stream_management.window", "'7s'", true),
+        ("delivery.durability", "'always'", true),
         ("storage.backend", "'memory'", false),
         ("http.listen", "[]", false),
         ("admin.socket", "'other.sock'", false),

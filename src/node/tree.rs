@@ -54,7 +54,8 @@ pub(super) fn tree(parts: Parts) -> SupervisorSpec {
         .child(ChildSpec::supervisor("session_managers", sessions::spec(env)))
         .child(Watcher::child(env, &gauge));
     let Some(outside) = outside else { return root };
-    root.child(ChildSpec::supervisor("c2s", c2s(&outside, &shared)))
+    root.child(sessions::restored(env))
+        .child(ChildSpec::supervisor("c2s", c2s(&outside, &shared)))
         .child(certificates::Watcher::child(&outside.sources, &outside.tls))
         .child(ChildSpec::supervisor(
             "http",

@@ -22,6 +22,7 @@ mod fair;
 mod ghosts;
 mod http;
 mod interop;
+mod kill;
 mod limit_table;
 mod limits;
 mod load;

@@ -17,6 +17,7 @@ pub use ending::LAST_JOBS;
 
 use crate::{
     env::Env,
+    future::BoxFuture,
     resource::Resource,
     session::{
         effects::{Job, Then, TimerKey},
@@ -25,6 +26,7 @@ use crate::{
         state::{Conn, Session, Tls},
         turn::{FrozenTurn, OUT, Todo, Turn},
     },
+    sessions::note,
 };
 use deadlines::{Deadline, Deadlines};
 use serving::Serving;
@@ -61,6 +63,8 @@ pub struct Driver {
     more: bool,
     /// The client does not take any more at the moment.
     blocked: bool,
+    /// The store is told of what is to be written.
+    noting: Option<BoxFuture<()>>,
     /// The queue had its turn: the client's own input is next, if there is some.
     drained: bool,
     closing: bool,
@@ -76,6 +80,8 @@ pub enum Woken {
     Job(Then),
     /// The queue has something for this client.
     Queue,
+    /// The store knows of what is to be written.
+    Noted,
     /// What the client sent before can be gone on with.
     Further,
 }
@@ -147,6 +153,7 @@ impl Driver {
             deadlines: Deadlines::new(),
             more: false,
             blocked: false,
+            noting: None,
             drained: false,
             closing: false,
             evicted: false,
@@ -196,6 +203,9 @@ impl Driver {
         write: impl FnOnce(&mut Out) -> Result<bool, E>,
         now: impl FnOnce() -> Instant,
     ) -> Result<(), E> {
+        if self.notes() {
+            return Ok(());
+        }
         let out = self.turn.out();
         let before = out.len();
         self.blocked = write(out)?;
@@ -215,22 +225,40 @@ impl Driver {
         Ok(())
     }
 
+    /// Whether the store has to be told something before anything is written.
+    fn notes(&mut self) -> bool {
+        if self.noting.is_none()
+            && let Some(serving) = self.serving.as_ref().filter(|serving| serving.is_always_kept())
+            && !self.turn.out().is_empty()
+        {
+            self.noting = note(&self.env, serving.resource());
+        }
+        self.noting.is_some()
+    }
+
+    /// Whether nothing can be written at the moment.
+    fn stands(&self) -> bool {
+        self.blocked || self.noting.is_some()
+    }
+
     /// Whether the stream is over, and everything is written.
     pub fn is_over(&self) -> bool {
-        self.closing && !self.blocked && self.job.is_none()
+        self.closing && !self.stands() && self.job.is_none()
     }
 
     /// What can wake it now. What is in the queue and what comes of the client take turns when there is a lot of both:
     /// else a slow client would not be heard, nor its acknowledgements.
     pub fn wait(&mut self) -> Wait<'_, impl Future<Output = Woken>> {
-        let further = self.turn.waiting() && !self.blocked;
-        let more = self.more && !self.blocked;
+        let stands = self.stands();
+        let further = self.turn.waiting() && !stands;
+        let more = self.more && !stands;
         let (before, after) = if self.drained { (false, more) } else { (more, false) };
-        let draining = !self.closing;
-        let Self { env, turn, serving, job, .. } = self;
+        let draining = !self.closing && self.noting.is_none();
+        let Self { env, turn, serving, job, noting, .. } = self;
         let next = async move {
             tokio::select! {
                 biased;
+                () = noted(noting) => Woken::Noted,
                 then = run(job) => Woken::Job(then),
                 () = queued(serving.as_ref(), before), if draining => Woken::Queue,
                 () = ready(()), if further => Woken::Further,
@@ -244,6 +272,7 @@ impl Driver {
         match woken {
             Woken::Job(then) => self.done(then),
             Woken::Queue => self.drain(),
+            Woken::Noted => self.noting = None,
             Woken::Further => {
                 self.drained = false;
                 self.turn.go_on(&self.env);
@@ -288,7 +317,7 @@ impl Driver {
 
     /// Whether more may be read that is not for the session: half a PROXY header, half a TLS handshake.
     pub fn takes_bytes(&self) -> bool {
-        !self.closing && !self.blocked
+        !self.closing && !self.stands()
     }
 
     /// Whether the client does not take any more at the moment.
@@ -378,6 +407,14 @@ impl Driver {
 async fn run(job: &mut Option<Job>) -> Then {
     match job {
         Some(job) => job.await,
+        None => pending().await,
+    }
+}
+
+/// Resolves when the store has been told, if it is told something.
+async fn noted(noting: &mut Option<BoxFuture<()>>) {
+    match noting {
+        Some(noting) => noting.await,
         None => pending().await,
     }
 }

@@ -8,8 +8,10 @@ use crate::{
         register::{RegisterConfig, RegisterModule},
     },
     registrar::{Module, Modules, Registrar, Xep},
+    resource::Durability,
     session::slots::Slot,
-    testkit::{World, script::follow},
+    settings::Settings,
+    testkit::{World, WorldOptions, script::follow},
 };
 use config::Sections;
 use serde::{Deserialize, Serialize};
@@ -55,7 +57,7 @@ impl Module for Everywhere {
             .service_feature(ns::PING)
             .service_iq_get::<Ping>(|_, _, _| Answer::empty())
             .mark(Self::NAME)
-            .keeper()
+            .keeper(|_| true, |_| OfflineLimits::messages(1))
             .features(Order::Main, |_, _, _, _| {})
             .bound(Order::Main, Self::bound)
             .heard(Order::Main, |_, _| {})
@@ -128,7 +130,11 @@ fn a_session_goes_on_without_a_module_as_if_it_had_never_been_there() {
         assert_eq!(unused, [], "points that the module of this test has to use");
 
         let begin = async |modules| {
-            let mut world = World::new(modules, Default::default()).await;
+            // of what is in the store nothing is of a module
+            let mut settings = Settings::default();
+            settings.queues.durability = Durability::Memory;
+            let options = WorldOptions { settings, ..WorldOptions::default() };
+            let mut world = World::new(modules, options).await;
             follow(LOG_ON, &mut world).await.unwrap();
             world
         };

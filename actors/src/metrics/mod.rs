@@ -121,6 +121,12 @@ counters! {
     yields = "yields", "Turns that ended for others to have theirs";
     /// A session was resumed (XEP-0198).
     resumed = "resumed", "Sessions resumed";
+    /// A session went on waiting that had waited before the start.
+    restored = "sessions_restored", "Sessions that waited before the start and go on waiting";
+    /// A session is kept in the store while it waits to be resumed.
+    slept = "sessions_stored", "Sessions put into the store to be resumed";
+    /// A message was stored for sessions before it was delivered to them.
+    held = "messages_held", "Messages stored for sessions";
     /// A session that waited to be resumed made room for another of its user.
     displaced = "displaced_sessions", "Sessions that waited to be resumed and made room";
     /// A log-on waits for memory.

@@ -1,6 +1,12 @@
 //! XEP-0198 as a resource keeps it: counters, and what the client has not acknowledged. Pure.
 
-use super::{Arrived, copies::Share, kept::Kept, leftovers::Leaving, weight};
+use super::{
+    Arrived,
+    copies::Share,
+    kept::{AWAY, Kept},
+    leftovers::Leaving,
+    weight,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, time::Duration};
 use xmpp::stanza::Stanza;
@@ -77,61 +83,61 @@ impl StreamManagement {
         (behind < 1 << 31).then_some(u64::from(behind)).filter(|n| *n <= self.acked)
     }
 
-    /// Drops what the client has acknowledged. Less than before is an old answer: it says nothing new
-    /// (XEP-0198 section 4).
+    /// Drops what the client has acknowledged, and notes what of it the store keeps. Less than before is an old answer: it
+    /// says nothing new (XEP-0198 section 4).
     ///
     /// # Errors
     /// When it acknowledged more than was sent (section 4): what was sent.
-    pub(super) fn acknowledge(&mut self, h: u32) -> Result<(), u32> {
+    pub(super) fn acknowledge(&mut self, h: u32, kept: &mut Kept) -> Result<(), u32> {
         let count = h.wrapping_sub(on_wire(self.acked)) as usize;
         if count > self.unacked.len() {
             let old = self.behind_acked(h).is_some();
             self.requested &= !old;
             return if old { Ok(()) } else { Err(on_wire(self.sent())) };
         }
-        let acked: usize = self.unacked.drain(..count).map(|a| weight(&a.stanza)).sum();
-        self.bytes = self.bytes.saturating_sub(acked);
+        for (n, arrived) in (self.acked + 1..).zip(self.unacked.drain(..count)) {
+            self.bytes = self.bytes.saturating_sub(weight(&arrived.stanza));
+            let share = self.shares.pop_front_if(|(m, _)| *m <= n).map(|(_, share)| share);
+            kept.done_with(arrived.kept, share);
+        }
         if self.unacked.is_empty() {
             self.unacked.shrink_to(8);
         }
         self.acked += count as u64;
         self.written = self.written.max(self.acked);
-        let acked = self.acked;
-        while let Some((_, share)) = self.shares.pop_front_if(|(n, _)| *n <= acked) {
-            share.delivered();
-        }
         self.requested = false;
         Ok(())
     }
 
     /// The client resumes the session and has got `h` (section 5): what comes after that is written again.
     /// If it says less than it had acknowledged it has lost count: it gets what is left, counted as
-    /// it counts. By how much the counts are lower then.
+    /// it counts.
     ///
     /// # Errors
     /// As [`StreamManagement::acknowledge`].
-    pub(super) fn resume(&mut self, h: u32) -> Result<u64, u32> {
-        self.acknowledge(h)?;
+    pub(super) fn resume(&mut self, h: u32, kept: &mut Kept) -> Result<(), u32> {
+        self.acknowledge(h, kept)?;
         let lost = self.behind_acked(h).unwrap_or_default();
         self.acked -= lost;
         self.shares.iter_mut().for_each(|(n, _)| *n = n.saturating_sub(lost));
+        // the client counts on from `h`: what follows may be less than it was
+        let before = self.unacked.len();
+        self.unacked.retain(|arrived| arrived.kept & AWAY == 0);
+        if self.unacked.len() < before {
+            self.shares.clear();
+            self.bytes = self.unacked.iter().map(|a| weight(&a.stanza)).sum();
+        }
         self.written = self.acked;
         self.asked = self.acked;
-        Ok(lost)
+        Ok(())
     }
 
-    /// What is lost when the session ends now: without what offline storage keeps, and what another
-    /// resource has or will have.
-    pub(super) fn remains(self, kept: &Kept, left: &mut Leaving) {
+    /// What is lost when the session ends now: without what another resource has or will have.
+    pub(super) fn remains(self, kept: &mut Kept, left: &mut Leaving) {
         let mut shares = self.shares.into_iter().peekable();
-        let mut kept = kept.sent().peekable();
         for (n, arrived) in (self.acked + 1..).zip(self.unacked) {
-            let share = shares.next_if(|(m, _)| *m == n);
-            if let Some((_, id)) = kept.next_if(|(m, _)| *m == n) {
-                left.push_kept(id);
-            } else if share.is_none_or(|(_, share)| share.given_up()) {
-                left.push(arrived);
-            }
+            let share = shares.next_if(|(m, _)| *m == n).map(|(_, share)| share);
+            left.push(arrived, share, kept);
         }
     }
 
@@ -157,7 +163,7 @@ mod tests {
         let stanza = Stanza::parse(b"<message xmlns='jabber:client'/>").unwrap();
         let (written, asked) = (acked, acked);
         let mut state = StreamManagement { acked, written, asked, ..StreamManagement::default() };
-        let arrived = Arrived { stanza, at: 0 };
+        let arrived = Arrived { stanza, at: 0, kept: 0 };
         for arrived in std::iter::repeat_n(arrived, n) {
             assert!(state.push(arrived, None), "nothing is to be written again");
         }
@@ -167,24 +173,28 @@ mod tests {
     #[test]
     fn counters_wrap_at_two_to_the_thirty_two() {
         let mut sm = state(WRAP - 1, 3);
-        assert_eq!(sm.acknowledge(1), Ok(()));
+        assert_eq!(sm.acknowledge(1, &mut Kept::default()), Ok(()));
         assert_eq!((sm.acked, sm.unacked.len()), (WRAP + 1, 1));
-        assert_eq!(sm.acknowledge(u32::MAX), Ok(()), "an old one, from before the wrap");
+        assert_eq!(
+            sm.acknowledge(u32::MAX, &mut Kept::default()),
+            Ok(()),
+            "an old one, from before the wrap"
+        );
         assert_eq!((sm.acked, sm.unacked.len()), (WRAP + 1, 1));
-        assert_eq!(sm.acknowledge(3), Err(2));
-        assert_eq!(sm.acknowledge(2), Ok(()));
+        assert_eq!(sm.acknowledge(3, &mut Kept::default()), Err(2));
+        assert_eq!(sm.acknowledge(2, &mut Kept::default()), Ok(()));
         assert!(sm.unacked.is_empty() && sm.bytes == 0);
     }
 
     #[test]
     fn a_count_higher_than_what_was_sent_is_refused() {
-        assert_eq!(state(5, 2).acknowledge(8), Err(7));
+        assert_eq!(state(5, 2).acknowledge(8, &mut Kept::default()), Err(7));
         // never was so much sent: not an old count from before a wrap
-        assert_eq!(state(5, 2).acknowledge(u32::MAX), Err(7));
-        assert_eq!(state(WRAP + 5, 2).acknowledge(8), Err(7));
-        assert_eq!(state(WRAP - 2, 2).acknowledge(1), Err(0));
+        assert_eq!(state(5, 2).acknowledge(u32::MAX, &mut Kept::default()), Err(7));
+        assert_eq!(state(WRAP + 5, 2).acknowledge(8, &mut Kept::default()), Err(7));
+        assert_eq!(state(WRAP - 2, 2).acknowledge(1, &mut Kept::default()), Err(0));
         // of two readings the nearer one
-        assert_eq!(state(WRAP, 2).acknowledge(1 << 30), Err(2));
+        assert_eq!(state(WRAP, 2).acknowledge(1 << 30, &mut Kept::default()), Err(2));
     }
 
     #[test]
@@ -192,7 +202,7 @@ mod tests {
         for (acked, old) in [(5, 4), (5, 0), (WRAP + 5, 5), (WRAP + 5, u32::MAX)] {
             let mut sm = state(acked, 2);
             assert!(sm.ask());
-            assert_eq!(sm.acknowledge(old), Ok(()), "{old} after {acked}");
+            assert_eq!(sm.acknowledge(old, &mut Kept::default()), Ok(()), "{old} after {acked}");
             assert_eq!((sm.acked, sm.unacked.len(), sm.requested), (acked, 2, false));
         }
     }
@@ -203,12 +213,12 @@ mod tests {
         let stanza = Stanza::parse(b"<message xmlns='jabber:client'/>").unwrap();
         let others: Vec<_> = (0..4).map(|_| Share::default()).collect();
         for share in &others {
-            sm.push(Arrived { stanza: stanza.clone(), at: 0 }, Some(share.clone()));
+            sm.push(Arrived { stanza: stanza.clone(), at: 0, kept: 0 }, Some(share.clone()));
         }
-        assert_eq!(sm.acknowledge(1), Ok(()));
+        assert_eq!(sm.acknowledge(1, &mut Kept::default()), Ok(()));
         assert_eq!(sm.shares.len(), 1);
         let mut left = Leaving::new(1);
-        sm.remains(&Kept::default(), &mut left);
+        sm.remains(&mut Kept::default(), &mut left);
         assert!(left.is_empty(), "the others of each message still may deliver it");
         let last: Vec<_> = others.into_iter().map(Share::given_up).collect();
         assert_eq!(last, [false, false, false, true], "three had been delivered here");
@@ -217,29 +227,32 @@ mod tests {
     #[test]
     fn a_resumed_session_gets_the_rest_again_before_anything_new() {
         let mut sm = state(WRAP - 1, 3);
-        assert_eq!(sm.resume(0), Ok(0));
+        assert_eq!(sm.resume(0, &mut Kept::default()), Ok(()));
         assert!(sm.behind() && !sm.ask());
         let arrived = sm.unacked[0].clone();
         assert!(!sm.push(arrived.clone(), None), "in its turn");
         assert!(sm.again().is_some());
         // what is acknowledged meanwhile needs not be written
-        assert_eq!(sm.acknowledge(2), Ok(()));
+        assert_eq!(sm.acknowledge(2, &mut Kept::default()), Ok(()));
         assert!(sm.again().is_some() && sm.again().is_none());
         assert!(!sm.behind() && sm.ask());
         assert!(sm.push(arrived, None));
-        assert_eq!((sm.sent(), sm.acknowledge(4)), (WRAP + 4, Ok(())));
+        assert_eq!((sm.sent(), sm.acknowledge(4, &mut Kept::default())), (WRAP + 4, Ok(())));
     }
 
     #[test]
     fn a_client_that_lost_count_gets_the_rest_counted_as_it_counts() {
         for (acked, h) in [(5, 3), (WRAP + 1, u32::MAX)] {
             let mut sm = state(acked, 2);
-            assert_eq!(sm.resume(h), Ok(2));
+            assert_eq!(sm.resume(h, &mut Kept::default()), Ok(()));
             assert!(sm.again().is_some() && sm.again().is_some() && sm.again().is_none());
-            assert_eq!(sm.acknowledge(h.wrapping_add(3)), Err(h.wrapping_add(2)));
-            assert_eq!(sm.acknowledge(h.wrapping_add(2)), Ok(()));
+            assert_eq!(
+                sm.acknowledge(h.wrapping_add(3), &mut Kept::default()),
+                Err(h.wrapping_add(2))
+            );
+            assert_eq!(sm.acknowledge(h.wrapping_add(2), &mut Kept::default()), Ok(()));
             assert!(sm.unacked.is_empty());
         }
-        assert_eq!(state(5, 2).resume(8), Err(7));
+        assert_eq!(state(5, 2).resume(8, &mut Kept::default()), Err(7));
     }
 }

@@ -1,7 +1,7 @@
 //! Whom the user of a resource blocks (XEP-0191): each resource has the list, so that a block is in force for all
 //! of them at once.
 
-use super::{Item, Resource, weight};
+use super::{Item, Resource, Share, weight};
 use std::sync::Arc;
 use storage::Blocklist;
 use xmpp::{
@@ -39,7 +39,7 @@ impl Resource {
         let mut refused = Vec::new();
         // the first may be in the connection's hands
         let mut first = s.in_hand;
-        s.queue.retain(|queued| {
+        s.queue.retain_mut(|queued| {
             let kept = std::mem::take(&mut first);
             match &queued.item {
                 Item::Stanza(stanza) if !kept => {
@@ -47,6 +47,11 @@ impl Resource {
                     let keep = !blocked(s.blocked.as_deref(), &self.user, from);
                     if !keep {
                         s.queued_bytes = s.queued_bytes.saturating_sub(weight(stanza));
+                        s.kept.done_with(queued.kept, None);
+                        if !queued.share.take().is_none_or(Share::given_up) {
+                            // another session of the user refuses it
+                            return false;
+                        }
                         refused.push(stanza.clone());
                     }
                     keep

@@ -6,36 +6,60 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-/// One resource's share in such a message. Whether a client has it yet is known to all of them.
+#[derive(Debug, Default)]
+struct Message {
+    delivered: AtomicBool,
+    /// The number under which the store keeps it for one of them; 0: it does not.
+    kept: AtomicU64,
+}
+
+/// One resource's share in such a message. Whether a client has it yet is known to all of them, and under which number the
+/// store keeps it.
 #[derive(Clone, Debug, Default)]
-pub struct Share(Arc<AtomicBool>);
+pub struct Share(Arc<Message>);
 
 impl Share {
     /// The client of this resource has it.
-    pub fn delivered(self) {
-        self.0.store(true, Ordering::Release);
+    pub fn delivered(&self) {
+        self.0.delivered.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the client of some resource has it.
+    pub fn is_delivered(&self) -> bool {
+        self.0.delivered.load(Ordering::SeqCst)
+    }
+
+    /// The number under which the store keeps it; 0: it does not.
+    pub fn kept(&self) -> u64 {
+        self.0.kept.load(Ordering::SeqCst)
+    }
+
+    /// The store keeps it under that number. Whoever delivers it and whoever keeps it see one another: one of them
+    /// tells the store.
+    pub fn keep(&self, id: u64) {
+        self.0.kept.store(id, Ordering::SeqCst);
     }
 
     /// This resource will not deliver it. Whether no other has and no other will: exactly one share
     /// of a message that nobody got says so.
     pub fn given_up(self) -> bool {
-        Arc::into_inner(self.0).is_some_and(|delivered| !delivered.into_inner())
+        Arc::into_inner(self.0).is_some_and(|message| !message.delivered.into_inner())
     }
 }
 
-/// A share as data: which message's it is, by a number that holds for one hand-over, and whether
-/// a client has it.
+/// A share as data: which message's it is, by a number that holds for one hand-over, whether
+/// a client has it, and what the store keeps it under.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct FrozenShare(usize, bool);
+pub(super) struct FrozenShare(usize, bool, u64);
 
 impl Share {
     /// Valid as long as all shares of the node live.
     pub(super) fn freeze(&self) -> FrozenShare {
-        FrozenShare(Arc::as_ptr(&self.0).addr(), self.0.load(Ordering::Acquire))
+        FrozenShare(Arc::as_ptr(&self.0).addr(), self.is_delivered(), self.kept())
     }
 }
 
@@ -45,8 +69,11 @@ impl Share {
 pub struct Shares(HashMap<usize, Share>);
 
 impl Shares {
-    pub(super) fn thaw(&mut self, FrozenShare(message, delivered): FrozenShare) -> Share {
-        let new = || Share(Arc::new(AtomicBool::new(delivered)));
+    pub(super) fn thaw(&mut self, FrozenShare(message, delivered, kept): FrozenShare) -> Share {
+        let new = || {
+            let (delivered, kept) = (AtomicBool::new(delivered), AtomicU64::new(kept));
+            Share(Arc::new(Message { delivered, kept }))
+        };
         self.0.entry(message).or_insert_with(new).clone()
     }
 }

@@ -5,13 +5,17 @@
 use super::{
     Directed, Item, Kept, Owner, QueueLimits, Queued, Resource, StreamManagement,
     copies::{FrozenShare, Shares},
+    stored::Stored,
     weight,
 };
 use crate::{clock::Clock, session::bound::Bound};
 use serde::{Deserialize, Serialize};
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, num::NonZeroU64, sync::Arc, time::Duration};
 use storage::Blocklist;
-use xmpp::{jid::FullJid, stanza::Stanza};
+use xmpp::{
+    jid::{BareJid, FullJid},
+    stanza::Stanza,
+};
 
 /// The serialised form of a resource. Ownership is not in it: whoever thaws it has it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,39 +23,56 @@ pub struct FrozenResource {
     jid: FullJid,
     #[serde(default)]
     age: Duration,
-    queue: Vec<FrozenQueued>,
+    pub(super) queue: Vec<FrozenQueued>,
     diverted: Option<u64>,
     presence: Option<Stanza>,
     priority: Option<i8>,
     directed: Directed,
     marks: Vec<String>,
     blocked: Option<Arc<Blocklist>>,
-    sm: Option<StreamManagement>,
+    pub(super) sm: Option<StreamManagement>,
     kept: Kept,
     /// The shares of what is not acknowledged, as `sm` numbers them.
-    shares: Vec<(u64, FrozenShare)>,
+    pub(super) shares: Vec<(u64, FrozenShare)>,
+    /// Under which key the store has it, and how often it was told.
+    #[serde(default)]
+    stored: Option<(Arc<str>, u64, bool)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-enum FrozenItem {
+pub(super) enum FrozenItem {
     Stanza(Stanza),
     Notice(String),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct FrozenQueued {
-    item: FrozenItem,
-    at: u64,
-    share: Option<FrozenShare>,
+pub(super) struct FrozenQueued {
+    pub(super) item: FrozenItem,
+    pub(super) at: u64,
+    #[serde(default)]
+    pub(super) kept: u64,
+    pub(super) share: Option<FrozenShare>,
 }
 
 /// A session that waits to be resumed.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FrozenWaiting {
-    resource: FrozenResource,
+    pub(super) resource: FrozenResource,
     parked: Option<Box<Bound>>,
     /// What is left of its window.
     left: Duration,
+}
+
+impl FrozenWaiting {
+    /// Whose it is.
+    pub(crate) fn user(&self) -> BareJid {
+        self.resource.jid.bare()
+    }
+
+    /// How many stanzas of its client were handled.
+    pub(crate) fn handled(&self) -> u32 {
+        self.resource.sm.as_ref().map_or(0, |sm| sm.handled)
+    }
 }
 
 /// What a resource finds in the process in which it goes on.
@@ -80,14 +101,15 @@ impl Resource {
                 Item::Stanza(stanza) => FrozenItem::Stanza(stanza.clone()),
                 Item::Notice(module) => FrozenItem::Notice((*module).to_owned()),
             };
-            FrozenQueued { item, at: q.at, share: q.share.as_ref().map(super::Share::freeze) }
+            let share = q.share.as_ref().map(super::Share::freeze);
+            FrozenQueued { item, at: q.at, kept: q.kept, share }
         });
         let shares = s.sm.iter().flat_map(|sm| &sm.shares);
         FrozenResource {
             jid: self.jid.clone(),
             age: self.age_of(&s),
             queue: queue.collect(),
-            diverted: s.diverted,
+            diverted: s.diverted.map(NonZeroU64::get),
             presence: s.presence.clone(),
             priority: s.priority,
             directed: s.directed.clone(),
@@ -95,6 +117,7 @@ impl Resource {
             blocked: s.blocked.clone(),
             kept: s.kept.clone(),
             shares: shares.map(|(n, share)| (*n, share.freeze())).collect(),
+            stored: s.stored.as_ref().map(|stored| stored.freeze()),
             sm: s.sm.clone().map(|sm| StreamManagement { shares: VecDeque::new(), ..sm }),
         }
     }
@@ -111,6 +134,13 @@ impl Resource {
         Some(FrozenWaiting { resource: self.freeze(), parked, left })
     }
 
+    /// Copies a session as if its client was cut off now.
+    pub(crate) fn freeze_attached(&self) -> FrozenWaiting {
+        let resource = self.freeze();
+        let left = resource.sm.as_ref().map(|sm| sm.window).unwrap_or_default();
+        FrozenWaiting { resource, parked: None, left }
+    }
+
     /// A resource like the frozen one, attached with epoch 1. What it has of modules that are not here, marks
     /// and notices, is left out.
     pub fn thaw(frozen: FrozenResource, at: Thawing<'_>, shares: &mut Shares) -> Arc<Self> {
@@ -118,7 +148,7 @@ impl Resource {
         let resource = Self::new(frozen.jid, at.id, at.limits, Arc::clone(at.clock));
         let mut s = resource.state.lock();
         s.since = s.since.wrapping_sub(u32::try_from(frozen.age.as_secs()).unwrap_or(u32::MAX));
-        for FrozenQueued { item, at, share } in frozen.queue {
+        for FrozenQueued { item, at, kept, share } in frozen.queue {
             let item = match item {
                 FrozenItem::Stanza(stanza) => {
                     s.queued_bytes += weight(&stanza);
@@ -130,10 +160,10 @@ impl Resource {
                 },
             };
             let share = share.map(|share| shares.thaw(share));
-            s.queue.push_back(Queued { item, at, share });
+            s.queue.push_back(Queued { item, at, kept, share });
         }
         // nobody would end it
-        s.diverted = frozen.diverted.filter(|_| at.keeps);
+        s.diverted = frozen.diverted.filter(|_| at.keeps).and_then(NonZeroU64::new);
         s.presence = frozen.presence;
         s.priority = frozen.priority;
         s.directed = frozen.directed;
@@ -142,6 +172,7 @@ impl Resource {
         s.blocked = frozen.blocked;
         s.sm = frozen.sm;
         s.kept = frozen.kept;
+        s.stored = frozen.stored.map(Stored::thaw);
         if let Some(sm) = &mut s.sm {
             // another build may weigh differently
             sm.bytes = sm.unacked.iter().map(|a| weight(&a.stanza)).sum();

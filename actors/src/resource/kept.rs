@@ -1,64 +1,91 @@
-//! Which messages of offline storage were sent to the client, and which of them it has: storage keeps
-//! them until then. Known here and not in the session, so that a connection that takes over sends
+//! What the store keeps until the client has it: messages from offline storage, and those that were stored
+//! since they waited for this session. Known here and not in the session, so that a connection that takes over sends
 //! none of them twice.
 
-use super::{Owner, Resource, Sending};
+use super::{Durability, Owner, Resource, Sending, copies::Share};
 use crate::session::out::Out;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use xmpp::stanza::Stanza;
 
-/// How far the delivery of what offline storage keeps is.
+/// Numbers from here on stand for what is on its way into the store.
+pub(super) const PENDING: u64 = 1 << 63;
+/// Set in the number of what was sent in a process before and is not held by this session: it counts among what was sent; if the client
+/// has not got it, offline storage has it, or somebody else got it.
+pub(super) const AWAY: u64 = 1 << 62;
+
+/// How far the delivery of what the store keeps is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Kept {
-    /// Not known to have arrived: what had been sent with each (XEP-0198), and its number in the store.
-    /// Oldest first; as many as may be unacknowledged.
-    sent: VecDeque<(u64, u64)>,
-    /// The client has them, and the store has not forgotten them.
+    /// Written without acknowledgements, and not known to have arrived.
+    #[serde(default)]
+    written: Vec<u64>,
+    /// The client has them, or they are not for it, and the store has not forgotten them.
     received: BTreeSet<u64>,
-    /// The last one that was sent, ever.
+    /// The last one of offline storage that was sent, ever.
     after: u64,
 }
 
 impl Kept {
-    /// What had been sent with each that is not known to have arrived, and its number in the store.
-    pub(super) fn sent(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.sent.iter().copied()
-    }
-
     /// See [`Resource::kept_after`].
     pub(super) fn after(&self) -> u64 {
         self.after
     }
 
-    /// The client acknowledged all up to `acked`; whether there are some of these among them.
-    fn acknowledged(&mut self, acked: u64) -> bool {
-        let has = self.sent.partition_point(|(n, _)| *n <= acked);
-        self.received.extend(self.sent.drain(..has).map(|(_, id)| id));
-        has > 0
+    /// The client has one, or will not get it: its number, if the store keeps it, and its share, if others may have it.
+    pub(super) fn done_with(&mut self, id: u64, share: Option<Share>) {
+        let mut id = id;
+        if let Some(share) = share {
+            share.delivered();
+            // the store may keep it for another of the user's sessions alone
+            id = if id == 0 { share.kept() } else { id };
+        }
+        self.received.extend((id != 0).then_some(id & !AWAY));
     }
 
-    /// The session ends: the others will be sent again.
-    pub(super) fn end(&mut self) {
-        self.sent.clear();
+    /// One of offline storage is sent.
+    pub(super) fn sent(&mut self, id: u64) {
+        self.after = id;
     }
+
+    /// One was written, and will not be acknowledged: it has arrived when the client takes more.
+    pub(super) fn wrote(&mut self, id: u64) {
+        self.written.push(id);
+    }
+
+    /// What was on its way into the store is there under these numbers, in that order; `None`: it is not.
+    pub(super) fn stored(&mut self, ids: Option<&[u64]>) {
+        let settle = |id: u64| Some(settled(id, ids)).filter(|id| *id != 0);
+        self.written = self.written.drain(..).filter_map(settle).collect();
+        self.received = std::mem::take(&mut self.received).into_iter().filter_map(settle).collect();
+    }
+
+    /// From that one on there may be some that were not sent.
+    pub(super) fn again_from(&mut self, id: u64) {
+        self.after = self.after.min(id.saturating_sub(1));
+    }
+
+    /// The session ends: these are not known to have arrived.
+    pub(super) fn written(&mut self) -> impl Iterator<Item = u64> {
+        std::mem::take(&mut self.written).into_iter()
+    }
+}
+
+/// The number that a [`PENDING`] one has now; 0: none.
+pub(super) fn settled(id: u64, ids: Option<&[u64]>) -> u64 {
+    let Some(n) = id.checked_sub(PENDING) else { return id };
+    let at = usize::try_from(n).ok();
+    ids.and_then(|ids| ids.get(at?)).copied().unwrap_or_default()
 }
 
 impl Resource {
     /// A stanza goes to the client that offline storage keeps under that number; see
     /// [`Resource::sent`].
     pub fn sent_kept(&self, epoch: u64, stanza: &Stanza, id: u64) -> Sending {
-        let sending = self.sent(epoch, stanza);
-        if sending != Sending::Elsewhere {
-            let mut s = self.state.lock();
-            let sent = s.sm.as_ref().map_or(0, |sm| sm.sent());
-            s.kept.sent.push_back((sent, id));
-            s.kept.after = id;
-        }
-        sending
+        self.send(epoch, stanza, id)
     }
 
-    /// The client acknowledged what was sent to it (XEP-0198 section 4); whether offline storage
+    /// The client acknowledged what was sent to it (XEP-0198 section 4); whether the store
     /// keeps some of that.
     ///
     /// # Errors
@@ -67,8 +94,9 @@ impl Resource {
         let mut s = self.state.lock();
         let s = &mut *s;
         let Some(sm) = &mut s.sm else { return Ok(false) };
-        sm.acknowledge(h)?;
-        Ok(s.kept.acknowledged(sm.acked))
+        let before = s.kept.received.len();
+        sm.acknowledge(h, &mut s.kept)?;
+        Ok(s.kept.received.len() > before)
     }
 
     /// The client resumes its session, and has got `h` (XEP-0198 section 5): what it has not is to be
@@ -80,9 +108,9 @@ impl Resource {
         let mut s = self.state.lock();
         let s = &mut *s;
         let Some(sm) = &mut s.sm else { return Ok(false) };
-        let lost = sm.resume(h)?;
-        s.kept.sent.iter_mut().for_each(|(n, _)| *n = n.saturating_sub(lost));
-        Ok(s.kept.acknowledged(sm.acked))
+        let before = s.kept.received.len();
+        sm.resume(h, &mut s.kept)?;
+        Ok(s.kept.received.len() > before)
     }
 
     /// Appends to `out` what the client of a resumed session has not got, at most `max` stanzas and until
@@ -106,7 +134,12 @@ impl Resource {
         Some(false)
     }
 
-    /// The last message of offline storage that was sent in this session; 0: none.
+    /// A message of offline storage need not be sent: the client has it, or may have it.
+    pub fn skip_kept(&self, id: u64) {
+        self.state.lock().kept.sent(id);
+    }
+
+    /// The number of the last message of offline storage that was sent in this session; 0: none.
     pub fn kept_after(&self) -> u64 {
         self.state.lock().kept.after
     }
@@ -114,17 +147,32 @@ impl Resource {
     /// The client takes more: without acknowledgements that means that it has what was sent.
     pub fn takes_more(&self) {
         let mut s = self.state.lock();
-        if s.sm.is_none() {
-            s.kept.acknowledged(0);
+        let Kept { written, received, .. } = &mut s.kept;
+        received.extend(written.drain(..));
+    }
+
+    /// Whether messages were written that the store keeps until the client takes more.
+    pub fn has_written(&self) -> bool {
+        self.limits.durability == Durability::Always && {
+            let s = self.state.lock();
+            s.sm.is_none() && !s.kept.written.is_empty()
         }
     }
 
-    /// The messages that offline storage may forget: the client has them.
+    /// The messages that the store may forget: the client has them.
     pub fn received(&self) -> Vec<u64> {
-        self.state.lock().kept.received.iter().copied().collect()
+        self.state.lock().kept.received.range(..PENDING).copied().collect()
     }
 
-    /// Offline storage has forgotten these.
+    /// Those that the client has or may have: they are not to be sent to it again.
+    pub fn has_kept(&self) -> BTreeSet<u64> {
+        let s = self.state.lock();
+        let unacked = s.sm.iter().flat_map(|sm| &sm.unacked).map(|arrived| arrived.kept);
+        let known = s.kept.received.iter().chain(&s.kept.written).copied();
+        unacked.chain(known).filter(|id| *id != 0 && id & AWAY == 0).collect()
+    }
+
+    /// The store has forgotten these.
     pub fn forgotten(&self, ids: &[u64]) {
         let mut s = self.state.lock();
         for id in ids {

@@ -1,7 +1,12 @@
 //! What a session that ended leaves behind: kept here until it is on its way, oldest first, so that
 //! nothing newer for the user can overtake it. Where it goes is decided in `sessions::end`.
 
-use super::{Arrived, Resource, State};
+use super::{
+    Arrived, Resource, State,
+    copies::Share,
+    kept::{AWAY, Kept, PENDING, settled},
+    stored::is_chat,
+};
 use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, Notify},
@@ -29,7 +34,7 @@ pub enum Standing {
 pub enum Left {
     /// A stanza that has to go on its way again.
     Stanza(Arrived),
-    /// Messages that offline storage keeps under these numbers, and that came after those before.
+    /// Messages that the store keeps under these numbers, and that came after those before.
     Kept(Vec<u64>),
 }
 
@@ -50,24 +55,53 @@ pub(super) struct Leaving {
     one_at_a_time: Arc<Mutex<()>>,
     over: Arc<Notify>,
     left: VecDeque<Left>,
+    /// Messages of it went on their way.
+    passed: bool,
 }
 
 impl Leaving {
     pub(super) fn new(number: u64) -> Self {
-        let (one_at_a_time, over, left) = Default::default();
-        Self { number, one_at_a_time, over, left }
+        let (one_at_a_time, over, left, passed) = Default::default();
+        Self { number, one_at_a_time, over, left, passed }
     }
 
-    pub(super) fn push(&mut self, arrived: Arrived) {
-        self.left.push_back(Left::Stanza(arrived));
+    /// The next one, unless another session of the user has it or will have it.
+    pub(super) fn push(&mut self, arrived: Arrived, share: Option<Share>, kept: &mut Kept) {
+        if arrived.kept & AWAY != 0 {
+            return;
+        }
+        if arrived.kept == 0 || arrived.kept >= PENDING {
+            if share.is_none_or(Share::given_up) {
+                self.left.push_back(Left::Stanza(arrived));
+            }
+        } else if share.as_ref().is_some_and(Share::is_delivered) {
+            kept.done_with(arrived.kept, share);
+        } else {
+            self.push_kept(arrived.kept);
+        }
     }
 
-    /// Offline storage keeps the next one: its place has to change only if others go before it.
+    /// What was on its way into the store is there under these numbers; `None`: it is not.
+    pub(super) fn stored(&mut self, ids: Option<&[u64]>) {
+        for left in std::mem::take(&mut self.left) {
+            match left {
+                Left::Stanza(mut arrived) => {
+                    arrived.kept = settled(arrived.kept, ids);
+                    match arrived.kept {
+                        0 => self.left.push_back(Left::Stanza(arrived)),
+                        id => self.push_kept(id),
+                    }
+                }
+                Left::Kept(ids) => ids.into_iter().for_each(|id| self.push_kept(id)),
+            }
+        }
+    }
+
+    /// The store keeps the next one.
     pub(super) fn push_kept(&mut self, id: u64) {
         match self.left.back_mut() {
             Some(Left::Kept(ids)) => ids.push(id),
-            Some(Left::Stanza(_)) => self.left.push_back(Left::Kept(vec![id])),
-            None => {}
+            _ => self.left.push_back(Left::Kept(vec![id])),
         }
     }
 
@@ -180,11 +214,10 @@ impl Resource {
     }
 
     /// After which number offline storage keeps messages that were not sent and are newer than all
-    /// that is left; `None` when there are none, or [`Resource::also_left`] has told of them.
+    /// that waits, or is left; `None` when there are none, or [`Resource::also_left`] has told of them.
     pub fn newer_after(&self) -> Option<u64> {
         let s = self.state.lock();
-        s.leaving.as_ref()?;
-        s.diverted.map(|first| first.saturating_sub(1).max(s.kept.after()))
+        s.diverted.map(|first| (first.get() - 1).max(s.kept.after()))
     }
 
     /// Those are these, oldest first.
@@ -206,9 +239,15 @@ impl Resource {
     pub fn passed(&self) {
         let mut s = self.state.lock();
         if let Some(leaving) = &mut s.leaving {
-            leaving.left.pop_front();
+            let passed = leaving.left.pop_front();
+            leaving.passed |= matches!(passed, Some(Left::Stanza(of)) if is_chat(&of.stanza));
         }
         s.settle();
+    }
+
+    /// Whether messages of it that the store did not keep went on their way: they may be there now, behind others.
+    pub fn has_stored(&self) -> bool {
+        self.state.lock().leaving.as_ref().is_some_and(|leaving| leaving.passed)
     }
 
     /// Whoever ended the session crashed over what was next: that is not tried again.

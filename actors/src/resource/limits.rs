@@ -1,10 +1,26 @@
 //! How much may wait for a client, and how much it may leave unacknowledged (law 2).
 
 use super::{Resource, StreamManagement};
+use serde::{Deserialize, Serialize};
+
+/// What of the messages that wait is in the store before their sender is told that they were taken (`delivery.durability`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// Whatever waits for anybody.
+    Always,
+    /// What waits for a session without a connection.
+    #[default]
+    Detached,
+    /// Nothing but what waits for nobody's session.
+    Memory,
+}
 
 /// Limits of one resource's queues.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueLimits {
+    /// What of it is in the store.
+    pub durability: Durability,
     /// Stanzas waiting for the connection. At the limit a delivery is refused: a message then goes
     /// to offline storage, an IQ is answered with `resource-constraint`, presence is dropped.
     pub queued: usize,
@@ -27,7 +43,8 @@ const UNACKED_BYTES: usize = 8;
 
 impl Default for QueueLimits {
     fn default() -> Self {
-        Self { queued: 1_000, queued_bytes: 2 << 20, unacked: 1_000, directed: 500 }
+        let durability = Durability::default();
+        Self { durability, queued: 1_000, queued_bytes: 2 << 20, unacked: 1_000, directed: 500 }
     }
 }
 

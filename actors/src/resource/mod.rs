@@ -6,6 +6,7 @@
 //! It holds no protocol: what to do with a queue whose window ended is decided in `sessions::end`.
 
 mod acks;
+mod asleep;
 mod blocking;
 mod copies;
 mod directed;
@@ -14,26 +15,31 @@ mod kept;
 mod leftovers;
 mod limits;
 mod notices;
+mod queue;
+mod stored;
 #[cfg(test)]
 mod tests;
 
 pub use acks::StreamManagement;
-use blocking::blocked;
+pub(crate) use asleep::{WakeError, from_store, to_store};
 pub use blocking::blocks;
 pub use copies::{Share, Shares};
 pub use frozen::{FrozenResource, FrozenWaiting, Thawing};
 pub(crate) use leftovers::PATIENCE;
 pub use leftovers::{Left, Remains, Standing};
-pub use limits::QueueLimits;
+pub use limits::{Durability, QueueLimits};
+pub use queue::{Arrived, Drained, Item, Refused, Sending};
+pub use stored::{Keeping, Parking};
 
 use crate::{clock::Clock, session::bound::Bound};
 use directed::Directed;
 use kept::Kept;
 use leftovers::Leaving;
-use parking_lot::{Mutex, MutexGuard};
-use serde::{Deserialize, Serialize};
+use parking_lot::Mutex;
+use queue::{Queued, weight};
 use std::{
     collections::VecDeque,
+    num::NonZeroU64,
     pin::pin,
     sync::{
         Arc,
@@ -42,62 +48,12 @@ use std::{
     time::Duration,
 };
 use storage::Blocklist;
+use stored::Stored;
 use tokio::sync::{Notify, Semaphore};
 use xmpp::{
     jid::{BareJid, FullJid},
-    stanza::{Kind, Stanza, Type},
+    stanza::Stanza,
 };
-
-/// Why a delivery was refused; the stanza comes back to whoever routes it.
-#[derive(Debug)]
-pub enum Refused {
-    /// The queue is at its limit, or what did not fit into it has to come first.
-    Full(Stanza),
-    /// The session has ended in the meantime.
-    Ended(Stanza),
-    /// The user blocks the sender (XEP-0191).
-    Blocked(Stanza),
-}
-
-/// What waits for the connection.
-#[derive(Clone, Debug)]
-pub enum Item {
-    /// A stanza for the client.
-    Stanza(Stanza),
-    /// Another session of the user changed something: the module of that name is told.
-    Notice(&'static str),
-}
-
-/// A stanza for the client, and since when it is here.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Arrived {
-    /// The stanza.
-    pub stanza: Stanza,
-    /// In milliseconds of the epoch; 0 for what is not delivered later (presence, IQs).
-    pub at: u64,
-}
-
-/// One place in the queue.
-#[derive(Debug)]
-struct Queued {
-    item: Item,
-    /// See [`Arrived::at`].
-    at: u64,
-    /// Other resources of the user have it too.
-    share: Option<Share>,
-}
-
-impl From<Arrived> for Queued {
-    fn from(Arrived { stanza, at }: Arrived) -> Self {
-        Self { item: Item::Stanza(stanza), at, share: None }
-    }
-}
-
-impl From<Item> for Queued {
-    fn from(item: Item) -> Self {
-        Self { item, at: 0, share: None }
-    }
-}
 
 /// Who serves the resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +76,7 @@ struct State {
     queued_bytes: usize,
     /// From which number on offline storage keeps messages that are newer than those in `queue`: see
     /// [`Resource::divert`].
-    diverted: Option<u64>,
+    diverted: Option<NonZeroU64>,
     /// The head of `queue` is being worked on: if the process crashes now, this is the poison.
     in_hand: bool,
     /// The client's stanza that is being handled (XEP-0198 sessions only).
@@ -136,6 +92,7 @@ struct State {
     blocked: Option<Arc<Blocklist>>,
     sm: Option<StreamManagement>,
     kept: Kept,
+    stored: Option<Box<Stored>>,
     parked: Option<Box<Bound>>,
     /// Why it ended, for the connection that served it.
     ended: Option<Ended>,
@@ -177,33 +134,6 @@ pub struct Resource {
     state: Mutex<State>,
 }
 
-/// The verdict on one queued stanza, given by the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drained {
-    /// It was written to the client: keep it until acknowledged.
-    Sent,
-    /// It is not for the client: forget it.
-    Dropped,
-    /// It is not for the client: forget it, and write nothing more for now.
-    Held,
-}
-
-/// How a stanza goes to the client that did not wait in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sending {
-    /// It is to be written now.
-    Now,
-    /// It is written by [`Resource::write_again`], after what the client has not got yet.
-    InTurn,
-    /// Another connection owns the resource now and has to send it.
-    Elsewhere,
-}
-
-/// What a stanza and its place in a queue occupy.
-fn weight(stanza: &Stanza) -> usize {
-    stanza.weight() + size_of::<Queued>()
-}
-
 impl Resource {
     /// A new resource, attached with epoch 1.
     pub fn new(jid: FullJid, id: u64, limits: QueueLimits, clock: Arc<Clock>) -> Arc<Self> {
@@ -224,6 +154,7 @@ impl Resource {
             blocked: None,
             sm: None,
             kept: Kept::default(),
+            stored: None,
             parked: None,
             ended: None,
             untold: None,
@@ -282,122 +213,10 @@ impl Resource {
         if epoch.is_multiple_of(2) { even } else { odd }
     }
 
-    /// Puts a stanza into the queue.
-    ///
-    /// # Errors
-    /// The stanza comes back when the queue is full, the session has ended, or its sender is blocked.
-    pub fn deliver(&self, stanza: Stanza) -> Result<(), Refused> {
-        self.put(stanza, None)
-    }
-
-    /// Puts a message into the queue that other resources of the user get too.
-    ///
-    /// # Errors
-    /// As [`Resource::deliver`]; the share is given back by dropping it.
-    pub fn deliver_shared(&self, stanza: Stanza, share: Share) -> Result<(), Refused> {
-        self.put(stanza, Some(share))
-    }
-
-    /// When a stanza that comes now arrives: see [`Arrived::at`].
-    fn now(&self, stanza: &Stanza) -> u64 {
-        if stanza.head.kind == Kind::Message { self.clock.millis() } else { 0 }
-    }
-
-    fn put(&self, stanza: Stanza, share: Option<Share>) -> Result<(), Refused> {
-        let at = self.now(&stanza);
-        let mut s = self.state.lock();
-        if s.owner == Owner::Ended {
-            return Err(Refused::Ended(stanza));
-        }
-        if blocked(s.blocked.as_deref(), &self.user, stanza.head.from.as_ref()) {
-            return Err(Refused::Blocked(stanza));
-        }
-        let bytes = weight(&stanza);
-        let behind = s.diverted.is_some()
-            && stanza.head.kind == Kind::Message
-            && matches!(stanza.head.ty, Type::Normal | Type::Chat);
-        if behind {
-            return Err(Refused::Full(stanza));
-        }
-        if s.queue.len() >= self.limits.queued || s.queued_bytes + bytes > self.limits.queued_bytes
-        {
-            return Err(Refused::Full(stanza));
-        }
-        s.queued_bytes += bytes;
-        s.queue.push_back(Queued { item: Item::Stanza(stanza), at, share });
-        let (first, epoch) = (s.queue.len() == 1, s.epoch);
-        drop(s);
-        if first {
-            self.bell(epoch).notify_one();
-        }
-        Ok(())
-    }
-
     /// Wakes the connection: something but the queue has changed.
     pub fn wake(&self) {
         let epoch = self.state.lock().epoch;
         self.bell(epoch).notify_one();
-    }
-
-    /// Works through up to `max` queued items. `work` runs without a lock while the item is still
-    /// in the queue, so a crash in it loses nothing. Returns whether more waits that may be written,
-    /// or `None` when `epoch` no longer owns the resource.
-    pub fn drain(
-        &self,
-        epoch: u64,
-        max: usize,
-        mut work: impl FnMut(&Item) -> Drained,
-    ) -> Option<bool> {
-        let mut s = self.state.lock();
-        for _ in 0..max {
-            if s.owner != Owner::Attached(epoch) {
-                return None;
-            }
-            if self.limits.beyond(s.sm.as_ref(), 2) {
-                // a client is given time to acknowledge: others decide how much waits for it
-                return Some(false);
-            }
-            let Some(item) = s.queue.front().map(|q| q.item.clone()) else { break };
-            s.in_hand = true;
-            let verdict = MutexGuard::unlocked(&mut s, || work(&item));
-            if s.owner != Owner::Attached(epoch) {
-                return None;
-            }
-            s.in_hand = false;
-            if let Some(Queued { item: Item::Stanza(stanza), at, share }) = s.queue.pop_front() {
-                s.queued_bytes = s.queued_bytes.saturating_sub(weight(&stanza));
-                match (verdict, &mut s.sm) {
-                    (Drained::Sent, Some(sm)) => {
-                        sm.push(Arrived { stanza, at }, share);
-                    }
-                    (Drained::Sent, None) => {
-                        if let Some(share) = share {
-                            share.delivered();
-                        }
-                    }
-                    (Drained::Dropped | Drained::Held, _) => {}
-                }
-            }
-            if verdict == Drained::Held {
-                return Some(false);
-            }
-        }
-        if s.queue.is_empty() && s.queue.capacity() > 64 {
-            s.queue.shrink_to(8);
-        }
-        (s.owner == Owner::Attached(epoch)).then_some(!s.queue.is_empty())
-    }
-
-    /// A stanza goes to the client without having waited in the queue (an answer of the server):
-    /// kept until acknowledged.
-    pub fn sent(&self, epoch: u64, stanza: &Stanza) -> Sending {
-        let mut s = self.state.lock();
-        if s.owner != Owner::Attached(epoch) {
-            return Sending::Elsewhere;
-        }
-        let Some(sm) = &mut s.sm else { return Sending::Now };
-        let arrived = Arrived { stanza: stanza.clone(), at: self.now(stanza) };
-        if sm.push(arrived, None) { Sending::Now } else { Sending::InTurn }
     }
 
     /// A stanza of the client is being worked on: if that crashes, it is the poison. `false` when
@@ -506,6 +325,7 @@ impl Resource {
         }
         s.owner = Owner::Detached;
         s.parked = parked;
+        s.must_sleep(self.limits.durability);
         true
     }
 
@@ -518,13 +338,11 @@ impl Resource {
             return None;
         }
         if std::mem::take(&mut s.in_hand)
-            && let Some(Queued { item: Item::Stanza(stanza), share, .. }) = s.queue.pop_front()
+            && let Some(queued) = s.queue.pop_front()
         {
-            s.queued_bytes = s.queued_bytes.saturating_sub(weight(&stanza));
             // nor is it tried with another resource
-            if let Some(share) = share {
-                share.delivered();
-            }
+            queued.share.iter().for_each(Share::delivered);
+            s.leaves_queue(queued, false);
         }
         let poison = s.working.take();
         if let (Some(_), Some(sm)) = (&poison, &mut s.sm) {
@@ -546,6 +364,7 @@ impl Resource {
             sm.handled = sm.handled.wrapping_add(1);
             s.unfinished = Some(Box::new((before, Arc::new(Semaphore::new(0)))));
         }
+        s.need_not_sleep();
         s.epoch += 1;
         s.owner = Owner::Attached(s.epoch);
         s.in_hand = false;
@@ -563,21 +382,21 @@ impl Resource {
         if s.owner == Owner::Ended {
             return false;
         }
+        s.need_not_sleep();
         s.owner = Owner::Ended;
         s.ended = Some(why);
         s.parked = None;
         s.withdraw();
         let mut left = Box::new(Leaving::new(number));
+        // what was written without acknowledgements is sent again
+        s.kept.written().for_each(|id| left.push_kept(id));
         if let Some(sm) = s.sm.take() {
-            sm.remains(&s.kept, &mut left);
+            sm.remains(&mut s.kept, &mut left);
         }
-        s.kept.end();
         s.queued_bytes = 0;
-        for Queued { item, at, share } in std::mem::take(&mut s.queue) {
-            if let Item::Stanza(stanza) = item
-                && share.is_none_or(Share::given_up)
-            {
-                left.push(Arrived { stanza, at });
+        for Queued { item, at, kept, share } in std::mem::take(&mut s.queue) {
+            if let Item::Stanza(stanza) = item {
+                left.push(Arrived { stanza, at, kept }, share, &mut s.kept);
             }
         }
         s.leaving = Some(left);

@@ -1,6 +1,7 @@
 //! What modules tell a session through its queue, and how offline storage keeps the order with it.
 
 use super::{Item, Owner, Queued, Resource};
+use std::num::NonZeroU64;
 use xmpp::stanza::Kind;
 
 impl Resource {
@@ -25,7 +26,9 @@ impl Resource {
         if s.owner == Owner::Ended {
             return;
         }
-        s.diverted = Some(s.diverted.map_or(id, |first| first.min(id)));
+        let id_first = NonZeroU64::new(id).unwrap_or(NonZeroU64::MIN);
+        s.diverted = Some(s.diverted.map_or(id_first, |first| first.min(id_first)));
+        s.kept.again_from(id);
         // the first may be in the connection's hands
         let mut first = s.in_hand;
         s.queue.retain(|queued| {
@@ -35,6 +38,11 @@ impl Resource {
         let epoch = s.epoch;
         drop(s);
         self.bell(epoch).notify_one();
+    }
+
+    /// Whether a message is kept that the client is to get after what waits here.
+    pub fn is_diverted(&self) -> bool {
+        self.state.lock().diverted.is_some()
     }
 
     /// The client got what was kept; unless `module` is to be told of more, the queue takes messages
@@ -53,7 +61,7 @@ impl Resource {
         let message =
             |q: &Queued| matches!(&q.item, Item::Stanza(s) if s.head.kind == Kind::Message);
         let notice = s.queue.iter().rposition(|q| matches!(q.item, Item::Notice(m) if m == module));
-        s.diverted.is_some_and(|first| id >= first)
+        s.diverted.is_some_and(|first| id >= first.get())
             && s.queue.iter().take(notice.unwrap_or_default()).any(message)
     }
 }

@@ -101,8 +101,14 @@ fn what_offline_storage_keeps_is_not_sent_on_its_way_again() {
     assert!(resource.end(Ended::Closed, 1));
     resource.told();
     let left = || resource.leftover().unwrap();
-    assert!(matches!(left(), Left::Stanza(arrived) if arrived.stanza == from("a@x/2")));
+    assert!(matches!(left(), Left::Kept(ids) if ids == [13]));
     resource.passed();
+    assert!(
+        !resource.has_stored()
+            && matches!(left(), Left::Stanza(arrived) if arrived.stanza == from("a@x/2"))
+    );
+    resource.passed();
+    assert!(resource.has_stored());
     assert!(matches!(left(), Left::Kept(ids) if ids == [15]), "it comes after that");
     resource.passed();
     assert!(resource.leftover().is_none() && resource.standing() == Standing::Away);

@@ -5,6 +5,7 @@
 //! connection runs before it reads on, so that the order per sender and receiver is kept.
 
 pub mod presence;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod whereabouts;
@@ -24,6 +25,7 @@ use crate::{
 };
 use std::sync::Arc;
 use storage::StoreError;
+use stored::stored_first;
 use tokio::task::coop::consume_budget;
 use whereabouts::to_non_negative;
 use xmpp::{
@@ -48,6 +50,11 @@ pub fn route(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
             match to_resource(env, &to.bare(), resource, stanza) {
                 Ok(()) => None,
                 Err(Missed::Refused(why)) => refused(env, to.bare(), why, When::InOrder),
+                Err(Missed::Unstored(resource, stanza)) => {
+                    let sessions = vec![(resource, Share::default())];
+                    let (user, when) = (to.bare(), When::InOrder);
+                    Some(stored_first(env, user, sessions, stanza, false, when))
+                }
                 Err(Missed::Nobody(stanza)) => no_such_resource(env, &to, stanza),
             }
         }
@@ -125,7 +132,14 @@ pub(crate) fn message(
             };
             match best.as_slice() {
                 [] => Some(Box::pin(offline(Arc::clone(env), user, stanza))),
-                [one] => one.deliver(stanza).err().and_then(|why| refused(env, user, why, when)),
+                [one] => match one.deliver(stanza) {
+                    Ok(()) => None,
+                    Err(Refused::Unstored(stanza)) => {
+                        let sessions = vec![(Arc::clone(one), Share::default())];
+                        Some(stored_first(env, user, sessions, stanza, false, when))
+                    }
+                    Err(why) => refused(env, user, why, when),
+                },
                 several => hand_to_all(env, user, several, stanza, when),
             }
         }
@@ -141,14 +155,16 @@ fn hand_to_all(
     when: When,
 ) -> Option<BoxFuture<()>> {
     let share = Share::default();
-    let (mut taken, mut why) = (false, None);
+    let (mut taken, mut why, mut unstored) = (false, None, Vec::new());
     for resource in resources {
         match resource.deliver_shared(stanza.clone(), share.clone()) {
             Ok(()) => taken = true,
+            Err(Refused::Unstored(_)) => unstored.push((Arc::clone(resource), share.clone())),
             Err(refused) => why = Some(refused),
         }
     }
     match why {
+        _ if !unstored.is_empty() => Some(stored_first(env, user, unstored, stanza, taken, when)),
         Some(why) if !taken => refused(env, user, why, when),
         // whoever took it has ended already
         _ if share.given_up() => message(env, user, stanza, when),
@@ -166,6 +182,7 @@ fn refused(env: &Arc<Env>, user: BareJid, why: Refused, when: When) -> Option<Bo
             (Kind::Presence, _) => None,
             _ => bounce(env, &stanza, &StanzaError::service_unavailable()),
         },
+        Refused::Unstored(stanza) => Some(Box::pin(offline(Arc::clone(env), user, stanza))),
         Refused::Full(stanza) => {
             env.metrics.queue_full();
             match (stanza.head.kind, stanza.head.ty) {

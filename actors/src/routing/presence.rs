@@ -120,13 +120,34 @@ pub async fn broadcast(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stan
         }
         if initial {
             for item in contacts().filter(|i| i.subscription.has_to()) {
-                let probe = Stanza::presence(Type::Probe)
-                    .with_from(Some(me.clone()))
-                    .with_to(Some(item.jid.clone()));
-                send(env, probe).await;
+                probe(env, &me, &item.jid).await;
             }
         }
     }
+}
+
+/// A session goes on in a process that does not know whom it saw: it sees its contacts anew, those who are gone too, and the user's
+/// other resources.
+pub async fn look_around(env: &Arc<Env>, resource: &Arc<Resource>) {
+    if resource.priority().is_none() {
+        return;
+    }
+    let me: Jid = resource.jid().clone().into();
+    for other in here(env, resource.user()).iter().filter(|other| other.id() != resource.id()) {
+        if let Some((theirs, _)) = other.presence() {
+            drop(resource.deliver(theirs.with_to(Some(me.clone()))));
+        }
+    }
+    let Some(roster) = contacts(env, resource.user()).await else { return };
+    let seen = roster.items.iter().filter(|i| i.subscription.has_to() && !resource.blocks(&i.jid));
+    for item in seen {
+        probe(env, &me, &item.jid).await;
+    }
+}
+
+async fn probe(env: &Arc<Env>, from: &Jid, to: &Jid) {
+    let probe = Stanza::presence(Type::Probe);
+    send(env, probe.with_from(Some(from.clone())).with_to(Some(to.clone()))).await;
 }
 
 /// The roster of a user, to tell its contacts something. Without it they are not told.

@@ -82,7 +82,7 @@ fn what_waits_for_a_session_that_is_not_resumed_in_time_goes_to_offline_storage(
            J C: <presence/>
            J S: <message id='1'><body>sent</body><delay xmlns='urn:xmpp:delay' from='localhost' stamp='2026-01-01T00:00:00.000Z'/></message>
            J S: <message id='2'><body>queued</body><delay xmlns='urn:xmpp:delay' from='localhost' stamp='2026-01-01T00:00:00.000Z'/></message>
-           J S: <message id='3' to='juliet@localhost'><delay xmlns='urn:xmpp:delay'/></message>
+           J S: <message id='3' to='juliet@localhost/balcony'><delay xmlns='urn:xmpp:delay'/></message>
            J S: <message id='6'><delay xmlns='urn:xmpp:delay' from='localhost' stamp='2026-01-01T00:00:20.000Z'/></message>
            J S: <presence/>
            J S: nothing

@@ -7,7 +7,10 @@ use crate::{
     resource::{Owner, Refused, Resource, Standing},
 };
 use std::sync::Arc;
-use xmpp::{jid::BareJid, stanza::Stanza};
+use xmpp::{
+    jid::{BareJid, Jid},
+    stanza::Stanza,
+};
 
 /// The sessions of a user on this node, those that wait to be resumed too, in the order in which they were bound.
 pub fn here(env: &Env, user: &BareJid) -> Vec<Arc<Resource>> {
@@ -62,6 +65,8 @@ pub enum Missed {
     Nobody(Stanza),
     /// It does not take it.
     Refused(Refused),
+    /// It takes it when it is in the store.
+    Unstored(Arc<Resource>, Stanza),
 }
 
 /// Delivers a stanza to the resource of that name.
@@ -75,9 +80,17 @@ pub fn to_resource(
     stanza: Stanza,
 ) -> Result<(), Missed> {
     match env.table.find(user, resource) {
-        Some(found) => found.deliver(stanza).map_err(Missed::Refused),
+        Some(found) => found.deliver(stanza).map_err(|why| match why {
+            Refused::Unstored(stanza) => Missed::Unstored(found, stanza),
+            why => Missed::Refused(why),
+        }),
         None => Err(Missed::Nobody(stanza)),
     }
+}
+
+/// The session of that full address.
+pub(super) fn session_of(env: &Env, jid: &Jid) -> Option<Arc<Resource>> {
+    env.table.find(&jid.bare(), jid.resource()?)
 }
 
 /// Offline storage keeps a message that came before what waits for the user: its best resource looks there first.

@@ -137,6 +137,13 @@ impl Session {
             }
             more = resource.drain(epoch, PIECE, |item| deliver(attached, item, scope));
         }
+        if resource.has_written()
+            && let Some(keeper) = &scope.env.hooks().keeper
+        {
+            // when that has left, the store may forget it
+            resource.notice(keeper.module);
+            more = more.map(|_| true);
+        }
         self.request_ack(scope);
         if more == Some(false) {
             self.wait_for_acks(scope);

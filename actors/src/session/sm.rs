@@ -7,6 +7,7 @@ use super::{
 use crate::{
     env::Env,
     resource::{Resource, StreamManagement},
+    routing::presence,
     sessions::{self, Attached, Claim, ResumeError},
 };
 use std::{sync::Arc, time::Duration};
@@ -60,7 +61,10 @@ impl Session {
             wanted => wanted.flatten().map(Duration::from_secs),
         };
         let window = wanted.map_or(settings.resume_window, |w| w.min(settings.resume_window));
-        let token = (resume && !window.is_zero()).then(|| cx.env.token());
+        // one that the store keeps already is known to it by its key
+        let key = || cx.resource().stored_as().map(|key| key.to_string());
+        let token = || key().unwrap_or_else(|| cx.env.token());
+        let token = (resume && !window.is_zero()).then(token);
         let reply = sm::Enabled { id: token.clone(), max: token.is_some().then_some(window) };
         cx.resource().with_sm(|state| {
             *state = Some(StreamManagement { token, window, ..StreamManagement::default() });
@@ -202,6 +206,13 @@ impl Session {
         if let Some(done) = resource.before_is_done() {
             scope.fx.job(done, |_, _, ()| ());
         }
+        if resource.was_restored() {
+            // who was here when the process before ended is not known
+            let env = Arc::clone(scope.env);
+            let resource = Arc::clone(&resource);
+            let look = async move { presence::look_around(&env, &resource).await };
+            scope.fx.job(look, |_, _, ()| ());
+        }
         if !whole {
             // the process that knew crashed: the modules load their part again
             self.loaded(scope);
@@ -211,8 +222,8 @@ impl Session {
 
 /// The client has something for good that the keeper of messages keeps.
 fn kept_arrived(env: &Env, resource: &Resource) {
-    if let Some(keeper) = env.hooks().keeper {
-        resource.notice(keeper);
+    if let Some(keeper) = &env.hooks().keeper {
+        resource.notice(keeper.module);
     }
 }
 

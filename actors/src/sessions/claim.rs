@@ -67,6 +67,11 @@ impl Claim {
         Self { manager: Arc::clone(manager), resource, epoch, parked, kept: false }
     }
 
+    /// The session's resource.
+    pub(super) fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
     /// Whether what moves with the session is there; otherwise modules have to load their part.
     pub fn is_whole(&self) -> bool {
         self.parked.is_some()

@@ -1,11 +1,14 @@
 //! The end of a session, orderly or not: its contacts learn that it is gone, and what it did not
 //! get goes on its way again (XEP-0198 section 5, RFC 6121 section 4.5.4, law 11).
 
-use super::registry::unbind;
+use super::{
+    registry::unbind,
+    sleep::{forget, kept_after},
+};
 use crate::{
     env::Env,
     resource::{Arrived, Ended, Left, PATIENCE, Resource},
-    routing::{Best, When, best, bounce, message, presence},
+    routing::{Best, When, best, bounce, divert, message, presence},
 };
 use std::sync::Arc;
 use tokio::task::coop::consume_budget;
@@ -14,10 +17,6 @@ use xmpp::{
     payload::delay::delayed,
     stanza::{Kind, Stanza, Type},
 };
-
-/// Offline messages that are looked at together, and their size in bytes.
-const PAGE: usize = 100;
-const PAGE_BYTES: usize = 256 << 10;
 
 /// Ends a session: tells who saw it, sends what is left on its way, and takes it out of the table. The second time
 /// it goes on where the first stopped. Whether it was ended here.
@@ -47,6 +46,7 @@ pub(super) async fn finish(env: &Arc<Env>, resource: &Arc<Resource>) {
             tracing::warn!(jid = %resource.jid(), "what a session did not get is slow to go on");
             return;
         };
+        resource.store_is_told().await;
         let jid = resource.jid().clone();
         let unavailable = Stanza::presence(Type::Unavailable).with_from(Some(jid.into()));
         presence::gone(env, resource, &unavailable).await;
@@ -57,6 +57,7 @@ pub(super) async fn finish(env: &Arc<Env>, resource: &Arc<Resource>) {
 
 /// Sends on their way, oldest first, the stanzas that the client never got.
 async fn pass_on(env: &Arc<Env>, resource: &Resource) {
+    forget(env, resource).await;
     if resource.leftover().is_none() {
         return;
     }
@@ -67,44 +68,31 @@ async fn pass_on(env: &Arc<Env>, resource: &Resource) {
         earlier.is_over().await;
     }
     if let Some(after) = resource.newer_after() {
-        let newer = kept_after(env, resource, after).await;
-        resource.also_left(newer);
+        match kept_after(env, resource.user(), after).await {
+            Ok(newer) => resource.also_left(newer),
+            Err(error) => tracing::warn!(%error, "messages may be out of order"),
+        }
     }
     while let Some(left) = resource.leftover() {
         consume_budget().await;
         match left {
             Left::Stanza(arrived) => undelivered(env, resource, arrived).await,
-            Left::Kept(ids) => move_back(env, resource, ids).await,
+            Left::Kept(ids) => kept(env, resource, ids).await,
         }
         resource.passed();
     }
 }
 
-/// The numbers of the messages that offline storage keeps after that one.
-async fn kept_after(env: &Env, resource: &Resource, mut after: u64) -> Vec<u64> {
-    let mut ids = Vec::new();
-    loop {
-        match env.stores.offline.page(resource.user(), after, PAGE, PAGE_BYTES).await {
-            Ok(page) => {
-                let Some(last) = page.last() else { return ids };
-                after = last.id;
-                ids.extend(page.iter().map(|message| message.id));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "messages may be out of order");
-                return ids;
-            }
-        }
-    }
-}
-
-/// Offline storage keeps messages that came after those that were passed on just now: they are to be
-/// fetched after them too. Not when another resource takes those, which need not be stored then. One that becomes available at this
+/// The store keeps messages that came after those that were passed on just now: they are to be
+/// fetched after them too. Another resource that takes messages looks for them in the store. One that becomes available at this
 /// very moment can get them twice.
-async fn move_back(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
-    let user = resource.user();
-    let others = best(env, user, When::Now);
-    if matches!(others, Best::Of(best) if best.is_empty())
+async fn kept(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
+    let (user, first) = (resource.user(), ids.first().copied());
+    if !matches!(best(env, user, When::Now), Best::Of(best) if best.is_empty()) {
+        if let (Some(keeper), Some(first)) = (&env.hooks().keeper, first) {
+            divert(env, user, keeper.module, first);
+        }
+    } else if resource.has_stored()
         && let Err(error) = env.stores.offline.move_back(user, ids).await
     {
         tracing::warn!(%error, "messages may be out of order");
@@ -115,7 +103,7 @@ async fn move_back(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
 /// resource or offline storage takes it, and it says since when it waits (XEP-0198 section 5,
 /// XEP-0203); a request is answered.
 async fn undelivered(env: &Arc<Env>, resource: &Resource, arrived: Arrived) {
-    let Arrived { stanza, at } = arrived;
+    let Arrived { stanza, at, .. } = arrived;
     let later = match (stanza.head.kind, stanza.head.ty) {
         (Kind::Message, Type::Normal | Type::Chat) => {
             let user = resource.user().clone();

@@ -7,8 +7,8 @@
 
 use super::{
     claim::{BindError, Claim, ResumeError},
-    end::{begin, finish},
-    ends::{self, Ends},
+    end::begin,
+    ends::{self, Ends, Work},
     managers::{Msg, Place, Placed},
     past::Past,
     registry, unfinished,
@@ -144,23 +144,17 @@ impl Server for SessionManager {
             return;
         }
         for resource in self.mine() {
+            // one that can be resumed waits in the store, and another process goes on with it
+            if !resource.can_sleep() {
+                self.end(resource, Ended::Shutdown).await;
+            }
+        }
+        self.finish_all(cx).await;
+        // the store did not take them
+        for resource in self.mine().into_iter().filter(|resource| resource.should_sleep()) {
             self.end(resource, Ended::Shutdown).await;
         }
-        while self.ends.len() > 0 {
-            if !self.ends.start(&self.env, cx) {
-                // nobody does it any more
-                if let Some(resource) = self.ends.take() {
-                    finish(&self.env, &resource).await;
-                }
-                continue;
-            }
-            if let Event::Down { monitor, reason, .. } = cx.next().await
-                && let Some(resource) = self.ends.ended((monitor, &reason), &self.env, cx.system())
-            {
-                // somebody else is at it, and slow: there is no later
-                self.ends.add(resource);
-            }
-        }
+        self.finish_all(cx).await;
     }
 }
 
@@ -176,6 +170,22 @@ impl SessionManager {
     fn mine(&self) -> Vec<Arc<Resource>> {
         let mine = |r: &Arc<Resource>| self.env.managers.number_of(r.user()) == self.number;
         self.env.table.all().filter(mine).collect()
+    }
+
+    async fn finish_all(&mut self, cx: &mut Cx<Msg>) {
+        while self.ends.len() > 0 {
+            if !self.ends.start(&self.env, cx) {
+                // nobody does it any more
+                self.ends.do_one(&self.env).await;
+                continue;
+            }
+            if let Event::Down { monitor, reason, .. } = cx.next().await
+                && let Some(resource) = self.ends.ended((monitor, &reason), &self.env, cx.system())
+            {
+                // somebody else is at it, and slow: there is no later
+                self.ends.add(resource, Work::End);
+            }
+        }
     }
 
     fn look_for_lost(&mut self) {
@@ -209,6 +219,9 @@ impl SessionManager {
     /// Ends a detached resource when its window is over; at once if it has none, or has ended.
     fn watch(&mut self, resource: Arc<Resource>, left: Option<Duration>) {
         let end = Instant::now() + left.unwrap_or_else(|| window(&resource));
+        if resource.should_sleep() {
+            self.ends.add(Arc::clone(&resource), Work::Sleep(end));
+        }
         self.windows.open(resource, end);
     }
 
@@ -229,7 +242,7 @@ impl SessionManager {
         }
         self.windows.close(resource.id());
         begin(&self.env, &resource, why).await;
-        self.ends.add(resource);
+        self.ends.add(resource, Work::End);
     }
 
     fn down(&mut self, task: (Monitor, &Exit), cx: &Cx<Msg>) {
@@ -255,7 +268,10 @@ impl SessionManager {
         };
         let settings = env.settings();
         let clock = Arc::clone(&env.clock);
-        let resource = Resource::new(jid, env.next_session(), settings.queues, clock);
+        let resource = Resource::new(jid, env.next_session(), env.queue_limits(), clock);
+        if resource.is_always_kept() {
+            resource.keep_as(&env.token());
+        }
         let limit = settings.max_resources;
         drop(settings);
         let entered = match registry::bind(&env, &resource, limit).await {

@@ -13,6 +13,7 @@ pub mod managers;
 mod order;
 mod past;
 mod registry;
+mod sleep;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,8 @@ pub use claim::{Attached, BindError, Claim, ResumeError};
 pub use end::end;
 pub use manager::spec;
 pub use registry::publish_priority;
+pub use sleep::restored;
+pub(crate) use sleep::{acknowledge, note};
 
 use crate::{
     env::Env,
@@ -78,7 +81,9 @@ pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim
     let manager = place.address().ok_or(ResumeError::Unavailable)?;
     let (user, token) = (user.clone(), token.to_owned());
     let answer = manager.call(|reply| Msg::Resume(user, token, reply), DEADLINE).await;
-    answer.map_err(|_: CallError| ResumeError::Unavailable)?
+    let claim = answer.map_err(|_: CallError| ResumeError::Unavailable)??;
+    sleep::wake_up(env, claim.resource()).await;
+    Ok(claim)
 }
 
 /// The connection of a detached resource is gone without having ended it. Never waits.
@@ -160,7 +165,9 @@ pub enum FreezeError {
 /// When a manager does not answer, or sessions that ended still have messages.
 pub(crate) async fn freeze(env: &Arc<Env>) -> Result<Vec<FrozenWaiting>, FreezeError> {
     for resource in env.table.all() {
-        if resource.owner() == Owner::Ended && !resource.is_over().await {
+        let over = resource.store_is_told().await
+            && (resource.owner() != Owner::Ended || resource.is_over().await);
+        if !over {
             return Err(FreezeError::Leaving(resource.jid().clone()));
         }
     }

@@ -82,7 +82,7 @@ impl World {
     /// # Panics
     /// When the modules contradict each other or their processes do not start: it is for tests.
     pub async fn new(modules: Modules, options: WorldOptions) -> Self {
-        Self::with(modules, options, Clock::fixed(START), MemoryStore::default(), |s| s).await
+        Self::with(modules, options, Clock::fixed(START), MemoryStore::default(), |s| s, true).await
     }
 
     /// One whose stores are what `wrap` makes of stores in memory.
@@ -91,7 +91,7 @@ impl World {
     /// As [`World::new`].
     pub async fn with_stores(modules: Modules, wrap: impl FnOnce(Stores) -> Stores) -> Self {
         let (options, store) = Default::default();
-        Self::with(modules, options, Clock::fixed(START), store, wrap).await
+        Self::with(modules, options, Clock::fixed(START), store, wrap, true).await
     }
 
     async fn with(
@@ -100,6 +100,7 @@ impl World {
         clock: Clock,
         store: MemoryStore,
         wrap: impl FnOnce(Stores) -> Stores,
+        restores: bool,
     ) -> Self {
         let store = Arc::new(store);
         let system = System::new("world");
@@ -126,6 +127,7 @@ impl World {
         let tree = SupervisorSpec::one_for_one()
             .child(ChildSpec::supervisor("modules", modules))
             .child(ChildSpec::supervisor("session_managers", sessions::spec(&env)));
+        let tree = if restores { tree.child(sessions::restored(&env)) } else { tree };
         let tree = good(system.start(tree).await);
         let (links, said, heard) = Default::default();
         Self { env, store, system, tree, links, said, heard, tls: options.tls }
@@ -203,6 +205,21 @@ impl World {
         }
         self.tree.stop().await;
         assert_eq!(self.system.alive(), 0, "every process ends with its tree");
+    }
+
+    /// The node is stopped in good order, and another starts with what is in the store.
+    pub async fn stopped(self, modules: Modules, options: WorldOptions) -> Self {
+        let (store, env) = (Arc::clone(&self.store), Arc::clone(&self.env));
+        self.stop().await;
+        let store = MemoryStore::restored(store.snapshot());
+        Self::with(modules, options, Clock::fixed(env.clock.millis()), store, |s| s, true).await
+    }
+
+    /// The process is killed, and another starts with what is in the store: clients find that their connections are gone.
+    pub async fn killed(self, modules: Modules, options: WorldOptions) -> Self {
+        let store = MemoryStore::restored(self.store.snapshot());
+        Self::with(modules, options, Clock::fixed(self.env.clock.millis()), store, |s| s, true)
+            .await
     }
 
     /// Its processes.

@@ -89,7 +89,7 @@ impl World {
     async fn thaw(frozen: FrozenWorld, modules: Modules, options: WorldOptions) -> Self {
         let store = MemoryStore::restored(frozen.store);
         let mut world =
-            Self::with(modules, options, Clock::fixed(frozen.clock), store, |s| s).await;
+            Self::with(modules, options, Clock::fixed(frozen.clock), store, |s| s, false).await;
         let env = Arc::clone(&world.env);
         let mut thaw = Thaw::begin(&env, frozen.node).await;
         for (name, turn) in frozen.links {

@@ -44,6 +44,7 @@ fn row(resource: &Resource) -> SessionRow {
     SessionRow {
         jid: resource.jid().as_str().to_owned(),
         connected: matches!(resource.owner(), Owner::Attached(_)),
+        stored: resource.asleep_as().is_some(),
         priority: resource.priority(),
         queued: resource.queued(),
         unacked: resource.with_sm(|sm| sm.as_ref().map_or(0, |s| s.unacked.len())),

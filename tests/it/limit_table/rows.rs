@@ -100,9 +100,12 @@ pub const SESSION: &[Row] = &[
     Row {
         what: "what waits for a client",
         from: &["limits.queued", "limits.queued_bytes"],
-        most: "`queued_bytes`: start tags, children and content",
+        most: "`queued_bytes`: start tags, children and content; and a message of each sender that was on its way into the store when it got full",
         at: "a message goes to offline storage, an IQ is answered with `resource-constraint`, presence is dropped",
-        fields: &[("actors/src/resource/mod.rs", "queue")],
+        fields: &[
+            ("actors/src/resource/mod.rs", "queue"),
+            ("actors/src/resource/stored.rs", "kept messages shares"),
+        ],
         tried: &[
             "a_start_tag_counts_as_what_it_is",
             "a_full_queue_refuses_and_messages_go_to_offline_storage",
@@ -119,7 +122,7 @@ pub const SESSION: &[Row] = &[
         at: "from half of it on the queue waits for the client to acknowledge; when it does not for 20 s, or beyond the limit (by answers to its own requests), the session ends with `policy-violation`; its messages go to offline storage",
         fields: &[
             ("actors/src/resource/acks.rs", "unacked shares"),
-            ("actors/src/resource/kept.rs", "sent received"),
+            ("actors/src/resource/kept.rs", "written received"),
         ],
         tried: &[
             "what_is_not_acknowledged_has_a_limit_in_bytes",
@@ -192,7 +195,7 @@ pub const STORED: &[Row] = &[
         from: &["modules.offline.messages", "modules.offline.size", "modules.offline.sender_share"],
         most: "`size`; of one sender `sender_share` percent of both",
         at: "the sender gets `service-unavailable`",
-        fields: &[("storage/src/memory/offline.rs", "users times")],
+        fields: &[("storage/src/memory/offline.rs", "users times held holders")],
         tried: &[
             "they_have_a_limit_in_bytes",
             "no_sender_has_more_than_a_share",
@@ -209,6 +212,21 @@ pub const STORED: &[Row] = &[
         at: "the rest is read when the client has taken it",
         fields: &[],
         tried: &["a_page_has_a_limit_in_bytes"],
+    },
+    Row {
+        what: "a session that can be resumed, in the store",
+        from: &["storage/src/sessions.rs: MAX_FROZEN", "storage/src/sessions.rs: MAX_PAGE"],
+        most: "`MAX_FROZEN`, and a key; a page of all users' has `MAX_PAGE` or one. The messages that it holds are among the user's offline messages, once, and count there",
+        at: "it is not kept; a message is not either",
+        fields: &[
+            ("storage/src/memory/offline.rs", "sessions"),
+            ("storage/src/sessions.rs", "frozen"),
+        ],
+        tried: &[
+            "a_session_has_a_limit_in_bytes",
+            "sessions_of_all_users_come_in_pages_in_the_order_of_keys",
+            "all_of_the_messages_are_kept_or_none",
+        ],
     },
     Row {
         what: "a contact of a roster",
@@ -532,7 +550,7 @@ pub const STILL: &[(&str, &str)] = &[
     ("xmpp/src/scan.rs", "attrs children"),
     (
         "storage/src/memory/snapshot.rs",
-        "accounts rosters offline vcards private blocklists activity",
+        "accounts rosters offline held sessions vcards private blocklists activity",
     ),
     ("actors/src/registrar.rs", "children xeps conflicts ModuleChildren"),
     (

@@ -12,7 +12,7 @@ use crate::{
     modules::serial::Serial,
     registrar::{Module, Registrar, Xep},
     resource::{Resource, blocks},
-    routing,
+    routing, sessions,
 };
 use config::{ByteSize, kib, secs};
 use std::{ops::Bound, sync::Arc, time::Duration};
@@ -174,7 +174,7 @@ impl BlockingModule {
                 let roster = env.stores.rosters.get(&user).await?;
                 let before = store.get(&user).await?;
                 let after = store.remove(&user, jids.clone()).await?;
-                refuse(&env, &enforce(&env, &user, &after)).await;
+                refuse_all(&env, enforce(&env, &user, &after)).await;
                 push(&env, &user, "unblock", &jids);
                 (roster, before, after)
             };
@@ -219,7 +219,7 @@ fn is_blocked(
 async fn load(env: &Arc<Env>, serial: &Serial, resource: &Resource) -> Result<(), StoreError> {
     let _turn = serial.turn(resource.user()).await;
     let list = env.stores.blocklists.get(resource.user()).await?;
-    refuse(env, &resource.set_blocked(&list)).await;
+    refuse(env, resource, &resource.set_blocked(&list)).await;
     Ok(())
 }
 
@@ -246,24 +246,40 @@ async fn block(
     // in force first: what a resource shows of itself at this moment is seen before it is seen to go
     let waiting = enforce(env, user, &after);
     hide(env, user, &roster, &new, &before).await;
-    refuse(env, &waiting).await;
+    refuse_all(env, waiting).await;
     push(env, user, "block", &jids);
     Ok(())
 }
 
 /// From here on the list is in force for all resources of the user. What had waited for them of those it names.
-fn enforce(env: &Env, user: &BareJid, list: &Arc<Blocklist>) -> Vec<Stanza> {
+fn enforce(env: &Env, user: &BareJid, list: &Arc<Blocklist>) -> Vec<(Arc<Resource>, Vec<Stanza>)> {
     let resources = routing::here(env, user).into_iter();
-    resources.flat_map(|resource| resource.set_blocked(list)).collect()
+    let waiting = |resource: Arc<Resource>| {
+        let stanzas = resource.set_blocked(list);
+        (resource, stanzas)
+    };
+    resources.map(waiting).collect()
 }
 
-/// What had waited for the client of somebody who is blocked now.
-async fn refuse(env: &Arc<Env>, stanzas: &[Stanza]) {
+/// What had waited for clients of a user.
+type Waiting = Vec<(Arc<Resource>, Vec<Stanza>)>;
+
+async fn refuse_all(env: &Arc<Env>, waiting: Waiting) {
+    for (resource, stanzas) in waiting {
+        refuse(env, &resource, &stanzas).await;
+    }
+}
+
+/// What had waited for the client of somebody who is blocked now. Rather twice than never: the store forgets it after that.
+async fn refuse(env: &Arc<Env>, resource: &Resource, stanzas: &[Stanza]) {
     for stanza in stanzas {
         consume_budget().await;
         if let Some(later) = routing::blocked(env, stanza) {
             later.await;
         }
+    }
+    if let Err(error) = sessions::acknowledge(env, resource).await {
+        tracing::warn!(jid = %resource.jid(), %error, "what was refused may come again");
     }
 }
 

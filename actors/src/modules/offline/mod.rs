@@ -20,6 +20,7 @@ use crate::{
     resource::Resource,
     routing,
     session::slots::Slot,
+    sessions,
 };
 use config::{ByteSize, kib, mib, secs};
 use serde::{Deserialize, Serialize};
@@ -109,7 +110,7 @@ impl Module for OfflineModule {
 
     fn register(on: &mut Registrar<'_, Self>) {
         on.feature(ns::OFFLINE)
-            .keeper()
+            .keeper(|message| worth(message) == Worth::Kept, Self::limits)
             .bound(Order::Main, Self::bound)
             .available(Order::Main, Self::available)
             .visible(Order::Main, Self::visible)
@@ -137,6 +138,12 @@ impl Module for OfflineModule {
 }
 
 impl OfflineModule {
+    /// How much is kept for a user.
+    fn limits(&self) -> OfflineLimits {
+        let OfflineConfig { messages, size, sender_share, .. } = self.config;
+        OfflineLimits { messages, bytes: size.0, share: sender_share }
+    }
+
     /// The process that served the resource before may have ended in the middle of a delivery.
     fn bound(&self, cx: &mut SessionCx<'_>) {
         if takes(cx) || !cx.resource().received().is_empty() {
@@ -160,14 +167,19 @@ impl OfflineModule {
     }
 
     /// A message was kept although there is a resource; or the client can take the next page; or it
-    /// has acknowledged something.
+    /// has got something that the store keeps.
     fn more(&self, cx: &mut SessionCx<'_>) {
         let step = cx.slot::<Delivery>().step;
         match step {
             Step::Store => {}
-            Step::Idle => {
+            Step::Idle if cx.resource().is_diverted() => {
                 begin(cx);
                 proceed(cx, &self.counts);
+            }
+            Step::Idle => {
+                cx.resource().takes_more();
+                let forget = self.forget(cx.env, cx.resource(), None);
+                cx.job(forget, |_, ()| ());
             }
             Step::Client if cx.resource().crowded() => {}
             Step::Client => proceed(cx, &self.counts),
@@ -192,7 +204,7 @@ impl OfflineModule {
     ) -> BoxFuture<()> {
         let (env, resource) = (Arc::clone(env), Arc::clone(resource));
         Box::pin(async move {
-            if let Err(error) = forget(&env, &resource).await {
+            if let Err(error) = sessions::acknowledge(&env, &resource).await {
                 tracing::warn!(%error, "offline messages may be delivered again");
             }
         })
@@ -201,8 +213,7 @@ impl OfflineModule {
     fn keep(&self, env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline> {
         let (env, user) = (Arc::clone(env), user.clone());
         let stored = self.counts.stored.clone();
-        let OfflineConfig { messages, size, sender_share, .. } = self.config;
-        let limits = OfflineLimits { messages, bytes: size.0, share: sender_share };
+        let limits = self.limits();
         Box::pin(async move {
             match worth(&message) {
                 Worth::Kept => {}
@@ -290,17 +301,6 @@ fn end(cx: &mut SessionCx<'_>, counts: &Counts) {
     cx.release();
 }
 
-/// Removes from the store what the client has.
-async fn forget(env: &Env, resource: &Resource) -> Result<(), StoreError> {
-    let received = resource.received();
-    if received.is_empty() {
-        return Ok(());
-    }
-    env.stores.offline.remove(resource.user(), received.clone()).await?;
-    resource.forgotten(&received);
-    Ok(())
-}
-
 /// Forgets what the client has, and reads the next page.
 fn proceed(cx: &mut SessionCx<'_>, counts: &Counts) {
     let takes = takes(cx);
@@ -310,7 +310,7 @@ fn proceed(cx: &mut SessionCx<'_>, counts: &Counts) {
     let counts = counts.clone();
     cx.job(
         async move {
-            forget(&env, &resource).await?;
+            sessions::acknowledge(&env, &resource).await?;
             let after = resource.kept_after();
             let store = &env.stores.offline;
             if takes {
@@ -365,7 +365,12 @@ fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
 
 /// Sends as much of a page as the client takes.
 fn write(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
+    let has = cx.resource().has_kept();
     for message in page {
+        if has.contains(&message.id) {
+            cx.resource().skip_kept(message.id);
+            continue;
+        }
         // it came after what waits in the queue: we are told when that is written
         if cx.resource().waits_for_queue(OfflineModule::NAME, message.id) {
             return end(cx, counts);

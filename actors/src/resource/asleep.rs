@@ -1,0 +1,109 @@
+//! A session that waits to be resumed, in the form in which the store has it: without the messages that it keeps anyway.
+
+use super::{
+    FrozenResource, FrozenWaiting,
+    frozen::{FrozenItem, FrozenQueued},
+    kept::AWAY,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use storage::OfflineMessage;
+use thiserror::Error;
+use xmpp::stanza::{Kind, Stanza, Type};
+
+/// Which form this is. One that a process does not know is not resumed by it.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Asleep {
+    version: u32,
+    session: FrozenWaiting,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+/// Why a stored session cannot go on.
+#[derive(Debug, Error)]
+pub enum WakeError {
+    /// Another version of the program wrote it.
+    #[error("it has form {0}, and this program knows {VERSION}")]
+    Version(u32),
+    /// It is not whole.
+    #[error("it cannot be read: {0}")]
+    Damaged(#[from] serde_json::Error),
+}
+
+/// What stands in place of a message that the store keeps.
+fn elsewhere() -> Stanza {
+    Stanza::new(Kind::Message, Type::Normal)
+}
+
+/// The session as bytes.
+///
+/// # Errors
+/// None that is known: all of it has a form.
+pub(crate) fn to_store(mut session: FrozenWaiting) -> Result<Vec<u8>, serde_json::Error> {
+    let FrozenResource { queue, sm, shares, .. } = &mut session.resource;
+    // who else has a message is known to the store
+    shares.clear();
+    for queued in queue {
+        queued.share = None;
+        if queued.kept != 0 {
+            queued.item = FrozenItem::Stanza(elsewhere());
+        }
+    }
+    let unacked = sm.iter_mut().flat_map(|sm| &mut sm.unacked);
+    for arrived in unacked.filter(|arrived| arrived.kept != 0) {
+        arrived.stanza = elsewhere();
+    }
+    serde_json::to_vec(&Asleep { version: VERSION, session })
+}
+
+/// The session from its bytes, from how much of its client's was handled, and from the messages that it holds: those that came after it was put there are the last in its
+/// queue, and one that is not there any more has been delivered elsewhere.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn from_store(
+    bytes: &[u8],
+    handled: u32,
+    messages: Vec<OfflineMessage>,
+) -> Result<FrozenWaiting, WakeError> {
+    let Version { version } = serde_json::from_slice(bytes)?;
+    if version != VERSION {
+        return Err(WakeError::Version(version));
+    }
+    let Asleep { mut session, .. } = serde_json::from_slice::<Asleep>(bytes)?;
+    let mut held: BTreeMap<_, _> = messages.into_iter().map(|m| (m.id, m)).collect();
+    let FrozenResource { queue, sm, .. } = &mut session.resource;
+    sm.iter_mut().for_each(|sm| sm.handled = handled);
+    for arrived in sm.iter_mut().flat_map(|sm| &mut sm.unacked) {
+        if arrived.kept != 0 {
+            match held.remove(&arrived.kept) {
+                Some(message) => arrived.stanza = message.stanza,
+                None => arrived.kept |= AWAY,
+            }
+        }
+    }
+    queue.retain_mut(|queued| {
+        let message = (queued.kept != 0).then(|| held.remove(&queued.kept));
+        match message {
+            None => true,
+            Some(None) => false,
+            Some(Some(message)) => {
+                queued.item = FrozenItem::Stanza(message.stanza);
+                true
+            }
+        }
+    });
+    queue.extend(held.into_values().map(|OfflineMessage { id, at, stanza }| FrozenQueued {
+        item: FrozenItem::Stanza(stanza),
+        at,
+        kept: id,
+        share: None,
+    }));
+    Ok(session)
+}

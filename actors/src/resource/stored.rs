@@ -1,0 +1,306 @@
+//! What the store has of a session: the session itself while nobody is connected, and the messages that it holds there
+//! (`storage::Sessions`).
+
+use super::{Durability, Item, Owner, PATIENCE, Resource, Share, State, kept};
+use std::{pin::pin, sync::Arc};
+use tokio::{sync::Notify, time::timeout};
+use xmpp::stanza::{Kind, Stanza, Type};
+
+/// What is known of a message that is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// Nothing: it may have to be stored first.
+    Unknown,
+    /// It is not stored.
+    Not,
+    /// The store keeps it under that number, for this session among others.
+    Stored(u64),
+}
+
+/// What the store has of a session.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// Under which it has it.
+    key: Arc<str>,
+    /// How often it was told.
+    epoch: u64,
+    /// What it knows of a session with a connection: how much was handled and sent (XEP-0198).
+    noted: Option<(u32, u64)>,
+    /// It has it.
+    asleep: bool,
+    /// It is from a process that ended without handing it over.
+    restored: bool,
+    /// It is to be told: what is in the queue is older than what comes.
+    due: bool,
+    /// It is being told.
+    telling: bool,
+    over: Arc<Notify>,
+}
+
+impl Stored {
+    fn new(key: Arc<str>) -> Self {
+        let (epoch, noted, asleep, restored, due, telling, over) = Default::default();
+        Self { key, epoch, noted, asleep, restored, due, telling, over }
+    }
+
+    /// It is not to be told any more.
+    fn forgo(&mut self) {
+        self.due = false;
+        self.over.notify_waiters();
+    }
+
+    pub(super) fn freeze(&self) -> (Arc<str>, u64, bool) {
+        (Arc::clone(&self.key), self.epoch, self.asleep)
+    }
+
+    pub(super) fn thaw((key, epoch, asleep): (Arc<str>, u64, bool)) -> Box<Self> {
+        Box::new(Self { epoch, asleep, ..Self::new(key) })
+    }
+}
+
+/// What goes into the store when a session is without a connection.
+#[derive(Debug)]
+pub struct Parking {
+    /// The key under which the store has the session.
+    pub key: Arc<str>,
+    /// Grows each time.
+    pub epoch: u64,
+    /// Messages that wait for it, oldest first, each with the time at which it arrived.
+    pub messages: Vec<(u64, Stanza)>,
+    /// Numbers of those that the store keeps already.
+    pub kept: Vec<u64>,
+    /// The shares of those that wait for other sessions too, by their places.
+    shares: Vec<(usize, Share)>,
+}
+
+/// Whether offline storage may keep a message of that kind (XEP-0160 section 3).
+pub(super) fn is_chat(stanza: &Stanza) -> bool {
+    stanza.head.kind == Kind::Message && matches!(stanza.head.ty, Type::Normal | Type::Chat)
+}
+
+impl State {
+    /// All that waits for the client or was not acknowledged, oldest first: where it says what it is kept under, its stanza,
+    /// when it arrived and its share.
+    fn waiting(&mut self) -> impl Iterator<Item = (&mut u64, &Stanza, u64, Option<Share>)> {
+        let sm = self.sm.as_mut();
+        let (unacked, shares, acked) = match sm {
+            Some(sm) => (Some(&mut sm.unacked), sm.shares.clone(), sm.acked),
+            None => Default::default(),
+        };
+        let mut shares = shares.into_iter().peekable();
+        let unacked = unacked.into_iter().flatten().zip(acked + 1..).map(move |(a, n)| {
+            let share = shares.next_if(|(m, _)| *m == n).map(|(_, share)| share);
+            (&mut a.kept, &a.stanza, a.at, share)
+        });
+        let queued = self.queue.iter_mut().filter_map(|q| match &q.item {
+            Item::Stanza(stanza) => Some((&mut q.kept, stanza, q.at, q.share.clone())),
+            Item::Notice(_) => None,
+        });
+        unacked.chain(queued)
+    }
+}
+
+impl State {
+    /// The session has lost its connection: unless nothing of it is stored, the store is to be told.
+    pub(super) fn must_sleep(&mut self, durability: Durability) {
+        let token = self.sm.as_ref().and_then(|sm| sm.token.as_deref());
+        if let Some(key) = token.filter(|_| durability != Durability::Memory) {
+            let new = || Box::new(Stored::new(key.into()));
+            let stored = self.stored.get_or_insert_with(new);
+            stored.due = !stored.asleep;
+        }
+    }
+
+    /// It goes on with a connection, or has ended.
+    pub(super) fn need_not_sleep(&mut self) {
+        self.stored.iter_mut().for_each(|stored| stored.forgo());
+    }
+}
+
+impl Resource {
+    /// Whether a message has to be in the store before it is delivered.
+    pub(super) fn must_store(&self, s: &State) -> bool {
+        match self.limits.durability {
+            Durability::Always => true,
+            Durability::Detached => s.owner == Owner::Detached,
+            Durability::Memory => false,
+        }
+    }
+
+    /// The key under which the store keeps what has to be there before it is delivered; `None`: nothing has to.
+    pub fn holds_as(&self) -> Option<Arc<str>> {
+        let s = self.state.lock();
+        if !self.must_store(&s) {
+            return None;
+        }
+        let token = || s.sm.as_ref().and_then(|sm| sm.token.as_deref()).map(Arc::from);
+        s.stored.as_ref().map(|stored| Arc::clone(&stored.key)).or_else(token)
+    }
+
+    /// The store is to keep what waits for it although there is a connection, under this key.
+    pub fn keep_as(&self, key: &str) {
+        self.state.lock().stored = Some(Box::new(Stored::new(key.into())));
+    }
+
+    /// Whether the store keeps what waits for it although there is a connection.
+    pub fn is_always_kept(&self) -> bool {
+        self.limits.durability == Durability::Always
+    }
+
+    /// What the store has to be told before anything is written to the client, of a session that can be resumed: under which
+    /// key it has that, and how often it was told. The client's stanzas that were handled and what was sent to it count when
+    /// it can be resumed with them.
+    pub fn to_note(&self) -> Option<(Arc<str>, u64)> {
+        if !self.is_always_kept() {
+            return None;
+        }
+        let mut s = self.state.lock();
+        let s = &mut *s;
+        let sm = s.sm.as_ref().filter(|sm| sm.token.is_some())?;
+        let now = Some((sm.handled, sm.sent()));
+        let stored = s.stored.as_mut().filter(|stored| stored.noted != now)?;
+        (stored.noted, stored.epoch) = (now, stored.epoch + 1);
+        Some((Arc::clone(&stored.key), stored.epoch))
+    }
+
+    /// Of a session of which the store knows how much of its client's was handled: under which key, and how much with the stanza that
+    /// is being handled.
+    pub fn handles_with_this(&self) -> Option<(String, u32)> {
+        if !self.is_always_kept() {
+            return None;
+        }
+        let s = self.state.lock();
+        let (stored, sm) = (s.stored.as_ref()?, s.sm.as_ref()?);
+        let begun = s.working.is_some() && stored.noted.is_some();
+        begun.then(|| (stored.key.to_string(), sm.handled.wrapping_add(1)))
+    }
+
+    /// What the store has to be told of a session without a connection, of which it keeps the messages that are `worth` it;
+    /// `None`: nothing. What it keeps them under is to be said ([`Resource::parked`]), and that it is over
+    /// ([`Resource::told_store`]).
+    pub fn park(&self, worth: impl Fn(&Stanza) -> bool) -> Option<Parking> {
+        let mut s = self.state.lock();
+        if s.owner != Owner::Detached || self.limits.durability == Durability::Memory {
+            return None;
+        }
+        let key: Arc<str> = Arc::from(s.sm.as_ref()?.token.as_deref()?);
+        let new = || Box::new(Stored::new(Arc::clone(&key)));
+        let stored = s.stored.get_or_insert_with(new);
+        (stored.telling, stored.epoch) = (true, stored.epoch + 1);
+        let epoch = stored.epoch;
+        let (messages, kept, shares) = Default::default();
+        let mut parking = Parking { key, epoch, messages, kept, shares };
+        for (id, stanza, at, share) in s.waiting() {
+            *id = share.as_ref().map_or(0, Share::kept).max(*id);
+            if *id & kept::AWAY != 0 {
+                continue;
+            }
+            if *id != 0 {
+                parking.kept.push(*id);
+            } else if is_chat(stanza) && worth(stanza) {
+                let place = parking.messages.len();
+                *id = kept::PENDING + place as u64;
+                parking.messages.push((at, stanza.clone()));
+                parking.shares.extend(share.map(|share| (place, share)));
+            }
+        }
+        Some(parking)
+    }
+
+    /// The store keeps these messages under these numbers; `None`: it does not. Numbers of those that another session has
+    /// delivered: the store does not know of that.
+    pub fn parked(&self, parking: Parking, ids: Option<&[u64]>) -> Vec<u64> {
+        let mut delivered = Vec::new();
+        for (place, share) in parking.shares {
+            if let Some(id) = ids.and_then(|ids| ids.get(place)) {
+                share.keep(*id);
+                delivered.extend(share.is_delivered().then_some(*id));
+            }
+        }
+        let mut s = self.state.lock();
+        s.kept.stored(ids);
+        s.leaving.iter_mut().for_each(|leaving| leaving.stored(ids));
+        s.waiting().for_each(|(id, ..)| *id = kept::settled(*id, ids));
+        delivered
+    }
+
+    /// The store was told: whether it has the session now.
+    pub fn told_store(&self, asleep: bool) {
+        let mut s = self.state.lock();
+        // what is not known to be there is not there
+        s.kept.stored(None);
+        s.leaving.iter_mut().for_each(|leaving| leaving.stored(None));
+        s.waiting().for_each(|(id, ..)| *id = kept::settled(*id, None));
+        if let Some(stored) = &mut s.stored {
+            (stored.telling, stored.asleep, stored.noted) = (false, asleep, None);
+            stored.forgo();
+        }
+    }
+
+    /// Whether nobody is connected and the store is to have the session.
+    pub fn can_sleep(&self) -> bool {
+        let s = self.state.lock();
+        let resumable = s.sm.as_ref().is_some_and(|sm| sm.token.is_some());
+        resumable && s.owner == Owner::Detached && self.limits.durability != Durability::Memory
+    }
+
+    /// The same, and the store does not have it.
+    pub fn should_sleep(&self) -> bool {
+        self.can_sleep() && self.asleep_as().is_none()
+    }
+
+    /// A process that has just started goes on with it: the store has it, and nobody knows who its client's contacts are
+    /// now.
+    pub fn restored(&self, epoch: u64) {
+        let mut s = self.state.lock();
+        if let Some(stored) = &mut s.stored {
+            (stored.epoch, stored.asleep, stored.restored) = (epoch, true, true);
+            stored.forgo();
+        }
+    }
+
+    /// Whether its client is to be told anew who is there, since a process started: once.
+    pub fn was_restored(&self) -> bool {
+        let mut s = self.state.lock();
+        s.stored.as_mut().is_some_and(|stored| std::mem::take(&mut stored.restored))
+    }
+
+    /// The key of a session that the store has and is to forget; `None`: it does not have it.
+    pub fn asleep_as(&self) -> Option<Arc<str>> {
+        let s = self.state.lock();
+        s.stored.as_ref().filter(|stored| stored.asleep).map(|stored| Arc::clone(&stored.key))
+    }
+
+    /// Resolves when the store is not being told of the session, nor is to be; `false`: it is, after [`PATIENCE`].
+    pub async fn store_is_told(&self) -> bool {
+        self.store_comes_to(|stored| !stored.due && !stored.telling).await
+    }
+
+    /// Resolves when nobody tells the store of the session; `false`: somebody does, after [`PATIENCE`].
+    pub async fn store_can_be_told(&self) -> bool {
+        self.store_comes_to(|stored| !stored.telling).await
+    }
+
+    async fn store_comes_to(&self, that: impl Fn(&Stored) -> bool) -> bool {
+        let over = async {
+            loop {
+                let over = match &self.state.lock().stored {
+                    Some(stored) if !that(stored) => Arc::clone(&stored.over),
+                    _ => return,
+                };
+                let mut over = pin!(over.notified());
+                over.as_mut().enable();
+                if self.state.lock().stored.as_deref().is_none_or(&that) {
+                    return;
+                }
+                over.await;
+            }
+        };
+        timeout(PATIENCE, over).await.is_ok()
+    }
+
+    /// The key under which the store may have the session or hold messages for it.
+    pub fn stored_as(&self) -> Option<Arc<str>> {
+        self.state.lock().stored.as_ref().map(|stored| Arc::clone(&stored.key))
+    }
+}

@@ -1,0 +1,244 @@
+//! Sessions without a connection, as the store has them: put there when the connection is lost, taken when they are resumed,
+//! forgotten when they end; and a node that starts goes on with them.
+
+use super::adopt_waiting;
+use crate::{
+    env::Env,
+    future::BoxFuture,
+    resource::{FrozenWaiting, Parking, Resource, Shares, WakeError, from_store, to_store},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use storage::{OfflineLimits, OfflineMessage, StoreError, StoredSession};
+use supervision::{ChildSpec, StartError, Started};
+use xmpp::jid::BareJid;
+
+/// Sessions, messages and holds that are looked at together, and the size of messages in bytes.
+const PAGE: usize = 100;
+const PAGE_BYTES: usize = 256 << 10;
+
+/// Puts a session without a connection into the store, with the messages that wait for it. It can be resumed for `left`
+/// more. The second time it does nothing.
+pub(super) async fn fall_asleep(env: &Arc<Env>, resource: &Arc<Resource>, left: Duration) {
+    resource.store_can_be_told().await;
+    let Some(keeper) = env.hooks().keeper.as_ref().filter(|_| resource.should_sleep()) else {
+        return;
+    };
+    let Some(parking) = resource.park(keeper.worth) else { return };
+    let asleep = match park(env, resource, parking, left).await {
+        Ok(asleep) => {
+            if asleep {
+                env.metrics.slept();
+            }
+            asleep
+        }
+        Err(error) => {
+            let jid = resource.jid();
+            tracing::warn!(%jid, %error, "a session that waits to be resumed is not in the store");
+            false
+        }
+    };
+    resource.told_store(asleep);
+}
+
+async fn park(
+    env: &Arc<Env>,
+    resource: &Arc<Resource>,
+    mut parking: Parking,
+    left: Duration,
+) -> Result<bool, StoreError> {
+    let (store, user) = (&env.stores.sessions, resource.user());
+    let (key, epoch) = (parking.key.to_string(), parking.epoch);
+    if !parking.kept.is_empty() {
+        store.hold(user, &key, std::mem::take(&mut parking.kept)).await?;
+    }
+    if !parking.messages.is_empty() {
+        // offline storage keeps some that came after these
+        let newer = match resource.newer_after() {
+            Some(after) => kept_after(env, user, after).await?,
+            None => Vec::new(),
+        };
+        let messages = std::mem::take(&mut parking.messages);
+        // they were taken already
+        let limits = OfflineLimits::messages(usize::MAX);
+        let ids = store.append(user, vec![key.clone()], messages, limits, None).await?;
+        let delivered = resource.parked(parking, Some(&ids));
+        if !delivered.is_empty() {
+            store.acknowledge(user, "", delivered).await?;
+        }
+        if !newer.is_empty() {
+            env.stores.offline.move_back(user, newer).await?;
+        }
+    }
+    let Some(frozen) = resource.freeze_waiting(left) else { return Ok(false) };
+    let until = env.clock.millis().saturating_add(millis(left)).max(1);
+    put(env, (key, epoch), frozen, until).await?;
+    Ok(true)
+}
+
+/// The store has the session under that key, which it was told of so often.
+async fn put(
+    env: &Env,
+    (key, epoch): (String, u64),
+    session: FrozenWaiting,
+    until: u64,
+) -> Result<(), StoreError> {
+    let (user, handled) = (session.user(), session.handled());
+    let frozen = to_store(session).map_err(|error| StoreError::Failed(error.to_string()))?;
+    env.stores.sessions.put(StoredSession { key, user, epoch, until, handled, frozen }).await
+}
+
+/// Before something is written to the client of a session that is kept although it is connected: what the store has to know
+/// for it to be resumed by the next process. `None`: nothing.
+pub(crate) fn note(env: &Arc<Env>, resource: &Arc<Resource>) -> Option<BoxFuture<()>> {
+    let (key, epoch) = resource.to_note()?;
+    let session = resource.freeze_attached();
+    let (env, resource) = (Arc::clone(env), Arc::clone(resource));
+    Some(Box::pin(async move {
+        if let Err(error) = put(&env, (key.to_string(), epoch), session, 0).await {
+            tracing::warn!(jid = %resource.jid(), %error, "the store does not know of a session");
+        }
+    }))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A session is resumed: no other process may go on with what the store has of it.
+pub(super) async fn wake_up(env: &Env, resource: &Resource) {
+    resource.store_is_told().await;
+    let Some(key) = resource.asleep_as() else { return };
+    if resource.is_always_kept() {
+        // it is told anew before the client hears anything
+        return resource.told_store(false);
+    }
+    if let Err(error) = env.stores.sessions.take(resource.user(), &key, None).await {
+        let jid = resource.jid();
+        tracing::warn!(%jid, %error, "the store was not told that a session was resumed");
+    }
+    // what it has is old, and replaced the next time
+    resource.told_store(false);
+}
+
+/// The store forgets what the client of a session has, or is not to get.
+pub(crate) async fn acknowledge(env: &Env, resource: &Resource) -> Result<(), StoreError> {
+    let received = resource.received();
+    if received.is_empty() {
+        return Ok(());
+    }
+    let key = resource.stored_as();
+    let key = key.as_deref().unwrap_or_default();
+    env.stores.sessions.acknowledge(resource.user(), key, received.clone()).await?;
+    resource.forgotten(&received);
+    Ok(())
+}
+
+/// A session has ended: what it held is for whoever comes.
+pub(super) async fn forget(env: &Env, resource: &Resource) {
+    let Some(key) = resource.stored_as() else { return };
+    if let Err(error) = env.stores.sessions.expire(resource.user(), &key).await {
+        tracing::warn!(jid = %resource.jid(), %error, "the store was not told of the end of a session");
+    }
+}
+
+/// The numbers of the messages that offline storage keeps after that one.
+pub(super) async fn kept_after(
+    env: &Env,
+    user: &BareJid,
+    mut after: u64,
+) -> Result<Vec<u64>, StoreError> {
+    let mut ids = Vec::new();
+    loop {
+        let page = env.stores.offline.page(user, after, PAGE, PAGE_BYTES).await?;
+        let Some(last) = page.last() else { return Ok(ids) };
+        after = last.id;
+        ids.extend(page.iter().map(|message| message.id));
+    }
+}
+
+/// Goes on with the sessions that waited when the node stopped, however it did: a child that has its place before those who
+/// let clients in. A process that was handed the sessions of another has none.
+pub fn restored(env: &Arc<Env>) -> ChildSpec {
+    let (env, done) = (Arc::clone(env), Arc::new(AtomicBool::new(false)));
+    ChildSpec::new("restored", move |_| {
+        let (env, done) = (Arc::clone(&env), Arc::clone(&done));
+        async move {
+            // not those of this process, should its supervisor start again
+            if !done.load(Ordering::Relaxed) {
+                let failed = |error: StoreError| StartError::Failed(error.to_string().into());
+                let count = restore(&env).await.map_err(failed)?;
+                done.store(true, Ordering::Relaxed);
+                if count > 0 {
+                    tracing::info!(count, "sessions that waited to be resumed go on waiting");
+                }
+            }
+            Ok(Started::Ignored)
+        }
+    })
+}
+
+async fn restore(env: &Arc<Env>) -> Result<usize, StoreError> {
+    let store = &env.stores.sessions;
+    // what was held for sessions that were connected then
+    while store.release(PAGE).await? > 0 {}
+    let (mut after, mut count) = (String::new(), 0);
+    loop {
+        let page = store.page(&after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(count) };
+        after.clone_from(&last.key);
+        for session in page {
+            match wake(env, &session).await? {
+                Ok(()) => {
+                    count += 1;
+                    env.metrics.restored();
+                }
+                Err(error) => {
+                    let user = &session.user;
+                    tracing::warn!(%user, %error, "a session that waited cannot go on");
+                    store.expire(user, &session.key).await?;
+                }
+            }
+        }
+    }
+}
+
+async fn wake(
+    env: &Arc<Env>,
+    session: &StoredSession,
+) -> Result<Result<(), WakeError>, StoreError> {
+    let mut messages: Vec<OfflineMessage> = Vec::new();
+    loop {
+        let after = messages.last().map_or(0, |message| message.id);
+        let store = &env.stores.sessions;
+        let page = store.held(&session.user, &session.key, after, PAGE, PAGE_BYTES).await?;
+        if page.is_empty() {
+            break;
+        }
+        messages.extend(page);
+    }
+    let frozen = match from_store(&session.frozen, session.handled, messages) {
+        Ok(frozen) => frozen,
+        Err(error) => return Ok(Err(error)),
+    };
+    let (resource, window) = Resource::thaw_waiting(frozen, env.thawing(), &mut Shares::default());
+    resource.restored(session.epoch);
+    if let Some(keeper) = &env.hooks().keeper
+        && env.stores.offline.count(&session.user).await? > 0
+    {
+        // what only offline storage knows of is for it too
+        resource.divert(keeper.module, 1);
+    }
+    // the window of one that was connected begins now
+    let left = match session.until {
+        0 => window,
+        until => Duration::from_millis(until.saturating_sub(env.clock.millis())),
+    };
+    adopt_waiting(env, resource, left).await;
+    Ok(Ok(()))
+}

@@ -1,0 +1,274 @@
+//! kill -9 while messages are on their way, again and again: what was accepted (counted by an `<a/>` to its sender) is there after
+//! the restart, once and in order, as far as `delivery.durability` promises it.
+
+use crate::support::{PASSWORD, Peer, Program, block_on};
+use actors::testkit::script::Got;
+use rustix::process::Signal;
+use std::{collections::BTreeMap, net::SocketAddr};
+use xmpp::{Element, ns};
+
+/// How often each node is killed.
+const KILLS: usize = 20;
+/// Messages of one round, each for the next recipient.
+const MESSAGES: usize = 60;
+
+/// Who gets messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Recipient {
+    /// Has no session.
+    Offline,
+    /// Has a session that waits to be resumed.
+    Detached,
+    /// Has one that was resumed; it acknowledges nothing after that.
+    Resumed,
+    /// Is connected, and reads nothing.
+    Slow,
+}
+
+use Recipient::{Detached, Offline, Resumed, Slow};
+
+impl Recipient {
+    const ALL: [Self; 4] = [Offline, Detached, Resumed, Slow];
+
+    fn name(self) -> &'static str {
+        match self {
+            Offline => "offline",
+            Detached => "detached",
+            Resumed => "resumed",
+            Slow => "slow",
+        }
+    }
+
+    /// The server's place for it.
+    fn jid(self) -> String {
+        format!("{}@localhost/r", self.name())
+    }
+}
+
+/// A small generator (xorshift), so that a failure can be seen again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n as u64) as usize
+    }
+}
+
+/// A client with XEP-0198.
+struct Client {
+    peer: Peer,
+    token: String,
+    /// Stanzas that it handled.
+    handled: u32,
+    /// The ids of messages that came.
+    got: Vec<usize>,
+}
+
+impl Client {
+    async fn new(to: SocketAddr, recipient: Recipient) -> Self {
+        let mut peer = Peer::login(to, &recipient.jid()).await;
+        peer.send(&format!("<enable xmlns='{}' resume='true'/>", ns::SM)).await;
+        let token = peer.element().await.attr("id").unwrap().to_owned();
+        let mut client = Self { peer, token, handled: 0, got: Vec::new() };
+        client.peer.send("<presence/>").await;
+        while client.stanza().await.name() != "presence" {}
+        client
+    }
+
+    /// The next stanza; it is not acknowledged.
+    async fn stanza(&mut self) -> Element {
+        loop {
+            let element = self.peer.element().await;
+            if element.ns() != ns::SM {
+                self.handles(&element);
+                return element;
+            }
+        }
+    }
+
+    fn handles(&mut self, stanza: &Element) {
+        self.handled += 1;
+        if stanza.name() == "message" {
+            self.got.push(stanza.attr("id").unwrap().parse().unwrap());
+        }
+    }
+
+    /// Resumes the session over another connection: the answer.
+    async fn resume(&mut self, to: SocketAddr, recipient: Recipient) -> Element {
+        self.peer = Peer::connect(to).await;
+        self.peer.log_in(recipient.name()).await;
+        let (xmlns, token, h) = (ns::SM, &self.token, self.handled);
+        self.peer.send(&format!("<resume xmlns='{xmlns}' previd='{token}' h='{h}'/>")).await;
+        self.peer.element().await
+    }
+
+    /// The ids of all messages that came: they are acknowledged.
+    async fn messages(&mut self) -> Vec<usize> {
+        for element in self.peer.ping().await {
+            if element.ns() != ns::SM {
+                self.handles(&element);
+            }
+        }
+        self.handled += 1;
+        self.peer.send(&format!("<a xmlns='{}' h='{}'/>", ns::SM, self.handled)).await;
+        self.peer.ping().await;
+        std::mem::take(&mut self.got)
+    }
+}
+
+/// Somebody who counts what the server has accepted.
+struct Sender {
+    peer: Peer,
+    /// The id of the next message.
+    next: usize,
+    sent: usize,
+    accepted: usize,
+}
+
+impl Sender {
+    async fn new(to: SocketAddr, next: usize) -> Self {
+        let mut peer = Peer::login(to, "sender@localhost/r").await;
+        peer.send(&format!("<enable xmlns='{}'/>", ns::SM)).await;
+        assert_eq!(peer.element().await.name(), "enabled");
+        Self { peer, next, sent: 0, accepted: 0 }
+    }
+
+    /// Sends a message to each of them; their ids.
+    async fn send(&mut self, recipients: &[Recipient]) -> Vec<(Recipient, usize)> {
+        let (mut all, mut ids) = (String::new(), Vec::new());
+        for who in recipients {
+            let (jid, id, body, sm) = (who.jid(), self.next, "x".repeat(200), ns::SM);
+            let message = format!("<message to='{jid}' type='chat' id='{id}'><body>{body}</body>");
+            all += &format!("{message}</message><r xmlns='{sm}'/>");
+            ids.push((*who, id));
+            self.next += 1;
+        }
+        self.sent += recipients.len();
+        self.peer.send(&all).await;
+        ids
+    }
+
+    /// Waits until so many are accepted. `false`: the connection is gone.
+    async fn accepted(&mut self, count: usize) -> bool {
+        while self.accepted < count {
+            match self.peer.next().await {
+                Got::Element(e) if e.name() == "a" => {
+                    self.accepted = e.attr("h").unwrap().parse().unwrap();
+                }
+                Got::Element(e) => panic!("{}", e.to_xml()),
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+/// Waits until the server knows that they are not connected.
+fn waits(program: &Program, whose: &[Recipient]) {
+    let waits = |who: &Recipient| {
+        let jid = format!("{}@localhost", who.name());
+        program.json(&["sessions", "--user", &jid])[0]["connected"] == false
+    };
+    while !whose.iter().all(waits) {}
+}
+
+/// A node is killed in the middle of a round, started, and everybody looks what is there.
+fn round(program: &Program, durability: &str, first: usize, random: &mut Random) {
+    let node = program.run();
+    let to = node.addresses.starttls[0];
+    let mut clients = block_on(async {
+        let mut clients = BTreeMap::new();
+        for who in [Detached, Resumed, Slow] {
+            clients.insert(who, Client::new(to, who).await);
+        }
+        for who in [Detached, Resumed] {
+            clients.get_mut(&who).unwrap().peer = Peer::connect(to).await;
+        }
+        clients
+    });
+    waits(program, &[Detached, Resumed]);
+    let (accepted, safe) = block_on(async {
+        let mut sender = Sender::new(to, first).await;
+        let mut sent = sender.send(&[Resumed; 10]).await;
+        assert!(sender.accepted(10).await);
+        let resumed = clients.get_mut(&Resumed).unwrap();
+        assert_eq!(resumed.resume(to, Resumed).await.name(), "resumed");
+        for (_, id) in &sent {
+            let message = resumed.stanza().await;
+            assert_eq!(message.attr("id"), Some(&*id.to_string()));
+        }
+        let (safe, kill_at) = (sender.next, 11 + random.below(MESSAGES));
+        for _ in 0..MESSAGES / Recipient::ALL.len() {
+            sent.extend(sender.send(&Recipient::ALL).await);
+        }
+        assert!(sender.accepted(kill_at).await);
+        node.signal(Signal::KILL);
+        // what it had said
+        assert!(!sender.accepted(usize::MAX).await);
+        sent.truncate(sender.accepted);
+        (sent, safe)
+    });
+    drop(node);
+    let node = program.run();
+    let to = node.addresses.starttls[0];
+    block_on(async {
+        for who in Recipient::ALL {
+            let can_resume = match durability {
+                "always" => who != Offline,
+                "detached" => who == Detached,
+                _ => false,
+            };
+            let mut client = match clients.remove(&who) {
+                Some(mut client) => {
+                    let answer = client.resume(to, who).await;
+                    assert_eq!(answer.name() == "resumed", can_resume, "{durability}: {who:?}");
+                    if can_resume { client } else { Client::new(to, who).await }
+                }
+                None => Client::new(to, who).await,
+            };
+            let got = client.messages().await;
+            assert!(got.iter().all(|id| *id >= first), "{durability}, {who:?}: again {got:?}");
+            assert!(got.is_sorted_by(|a, b| a < b), "{durability}, {who:?}: {got:?}");
+            let promised = |id: usize| match durability {
+                "always" => true,
+                "detached" => matches!(who, Offline | Detached) || who == Resumed && id < safe,
+                _ => who == Offline,
+            };
+            for (_, id) in accepted.iter().filter(|(of, id)| *of == who && promised(*id)) {
+                assert!(got.contains(id), "{durability}, {who:?}: {id} is lost, {got:?}");
+            }
+        }
+    });
+    node.signal(Signal::TERM);
+}
+
+fn killed(durability: &str) {
+    let program = Program::new(&format!(
+        "limits.session_rate = '0B'\ndelivery.durability = '{durability}'\n"
+    ));
+    for name in Recipient::ALL.map(Recipient::name).into_iter().chain(["sender"]) {
+        program.say(&["account", "add", &format!("{name}@localhost"), PASSWORD]).good();
+    }
+    let mut random = Random(0x2545_F491_4F6C_DD1D);
+    for n in 0..KILLS {
+        round(&program, durability, n * 1_000, &mut random);
+    }
+}
+
+#[test]
+fn what_waits_for_nobodys_connection_survives_by_default() {
+    killed("detached");
+}
+
+#[test]
+fn nothing_is_lost_if_all_is_kept() {
+    killed("always");
+}
+
+#[test]
+fn what_waits_for_nobodys_session_survives_whatever_is_configured() {
+    killed("memory");
+}
