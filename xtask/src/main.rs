@@ -21,7 +21,8 @@ usage: cargo xtask TASK
   test [ARGS]    installs what the tests need and is missing, then runs all of them:
                  cargo test --workspace [ARGS]; with --no-run it only installs and builds
   nightly        the tests that take hours: ten million streams are judged by expat and
-                 libxml2 (JUDGED=n: so many; JUDGED_FROM=n: the first seed)
+                 libxml2 (JUDGED=n: so many; JUDGED_FROM=n: the first seed), and nodes are killed
+                 again and again (KILLED=n: for so many seconds a mode)
   tidy           checks the laws of ARCHITECTURE.md that no compiler checks
   mongod         puts a real mongod into target/mongod and prints its path
                  (MONGOD=path: uses that one)
@@ -70,7 +71,19 @@ fn nightly(root: &Path) -> Result<()> {
     setup::install(root)?;
     let count = std::env::var("JUDGED").unwrap_or_else(|_| "10000000".to_owned());
     let args = ["test", "--release", "-p", "xmpp", "--test", "judges", "--", "--nocapture"];
-    run(Command::new(cargo()).args(args).env("JUDGED", count).current_dir(root))
+    run(Command::new(cargo()).args(args).env("JUDGED", count).current_dir(root))?;
+    let secs = std::env::var("KILLED").unwrap_or_else(|_| "300".to_owned());
+    let kill = || {
+        let mut command = Command::new(root.join("bench/durability/run"));
+        command.current_dir(root);
+        command
+    };
+    // the judge first: it has to find out nodes that keep no promise
+    run(kill().arg("--controls"))?;
+    for power in ["kept", "drop", "some"] {
+        run(kill().args(["--secs", &secs, "--power", power]))?;
+    }
+    Ok(())
 }
 
 fn tidy(root: &Path) -> Result<()> {

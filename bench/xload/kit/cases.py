@@ -31,6 +31,10 @@ CASES = {
     'pubsub-tls-100': ('fanout-pubsub', dict(tls='starttls', subscribers=100, window=4, size=100)),
     'roster-toggle': ('roster-presence', dict(tls='none', groups=10, contacts=20, mode='toggle')),
     'roster-relogin': ('roster-presence', dict(tls='none', groups=10, contacts=20, mode='relogin')),
+    # sessions of XEP-0198 that are lost and resumed, and messages to those that wait for it
+    'churn-sm':      churn('starttls', 'scram-sha-1', sm='true'),
+    'detach-resume': ('resume', dict(tls='starttls', conc=32, each=8, sm='true')),
+    'chat-detached': ('chat-detached', dict(tls='starttls', pairs=32, burst=100, window=8, size=100, sm='true')),
     'idle-tcp-2000':  ('idle', dict(tls='none', conns=2000, quiet='10')),
     'idle-tls-2000':  ('idle', dict(tls='starttls', conns=2000, quiet='10')),
     'idle-tcp-10000': ('idle', dict(tls='none', conns=10000, quiet='10,60')),
@@ -40,12 +44,16 @@ CASES = {
 PRESETS = {
     'quick': (['churn-tls-scram', 'chat-tls-w1', 'chat-tls-w8', 'idle-tcp-2000', 'idle-tls-2000', 'muc-100',
                'pubsub-100', 'roster-toggle'], 2400),
+    # what `delivery.durability` costs: bench/run --modes
+    'sessions': (['churn-sm', 'detach-resume', 'chat-detached', 'churn-tls-scram', 'chat-tls-w8'], 2400),
     'full': ([c for c in CASES if c not in ('churn-tls-sasl2', 'churn-tls-scram256', 'churn-open-200', 'chat-open-3000')], 10400),
 }
 # the one figure of a command that ratios are made of
 KEY = {
     'churn': ('server_cpu_ms_per_session', 'CPU ms a session'),
     'chat': ('server_cpu_us_per_message', 'CPU us a message'),
+    'resume': ('server_cpu_ms_per_resumption', 'CPU ms a resumption'),
+    'chat-detached': ('server_cpu_us_per_message', 'CPU us a message'),
     'fanout-muc': ('server_cpu_us_per_delivery', 'CPU us a delivery'),
     'fanout-pubsub': ('server_cpu_us_per_delivery', 'CPU us a delivery'),
     'roster-presence': ('server_cpu_us_per_presence', 'CPU us a presence'),
@@ -75,6 +83,26 @@ SHOW = {
         ('p95', 'latency_ms.p95', 2),
         ('p99', 'latency_ms.p99', 2),
         ('p99.9', 'latency_ms.p999', 1),
+        ('gen CPU us/message', 'gen_cpu_us_per_message', 1),
+        *XML,
+    ],
+    'resume': [
+        ('resumed/s', 'resumed_per_s', 0),
+        ('server CPU ms/resumption', 'server_cpu_ms_per_resumption', 3),
+        ('resumed p50 ms', 'resume_ms.p50', 1),
+        ('p95', 'resume_ms.p95', 1),
+        ('p99', 'resume_ms.p99', 1),
+        ('gen CPU ms/resumption', 'gen_cpu_ms_per_resumption', 3),
+        *XML,
+    ],
+    'chat-detached': [
+        ('messages/s', 'messages_per_s', 0),
+        ('server CPU us/message', 'server_cpu_us_per_message', 1),
+        ('counted p50 ms', 'accepted_ms.p50', 2),
+        ('p95', 'accepted_ms.p95', 2),
+        ('p99', 'accepted_ms.p99', 2),
+        ('resumed p50 ms', 'resume_ms.p50', 1),
+        ('p95', 'resume_ms.p95', 1),
         ('gen CPU us/message', 'gen_cpu_us_per_message', 1),
         *XML,
     ],

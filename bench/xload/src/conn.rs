@@ -29,7 +29,10 @@ pub struct Conn {
     pub tls13: bool,
     pub suite: &'static str,
     pub(crate) sm: bool,
-    h: u32,
+    /// XEP-0198: the session's id, if it can be resumed.
+    pub(crate) sm_id: String,
+    /// Stanzas that came since `<enabled/>`.
+    pub(crate) h: u32,
 }
 
 const CHUNK: usize = 4096;
@@ -57,6 +60,7 @@ impl Conn {
             tls13: false,
             suite: "",
             sm: false,
+            sm_id: String::new(),
             h: 0,
         })
     }
@@ -100,8 +104,11 @@ impl Conn {
     }
     /// XEP-0198: the answer to `<r/>`, if this stanza is one
     pub fn sm_answer(&self, r: &Range<usize>) -> Option<String> {
-        (self.sm && xml::name(&self.buf[r.clone()]) == b"r")
-            .then(|| format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", self.h))
+        (self.sm && xml::name(&self.buf[r.clone()]) == b"r").then(|| self.sm_ack())
+    }
+    /// XEP-0198: how much has come
+    pub fn sm_ack(&self) -> String {
+        format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", self.h)
     }
     pub fn bytes(&self, r: &Range<usize>) -> &[u8] {
         &self.buf[r.clone()]
@@ -194,8 +201,15 @@ impl Conn {
             Err(_) => Err(format!("iq {id} timed out")),
         }
     }
+    /// the connection is gone, and the stream has no end
+    pub fn cut(&mut self) {
+        self.io = Io::Gone;
+    }
     pub async fn close(mut self, cx: &Ctx) -> R<()> {
-        self.send(b"</stream:stream>").await?;
+        // what is not acknowledged would come again (XEP-0198 section 4)
+        let mut last = if self.sm { self.sm_ack() } else { String::new() };
+        last.push_str("</stream:stream>");
+        self.send(last.as_bytes()).await?;
         let f = async {
             loop {
                 match self.next().await {

@@ -190,12 +190,40 @@ impl Conn {
         if cx.sm {
             c.send(b"<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await?;
             let r = c.stanza().await?;
-            if !c.bytes(&r).starts_with(b"<enabled") {
-                return Err(format!("sm: {}", String::from_utf8_lossy(c.bytes(&r))));
+            let b = c.bytes(&r);
+            if !b.starts_with(b"<enabled") {
+                return Err(format!("sm: {}", String::from_utf8_lossy(b)));
             }
+            c.sm_id = xml::attr(b, "id").unwrap_or_default().to_owned();
             c.sm = true;
         }
         Ok(c)
+    }
+    /// a new connection for a session whose old one was cut (XEP-0198 section 5); the answer's `h`
+    pub async fn resume(cx: &Ctx, user: &str, old: &Conn) -> R<(Conn, u32)> {
+        match tokio::time::timeout(cx.timeout, Conn::resume_(cx, user, old)).await {
+            Ok(r) => r,
+            Err(_) => Err("resumption timed out".into()),
+        }
+    }
+    async fn resume_(cx: &Ctx, user: &str, old: &Conn) -> R<(Conn, u32)> {
+        let (mut c, f) = Conn::pre_auth(cx, Some(user)).await?;
+        c.auth_old(cx, user, &f).await?;
+        c.open(cx, None).await?;
+        let (h, id) = (old.h, &old.sm_id);
+        let m = format!("<resume xmlns='urn:xmpp:sm:3' h='{h}' previd='{id}'/>");
+        c.send(m.as_bytes()).await?;
+        let r = c.stanza().await?;
+        let b = c.bytes(&r);
+        let handled = xml::attr(b, "h").and_then(|h| h.parse().ok());
+        let Some(handled) = handled.filter(|_| b.starts_with(b"<resumed")) else {
+            return Err(format!("resume: {}", String::from_utf8_lossy(b)));
+        };
+        c.t_bound = c.t_start.elapsed();
+        (c.sm, c.h) = (true, h);
+        c.jid.clone_from(&old.jid);
+        c.sm_id.clone_from(&old.sm_id);
+        Ok((c, handled))
     }
     /// initial presence; waits for the server's copy of it (RFC 6121 4.2.2)
     pub async fn online(&mut self, cx: &Ctx) -> R<()> {

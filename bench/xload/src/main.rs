@@ -14,6 +14,7 @@ mod churn;
 mod conn;
 mod contacts;
 mod ctx;
+mod detached;
 mod end;
 mod fan;
 mod gauges;
@@ -25,6 +26,7 @@ mod procstat;
 mod pubsub;
 mod report;
 mod resident;
+mod resume;
 mod roster;
 mod sasl;
 mod soak;
@@ -55,6 +57,9 @@ commands
   idle             --conns N [--conc 64] [--quiet 10[,45]] [--lock FILE]   memory per connection
   chat             --pairs P --window W --size S --secs T          closed loop
                    --pairs P --rate R --size S --secs T            open loop, latency from the intended time
+  resume           --conc C --each N --secs T            C clients at work with N sessions each: resume one, cut it (XEP-0198)
+  chat-detached    --pairs P --burst K --window W --size S --secs T   K messages to a session without a connection, then
+                                                         it is resumed, gets them and is cut again
   fanout-muc       --occupants M --window W --size S --secs T
   fanout-pubsub    --subscribers M --window W --size S --secs T [--persist 0|1]
   roster-setup     --groups G --contacts R               mutual subscriptions (idempotent)
@@ -79,6 +84,8 @@ async fn command(cx: Rc<Ctx>, a: &Args) -> R<bool> {
         "chat" => chat::run(cx, a).await,
         "fanout-muc" => muc::run(cx, a).await,
         "fanout-pubsub" => pubsub::run(cx, a).await,
+        "resume" => resume::run(cx, a).await,
+        "chat-detached" => detached::run(cx, a).await,
         "soak" => soak::run(cx, a).await,
         "roster-setup" => contacts::run(cx, a).await,
         "roster-presence" => roster::run(cx, a).await,

@@ -1,12 +1,12 @@
 #!/bin/bash
-# mangrove/start.sh WORKDIR [port=17922] [level=warn]
+# mangrove/start.sh WORKDIR [port=17922] [level=warn] [durability=always|detached|memory]
 # Starts this project's node on loopback, without rate limits and with little logging, and writes WORKDIR/server.env.
 # Builds the release binary first; MANGROVE=PATH in the environment takes that one instead.
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
 w=$1; shift
-port=17922 level=warn
-for a in "$@"; do case $a in port=*|level=*) declare "${a%%=*}=${a#*=}";; *) echo "unknown $a" >&2; exit 2;; esac; done
+port=17922 level=warn durability=
+for a in "$@"; do case $a in port=*|level=*|durability=*) declare "${a%%=*}=${a#*=}";; *) echo "unknown $a" >&2; exit 2;; esac; done
 mkdir -p "$w/data" "$w/log"
 w=$(cd "$w" && pwd)
 "$here/../gen-cert.sh" "$w"
@@ -49,6 +49,7 @@ listen = ["127.0.0.1:$http"]
 [log]
 level = "$level"
 X2
+[ -z "$durability" ] || printf '\n[delivery]\ndurability = "%s"\n' "$durability" >> "$w/mangrove.toml"
 ulimit -n "$(ulimit -Hn)"
 cd "$w"
 setsid "$node" run --config "$w/mangrove.toml" --data "$w/data" </dev/null >"$w/log/out" 2>&1 &
