@@ -36,7 +36,10 @@ class Stream:
         if buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(30)
-        self.socket.connect(('127.0.0.1', port))
+        try:
+            self.socket.connect(('127.0.0.1', port))
+        except OSError as e:
+            raise Gone(str(e)) from None
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def begin(self):

@@ -1,7 +1,7 @@
 """What became of each message, by kind of recipient, and which promise of docs/operating.md ("What survives") it breaks."""
 from collections import Counter
 
-KINDS = ('offline', 'detached', 'resumed', 'slow')
+KINDS = ('offline', 'detached', 'resumed', 'slow', 'wavering')
 MODES = ('always', 'detached', 'memory')
 COLUMNS = ('sent', 'accepted', 'delivered', 'lost', 'promised', 'twice', 'again', 'disorder', 'bounced')
 
@@ -14,7 +14,9 @@ def survives(mode, kind, waited):
 
 
 def resumes(mode, kind):
-    """whether a session goes on after the restart"""
+    """whether a session goes on after the restart; None: it depends on the moment"""
+    if mode == 'detached' and kind == 'wavering':
+        return None
     return mode == 'always' or mode == 'detached' and kind == 'detached'
 
 
@@ -41,7 +43,7 @@ class Judge:
         return m.accepted and not m.bounced and survives(self.mode, m.kind, m.waited)
 
     def session(self, kind, who, resumed):
-        if resumed != resumes(self.mode, kind):
+        if resumed != resumes(self.mode, kind) is not None:
             self.breaks(f'{who} was {"" if resumed else "not "}resumed after the restart')
 
     def round(self, number, messages, before, after, went_on):

@@ -115,10 +115,9 @@ impl Pair {
             let (c, _) = Conn::resume(&self.cx, &self.cx.user(self.me + 1), &to).await?;
             to = c;
             let (end, resumed) = (got + self.burst, to.t_bound);
-            match tokio::time::timeout(self.cx.timeout, self.receive(&mut to, &mut got, end)).await {
-                Ok(r) => r?,
-                Err(_) => return Err(format!("{} messages did not come", end - got)),
-            }
+            let all = self.receive(&mut to, &mut got, end);
+            let in_time = tokio::time::timeout(self.cx.timeout, all).await;
+            in_time.map_err(|_| format!("{} messages did not come", end - got))??;
             if self.w.on.get() {
                 self.total.resumed.borrow_mut().add(resumed);
             }
