@@ -286,6 +286,36 @@ fn who_is_connected_is_resumed_if_all_is_kept() {
 }
 
 #[test]
+fn who_has_written_to_somebody_without_a_session_is_not_told_to_do_so_again() {
+    World::block_on(async {
+        let mut scene = Scene::new(Durability::Always).await;
+        let script = "account nurse@localhost angelica
+            R C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+            R S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
+            R C: <message to='nurse@localhost' type='chat' id='1'><body>1</body></message>
+            R S: nothing";
+        scene.follow(script).await;
+        let sender = scene.world.env.table.find(&"romeo@localhost".parse().unwrap(), "orchard");
+        let sender = sender.unwrap().with_sm(|sm| sm.as_ref().unwrap().token.clone()).unwrap();
+        let mut scene = scene.killed().await;
+        let rest = format!(
+            "password romeo@localhost rose
+             S ~ romeo@localhost
+             S C: <resume xmlns='urn:xmpp:sm:3' previd='{sender}' h='0'/>
+             S S: <resumed xmlns='urn:xmpp:sm:3' h='1'/>
+             password nurse@localhost angelica
+             N = nurse@localhost/house
+             N C: <presence/>
+             N S: <message id='1'><body>1</body></message>
+             N S: <presence/>
+             N S: nothing"
+        );
+        scene.follow(&rest).await;
+        scene.world.stop().await;
+    });
+}
+
+#[test]
 fn without_acknowledgements_what_was_not_written_is_kept() {
     World::block_on(async {
         let mut world = World::new(modules(), options(Durability::Always)).await;

@@ -10,6 +10,7 @@ mod stored;
 mod tests;
 mod whereabouts;
 
+pub(crate) use stored::sender;
 pub(crate) use whereabouts::{Best, best};
 pub use whereabouts::{
     Missed, divert, here, is_connected, others_available, to_available, to_marked, to_resource,

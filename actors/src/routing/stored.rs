@@ -78,7 +78,7 @@ async fn keep(
 }
 
 /// The session of a client that sends it, if the store has that, and how many of its stanzas are handled with this one.
-fn sender(env: &Env, stanza: &Stanza) -> Option<(String, u32)> {
+pub(crate) fn sender(env: &Env, stanza: &Stanza) -> Option<(String, u32)> {
     session_of(env, stanza.head.from.as_ref()?)?.handles_with_this()
 }
 

@@ -224,11 +224,16 @@ impl OfflineModule {
                 Worth::Other => return Offline::Pass(message),
             }
             let at = env.clock.millis();
-            match env.stores.offline.push(&user, at, message.clone(), limits).await {
-                Ok(id) => {
+            // with it, that its sender's session has handled it: after a death at this moment it is not sent again
+            let by = routing::sender(&env, &message);
+            let messages = vec![(at, message.clone())];
+            match env.stores.sessions.append(&user, Vec::new(), messages, limits, by).await {
+                Ok(ids) => {
                     stored.inc();
                     // a resource may have become available on the way into the store, or its queue is full
-                    routing::divert(&env, &user, Self::NAME, id);
+                    for id in ids {
+                        routing::divert(&env, &user, Self::NAME, id);
+                    }
                     Offline::Taken
                 }
                 // XEP-0160 section 2
