@@ -78,7 +78,11 @@ pub(crate) fn from_store(
     }
     let Asleep { mut session, .. } = serde_json::from_slice::<Asleep>(bytes)?;
     let mut held: BTreeMap<_, _> = messages.into_iter().map(|m| (m.id, m)).collect();
-    let FrozenResource { queue, sm, .. } = &mut session.resource;
+    let FrozenResource { queue, sm, kept, .. } = &mut session.resource;
+    // the client has said so, and the store had not been told
+    for id in kept.received() {
+        held.remove(&id);
+    }
     sm.iter_mut().for_each(|sm| sm.handled = handled);
     for arrived in sm.iter_mut().flat_map(|sm| &mut sm.unacked) {
         if arrived.kept != 0 {

@@ -31,7 +31,7 @@ pub struct FrozenResource {
     marks: Vec<String>,
     blocked: Option<Arc<Blocklist>>,
     pub(super) sm: Option<StreamManagement>,
-    kept: Kept,
+    pub(super) kept: Kept,
     /// The shares of what is not acknowledged, as `sm` numbers them.
     pub(super) shares: Vec<(u64, FrozenShare)>,
     /// Under which key the store has it, and how often it was told.

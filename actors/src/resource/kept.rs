@@ -43,6 +43,11 @@ impl Kept {
         self.received.extend((id != 0).then_some(id & !AWAY));
     }
 
+    /// What the store may forget: the client has it.
+    pub(super) fn received(&self) -> impl Iterator<Item = u64> {
+        self.received.range(..PENDING).copied()
+    }
+
     /// One of offline storage is sent.
     pub(super) fn sent(&mut self, id: u64) {
         self.after = id;
@@ -161,7 +166,7 @@ impl Resource {
 
     /// The messages that the store may forget: the client has them.
     pub fn received(&self) -> Vec<u64> {
-        self.state.lock().kept.received.range(..PENDING).copied().collect()
+        self.state.lock().kept.received().collect()
     }
 
     /// Those that the client has or may have: they are not to be sent to it again.

@@ -228,6 +228,7 @@ async fn wake(
     };
     let (resource, window) = Resource::thaw_waiting(frozen, env.thawing(), &mut Shares::default());
     resource.restored(session.epoch);
+    acknowledge(env, &resource).await?;
     if let Some(keeper) = &env.hooks().keeper
         && env.stores.offline.count(&session.user).await? > 0
     {
