@@ -13,6 +13,7 @@ pub mod error;
 pub mod memory;
 pub mod offline;
 pub mod private;
+pub mod quarantine;
 pub mod rosters;
 pub mod sessions;
 pub mod sqlite;
@@ -26,6 +27,7 @@ pub use error::StoreError;
 pub use memory::{MemoryStore, Snapshot};
 pub use offline::{OfflineLimits, OfflineMessage, OfflineStore};
 pub use private::PrivateStore;
+pub use quarantine::{QuarantineStore, Quarantined, Struck};
 pub use rosters::{Roster, RosterChange, RosterItem, RosterStore, RosterWrite, Subscription};
 pub use sessions::{Sessions, StoredSession};
 pub use sqlite::SqliteStore;
@@ -50,6 +52,8 @@ pub struct Stores {
     pub offline: Arc<dyn OfflineStore>,
     /// Sessions that can be resumed, and what they hold of those.
     pub sessions: Arc<dyn Sessions>,
+    /// Strikes against those messages, and those that are kept from their user for them.
+    pub quarantine: Arc<dyn QuarantineStore>,
     /// vCards.
     pub vcards: Arc<dyn VcardStore>,
     /// Private XML.
@@ -74,6 +78,7 @@ impl Stores {
             + RosterStore
             + OfflineStore
             + Sessions
+            + QuarantineStore
             + VcardStore
             + PrivateStore
             + BlocklistStore
@@ -84,6 +89,7 @@ impl Stores {
             rosters: Arc::clone(&backend) as _,
             offline: Arc::clone(&backend) as _,
             sessions: Arc::clone(&backend) as _,
+            quarantine: Arc::clone(&backend) as _,
             vcards: Arc::clone(&backend) as _,
             private: Arc::clone(&backend) as _,
             blocklists: Arc::clone(&backend) as _,

@@ -20,6 +20,9 @@ pub struct OfflineMessage {
     pub at: u64,
     /// The message.
     pub stanza: Stanza,
+    /// How often a client has ended its stream over it: see [`QuarantineStore`](crate::QuarantineStore).
+    #[serde(default)]
+    pub strikes: u32,
 }
 
 /// How much may be kept for a user. Bytes are those of [`Stanza::weight`].

@@ -103,7 +103,7 @@ pub(crate) fn from_store(
             }
         }
     });
-    queue.extend(held.into_values().map(|OfflineMessage { id, at, stanza }| FrozenQueued {
+    queue.extend(held.into_values().map(|OfflineMessage { id, at, stanza, .. }| FrozenQueued {
         item: FrozenItem::Stanza(stanza),
         at,
         kept: id,

@@ -7,6 +7,7 @@ mod accounts;
 mod held;
 mod lists;
 mod offline;
+mod quarantine;
 mod rosters;
 mod sessions;
 
@@ -38,6 +39,7 @@ pub async fn suite(stores: &Stores) {
     Box::pin(offline::suite(stores)).await;
     Box::pin(sessions::suite(stores)).await;
     Box::pin(held::suite(stores)).await;
+    Box::pin(quarantine::suite(stores)).await;
     Box::pin(lists::suite(stores)).await;
 }
 

@@ -4,6 +4,7 @@
 
 mod lists;
 mod offline;
+mod quarantine;
 mod sessions;
 mod snapshot;
 
@@ -48,6 +49,7 @@ impl MemoryStore {
         let mut offline = self.offline.lock();
         offline.forget_all(user);
         offline.sessions.retain(|_, session| session.user != *user);
+        offline.quarantine.retain(|_, kept| kept.user != *user);
         drop(offline);
         self.vcards.lock().remove(user);
         self.private.lock().remove(user);

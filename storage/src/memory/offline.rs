@@ -1,6 +1,6 @@
 //! Offline messages in memory.
 
-use super::{MemoryStore, answer};
+use super::{MemoryStore, answer, quarantine};
 use crate::{
     OfflineLimits, OfflineMessage, OfflineStore, StoreError, StoreFuture, StoredSession,
     offline::{Kept, sender},
@@ -20,6 +20,7 @@ pub(super) struct Messages {
     pub(super) times: BTreeSet<(u64, u64, BareJid)>,
     pub(super) held: BTreeMap<BareJid, BTreeMap<u64, Held>>,
     pub(super) sessions: BTreeMap<String, StoredSession>,
+    pub(super) quarantine: BTreeMap<u64, quarantine::Kept>,
 }
 
 /// A message that sessions hold.
@@ -56,7 +57,7 @@ impl Messages {
     /// A message with a number of its own.
     pub(super) fn numbered(&mut self, at: u64, stanza: Stanza) -> OfflineMessage {
         self.last += 1;
-        OfflineMessage { id: self.last, at, stanza }
+        OfflineMessage { id: self.last, at, stanza, strikes: 0 }
     }
 
     pub(super) fn keep(&mut self, user: &BareJid, message: OfflineMessage) -> u64 {
@@ -158,14 +159,7 @@ impl OfflineStore for MemoryStore {
     fn move_back<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> StoreFuture<'a, ()> {
         answer(move || {
             let all = &mut *self.offline.lock();
-            for id in ids {
-                let found = all.users.get(user).and_then(|kept| kept.get(&id)).cloned();
-                if let Some(OfflineMessage { at, stanza, .. }) = found {
-                    all.forget(user, [id]);
-                    let message = all.numbered(at, stanza);
-                    all.keep(user, message);
-                }
-            }
+            ids.into_iter().for_each(|id| all.move_back(user, id));
             Ok(())
         })
     }

@@ -1,6 +1,6 @@
 //! Everything a store in memory keeps, as data: what outlives the process where nothing is on a disk.
 
-use super::{MemoryStore, offline::Held};
+use super::{MemoryStore, offline::Held, quarantine};
 use crate::{Account, Activity, Blocklist, OfflineMessage, Roster, StoredSession};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ pub struct Snapshot {
     offline: Vec<(BareJid, OfflineMessage)>,
     held: Vec<(BareJid, Held)>,
     sessions: Vec<StoredSession>,
+    quarantine: Vec<quarantine::Kept>,
     vcards: Vec<(BareJid, Arc<str>)>,
     private: Vec<(BareJid, Elements)>,
     blocklists: Vec<(BareJid, Arc<Blocklist>)>,
@@ -56,6 +57,7 @@ impl MemoryStore {
                 .flat_map(|(user, held)| held.values().map(|h| (user.clone(), h.clone())))
                 .collect(),
             sessions: offline.sessions.values().cloned().collect(),
+            quarantine: offline.quarantine.values().cloned().collect(),
             vcards: pairs(&*self.vcards.lock()),
             private: private.iter().map(|(user, all)| (user.clone(), pairs(all))).collect(),
             blocklists: pairs(&*self.blocklists.lock()),
@@ -85,6 +87,8 @@ impl MemoryStore {
         }
         let sessions = snapshot.sessions.into_iter();
         offline.sessions = sessions.map(|session| (session.key.clone(), session)).collect();
+        let quarantine = snapshot.quarantine.into_iter();
+        offline.quarantine = quarantine.map(|kept| (kept.message.id, kept)).collect();
         drop(offline);
         store
     }
@@ -95,7 +99,8 @@ mod tests {
     use super::*;
     use crate::{
         AccountStore, OfflineLimits, OfflineStore, PrivateStore, RosterChange, RosterItem,
-        RosterStore, Sessions,
+        RosterStore, Sessions, Struck,
+        quarantine::{LAST, OUT, QuarantineStore},
     };
     use xmpp::stanza::Stanza;
 
@@ -133,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn so_do_sessions_and_what_they_hold() {
+    async fn so_do_sessions_what_they_hold_and_what_clients_ended_their_streams_over() {
         let first = MemoryStore::new();
         let user: BareJid = "juliet@localhost".parse().unwrap();
         let frozen = vec![0, 255];
@@ -151,6 +156,16 @@ mod tests {
         let new = vec![message(1), message(2)];
         first.append(&user, holders(), new, OfflineLimits::messages(9), None).await.unwrap();
         first.acknowledge(&user, "l", vec![1]).await.unwrap();
+        let message = Stanza::parse(b"<message/>").unwrap();
+        let poison =
+            first.push(&user, 7, message.clone(), OfflineLimits::messages(9)).await.unwrap();
+        for n in 1..=OUT {
+            // the third puts it behind all others
+            let id = if n > LAST { poison + 1 } else { poison };
+            first.strike(&user, "", id, 9, usize::MAX).await.unwrap();
+        }
+        let struck = first.push(&user, 7, message, OfflineLimits::messages(9)).await.unwrap();
+        first.strike(&user, "", struck, 9, usize::MAX).await.unwrap();
 
         let bytes = serde_json::to_vec(&first.snapshot()).unwrap();
         let second = MemoryStore::restored(serde_json::from_slice(&bytes).unwrap());
@@ -162,6 +177,10 @@ mod tests {
         assert_eq!(second.release(9).await, Ok(1));
         assert_eq!(second.take(&user, "k", Some(2)).await, Ok(Some(session)));
         assert_eq!(second.release(9).await, Ok(2));
-        assert_eq!(second.count(&user).await, Ok(1), "the first was delivered");
+        assert_eq!(second.count(&user).await, Ok(2), "the first was delivered");
+        let quarantine = second.quarantined(None, 0, 9).await.unwrap();
+        assert_eq!(quarantine, first.quarantined(None, 0, 9).await.unwrap());
+        assert_eq!(quarantine.iter().map(|kept| kept.id).collect::<Vec<_>>(), [poison + 1]);
+        assert_eq!(second.strike(&user, "", struck, 9, 9).await, Ok(Struck::Counted(2)));
     }
 }

@@ -95,6 +95,7 @@ pub(super) const OF_A_USER: &[&str] = &[
     "DELETE FROM sessions WHERE user = ?",
     "DELETE FROM held WHERE user = ?",
     "DELETE FROM unkept WHERE user = ?",
+    "DELETE FROM quarantine WHERE user = ?",
     "DELETE FROM vcards WHERE user = ?",
     "DELETE FROM private WHERE user = ?",
     "DELETE FROM blocklists WHERE user = ?",

@@ -34,6 +34,7 @@ mod health;
 mod job;
 mod lists;
 mod offline;
+mod quarantine;
 mod queue;
 mod rosters;
 mod sessions;

@@ -97,7 +97,8 @@ fn page(
     bytes: usize,
 ) -> Result<Page, StoreError> {
     let mut select = db.prepare_cached(
-        "SELECT id, at, stanza FROM offline WHERE user = ? AND holders = 0 AND id > ? ORDER BY id",
+        "SELECT id, at, stanza, strikes FROM offline
+         WHERE user = ? AND holders = 0 AND id > ? ORDER BY id",
     )?;
     read(select.query(params![user.as_str(), int(after)])?, limit, bytes)
 }
@@ -114,7 +115,8 @@ pub(super) fn read(mut found: Rows<'_>, limit: usize, bytes: usize) -> Result<Pa
             Some(stanza) if !page.is_empty() && stanza.weight() > room => break,
             Some(stanza) => {
                 room = room.saturating_sub(stanza.weight());
-                page.push(OfflineMessage { id, at: uint(row.get(1)?), stanza });
+                let (at, strikes) = (uint(row.get(1)?), row.get(3)?);
+                page.push(OfflineMessage { id, at, stanza, strikes });
             }
             // it must not keep back those behind it
             None => damaged.push(id),
@@ -154,6 +156,19 @@ pub(super) fn done(
         let left = "UPDATE offline SET holders = holders - ?3, delivered = delivered OR ?4
                     WHERE id = ?1 AND user = ?2";
         db.prepare_cached(left)?.execute(row)?;
+    }
+    Ok(())
+}
+
+/// Puts a message that waits behind all others of its user.
+pub(super) fn move_back(db: &Connection, user: &BareJid, id: u64) -> Result<(), StoreError> {
+    for sql in [
+        "INSERT INTO offline (user, at, stanza, sender, bytes, strikes)
+         SELECT user, at, stanza, sender, bytes, strikes FROM offline
+         WHERE id = ? AND user = ? AND holders = 0",
+        "DELETE FROM offline WHERE id = ? AND user = ? AND holders = 0",
+    ] {
+        db.prepare_cached(sql)?.execute(params![int(id), user.as_str()])?;
     }
     Ok(())
 }
@@ -240,17 +255,8 @@ impl OfflineStore for SqliteStore {
         Box::pin(async move {
             let key = user.clone();
             let work = move |db: &Connection| {
-                let mut copy = db.prepare_cached(
-                    "INSERT INTO offline (user, at, stanza, sender, bytes)
-                     SELECT user, at, stanza, sender, bytes FROM offline
-                     WHERE id = ? AND user = ? AND holders = 0",
-                )?;
-                let mut delete = db.prepare_cached(
-                    "DELETE FROM offline WHERE id = ? AND user = ? AND holders = 0",
-                )?;
                 for id in ids {
-                    copy.execute(params![int(id), key.as_str()])?;
-                    delete.execute(params![int(id), key.as_str()])?;
+                    move_back(db, &key, id)?;
                 }
                 count(db, &key)
             };

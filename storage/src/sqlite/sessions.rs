@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use xmpp::{jid::BareJid, stanza::Stanza};
 
 /// Keeps the table `unkept` true for a session that was put, taken, or holds more or less than before.
-fn track(db: &Connection, user: &BareJid, key: &str) -> Result<(), StoreError> {
+pub(super) fn track(db: &Connection, user: &BareJid, key: &str) -> Result<(), StoreError> {
     for sql in [
         "DELETE FROM unkept WHERE user = ?1 AND session = ?2 AND
          (NOT EXISTS (SELECT 1 FROM held WHERE user = ?1 AND session = ?2)
@@ -151,7 +151,7 @@ fn held(
 ) -> Result<Page, StoreError> {
     // CROSS: in this order
     let mut select = db.prepare_cached(
-        "SELECT held.id, at, stanza FROM held CROSS JOIN offline ON offline.id = held.id
+        "SELECT held.id, at, stanza, strikes FROM held CROSS JOIN offline ON offline.id = held.id
          WHERE held.user = ? AND session = ? AND held.id > ? ORDER BY held.id",
     )?;
     read(select.query(params![user.as_str(), key, int(after)])?, limit, bytes)

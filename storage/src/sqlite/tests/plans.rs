@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use std::{fs, path::Path};
 
 /// One an aggregate.
-const FILES: [&str; 6] = ["accounts", "health", "lists", "offline", "rosters", "sessions"];
+const FILES: [&str; 7] =
+    ["accounts", "health", "lists", "offline", "quarantine", "rosters", "sessions"];
 
 /// Has no condition: it stops at the first row.
 const FIRST_ROW: &str = "SELECT NOT EXISTS (SELECT 1 FROM accounts)";

@@ -2,7 +2,7 @@
 
 use super::Running;
 use crate::{
-    OfflineLimits, OfflineStore, Sessions, StoreError,
+    OfflineLimits, OfflineStore, QuarantineStore, Sessions, StoreError, Struck,
     sqlite::{Options, file::STEPS},
 };
 use rusqlite::Connection;
@@ -60,6 +60,35 @@ async fn what_is_there_above_a_limit_of_today_is_read_and_takes_nothing_more() {
         let reached: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         assert_eq!(usize::try_from(reached), Ok(STEPS.len()));
     }
+}
+
+/// Messages that were kept before anybody counted what they did to clients.
+#[tokio::test]
+async fn what_is_there_and_what_is_held_has_no_strikes() {
+    let dir = tempfile::tempdir().unwrap();
+    let user: BareJid = "a@x".parse().unwrap();
+    older(dir.path(), 4);
+    let db = Connection::open(dir.path().join("core.sqlite")).unwrap();
+    db.execute_batch(
+        "INSERT INTO held VALUES ('a@x', 'k', 3);
+         INSERT INTO unkept VALUES ('a@x', 'k');
+         UPDATE offline SET holders = 1 WHERE id = 3;",
+    )
+    .unwrap();
+    drop(db);
+    let running = Running::start(dir.path(), Options::default()).await;
+    let store = &running.store;
+    let page = OfflineStore::page(&**store, &user, 0, 9, usize::MAX).await.unwrap();
+    assert_eq!(page.iter().map(|m| (m.id, m.strikes)).collect::<Vec<_>>(), [(1, 0)]);
+    let held = store.held(&user, "k", 0, 9, usize::MAX).await.unwrap();
+    assert_eq!(held.iter().map(|m| (m.id, m.strikes)).collect::<Vec<_>>(), [(3, 0)]);
+    assert_eq!(store.quarantined(None, 0, 9).await, Ok(Vec::new()));
+    for (id, struck) in [(1, 1), (1, 2), (3, 1)] {
+        let counted = store.strike(&user, "k", id, 5, usize::MAX).await;
+        assert_eq!(counted, Ok(Struck::Counted(struck)));
+    }
+    assert_eq!(store.count(&user).await, Ok(2));
+    running.stop().await;
 }
 
 /// Messages that were kept before sessions could hold any.
