@@ -37,6 +37,11 @@ impl Clock {
         u32::try_from(self.made.elapsed().as_secs()).unwrap_or(u32::MAX)
     }
 
+    /// Milliseconds since it was made, whatever it was set to, for differences of less than a month: they wrap.
+    pub(crate) fn ticks(&self) -> u32 {
+        u32::try_from(self.made.elapsed().as_millis() % (1 << 32)).unwrap_or_default()
+    }
+
     /// A clock that stands until it is told to go on.
     pub fn fixed(millis: u64) -> Self {
         Self { fixed: Some(AtomicU64::new(millis)), ..Self::default() }

@@ -149,9 +149,9 @@ macro_rules! points {
             notice(cx: &mut SessionCx<'_>);
             /// A timer of the module went off.
             timer(cx: &mut SessionCx<'_>);
-            /// The client closes its stream: what was written to it counts as received. Jobs pushed here
-            /// finish before the session ends.
-            closing(cx: &mut SessionCx<'_>);
+            /// The client ends its stream, in order (without acknowledgements it has what was written to it then) or with an
+            /// error. Jobs pushed here finish before the session ends.
+            closing(cx: &mut SessionCx<'_>, in_order: bool);
             /// The client went unavailable or its session ended: with its last presence, unless nobody saw it. In the
             /// job that has told its contacts.
             unavailable(env: &Arc<Env>, resource: &Arc<Resource>, presence: Option<&Stanza>) -> BoxFuture<()>;

@@ -71,7 +71,7 @@ impl Module for Everywhere {
             .offline(Order::Main, |_, _, _, message| Box::pin(async { Offline::Pass(message) }))
             .notice(Order::Main, |_, _| {})
             .timer(Order::Main, |_, _| {})
-            .closing(Order::Main, |_, _| {})
+            .closing(Order::Main, |_, _, _| {})
             .unavailable(Order::Main, |_, _, _, _| Box::pin(async {}))
             .removing(Order::Main, |_, _, _| Box::pin(async { Ok(()) }))
             .removed(Order::Main, |_, _, _| Box::pin(async {}))

@@ -32,6 +32,9 @@ pub struct FrozenResource {
     blocked: Option<Arc<Blocklist>>,
     pub(super) sm: Option<StreamManagement>,
     pub(super) kept: Kept,
+    /// For how long the first that was written and not taken has been that, in milliseconds.
+    #[serde(default)]
+    first_for: u32,
     /// The shares of what is not acknowledged, as `sm` numbers them.
     pub(super) shares: Vec<(u64, FrozenShare)>,
     /// Under which key the store has it, and how often it was told.
@@ -116,6 +119,7 @@ impl Resource {
             marks: s.marks.iter().map(|m| (*m).to_owned()).collect(),
             blocked: s.blocked.clone(),
             kept: s.kept.clone(),
+            first_for: self.clock.ticks().wrapping_sub(s.first_since),
             shares: shares.map(|(n, share)| (*n, share.freeze())).collect(),
             stored: s.stored.as_ref().map(|stored| stored.freeze()),
             sm: s.sm.clone().map(|sm| StreamManagement { shares: VecDeque::new(), ..sm }),
@@ -172,6 +176,7 @@ impl Resource {
         s.blocked = frozen.blocked;
         s.sm = frozen.sm;
         s.kept = frozen.kept;
+        s.first_since = at.clock.ticks().wrapping_sub(frozen.first_for);
         s.stored = frozen.stored.map(Stored::thaw);
         if let Some(sm) = &mut s.sm {
             // another build may weigh differently

@@ -14,12 +14,19 @@ pub(super) const PENDING: u64 = 1 << 63;
 /// has not got it, offline storage has it, or somebody else got it.
 pub(super) const AWAY: u64 = 1 << 62;
 
+/// Beside the resource: a client that acknowledges has none.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Written {
+    ids: Vec<u64>,
+}
+
 /// How far the delivery of what the store keeps is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Kept {
     /// Written without acknowledgements, and not known to have arrived.
     #[serde(default)]
-    written: Vec<u64>,
+    written: Option<Box<Written>>,
     /// The client has them, or they are not for it, and the store has not forgotten them.
     received: BTreeSet<u64>,
     /// The last one of offline storage that was sent, ever.
@@ -55,13 +62,20 @@ impl Kept {
 
     /// One was written, and will not be acknowledged: it has arrived when the client takes more.
     pub(super) fn wrote(&mut self, id: u64) {
-        self.written.push(id);
+        self.written.get_or_insert_default().ids.push(id);
+    }
+
+    /// The first that was written, and is not known to have arrived.
+    pub(super) fn first_written(&self) -> Option<u64> {
+        self.written.as_ref()?.ids.first().copied()
     }
 
     /// What was on its way into the store is there under these numbers, in that order; `None`: it is not.
     pub(super) fn stored(&mut self, ids: Option<&[u64]>) {
         let settle = |id: u64| Some(settled(id, ids)).filter(|id| *id != 0);
-        self.written = self.written.drain(..).filter_map(settle).collect();
+        if let Some(written) = &mut self.written {
+            written.ids = written.ids.drain(..).filter_map(settle).collect();
+        }
         self.received = std::mem::take(&mut self.received).into_iter().filter_map(settle).collect();
     }
 
@@ -72,7 +86,7 @@ impl Kept {
 
     /// The session ends: these are not known to have arrived.
     pub(super) fn written(&mut self) -> impl Iterator<Item = u64> {
-        std::mem::take(&mut self.written).into_iter()
+        self.written.take().into_iter().flat_map(|written| written.ids)
     }
 }
 
@@ -99,8 +113,11 @@ impl Resource {
         let mut s = self.state.lock();
         let s = &mut *s;
         let Some(sm) = &mut s.sm else { return Ok(false) };
-        let before = s.kept.received.len();
+        let (before, acked) = (s.kept.received.len(), sm.acked);
         sm.acknowledge(h, &mut s.kept)?;
+        if sm.acked > acked {
+            s.first_is_new(&self.clock);
+        }
         Ok(s.kept.received.len() > before)
     }
 
@@ -130,7 +147,11 @@ impl Resource {
             if n >= max || out.len() > full {
                 return Some(true);
             }
+            let first = sm.written == sm.acked;
             let stanza = sm.again();
+            if first {
+                s.first_is_new(&self.clock);
+            }
             drop(s);
             if let Some(stanza) = stanza {
                 out.stanza(&stanza);
@@ -153,14 +174,14 @@ impl Resource {
     pub fn takes_more(&self) {
         let mut s = self.state.lock();
         let Kept { written, received, .. } = &mut s.kept;
-        received.extend(written.drain(..));
+        received.extend(written.iter_mut().flat_map(|written| written.ids.drain(..)));
     }
 
     /// Whether messages were written that the store keeps until the client takes more.
     pub fn has_written(&self) -> bool {
         self.limits.durability == Durability::Always && {
             let s = self.state.lock();
-            s.sm.is_none() && !s.kept.written.is_empty()
+            s.sm.is_none() && s.kept.first_written().is_some()
         }
     }
 
@@ -173,7 +194,8 @@ impl Resource {
     pub fn has_kept(&self) -> BTreeSet<u64> {
         let s = self.state.lock();
         let unacked = s.sm.iter().flat_map(|sm| &sm.unacked).map(|arrived| arrived.kept);
-        let known = s.kept.received.iter().chain(&s.kept.written).copied();
+        let written = s.kept.written.iter().flat_map(|written| &written.ids);
+        let known = s.kept.received.iter().chain(written).copied();
         unacked.chain(known).filter(|id| *id != 0 && id & AWAY == 0).collect()
     }
 

@@ -7,6 +7,7 @@
 
 mod acks;
 mod asleep;
+mod blame;
 mod blocking;
 mod copies;
 mod directed;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use acks::StreamManagement;
 pub(crate) use asleep::{WakeError, from_store, to_store};
+pub use blame::BLAME;
 pub use blocking::blocks;
 pub use copies::{Share, Shares};
 pub use frozen::{FrozenResource, FrozenWaiting, Thawing};
@@ -92,6 +94,8 @@ struct State {
     blocked: Option<Arc<Blocklist>>,
     sm: Option<StreamManagement>,
     kept: Kept,
+    /// Since when the first that was written and not taken is that: see [`Clock::ticks`].
+    first_since: u32,
     stored: Option<Box<Stored>>,
     parked: Option<Box<Bound>>,
     /// Why it ended, for the connection that served it.
@@ -154,6 +158,7 @@ impl Resource {
             blocked: None,
             sm: None,
             kept: Kept::default(),
+            first_since: clock.ticks(),
             stored: None,
             parked: None,
             ended: None,
@@ -342,7 +347,7 @@ impl Resource {
         {
             // nor is it tried with another resource
             queued.share.iter().for_each(Share::delivered);
-            s.leaves_queue(queued, false);
+            s.leaves_queue(queued, false, &self.clock);
         }
         let poison = s.working.take();
         if let (Some(_), Some(sm)) = (&poison, &mut s.sm) {

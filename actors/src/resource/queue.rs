@@ -1,6 +1,7 @@
 //! The queue of a resource: what waits for its connection, who puts it there, and what becomes of it when it is written.
 
 use super::{Keeping, Owner, Resource, State, blocking::blocked, copies::Share, stored::is_chat};
+use crate::clock::Clock;
 use parking_lot::MutexGuard;
 use serde::{Deserialize, Serialize};
 use xmpp::stanza::{Kind, Stanza};
@@ -91,8 +92,12 @@ pub(super) fn weight(stanza: &Stanza) -> usize {
 
 impl State {
     /// What was at the head of the queue is sent, or not for the client.
-    pub(super) fn leaves_queue(&mut self, Queued { item, at, kept, share }: Queued, sent: bool) {
+    pub(super) fn leaves_queue(&mut self, queued: Queued, sent: bool, clock: &Clock) {
+        let Queued { item, at, kept, share } = queued;
         let Item::Stanza(stanza) = item else { return };
+        if sent && self.has_nothing_untaken() {
+            self.first_is_new(clock);
+        }
         self.queued_bytes = self.queued_bytes.saturating_sub(weight(&stanza));
         match &mut self.sm {
             Some(sm) if sent => {
@@ -202,7 +207,7 @@ impl Resource {
             }
             s.in_hand = false;
             if let Some(queued) = s.queue.pop_front() {
-                s.leaves_queue(queued, verdict == Drained::Sent);
+                s.leaves_queue(queued, verdict == Drained::Sent, &self.clock);
             }
             if verdict == Drained::Held {
                 return Some(false);
@@ -227,6 +232,9 @@ impl Resource {
         }
         if kept != 0 {
             s.kept.sent(kept);
+        }
+        if s.has_nothing_untaken() {
+            s.first_is_new(&self.clock);
         }
         let Some(sm) = &mut s.sm else {
             if kept != 0 {

@@ -91,7 +91,7 @@ impl Session {
             Input::Event(Event::Nonza(nonza)) => self.nonza(&nonza, scope),
             Input::Event(Event::Stanza(stanza)) => self.stanza(stanza, scope),
             Input::Event(Event::Whitespace) => {}
-            Input::Event(Event::Close) => self.close(scope),
+            Input::Event(Event::Close) => self.close(true, scope),
             Input::Refused(error) | Input::Evicted(error) => self.fail(&error, scope),
             Input::Secured(tls) => self.secured(tls),
             Input::Timer(key) => self.timer(key, scope),
@@ -167,7 +167,7 @@ impl Session {
         }
         if nonza.ns() == xmpp::ns::STREAM && nonza.name() == "error" {
             // section 4.9.1.1: the stream is over; an error is not answered with another
-            return self.close(scope);
+            return self.close(false, scope);
         }
         let known = match nonza.ns() {
             xmpp::ns::TLS => self.starttls(nonza, scope),
@@ -216,13 +216,13 @@ impl Session {
         }
     }
 
-    /// The client closed its stream (RFC 6120 section 4.4): answer in kind.
-    fn close(&mut self, scope: &mut Scope<'_>) {
+    /// The client closed its stream, in order (RFC 6120 section 4.4) or with an error: answer in kind.
+    fn close(&mut self, in_order: bool, scope: &mut Scope<'_>) {
         let hooks = scope.env.hooks();
         if let Some(mut cx) = self.cx(scope) {
             for row in &hooks.closing {
                 cx.module = row.module;
-                (row.run)(&mut cx);
+                (row.run)(&mut cx, in_order);
             }
         }
         scope.fx.end(None);

@@ -26,12 +26,14 @@ pub struct Out {
     dialect: Dialect,
     /// The stream is closed: nothing follows the closing tag.
     closed: bool,
+    /// There are stanzas in it.
+    stanzas: bool,
 }
 
 impl Out {
     /// Nothing is written yet.
     pub fn new(dialect: Dialect) -> Self {
-        Self { bytes: Vec::new(), dialect, closed: false }
+        Self { bytes: Vec::new(), dialect, closed: false, stanzas: false }
     }
 
     /// The header of a stream.
@@ -49,6 +51,7 @@ impl Out {
 
     /// A stanza.
     pub fn stanza(&mut self, stanza: &Stanza) {
+        self.stanzas = true;
         self.element(|out, dialect| match dialect {
             Dialect::Document => stanza.render(out),
             Dialect::Messages => stanza.render_alone(out),
@@ -122,6 +125,11 @@ impl Out {
         self.bytes.is_empty()
     }
 
+    /// Whether stanzas, or the rest of one, may be among what waits.
+    pub fn has_stanzas(&self) -> bool {
+        self.stanzas && !self.is_empty()
+    }
+
     /// The memory that is occupied.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()
@@ -135,6 +143,7 @@ impl Out {
     /// So many bytes of it are sent.
     pub fn sent(&mut self, count: usize) {
         self.bytes.drain(..count.min(self.bytes.len()));
+        self.stanzas &= !self.bytes.is_empty();
     }
 
     /// The messages that wait, if elements are messages; to be taken after.
@@ -144,6 +153,7 @@ impl Out {
 
     /// All of it, to be sent or not at all. No memory is occupied any more.
     pub fn take(&mut self) -> Vec<u8> {
+        self.stanzas = false;
         std::mem::take(&mut self.bytes)
     }
 }

@@ -4,8 +4,11 @@
 //! Delivery goes page by page, as fast as the client takes it, while the queue is held back. The
 //! store forgets a message when the client has acknowledged it (XEP-0198), or without
 //! acknowledgements when the connection could take more after it. A session that ends in between
-//! leaves the rest where it was.
+//! leaves the rest where it was, and may say something of the first of it: see `poison`.
 
+mod poison;
+#[cfg(test)]
+mod struck;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -17,7 +20,7 @@ use crate::{
     hooks::{Offline, Order},
     metrics::{Counter, Histogram, Unit},
     registrar::{Module, Registrar, Xep},
-    resource::Resource,
+    resource::{BLAME, Resource},
     routing,
     session::slots::Slot,
     sessions,
@@ -46,6 +49,9 @@ config::section! {
         /// Percent of messages and of size that one sender may have, with all of their resources.
         /// Beyond it they get an error.
         pub sender_share: u32 = 25, in 1..=100,
+        /// Size of all messages of a user in quarantine, over which clients ended their streams again and again. One
+        /// that does not fit stays behind the user's other messages.
+        pub quarantine: ByteSize = mib(4), in kib(64)..,
         /// How long a message is kept; `0s`: until it is delivered.
         pub keep: Duration = secs(0),
     }
@@ -68,17 +74,22 @@ pub struct OfflineModule {
 struct Counts {
     stored: Counter,
     delivered: Counter,
+    strikes: Counter,
+    quarantined: Counter,
     /// How many messages each delivery had.
     deliveries: Histogram,
 }
 
 /// A delivery; what was sent is known to the resource.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Delivery {
     step: Step,
     /// Messages so far.
     #[serde(default)]
     sent: u32,
+    /// From here on each goes alone: see `poison`.
+    #[serde(default)]
+    alone: bool,
 }
 
 /// What a delivery waits for.
@@ -104,8 +115,8 @@ impl Module for OfflineModule {
 
     fn new(config: OfflineConfig) -> Self {
         let deliveries = Histogram::new([1.0, 5.0, 20.0, 100.0, 500.0, 2_000.0, 10_000.0]);
-        let (stored, delivered) = Default::default();
-        Self { config, counts: Counts { stored, delivered, deliveries } }
+        let (stored, delivered, strikes, quarantined) = Default::default();
+        Self { config, counts: Counts { stored, delivered, strikes, quarantined, deliveries } }
     }
 
     fn register(on: &mut Registrar<'_, Self>) {
@@ -115,11 +126,14 @@ impl Module for OfflineModule {
             .available(Order::Main, Self::available)
             .visible(Order::Main, Self::visible)
             .notice(Order::Main, Self::more)
+            .timer(Order::Main, Self::patient)
             .closing(Order::Main, Self::closing)
             .unavailable(Order::Main, Self::forget)
             .offline(Order::Main, Self::keep)
             .counter("stored", "Messages kept for later", |m| &m.counts.stored)
             .counter("delivered", "Messages sent to users who were away", |m| &m.counts.delivered)
+            .counter("strikes", "Streams that a client ended over a message", |m| &m.counts.strikes)
+            .counter("quarantined", "Messages put into quarantine", |m| &m.counts.quarantined)
             .histogram(
                 "delivery",
                 "How many messages were sent in one delivery",
@@ -169,7 +183,7 @@ impl OfflineModule {
     /// A message was kept although there is a resource; or the client can take the next page; or it
     /// has got something that the store keeps.
     fn more(&self, cx: &mut SessionCx<'_>) {
-        let step = cx.slot::<Delivery>().step;
+        let Delivery { step, alone, .. } = *cx.slot();
         match step {
             Step::Store => {}
             Step::Idle if cx.resource().is_diverted() => {
@@ -182,14 +196,20 @@ impl OfflineModule {
                 cx.job(forget, |_, ()| ());
             }
             Step::Client if cx.resource().crowded() => {}
+            Step::Client if alone && cx.resource().may_blame() => {}
             Step::Client => proceed(cx, &self.counts),
         }
     }
 
     /// A client that closes its stream in order has what was written before; without this the last
-    /// page would come again at its next login.
-    fn closing(&self, cx: &mut SessionCx<'_>) {
-        cx.resource().takes_more();
+    /// page would come again at its next login. With acknowledgements it has what it acknowledged.
+    fn closing(&self, cx: &mut SessionCx<'_>, in_order: bool) {
+        if let Some(strike) = self.strike(cx, in_order) {
+            cx.job(strike, |_, ()| ());
+        }
+        if in_order {
+            cx.resource().takes_more();
+        }
         let forget = self.forget(cx.env, cx.resource(), None);
         cx.job(forget, |_, ()| ());
     }
@@ -380,6 +400,13 @@ fn write(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
         if cx.resource().waits_for_queue(OfflineModule::NAME, message.id) {
             return end(cx, counts);
         }
+        if message.strikes > 0 {
+            cx.slot::<Delivery>().alone = cx.resource().acknowledges();
+        }
+        let alone = cx.slot::<Delivery>().alone;
+        if alone && cx.resource().may_blame() {
+            break;
+        }
         // one that waited for another session says since when
         let stanza = delayed(&message.stanza, cx.host(), message.at, "Offline Storage");
         if !cx.send_kept(&stanza, message.id) {
@@ -388,10 +415,15 @@ fn write(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
         cx.slot::<Delivery>().sent += 1;
         counts.delivered.inc();
         // the rest of the page is read again
-        if cx.resource().crowded() {
+        if alone || cx.resource().crowded() {
             break;
         }
     }
-    cx.slot::<Delivery>().step = Step::Client;
-    cx.resource().wake();
+    let delivery = cx.slot::<Delivery>();
+    delivery.step = Step::Client;
+    if delivery.alone && cx.resource().may_blame() {
+        cx.timer(BLAME);
+    } else {
+        cx.resource().wake();
+    }
 }
