@@ -137,7 +137,7 @@ impl Operator {
         self.write(&last).await
     }
 
-    /// What changes something is noted, with who wanted it.
+    /// What changes something is noted, and who reads a message, with who wanted it.
     fn audit(&self, request: &Request) {
         let (uid, pid) = (self.who.uid(), self.who.pid());
         match request {
@@ -151,6 +151,9 @@ impl Operator {
             Request::AccountRemove { jid } => {
                 tracing::info!(uid, pid, jid = jid.as_str(), "account remove");
             }
+            Request::QuarantineShow { id } => tracing::info!(uid, pid, id, "quarantine show"),
+            Request::QuarantineRelease { id } => tracing::info!(uid, pid, id, "quarantine release"),
+            Request::QuarantineDrop { id } => tracing::info!(uid, pid, id, "quarantine drop"),
             Request::Stop {} => tracing::info!(uid, pid, "stop"),
             Request::Tree {}
             | Request::Ps { .. }
@@ -158,6 +161,7 @@ impl Operator {
             | Request::CrashShow { .. }
             | Request::Sessions { .. }
             | Request::AccountList { .. }
+            | Request::QuarantineList { .. }
             | Request::Hosts {} => {}
         }
     }

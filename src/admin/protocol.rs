@@ -78,6 +78,31 @@ pub enum Request {
         /// How many.
         limit: usize,
     },
+    /// Messages over which clients ended their streams again and again, in the order of their numbers.
+    QuarantineList {
+        /// Of this user only.
+        user: Option<BareJid>,
+        /// Those after this number.
+        #[serde(default)]
+        after: u64,
+        /// How many.
+        limit: usize,
+    },
+    /// One of them, with its content.
+    QuarantineShow {
+        /// Its number.
+        id: u64,
+    },
+    /// Makes one an offline message of its user again.
+    QuarantineRelease {
+        /// Its number.
+        id: u64,
+    },
+    /// Forgets one.
+    QuarantineDrop {
+        /// Its number.
+        id: u64,
+    },
     /// The hosts that are served.
     Hosts {},
     /// Stops the node.
@@ -161,6 +186,8 @@ pub enum Row {
     Session(SessionRow),
     /// An account.
     Account(AccountRow),
+    /// A message in quarantine.
+    Quarantined(QuarantineRow),
     /// A host.
     Host(String),
 }
@@ -242,6 +269,26 @@ pub struct SessionRow {
     pub unacked: usize,
 }
 
+/// A message over which clients ended their streams again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineRow {
+    /// Its number.
+    pub id: u64,
+    /// For whom it is.
+    pub user: String,
+    /// The account that sent it.
+    pub from: Option<String>,
+    /// When it arrived, in milliseconds of the epoch.
+    pub at: u64,
+    /// When it was put into quarantine, in milliseconds of the epoch.
+    pub since: u64,
+    /// Its size.
+    pub bytes: usize,
+    /// What it is, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stanza: Option<String>,
+}
+
 /// An account, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountRow {
@@ -315,6 +362,11 @@ mod tests {
                     limit: 9,
                 },
             ),
+            (
+                json!({ "command": "quarantine_list", "user": null, "limit": 9 }),
+                Request::QuarantineList { user: None, after: 0, limit: 9 },
+            ),
+            (json!({ "command": "quarantine_drop", "id": 7 }), Request::QuarantineDrop { id: 7 }),
         ] {
             assert_eq!(asked(line.clone()), Ok(request), "{line}");
         }

@@ -10,6 +10,7 @@ mod import;
 mod output;
 mod password;
 mod processes;
+mod quarantine;
 mod run;
 mod sessions;
 mod stop;
@@ -50,6 +51,9 @@ enum Command {
     Crash(crash::Command),
     /// List who is logged on, or end sessions
     Sessions(sessions::Sessions),
+    /// Look at messages over which clients ended their streams, give them back or forget them, also while no node runs
+    #[command(subcommand)]
+    Quarantine(quarantine::Command),
     /// Stop the node and wait until it has stopped
     Stop,
     /// Check the configuration, or print its reference
@@ -108,6 +112,9 @@ pub fn main() -> ExitCode {
         Command::Ps(args) => ask::block_on(processes::ps(&node, args, &mut out)),
         Command::Crash(command) => ask::block_on(crash::crash(&node, command, &mut out)),
         Command::Sessions(args) => ask::block_on(sessions::sessions(&node, args, &mut out)),
+        Command::Quarantine(command) => {
+            ask::block_on(quarantine::quarantine(&node, command, &mut out))
+        }
         Command::Stop => ask::block_on(stop::stop(&node, &mut out)),
     };
     match done {

@@ -29,6 +29,7 @@ mod load;
 mod logs;
 mod node;
 mod outage;
+mod poison;
 mod pressure;
 mod proxy;
 mod ready;

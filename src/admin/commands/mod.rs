@@ -3,6 +3,7 @@
 mod accounts;
 mod crashes;
 mod processes;
+mod quarantine;
 mod sessions;
 
 use super::protocol::{Done, MOST, Refusal, Request, Row};
@@ -59,6 +60,12 @@ async fn dispatch(request: Request, node: &Arc<Shared>, rows: &Rows) -> Result<D
         Request::AccountList { host, after, limit } => {
             accounts::list(node, &host, after.as_ref(), limit.min(MOST), rows).await
         }
+        Request::QuarantineList { user, after, limit } => {
+            quarantine::list(node, user.as_ref(), after, limit.min(MOST), rows).await
+        }
+        Request::QuarantineShow { id } => quarantine::show(node, id, rows).await,
+        Request::QuarantineRelease { id } => quarantine::release(node, id, rows).await,
+        Request::QuarantineDrop { id } => quarantine::discard(node, id, rows).await,
         Request::Hosts {} => {
             for host in node.env.hosts.iter() {
                 rows.send(Row::Host(host.to_string())).await?;

@@ -91,8 +91,9 @@ async fn a_message_goes_behind_the_others_and_then_into_quarantine(stores: &Stor
         since: 77,
         bytes: stanza.weight(),
     };
-    assert_eq!(stores.quarantine.quarantined(Some(&one), 0, 9).await?, [seen.clone()]);
-    assert_eq!(stores.quarantine.content(poison).await?, Some((seen, stanza)));
+    let listed = stores.quarantine.quarantined(Some(&one), 0, 9).await?;
+    let content = stores.quarantine.content(poison).await?;
+    assert_eq!((listed, content), (vec![seen.clone()], Some((seen, stanza))));
     assert_eq!(strike(stores, &one, poison).await?, Struck::Gone);
     Ok(())
 }

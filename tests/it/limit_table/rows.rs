@@ -122,7 +122,7 @@ pub const SESSION: &[Row] = &[
         at: "from half of it on the queue waits for the client to acknowledge; when it does not for 20 s, or beyond the limit (by answers to its own requests), the session ends with `policy-violation`; its messages go to offline storage",
         fields: &[
             ("actors/src/resource/acks.rs", "unacked shares"),
-            ("actors/src/resource/kept.rs", "written received"),
+            ("actors/src/resource/kept.rs", "ids received"),
         ],
         tried: &[
             "what_is_not_acknowledged_has_a_limit_in_bytes",
@@ -203,7 +203,18 @@ pub const STORED: &[Row] = &[
         ],
     },
     Row {
-        what: "a page of them, on its way to the client",
+        what: "messages of a user in quarantine",
+        from: &["modules.offline.quarantine"],
+        most: "`quarantine`",
+        at: "one that does not fit goes behind the user's other messages again",
+        fields: &[("storage/src/memory/offline.rs", "quarantine")],
+        tried: &[
+            "the_quarantine_of_a_user_has_a_limit_in_bytes",
+            "nothing_is_lost_when_the_quarantine_is_full",
+        ],
+    },
+    Row {
+        what: "a page of offline messages, on its way to the client",
         from: &[
             "actors/src/modules/offline/mod.rs: PAGE",
             "actors/src/modules/offline/mod.rs: PAGE_BYTES",
@@ -550,7 +561,7 @@ pub const STILL: &[(&str, &str)] = &[
     ("xmpp/src/scan.rs", "attrs children"),
     (
         "storage/src/memory/snapshot.rs",
-        "accounts rosters offline held sessions vcards private blocklists activity",
+        "accounts rosters offline held sessions quarantine vcards private blocklists activity",
     ),
     ("actors/src/registrar.rs", "children xeps conflicts ModuleChildren"),
     (
