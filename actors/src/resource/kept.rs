@@ -194,9 +194,12 @@ impl Resource {
     pub fn has_kept(&self) -> BTreeSet<u64> {
         let s = self.state.lock();
         let unacked = s.sm.iter().flat_map(|sm| &sm.unacked).map(|arrived| arrived.kept);
+        // those that the store kept for another session alone, which is gone
+        let shared = s.sm.iter().flat_map(|sm| &sm.shares).map(|(_, share)| share.kept());
         let written = s.kept.written.iter().flat_map(|written| &written.ids);
         let known = s.kept.received.iter().chain(written).copied();
-        unacked.chain(known).filter(|id| *id != 0 && id & AWAY == 0).collect()
+        let all = unacked.chain(shared).chain(known);
+        all.filter(|id| *id != 0 && id & AWAY == 0).collect()
     }
 
     /// The store has forgotten these.

@@ -71,8 +71,12 @@ impl Leaving {
             return;
         }
         if arrived.kept == 0 || arrived.kept >= PENDING {
-            if share.is_none_or(Share::given_up) {
-                self.left.push_back(Left::Stanza(arrived));
+            // the store may keep it for another session alone, which is gone
+            let elsewhere = share.as_ref().map_or(0, Share::kept);
+            match share.is_none_or(Share::given_up).then_some(elsewhere) {
+                Some(0) => self.left.push_back(Left::Stanza(arrived)),
+                Some(id) => self.push_kept(id),
+                None => {}
             }
         } else if share.as_ref().is_some_and(Share::is_delivered) {
             kept.done_with(arrived.kept, share);
