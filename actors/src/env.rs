@@ -11,6 +11,7 @@ use crate::{
     metrics::Metrics,
     pressure::Pressure,
     resource::{Durability, QueueLimits, Thawing},
+    serial::Serial,
     sessions::{managers::Managers, table::Table},
     settings::Settings,
     throttle::Throttle,
@@ -50,6 +51,8 @@ pub struct Env {
     pub registry: Arc<dyn SessionRegistry>,
     /// The session managers.
     pub managers: Managers,
+    /// Held by whoever stores what several sessions of a user have.
+    pub(crate) storing: Serial,
     /// Counters.
     pub metrics: Metrics,
     /// Failed logins by account and address.
@@ -116,6 +119,7 @@ impl Env {
             table: Table::default(),
             registry: parts.registry,
             managers: Managers::new(parts.managers),
+            storing: Serial::default(),
             metrics: Metrics::default(),
             throttle: Arc::new(parts.throttle),
             addresses: Arc::default(),

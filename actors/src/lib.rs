@@ -27,6 +27,7 @@ pub mod registrar;
 pub mod relief;
 pub mod resource;
 pub mod routing;
+mod serial;
 pub mod service;
 pub mod session;
 pub mod sessions;

@@ -7,12 +7,17 @@ use actors::{
     modules::offline::{OfflineConfig, OfflineModule},
     registrar::Modules,
     resource::{Durability, QueueLimits},
+    routing,
     settings::Settings,
     testkit::{
         World, WorldOptions,
         script::{Got, Wire, follow},
     },
 };
+use std::sync::Arc;
+use storage::{OfflineLimits, OfflineMessage, Sessions, StoreFuture, StoredSession, Stores};
+use tokio::sync::Semaphore;
+use xmpp::{jid::BareJid, stanza::Stanza};
 
 /// Juliet has two sessions that can be resumed, with nothing to acknowledge.
 const TWO: &str = "account juliet@localhost pencil
@@ -42,10 +47,6 @@ const DURABILITIES: [Durability; 3] =
 
 fn message(n: u32) -> String {
     format!("R C: <message to='juliet@localhost' type='chat' id='{n}'><body>{n}</body></message>\n")
-}
-
-fn got(name: &str, n: u32) -> String {
-    format!("{name} S: <message id='{n}'><body>{n}</body></message>\n")
 }
 
 fn modules() -> Modules {
@@ -131,4 +132,138 @@ fn what_the_store_kept_for_one_that_ended_is_there_once_when_the_other_ends() {
             });
         }
     }
+}
+
+/// A store in which what is to be written waits until the test lets it.
+struct Slow {
+    store: Arc<dyn Sessions>,
+    gate: Arc<Semaphore>,
+}
+
+impl Slow {
+    /// Each write waits, and others get their turn in the middle of it.
+    fn after<'a, T: Send + 'a>(&'a self, write: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
+        Box::pin(async move {
+            let open = self.gate.acquire().await;
+            drop(open);
+            let done = write.await;
+            tokio::task::yield_now().await;
+            done
+        })
+    }
+}
+
+impl Sessions for Slow {
+    fn put(&self, session: StoredSession) -> StoreFuture<'_, ()> {
+        self.after(self.store.put(session))
+    }
+
+    fn append<'a>(
+        &'a self,
+        user: &'a BareJid,
+        holders: Vec<String>,
+        messages: Vec<(u64, Stanza)>,
+        limits: OfflineLimits,
+        by: Option<(String, u32)>,
+    ) -> StoreFuture<'a, Vec<u64>> {
+        self.after(self.store.append(user, holders, messages, limits, by))
+    }
+
+    fn hold<'a>(&'a self, user: &'a BareJid, key: &'a str, ids: Vec<u64>) -> StoreFuture<'a, ()> {
+        self.after(self.store.hold(user, key, ids))
+    }
+
+    fn acknowledge<'a>(
+        &'a self,
+        user: &'a BareJid,
+        key: &'a str,
+        ids: Vec<u64>,
+    ) -> StoreFuture<'a, ()> {
+        self.after(self.store.acknowledge(user, key, ids))
+    }
+
+    fn take<'a>(
+        &'a self,
+        user: &'a BareJid,
+        key: &'a str,
+        epoch: Option<u64>,
+    ) -> StoreFuture<'a, Option<StoredSession>> {
+        self.after(self.store.take(user, key, epoch))
+    }
+
+    fn held<'a>(
+        &'a self,
+        user: &'a BareJid,
+        key: &'a str,
+        after: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> StoreFuture<'a, Vec<OfflineMessage>> {
+        self.store.held(user, key, after, limit, bytes)
+    }
+
+    fn expire<'a>(&'a self, user: &'a BareJid, key: &'a str) -> StoreFuture<'a, ()> {
+        self.after(self.store.expire(user, key))
+    }
+
+    fn page<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<StoredSession>> {
+        self.store.page(after, limit)
+    }
+
+    fn release(&self, limit: usize) -> StoreFuture<'_, usize> {
+        self.store.release(limit)
+    }
+
+    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
+        self.after(self.store.purge(user))
+    }
+}
+
+/// A world in which writes of sessions wait for the gate.
+async fn slow_world() -> (World, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let slow = |stores: Stores| {
+        let slow = Slow { store: Arc::clone(&stores.sessions), gate: Arc::clone(&gate) };
+        Stores { sessions: Arc::new(slow), ..stores }
+    };
+    (World::with_stores(modules(), slow).await, gate)
+}
+
+/// What whoever comes gets when both windows are over.
+async fn left(mut world: World) -> Vec<String> {
+    let last = "R S: nothing
+        T: 61s
+        password juliet@localhost pencil
+        K = juliet@localhost/orchard
+        K C: <presence/>";
+    follow(last, &mut world).await.unwrap();
+    let ids = heard(&mut world, "K").await;
+    world.stop().await;
+    ids
+}
+
+#[test]
+fn what_two_have_that_lose_their_connections_at_once_is_stored_once() {
+    World::block_on(async {
+        let (mut world, gate) = slow_world().await;
+        let script = TWO.to_owned() + &message(1) + &message(2) + "R S: nothing\nJ cut\nL cut\n";
+        follow(&script, &mut world).await.unwrap();
+        gate.add_permits(100);
+        assert_eq!(left(world).await, ["1", "2"]);
+    });
+}
+
+#[test]
+fn what_is_stored_for_one_while_another_that_has_it_loses_its_connection_is_stored_once() {
+    World::block_on(async {
+        let (mut world, gate) = slow_world().await;
+        follow(&(TWO.to_owned() + "J cut"), &mut world).await.unwrap();
+        let message =
+            "<message from='romeo@localhost/orchard' to='juliet@localhost' type='chat' id='1'/>";
+        let later = routing::route(&world.env, Stanza::parse(message.as_bytes()).unwrap());
+        follow("L S: <message id='1'/>\nL cut", &mut world).await.unwrap();
+        gate.add_permits(100);
+        later.unwrap().await;
+        assert_eq!(left(world).await, ["1"]);
+    });
 }

@@ -10,7 +10,6 @@ pub mod ping;
 pub mod private;
 pub mod register;
 pub mod roster;
-mod serial;
 pub mod session;
 pub mod stanza_id;
 #[cfg(test)]

@@ -29,7 +29,14 @@ pub(super) fn stored_first(
             let key = resource.holds_as();
             holders.push(Holder { resource, share, key });
         }
-        let later = match keep(&env, &user, &holders, &stanza).await {
+        // one of those that have it may be putting it into the store
+        let turn = match taken {
+            true => Some(env.storing.turn(&user).await),
+            false => None,
+        };
+        let kept = keep(&env, &user, &holders, &stanza).await;
+        drop(turn);
+        let later = match kept {
             Ok(keeping) => hand(&env, user, holders, stanza, keeping, taken, when).await,
             Err(_) if taken => None,
             Err(error) => bounce(&env, &stanza, &error),
@@ -43,6 +50,7 @@ pub(super) fn stored_first(
 /// A session that is to get it.
 struct Holder {
     resource: Arc<Resource>,
+    /// In the one message.
     share: Share,
     /// Under which the store keeps it for that session.
     key: Option<Arc<str>>,
@@ -62,12 +70,22 @@ async fn keep(
     if keys.is_empty() {
         return Ok(Keeping::Unknown);
     }
+    let store = &env.stores.sessions;
+    let share = holders.first().map(|holder| &holder.share);
+    if let Some(id) = share.map(Share::kept).filter(|id| *id != 0) {
+        for key in &keys {
+            store.hold(user, key, vec![id]).await?;
+        }
+        return Ok(Keeping::Stored(id));
+    }
     let message = vec![(env.clock.millis(), stanza.clone())];
     let limits = keeper.with_queue(env.settings().queues);
-    match env.stores.sessions.append(user, keys, message, limits, sender(env, stanza)).await {
+    match store.append(user, keys, message, limits, sender(env, stanza)).await {
         Ok(ids) => {
             env.metrics.held();
-            Ok(ids.first().map_or(Keeping::Not, |id| Keeping::Stored(*id)))
+            let Some(id) = ids.first() else { return Ok(Keeping::Not) };
+            share.iter().for_each(|share| share.keep(*id));
+            Ok(Keeping::Stored(*id))
         }
         Err(StoreError::Full { .. }) => {
             let error = StanzaError::service_unavailable();
@@ -95,8 +113,7 @@ async fn hand(
     let (mut why, mut gone, mut delivered) = (None, Vec::new(), false);
     for Holder { resource, share, key } in holders {
         let mut keeping = keeping;
-        if let Keeping::Stored(id) = keeping {
-            share.keep(id);
+        if matches!(keeping, Keeping::Stored(_)) {
             delivered |= share.is_delivered();
             if key.is_none() {
                 keeping = Keeping::Not;

@@ -26,6 +26,12 @@ const PAGE_BYTES: usize = 256 << 10;
 /// more. The second time it does nothing.
 pub(super) async fn fall_asleep(env: &Arc<Env>, resource: &Arc<Resource>, left: Duration) {
     resource.store_can_be_told().await;
+    // the second of several that have the same messages finds them stored
+    let several = env.table.with_user(resource.user(), |all| all.len() > 1);
+    let _turn = match several {
+        true => Some(env.storing.turn(resource.user()).await),
+        false => None,
+    };
     let Some(keeper) = env.hooks().keeper.as_ref().filter(|_| resource.should_sleep()) else {
         return;
     };

@@ -9,10 +9,11 @@ use crate::{
     env::Env,
     future::BoxFuture,
     hooks::{Flow, Offline, Order},
-    modules::serial::Serial,
     registrar::{Module, Registrar, Xep},
     resource::{Resource, blocks},
-    routing, sessions,
+    routing,
+    serial::Serial,
+    sessions,
 };
 use config::{ByteSize, kib, secs};
 use std::{ops::Bound, sync::Arc, time::Duration};

@@ -6,8 +6,8 @@
 use super::RosterConfig;
 use crate::{
     env::Env,
-    modules::serial::Serial,
     routing::{self, presence::show, send},
+    serial::Serial,
 };
 use std::{collections::HashMap, sync::Arc};
 use storage::{Roster, RosterChange, RosterItem, RosterWrite, StoreError};

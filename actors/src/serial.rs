@@ -1,6 +1,6 @@
 //! One after the other: a change of users' data and what is told of it to their sessions, so
-//! that pushes come in the order of the changes. On one node; between nodes the stores' versions
-//! decide.
+//! that pushes come in the order of the changes; sessions of a user that have the same messages and put them into the
+//! store. On one node; between nodes the stores' versions decide.
 
 use std::hash::{BuildHasher, RandomState};
 use tokio::sync::{Mutex, MutexGuard};
