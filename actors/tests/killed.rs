@@ -197,6 +197,20 @@ fn what_waits_for_one_that_nobody_resumes_in_time_is_in_offline_storage() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_meanwhile_makes_no_window_longer() {
+    World::block_on(async {
+        let mut scene = cut_off(Durability::Detached).await;
+        scene.follow("T: 30s").await;
+        let clock = &scene.world.env.clock;
+        clock.set(clock.millis() - 30 * 24 * 60 * 60 * 1000);
+        let mut scene = scene.killed().await;
+        scene.follow("T: 61s").await;
+        scene.resumes(1, FAILED).await;
+        scene.world.stop().await;
+    });
+}
+
+#[test]
 fn one_that_was_resumed_is_not_resumed_from_what_the_store_had() {
     World::block_on(async {
         let mut scene = cut_off(Durability::Detached).await;

@@ -241,10 +241,10 @@ async fn wake(
         // what only offline storage knows of is for it too
         resource.divert(keeper.module, 1);
     }
-    // the window of one that was connected begins now
+    // the window of one that was connected begins now; a clock that was set back meanwhile makes none longer
     let left = match session.until {
         0 => window,
-        until => Duration::from_millis(until.saturating_sub(env.clock.millis())),
+        until => Duration::from_millis(until.saturating_sub(env.clock.millis())).min(window),
     };
     adopt_waiting(env, resource, left).await;
     Ok(Ok(()))
