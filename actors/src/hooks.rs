@@ -155,6 +155,9 @@ macro_rules! points {
             /// The client went unavailable or its session ended: with its last presence, unless nobody saw it. In the
             /// job that has told its contacts.
             unavailable(env: &Arc<Env>, resource: &Arc<Resource>, presence: Option<&Stanza>) -> BoxFuture<()>;
+            /// A session that waited in the store goes on waiting in this process, and nobody has it yet: what the module keeps with the
+            /// resource may have changed in the meantime.
+            restored(env: &Arc<Env>, resource: &Arc<Resource>) -> BoxFuture<()>;
             /// An account is about to be removed: end what it has with others. Again when there is something new.
             removing(env: &Arc<Env>, user: &BareJid) -> BoxFuture<Result<(), StanzaError>>;
             /// An account was removed: drop what is cached of it.

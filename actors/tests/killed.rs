@@ -532,7 +532,39 @@ fn who_is_blocked_meanwhile_is_refused_and_not_heard() {
         scene.follow(&script).await;
         let mut scene = scene.killed().await;
         scene.resumes(1, "<resumed xmlns='urn:xmpp:sm:3' h='1'/>").await;
-        scene.follow("K S: nothing").await;
+        let script = "K S: nothing
+            password romeo@localhost rose
+            R = romeo@localhost/orchard
+            R C: <message to='juliet@localhost' id='4'><body>4</body></message>
+            R S: <message type='error' id='4'/>
+            K S: nothing";
+        scene.follow(script).await;
+        scene.world.stop().await;
+    });
+}
+
+#[test]
+fn who_is_not_blocked_any_more_is_heard_by_a_session_that_was_stored_before() {
+    World::block_on(async {
+        let mut scene = Scene::new(Durability::Detached).await;
+        let script = "J C: <iq type='set' id='b'><block xmlns='urn:xmpp:blocking'>
+              <item jid='romeo@localhost'/></block></iq>
+            J S: <iq type='result' id='b'/>
+            J cut
+            password juliet@localhost pencil
+            L = juliet@localhost/garden
+            L C: <iq type='set' id='u'><unblock xmlns='urn:xmpp:blocking'>
+              <item jid='romeo@localhost'/></unblock></iq>
+            L S: <iq type='result' id='u'/>";
+        scene.follow(script).await;
+        let mut scene = scene.killed().await;
+        scene.resumes(2, "<resumed xmlns='urn:xmpp:sm:3' h='2'/>").await;
+        let script = "password romeo@localhost rose
+            R = romeo@localhost/orchard\n"
+            .to_owned()
+            + &message(1)
+            + &got("K", 1);
+        scene.follow(&script).await;
         scene.world.stop().await;
     });
 }

@@ -234,6 +234,9 @@ async fn wake(
     };
     let (resource, window) = Resource::thaw_waiting(frozen, env.thawing(), &mut Shares::default());
     resource.restored(session.epoch);
+    for row in &env.hooks().restored {
+        (row.run)(env, &resource).await;
+    }
     acknowledge(env, &resource).await?;
     if let Some(keeper) = &env.hooks().keeper
         && env.stores.offline.count(&session.user).await? > 0

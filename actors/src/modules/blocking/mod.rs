@@ -69,7 +69,8 @@ impl Module for BlockingModule {
             .timer(Order::First, Self::load)
             .inbound(Order::Privacy, Self::outgoing)
             .reaching(Order::Privacy, Self::reaching)
-            .offline(Order::Privacy, Self::offline);
+            .offline(Order::Privacy, Self::offline)
+            .restored(Order::Privacy, Self::restored);
     }
 }
 
@@ -91,6 +92,17 @@ impl BlockingModule {
                 cx.timer(RETRY);
             }
         });
+    }
+
+    /// The list that a session was stored with may be an old one: other sessions have changed it since.
+    fn restored(&self, env: &Arc<Env>, resource: &Arc<Resource>) -> BoxFuture<()> {
+        let (env, resource) = (Arc::clone(env), Arc::clone(resource));
+        let serial = Arc::clone(&self.serial);
+        Box::pin(async move {
+            if let Err(error) = load(&env, &serial, &resource).await {
+                tracing::warn!(jid = %resource.jid(), %error, "a blocklist may be an old one");
+            }
+        })
     }
 
     /// Section 3.3: what the user sends to a blocked address comes back.
