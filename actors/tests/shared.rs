@@ -12,12 +12,10 @@ use actors::{
     testkit::{
         World, WorldOptions,
         script::{Got, Wire, follow},
+        writes::Writes,
     },
 };
-use std::sync::Arc;
-use storage::{OfflineLimits, OfflineMessage, Sessions, StoreFuture, StoredSession, Stores};
-use tokio::sync::Semaphore;
-use xmpp::{jid::BareJid, stanza::Stanza};
+use xmpp::stanza::Stanza;
 
 /// Juliet has two sessions that can be resumed, with nothing to acknowledge.
 const TWO: &str = "account juliet@localhost pencil
@@ -134,101 +132,6 @@ fn what_the_store_kept_for_one_that_ended_is_there_once_when_the_other_ends() {
     }
 }
 
-/// A store in which what is to be written waits until the test lets it.
-struct Slow {
-    store: Arc<dyn Sessions>,
-    gate: Arc<Semaphore>,
-}
-
-impl Slow {
-    /// Each write waits, and others get their turn in the middle of it.
-    fn after<'a, T: Send + 'a>(&'a self, write: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
-        Box::pin(async move {
-            let open = self.gate.acquire().await;
-            drop(open);
-            let done = write.await;
-            tokio::task::yield_now().await;
-            done
-        })
-    }
-}
-
-impl Sessions for Slow {
-    fn put(&self, session: StoredSession) -> StoreFuture<'_, ()> {
-        self.after(self.store.put(session))
-    }
-
-    fn append<'a>(
-        &'a self,
-        user: &'a BareJid,
-        holders: Vec<String>,
-        messages: Vec<(u64, Stanza)>,
-        limits: OfflineLimits,
-        by: Option<(String, u32)>,
-    ) -> StoreFuture<'a, Vec<u64>> {
-        self.after(self.store.append(user, holders, messages, limits, by))
-    }
-
-    fn hold<'a>(&'a self, user: &'a BareJid, key: &'a str, ids: Vec<u64>) -> StoreFuture<'a, ()> {
-        self.after(self.store.hold(user, key, ids))
-    }
-
-    fn acknowledge<'a>(
-        &'a self,
-        user: &'a BareJid,
-        key: &'a str,
-        ids: Vec<u64>,
-    ) -> StoreFuture<'a, ()> {
-        self.after(self.store.acknowledge(user, key, ids))
-    }
-
-    fn take<'a>(
-        &'a self,
-        user: &'a BareJid,
-        key: &'a str,
-        epoch: Option<u64>,
-    ) -> StoreFuture<'a, Option<StoredSession>> {
-        self.after(self.store.take(user, key, epoch))
-    }
-
-    fn held<'a>(
-        &'a self,
-        user: &'a BareJid,
-        key: &'a str,
-        after: u64,
-        limit: usize,
-        bytes: usize,
-    ) -> StoreFuture<'a, Vec<OfflineMessage>> {
-        self.store.held(user, key, after, limit, bytes)
-    }
-
-    fn expire<'a>(&'a self, user: &'a BareJid, key: &'a str) -> StoreFuture<'a, ()> {
-        self.after(self.store.expire(user, key))
-    }
-
-    fn page<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<StoredSession>> {
-        self.store.page(after, limit)
-    }
-
-    fn release(&self, limit: usize) -> StoreFuture<'_, usize> {
-        self.store.release(limit)
-    }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        self.after(self.store.purge(user))
-    }
-}
-
-/// A world in which writes of sessions wait for the gate.
-async fn slow_world() -> (World, Arc<Semaphore>) {
-    let gate = Arc::new(Semaphore::new(0));
-    let slow = |stores: Stores| {
-        let slow = Slow { store: Arc::clone(&stores.sessions), gate: Arc::clone(&gate) };
-        Stores { sessions: Arc::new(slow), ..stores }
-    };
-    (World::with_stores(modules(), slow).await, gate)
-}
-
 /// What whoever comes gets when both windows are over.
 async fn left(mut world: World) -> Vec<String> {
     let last = "R S: nothing
@@ -245,10 +148,10 @@ async fn left(mut world: World) -> Vec<String> {
 #[test]
 fn what_two_have_that_lose_their_connections_at_once_is_stored_once() {
     World::block_on(async {
-        let (mut world, gate) = slow_world().await;
+        let (mut world, writes) = Writes::world(modules(), false).await;
         let script = TWO.to_owned() + &message(1) + &message(2) + "R S: nothing\nJ cut\nL cut\n";
         follow(&script, &mut world).await.unwrap();
-        gate.add_permits(100);
+        writes.go_on();
         assert_eq!(left(world).await, ["1", "2"]);
     });
 }
@@ -256,13 +159,13 @@ fn what_two_have_that_lose_their_connections_at_once_is_stored_once() {
 #[test]
 fn what_is_stored_for_one_while_another_that_has_it_loses_its_connection_is_stored_once() {
     World::block_on(async {
-        let (mut world, gate) = slow_world().await;
+        let (mut world, writes) = Writes::world(modules(), false).await;
         follow(&(TWO.to_owned() + "J cut"), &mut world).await.unwrap();
         let message =
             "<message from='romeo@localhost/orchard' to='juliet@localhost' type='chat' id='1'/>";
         let later = routing::route(&world.env, Stanza::parse(message.as_bytes()).unwrap());
         follow("L S: <message id='1'/>\nL cut", &mut world).await.unwrap();
-        gate.add_permits(100);
+        writes.go_on();
         later.unwrap().await;
         assert_eq!(left(world).await, ["1"]);
     });

@@ -34,13 +34,18 @@ pub(super) struct Stored {
     due: bool,
     /// It is being told.
     telling: bool,
+    /// It has an old one with this epoch, since it did not take that it was resumed.
+    outdated: Option<u64>,
+    /// It did not take that it has ended.
+    remembered: bool,
     over: Arc<Notify>,
 }
 
 impl Stored {
     fn new(key: Arc<str>) -> Self {
-        let (epoch, noted, asleep, restored, due, telling, over) = Default::default();
-        Self { key, epoch, noted, asleep, restored, due, telling, over }
+        let (epoch, noted, asleep, restored, due, telling) = Default::default();
+        let (outdated, remembered, over) = Default::default();
+        Self { key, epoch, noted, asleep, restored, due, telling, outdated, remembered, over }
     }
 
     /// It is not to be told any more.
@@ -263,6 +268,34 @@ impl Resource {
     pub fn was_restored(&self) -> bool {
         let mut s = self.state.lock();
         s.stored.as_mut().is_some_and(|stored| std::mem::take(&mut stored.restored))
+    }
+
+    /// The store did not take that the session was resumed: what it has is old, with this epoch.
+    pub fn outdated(&self) -> u64 {
+        let mut s = self.state.lock();
+        let stored = s.stored.as_mut();
+        stored.map_or(0, |stored| *stored.outdated.insert(stored.epoch))
+    }
+
+    /// Whether what the store has with that epoch is old, as far as is known.
+    pub fn is_outdated(&self, epoch: u64) -> bool {
+        let s = self.state.lock();
+        s.stored.as_ref().is_some_and(|stored| stored.outdated == Some(epoch))
+    }
+
+    /// The store has nothing old of it.
+    pub fn up_to_date(&self) {
+        self.state.lock().stored.iter_mut().for_each(|stored| stored.outdated = None);
+    }
+
+    /// The session has ended, and the store did not take that; or it has now.
+    pub fn remembered(&self, still: bool) {
+        self.state.lock().stored.iter_mut().for_each(|stored| stored.remembered = still);
+    }
+
+    /// Whether the store did not take that it has ended.
+    pub fn is_remembered(&self) -> bool {
+        self.state.lock().stored.as_ref().is_some_and(|stored| stored.remembered)
     }
 
     /// The key of a session that the store has and is to forget; `None`: it does not have it.

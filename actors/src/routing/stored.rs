@@ -123,7 +123,7 @@ async fn hand(
             Ok(()) => taken = true,
             Err(refused) => {
                 why = Some(refused);
-                gone.extend(key);
+                gone.extend(key.map(|key| (resource, key)));
             }
         }
     }
@@ -132,14 +132,15 @@ async fn hand(
     };
     let store = &env.stores.sessions;
     let blocked = matches!(why, Some(Refused::Blocked(_)));
-    for key in &gone {
-        // it may have ended before the message was there
-        let told = match blocked {
-            true => store.acknowledge(&user, key, vec![id]).await,
-            false => store.expire(&user, key).await,
-        };
-        if let Err(error) = told {
-            tracing::warn!(%user, %error, "a message waits for a session that is gone");
+    for (resource, key) in &gone {
+        if !blocked {
+            // it may have ended before the message was there
+            if let Err(error) = store.expire(&user, key).await {
+                tracing::warn!(%user, %error, "a message waits for a session that is gone");
+                env.managers.not_forgotten(resource);
+            }
+        } else if let Err(error) = store.acknowledge(&user, key, vec![id]).await {
+            tracing::warn!(%user, %error, "a message waits for a session that is not to get it");
         }
     }
     if delivered && let Err(error) = store.acknowledge(&user, "", vec![id]).await {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     env::Env,
-    resource::{Resource, StreamManagement},
+    resource::{Ended, Resource, StreamManagement},
     routing::presence,
     sessions::{self, Attached, Claim, ResumeError},
 };
@@ -190,6 +190,11 @@ impl Session {
         attached.bound.acks = true;
         let resource = Arc::clone(&attached.resource);
         let checked = resource.resume(h);
+        if checked.is_err() && resource.was_restored() {
+            // the store had not been told of all: what its client has not got is offline
+            sessions::ask_to_end(scope.env, &resource, Ended::Closed);
+            return self.failed(scope, None, StanzaErrorCondition::ItemNotFound);
+        }
         self.enter(attached, scope);
         match checked {
             Ok(true) => kept_arrived(scope.env, &resource),

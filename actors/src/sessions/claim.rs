@@ -68,7 +68,7 @@ impl Claim {
     }
 
     /// The session's resource.
-    pub(super) fn resource(&self) -> &Resource {
+    pub(super) fn resource(&self) -> &Arc<Resource> {
         &self.resource
     }
 

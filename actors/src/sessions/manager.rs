@@ -8,11 +8,12 @@
 use super::{
     claim::{BindError, Claim, ResumeError},
     end::begin,
-    ends::{self, Ends, Work},
+    ends::{self, Ends},
     managers::{Msg, Place, Placed},
     past::Past,
     registry, unfinished,
     windows::Windows,
+    work::Work,
 };
 use crate::{
     env::Env,
@@ -92,6 +93,7 @@ impl Server for SessionManager {
             // what is being finished belongs to no connection any more and cannot move
             Msg::Freeze(_) if unfinished::is_at_work(cx.system()) => {}
             Msg::Freeze(reply) => reply.send(self.freeze()),
+            Msg::Again(resource, work) => self.ends.add_again(resource, work),
             Msg::Finish(work) => unfinished::start(cx.system(), work),
             Msg::End(resource, why, reply) => {
                 self.end(resource, why).await;
@@ -125,6 +127,7 @@ impl Server for SessionManager {
             Msg::Lost(resource, _) => format!("lost {}", resource.jid()),
             Msg::Freeze(_) => "freeze".to_owned(),
             Msg::End(resource, why, _) => format!("end {} {why:?}", resource.jid()),
+            Msg::Again(resource, what) => format!("again {} {what:?}", resource.jid()),
             Msg::Finish(_) => "finish".to_owned(),
             Msg::Alarm => "alarm".to_owned(),
         }
@@ -205,7 +208,8 @@ impl SessionManager {
         let started = self.ends.start(&self.env, cx);
         self.place.ends(self.ends.len());
         let again = (!started).then(|| Instant::now() + PATIENCE);
-        let Some(next) = self.windows.next().into_iter().chain(again).min() else { return };
+        let times = self.windows.next().into_iter().chain(again).chain(self.ends.next());
+        let Some(next) = times.min() else { return };
         if self.alarm.as_ref().is_some_and(|(at, _)| *at <= next) {
             return;
         }

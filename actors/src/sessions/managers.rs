@@ -2,7 +2,8 @@
 
 use super::{
     claim::{BindError, Claim, ResumeError},
-    unfinished::Work,
+    unfinished,
+    work::Work,
 };
 use crate::resource::{Ended, FrozenWaiting, Resource};
 use arc_swap::ArcSwapOption;
@@ -35,8 +36,10 @@ pub enum Msg {
     Freeze(Reply<Vec<FrozenWaiting>>),
     /// End this session; answered when its end has begun, if anybody waits for that.
     End(Arc<Resource>, Ended, Option<Reply<()>>),
+    /// The store did not take this of a session: it is to be tried again.
+    Again(Arc<Resource>, Work),
     /// Have this done: see [`super::finish`].
-    Finish(Work),
+    Finish(unfinished::Work),
     /// A window may be over.
     Alarm,
 }
@@ -127,6 +130,20 @@ impl Managers {
     /// The place of the user's.
     pub(super) fn of(&self, user: &BareJid) -> Option<&Arc<Place>> {
         self.place(self.number_of(user))
+    }
+
+    /// The store did not take this of a session: it is tried again.
+    pub(super) fn again(&self, resource: &Arc<Resource>, work: Work) {
+        let manager = self.of(resource.user()).and_then(|place| place.address());
+        if manager.is_none_or(|m| m.cast(Msg::Again(Arc::clone(resource), work)).is_err()) {
+            tracing::warn!(jid = %resource.jid(), "the store is told when the next process starts");
+        }
+    }
+
+    /// The store was not told that a session has ended: it is told later.
+    pub(crate) fn not_forgotten(&self, resource: &Arc<Resource>) {
+        resource.remembered(true);
+        self.again(resource, Work::Forget);
     }
 
     /// Those that run.

@@ -19,6 +19,7 @@ pub mod table;
 mod tests;
 mod unfinished;
 mod windows;
+mod work;
 
 pub use calm::{admits, calm};
 pub use claim::{Attached, BindError, Claim, ResumeError};

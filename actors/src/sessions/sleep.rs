@@ -1,11 +1,12 @@
 //! Sessions without a connection, as the store has them: put there when the connection is lost, taken when they are resumed,
 //! forgotten when they end; and a node that starts goes on with them.
 
-use super::adopt_waiting;
+use super::{adopt_waiting, work::Work};
 use crate::{
     env::Env,
     future::BoxFuture,
     resource::{FrozenWaiting, Parking, Resource, Shares, WakeError, from_store, to_store},
+    routing::divert,
 };
 use std::{
     sync::{
@@ -117,7 +118,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// A session is resumed: no other process may go on with what the store has of it.
-pub(super) async fn wake_up(env: &Env, resource: &Resource) {
+pub(super) async fn wake_up(env: &Env, resource: &Arc<Resource>) {
     resource.store_is_told().await;
     let Some(key) = resource.asleep_as() else { return };
     if resource.is_always_kept() {
@@ -127,9 +128,18 @@ pub(super) async fn wake_up(env: &Env, resource: &Resource) {
     if let Err(error) = env.stores.sessions.take(resource.user(), &key, None).await {
         let jid = resource.jid();
         tracing::warn!(%jid, %error, "the store was not told that a session was resumed");
+        env.managers.again(resource, Work::Wake(resource.outdated()));
     }
     // what it has is old, and replaced the next time
     resource.told_store(false);
+}
+
+/// The same once more, unless the store has a newer one by now.
+pub(super) async fn wake_again(env: &Env, resource: &Resource, epoch: u64) {
+    let Some(key) = resource.stored_as() else { return };
+    if env.stores.sessions.take(resource.user(), &key, Some(epoch)).await.is_ok() {
+        resource.up_to_date();
+    }
 }
 
 /// The store forgets what the client of a session has, or is not to get.
@@ -146,10 +156,22 @@ pub(crate) async fn acknowledge(env: &Env, resource: &Resource) -> Result<(), St
 }
 
 /// A session has ended: what it held is for whoever comes.
-pub(super) async fn forget(env: &Env, resource: &Resource) {
+pub(super) async fn forget(env: &Env, resource: &Arc<Resource>) {
     let Some(key) = resource.stored_as() else { return };
     if let Err(error) = env.stores.sessions.expire(resource.user(), &key).await {
         tracing::warn!(jid = %resource.jid(), %error, "the store was not told of the end of a session");
+        env.managers.not_forgotten(resource);
+    }
+}
+
+/// The same once more; those who are there now get it.
+pub(super) async fn forget_again(env: &Arc<Env>, resource: &Resource) {
+    let Some(key) = resource.stored_as() else { return };
+    if env.stores.sessions.expire(resource.user(), &key).await.is_ok() {
+        resource.remembered(false);
+        if let Some(keeper) = &env.hooks().keeper {
+            divert(env, resource.user(), keeper.module, 1);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod moved;
 pub mod scram;
 pub mod script;
 pub mod slow;
+pub mod writes;
 
 pub use client::{client_framer, receive};
 

@@ -415,6 +415,14 @@ pub const NODE: &[Row] = &[
         tried: &["though_its_store_is_slow", "though_its_process_is_killed"],
     },
     Row {
+        what: "what the store did not take of sessions, of one session manager",
+        from: &["actors/src/sessions/ends.rs: AGAIN"],
+        most: "the limit × what is left of a session",
+        at: "the oldest is not tried again: the next process does it when it starts",
+        fields: &[("actors/src/sessions/ends.rs", "again")],
+        tried: &["what_the_store_does_not_take_is_tried_again_of_so_many"],
+    },
+    Row {
         what: "messages to a process",
         from: &[
             "supervision/src/process.rs: INBOX",
