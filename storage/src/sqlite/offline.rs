@@ -277,15 +277,17 @@ impl OfflineStore for SqliteStore {
                      RETURNING user",
                 )?;
                 let mut gone = delete.query(params![int(at), rows(limit)])?;
-                let mut users: Vec<BareJid> = Vec::new();
+                let mut users: Vec<Option<BareJid>> = Vec::new();
                 while let Some(row) = gone.next()? {
-                    users.push(address(row.get_ref(0)?.as_str().unwrap_or_default())?);
+                    // one that is no address any more keeps no others
+                    users.push(address(row.get_ref(0)?.as_str().unwrap_or_default()).ok());
                 }
                 Ok(users)
             };
-            let after = |caches: &Caches, users: Option<&Vec<BareJid>>| {
+            let after = |caches: &Caches, users: Option<&Vec<Option<BareJid>>>| {
                 // after a commit that failed the messages are still there
-                users.into_iter().flatten().for_each(|user| caches.waiting.wrote(user, None));
+                let users = users.into_iter().flatten().flatten();
+                users.for_each(|user| caches.waiting.wrote(user, None));
             };
             Ok(self.write(SMALL, work, after).await?.len())
         })

@@ -173,23 +173,67 @@ fn let_go(db: &Connection, user: &BareJid, key: &str, limit: usize) -> Result<us
     Ok(ids.len())
 }
 
-fn page(db: &Connection, after: &str, limit: usize) -> Result<Vec<StoredSession>, StoreError> {
+/// A page, and those that cannot be read: whose they are said to be, and their keys.
+type Read = (Vec<StoredSession>, Vec<(String, String)>);
+
+fn page(db: &Connection, after: &str, limit: usize) -> Result<Read, StoreError> {
     let mut select = db.prepare_cached(
         "SELECT key, user, epoch, until, handled, frozen FROM sessions
-         WHERE key > ? ORDER BY key LIMIT ?",
+         WHERE key > ? ORDER BY key",
     )?;
-    let mut found = select.query(params![after, rows(limit)])?;
-    let mut page = Vec::new();
+    let mut found = select.query([after])?;
+    let (mut page, mut damaged) = (Vec::new(), Vec::new());
     let mut room = MAX_PAGE;
-    while let Some(row) = found.next()? {
+    while page.len() < limit
+        && let Some(row) = found.next()?
+    {
         let bytes = row.get_ref(5)?.as_blob().map_or(0, <[u8]>::len);
         if bytes > room && !page.is_empty() {
             break;
         }
         room = room.saturating_sub(bytes);
-        page.push(session(row)?);
+        match session(row) {
+            // it must not keep a node from starting
+            Err(StoreError::Corrupt(why)) => {
+                let text = |n| row.get_ref(n).ok()?.as_str().ok().map(str::to_owned);
+                let (key, user) = (text(0).unwrap_or_default(), text(1).unwrap_or_default());
+                tracing::error!(user, why, "a stored session is damaged, and forgotten");
+                damaged.push((user, key));
+            }
+            session => page.push(session?),
+        }
     }
-    Ok(page)
+    Ok((page, damaged))
+}
+
+/// What a session holds whose user's address is none: nobody gets it.
+fn hold_for_nobody(db: &Connection, user: &str, key: &str) -> Result<(), StoreError> {
+    for sql in [
+        "DELETE FROM held WHERE user = ? AND session = ?",
+        "DELETE FROM unkept WHERE user = ? AND session = ?",
+    ] {
+        db.prepare_cached(sql)?.execute([user, key])?;
+    }
+    Ok(())
+}
+
+/// Sessions that cannot be read are gone: what they held is an offline message. Whose they were.
+fn drop_damaged(
+    db: &Connection,
+    damaged: Vec<(String, String)>,
+) -> Result<Vec<BareJid>, StoreError> {
+    let mut users = Vec::new();
+    for (user, key) in damaged {
+        db.prepare_cached("DELETE FROM sessions WHERE key = ?")?.execute([&key])?;
+        match address::<BareJid>(&user) {
+            Ok(user) => {
+                let_go(db, &user, &key, usize::MAX)?;
+                users.push(user);
+            }
+            Err(_) => hold_for_nobody(db, &user, &key)?,
+        }
+    }
+    Ok(users)
 }
 
 /// How many were let go of, and whose they are.
@@ -203,7 +247,10 @@ fn release(db: &Connection, limit: usize) -> Result<Released, StoreError> {
     while released < limit {
         let found = first.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         let Some((user, key)): Option<(String, String)> = found else { break };
-        let user = address(&user)?;
+        let Ok(user) = address(&user) else {
+            hold_for_nobody(db, &user, &key)?;
+            continue;
+        };
         released += let_go(db, &user, &key, limit - released)?;
         users.push(user);
     }
@@ -325,8 +372,18 @@ impl Sessions for SqliteStore {
     }
 
     fn page<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<StoredSession>> {
-        let after = after.to_owned();
-        Box::pin(self.read(move |db| page(db, &after, limit)))
+        Box::pin(async move {
+            let after = after.to_owned();
+            let (page, damaged) = self.read(move |db| page(db, &after, limit)).await?;
+            if !damaged.is_empty() {
+                let changed = |caches: &Caches, users: Option<&Vec<BareJid>>| {
+                    let users = users.into_iter().flatten();
+                    users.for_each(|user| caches.waiting.wrote(user, None));
+                };
+                self.write(SMALL, move |db| drop_damaged(db, damaged), changed).await?;
+            }
+            Ok(page)
+        })
     }
 
     fn release(&self, limit: usize) -> StoreFuture<'_, usize> {

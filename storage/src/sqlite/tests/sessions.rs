@@ -121,3 +121,51 @@ async fn what_is_done_leaves_no_rows() {
     }
     running.stop().await;
 }
+
+/// An address may be none for another version of the program; a value may be of another type in a file that was repaired.
+#[tokio::test]
+async fn one_that_is_damaged_keeps_no_other_from_going_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path(), Options::default()).await;
+    let store = &running.store;
+    for key in ["a", "b", "c", "d"] {
+        store.put(session(key)).await.unwrap();
+        append(store, &[key], &[key]).await;
+    }
+    append(store, &["live"], &["live"]).await;
+    let file = running.stop().await.path().to_owned();
+    let db = Connection::open(&file).unwrap();
+    db.execute_batch(
+        "UPDATE sessions SET user = '@' WHERE key = 'a';
+         UPDATE held SET user = '@' WHERE session IN ('a', 'live');
+         UPDATE offline SET user = '@' WHERE id = 1;
+         UPDATE sessions SET handled = -1 WHERE key = 'c';
+         UPDATE unkept SET user = '@' WHERE session = 'live';",
+    )
+    .unwrap();
+    drop(db);
+
+    let running = Running::start(dir.path(), Options::default()).await;
+    let store = &running.store;
+    assert_eq!(store.release(1).await, Ok(0));
+    assert_eq!(Sessions::page(&**store, "", 2).await, Ok(vec![session("b"), session("d")]));
+    assert_eq!(
+        (waiting(store).await, held(store, "b").await),
+        (vec!["c".into()], vec!["b".into()])
+    );
+    assert_eq!(Sessions::page(&**store, "d", 2).await, Ok(Vec::new()));
+    let file = running.stop().await.path().to_owned();
+    let db = Connection::open(&file).unwrap();
+    let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count("SELECT count(*) FROM sessions"), 2);
+    assert_eq!(count("SELECT count(*) FROM held WHERE user = '@'"), 0);
+    db.execute("UPDATE offline SET holders = 0, at = 1 WHERE user = '@'", []).unwrap();
+    db.execute("UPDATE offline SET at = 1 WHERE holders = 0", []).unwrap();
+    drop(db);
+
+    let running = Running::start(dir.path(), Options::default()).await;
+    let store = &running.store;
+    assert_eq!(OfflineStore::expire(&**store, 2, 9).await, Ok(2));
+    assert_eq!(waiting(store).await, Vec::<String>::new());
+    drop(running.stop().await);
+}
