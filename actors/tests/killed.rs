@@ -392,6 +392,42 @@ fn a_session_that_goes_on_sees_who_is_there_now() {
     });
 }
 
+/// XEP-0198 section 5: it does not ask for the roster again, so it is told what changed.
+#[test]
+fn a_session_that_goes_on_hears_what_changed_in_the_roster_while_it_was_in_the_store() {
+    World::block_on(async {
+        let mut scene = Scene::new(Durability::Detached).await;
+        let change = |name: &str, id: &str| {
+            format!(
+                "L C: <iq type='set' id='{id}'><query xmlns='jabber:iq:roster'>
+                   <item jid='romeo@localhost' name='{name}'/></query></iq>
+                 L S: <iq type='result' id='{id}'/>\n"
+            )
+        };
+        let script = "J C: <iq type='get' id='g'><query xmlns='jabber:iq:roster'/></iq>
+            J S: <iq type='result' id='g'/>
+            J C: <a xmlns='urn:xmpp:sm:3' h='2'/>
+            J cut
+            password juliet@localhost pencil
+            L = juliet@localhost/garden\n"
+            .to_owned()
+            + &change("one", "a")
+            + &change("two", "b");
+        scene.follow(&script).await;
+        let mut scene = scene.killed().await;
+        scene.resumes(2, "<resumed xmlns='urn:xmpp:sm:3' h='2'/>").await;
+        let pushed = |name: &str| {
+            format!(
+                "K S: <iq type='set'><query xmlns='jabber:iq:roster'>
+                   <item jid='romeo@localhost' name='{name}' subscription='none'/></query></iq>\n"
+            )
+        };
+        let rest = pushed("one") + &pushed("two") + ASKED + "K S: nothing";
+        scene.follow(&rest).await;
+        scene.world.stop().await;
+    });
+}
+
 /// Juliet has two sessions of the same priority, and the second can be resumed too: its token.
 async fn second_session(scene: &mut Scene) -> String {
     scene

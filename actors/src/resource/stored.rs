@@ -34,6 +34,8 @@ pub(super) struct Stored {
     due: bool,
     /// It is being told.
     telling: bool,
+    /// What it has, or is being told, is without something that came since and that nobody says again.
+    changed: bool,
     /// It has an old one with this epoch, since it did not take that it was resumed.
     outdated: Option<u64>,
     /// It did not take that it has ended.
@@ -44,8 +46,20 @@ pub(super) struct Stored {
 impl Stored {
     fn new(key: Arc<str>) -> Self {
         let (epoch, noted, asleep, restored, due, telling) = Default::default();
-        let (outdated, remembered, over) = Default::default();
-        Self { key, epoch, noted, asleep, restored, due, telling, outdated, remembered, over }
+        let (changed, outdated, remembered, over) = Default::default();
+        Self {
+            key,
+            epoch,
+            noted,
+            asleep,
+            restored,
+            due,
+            telling,
+            changed,
+            outdated,
+            remembered,
+            over,
+        }
     }
 
     /// It is not to be told any more.
@@ -191,7 +205,7 @@ impl Resource {
         let key: Arc<str> = Arc::from(s.sm.as_ref()?.token.as_deref()?);
         let new = || Box::new(Stored::new(Arc::clone(&key)));
         let stored = s.stored.get_or_insert_with(new);
-        (stored.telling, stored.epoch) = (true, stored.epoch + 1);
+        (stored.telling, stored.changed, stored.epoch) = (true, false, stored.epoch + 1);
         let epoch = stored.epoch;
         let (messages, kept, shares) = Default::default();
         let mut parking = Parking { key, epoch, messages, kept, shares };
@@ -249,9 +263,20 @@ impl Resource {
         resumable && s.owner == Owner::Detached && self.limits.durability != Durability::Memory
     }
 
-    /// The same, and the store does not have it.
+    /// The same, and the store does not have it as it is.
     pub fn should_sleep(&self) -> bool {
-        self.can_sleep() && self.asleep_as().is_none()
+        self.can_sleep() && {
+            let s = self.state.lock();
+            s.stored.as_ref().is_none_or(|stored| !stored.asleep || stored.changed)
+        }
+    }
+
+    /// Something waits for it that is in no store, and that nobody says again: whether the store has the session without
+    /// that, and nobody sees to it yet.
+    pub fn changes(&self) -> bool {
+        let mut s = self.state.lock();
+        let stored = s.stored.as_mut().filter(|stored| stored.asleep || stored.telling);
+        stored.is_some_and(|stored| !std::mem::replace(&mut stored.changed, true))
     }
 
     /// A process that has just started goes on with it: the store has it, and nobody knows who its client's contacts are

@@ -54,6 +54,10 @@ pub fn to_marked(env: &Env, user: &BareJid, mark: &str, stanza: impl Fn(&Resourc
     for resource in env.table.resources(user) {
         if resource.marked(mark) {
             drop(resource.deliver(stanza(&resource)));
+            if resource.changes() {
+                // nobody says it again
+                env.managers.changed(&resource);
+            }
         }
     }
 }

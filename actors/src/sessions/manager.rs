@@ -93,6 +93,11 @@ impl Server for SessionManager {
             // what is being finished belongs to no connection any more and cannot move
             Msg::Freeze(_) if unfinished::is_at_work(cx.system()) => {}
             Msg::Freeze(reply) => reply.send(self.freeze()),
+            Msg::Changed(resource) => {
+                if let Some(end) = self.windows.end(resource.id()) {
+                    self.ends.add(resource, Work::Sleep(end));
+                }
+            }
             Msg::Again(resource, work) => self.ends.add_again(resource, work),
             Msg::Finish(work) => unfinished::start(cx.system(), work),
             Msg::End(resource, why, reply) => {
@@ -127,6 +132,7 @@ impl Server for SessionManager {
             Msg::Lost(resource, _) => format!("lost {}", resource.jid()),
             Msg::Freeze(_) => "freeze".to_owned(),
             Msg::End(resource, why, _) => format!("end {} {why:?}", resource.jid()),
+            Msg::Changed(resource) => format!("changed {}", resource.jid()),
             Msg::Again(resource, what) => format!("again {} {what:?}", resource.jid()),
             Msg::Finish(_) => "finish".to_owned(),
             Msg::Alarm => "alarm".to_owned(),

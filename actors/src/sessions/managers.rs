@@ -36,6 +36,8 @@ pub enum Msg {
     Freeze(Reply<Vec<FrozenWaiting>>),
     /// End this session; answered when its end has begun, if anybody waits for that.
     End(Arc<Resource>, Ended, Option<Reply<()>>),
+    /// The store has this session without something that came for it since.
+    Changed(Arc<Resource>),
     /// The store did not take this of a session: it is to be tried again.
     Again(Arc<Resource>, Work),
     /// Have this done: see [`super::finish`].
@@ -137,6 +139,13 @@ impl Managers {
         let manager = self.of(resource.user()).and_then(|place| place.address());
         if manager.is_none_or(|m| m.cast(Msg::Again(Arc::clone(resource), work)).is_err()) {
             tracing::warn!(jid = %resource.jid(), "the store is told when the next process starts");
+        }
+    }
+
+    /// The store has a session without something that came for it since.
+    pub(crate) fn changed(&self, resource: &Arc<Resource>) {
+        if let Some(manager) = self.of(resource.user()).and_then(|place| place.address()) {
+            drop(manager.cast(Msg::Changed(Arc::clone(resource))));
         }
     }
 

@@ -36,10 +36,11 @@ pub(super) async fn fall_asleep(env: &Arc<Env>, resource: &Arc<Resource>, left: 
     let Some(keeper) = env.hooks().keeper.as_ref().filter(|_| resource.should_sleep()) else {
         return;
     };
+    let before = resource.asleep_as().is_some();
     let Some(parking) = resource.park(keeper.worth) else { return };
     let asleep = match park(env, resource, parking, left).await {
         Ok(asleep) => {
-            if asleep {
+            if asleep && !before {
                 env.metrics.slept();
             }
             asleep
@@ -47,7 +48,8 @@ pub(super) async fn fall_asleep(env: &Arc<Env>, resource: &Arc<Resource>, left: 
         Err(error) => {
             let jid = resource.jid();
             tracing::warn!(%jid, %error, "a session that waits to be resumed is not in the store");
-            false
+            // as it was before, if it was
+            before && resource.changes()
         }
     };
     resource.told_store(asleep);
