@@ -216,16 +216,4 @@ impl Sessions for MemoryStore {
             Ok(released)
         })
     }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        answer(move || {
-            let all = &mut *self.offline.lock();
-            all.sessions.retain(|_, session| session.user != *user);
-            let held: BTreeMap<u64, Held> = all.held.remove(user).unwrap_or_default();
-            for held in held.into_values().filter(|held| !held.delivered) {
-                all.keep(user, held.message);
-            }
-            Ok(())
-        })
-    }
 }
