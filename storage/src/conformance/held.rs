@@ -5,7 +5,7 @@ use super::{
     sessions::{MANY, append, bodies, held, message, message_from, room, session, waiting},
     user,
 };
-use crate::{BoxFuture, OfflineLimits, OfflineStore, StoreError, StoredSession, Stores};
+use crate::{BoxFuture, OfflineLimits, StoreError, StoredSession, Stores};
 use std::collections::BTreeSet;
 
 pub(super) async fn suite(stores: &Stores) {

@@ -1,7 +1,7 @@
 //! Offline messages.
 
 use super::{Case, all, cases, forget, full, give_way, strange, user};
-use crate::{BoxFuture, OfflineLimits, OfflineMessage, OfflineStore, StoreError, Stores};
+use crate::{BoxFuture, OfflineLimits, OfflineMessage, StoreError, Stores};
 use std::collections::BTreeSet;
 use xmpp::{jid::BareJid, stanza::Stanza};
 

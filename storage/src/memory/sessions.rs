@@ -8,10 +8,7 @@ use crate::{
     OfflineLimits, OfflineMessage, Sessions, StoreFuture, StoredSession,
     sessions::{MAX_PAGE, further},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-};
+use std::{collections::BTreeSet, ops::Bound};
 use xmpp::{jid::BareJid, stanza::Stanza};
 
 impl Messages {
