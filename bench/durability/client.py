@@ -1,9 +1,10 @@
-"""An XMPP client over TCP, with XEP-0198, as small as can be. expat reads the stream; nothing is shared with the server."""
+"""An XMPP client over TCP, with XEP-0198, as small as can be. expat reads the stream; it shares nothing with the server."""
 import base64, hashlib, hmac, os, socket, threading, time
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 SM = 'urn:xmpp:sm:3'
+STREAMS = 'http://etherx.jabber.org/streams'
 PASSWORD = 'secret'
 
 
@@ -16,7 +17,7 @@ def scram(salt, rounds, text):
 
 
 class Gone(Exception):
-    """the connection has ended"""
+    """the connection has ended, or the stream"""
 
 
 class Element:
@@ -48,7 +49,7 @@ class Stream:
         self.parser.CharacterDataHandler = self.characters
         self.path, self.ready = [], []
         self.send("<?xml version='1.0'?><stream:stream xmlns='jabber:client' to='localhost' version='1.0' "
-                  "xmlns:stream='http://etherx.jabber.org/streams'>")
+                  f"xmlns:stream='{STREAMS}'>")
         return self.next()
 
     def start(self, name, attrs):
@@ -76,8 +77,8 @@ class Stream:
         """the next element; None: there was none in that time"""
         end = time.monotonic() + patience
         while not self.ready:
-            self.socket.settimeout(max(0.001, end - time.monotonic()))
             try:
+                self.socket.settimeout(max(0.001, end - time.monotonic()))
                 data = self.socket.recv(65536)
             except TimeoutError:
                 return None
@@ -86,7 +87,10 @@ class Stream:
             if not data:
                 raise Gone('end of file')
             self.parser.Parse(data)
-        return self.ready.pop(0)
+        element = self.ready.pop(0)
+        if (element.ns, element.name) == (STREAMS, 'error'):
+            raise Gone(', '.join(c.text or c.name for c in element.children))
+        return element
 
     def close(self):
         self.socket.close()
@@ -96,7 +100,7 @@ class Client:
     """A session that can be resumed. `got`: what came to it, with the ids of messages."""
 
     def __init__(self, port, user, presence=True, buffer=None):
-        self.user, self.jid, self.pings = user, f'{user}@localhost/r', 0
+        self.user, self.pings = user, 0
         self.handled = 0          # stanzas of the server's
         self.sent = 0             # stanzas of ours, since <enable/>
         self.counted = 0          # of ours, that the server is known to have handled
@@ -120,7 +124,11 @@ class Client:
     def sasl(self, tag, text, wanted):
         text = base64.b64encode(text.encode()).decode()
         self.stream.send(f"<{tag} xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{text}</{tag.split()[0]}>")
-        answer = self.stream.next()
+        try:
+            answer = self.stream.next()
+        except expat.ExpatError:
+            # the stream that begins here is over before it was asked for (RFC 6120 section 4.9.1.2)
+            raise Gone('at the log-on') from None
         if answer is None or answer.name != wanted:
             raise RuntimeError(f'{self.user}: {answer and answer.name} {[c.name for c in answer.children]}')
         return base64.b64decode(answer.text).decode()

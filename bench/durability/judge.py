@@ -7,26 +7,28 @@ COLUMNS = ('sent', 'accepted', 'delivered', 'lost', 'promised', 'twice', 'again'
 
 
 def survives(mode, kind, waited):
-    """whether an accepted message is promised to survive; `waited`: it had come while there was no connection"""
+    """whether an accepted message is promised to survive a kill; `waited`: it had come while there was no connection"""
     if mode == 'always' or kind == 'offline':
         return True
     return mode == 'detached' and (kind == 'detached' or kind == 'resumed' and waited)
 
 
-def resumes(mode, kind):
+def resumes(mode, kind, stopped):
     """whether a session goes on after the restart; None: it depends on the moment"""
-    if mode == 'detached' and kind == 'wavering':
-        return None
-    return mode == 'always' or mode == 'detached' and kind == 'detached'
+    if mode == 'memory':
+        return False
+    if kind == 'wavering':
+        return True if mode == 'always' and not stopped else None
+    return kind == 'detached' or mode == 'always' and not stopped
 
 
 class Message:
     def __init__(self, sender, to, kind, waited):
         self.sender, self.to, self.kind, self.waited = sender, to, kind, waited
         self.accepted = self.bounced = False
-        self.before = 0        # how often it came before the kill
+        self.before = 0        # how often it came before the node died
         self.settled = False   # ... and was acknowledged, which the server is known to have read
-        self.after = 0         # how often it came after it
+        self.after = 0         # how often it came after that
 
 
 class Judge:
@@ -34,16 +36,17 @@ class Judge:
         self.mode = mode
         self.counts = {kind: Counter() for kind in KINDS}
         self.broken = []
-        self.old = set()  # the messages of rounds that are over
+        self.old = set()      # the messages of rounds that are over
+        self.stopped = False  # the node was told to stop in this round, and not killed
 
     def breaks(self, what):
         self.broken.append(what)
 
     def promises(self, m):
-        return m.accepted and not m.bounced and survives(self.mode, m.kind, m.waited)
+        return m.accepted and not m.bounced and (self.stopped or survives(self.mode, m.kind, m.waited))
 
     def session(self, kind, who, resumed):
-        if resumed != resumes(self.mode, kind) is not None:
+        if resumed != resumes(self.mode, kind, self.stopped) is not None:
             self.breaks(f'{who} was {"" if resumed else "not "}resumed after the restart')
 
     def round(self, number, messages, before, after, went_on):
@@ -71,10 +74,13 @@ class Judge:
                 twice = m.before + m.after > 1
             if twice:
                 c['twice'] += 1
-                self.breaks(f'round {number}: {id} came to {m.to} {m.before} times before and {m.after} times after the kill')
+                self.breaks(f'round {number}: {id} came to {m.to} {m.before} times before and {m.after} times after the node {self.died()}')
         for (kind, who), n in lost.items():
-            self.breaks(f'round {number}: {n} accepted messages to {who} ({kind}) are lost')
+            self.breaks(f'round {number}: {n} accepted messages to {who} ({kind}) are lost, the node {self.died()}')
         self.old |= set(messages)
+
+    def died(self):
+        return 'was stopped' if self.stopped else 'was killed'
 
     def take(self, number, messages, attribute, who, ids, last):
         """`last`: what came last from each sender in this session"""
@@ -86,12 +92,12 @@ class Judge:
             setattr(m, attribute, getattr(m, attribute) + 1)
             if id <= last.get(m.sender, -1):
                 self.counts[m.kind]['disorder'] += 1
-                self.breaks(f'round {number}: {id} came to {who} after {last[m.sender]}')
+                self.breaks(f'round {number}: {id} came to {who} after {last[m.sender]}, {attribute} the node {self.died()}')
             last[m.sender] = max(id, last.get(m.sender, -1))
         return last
 
-    def table(self, kills, power):
-        lines = [f'\n### {self.mode}: {kills} kills, {power}\n',
+    def table(self, kills, stops, power):
+        lines = [f'\n### {self.mode}: {kills} kills, {stops} clean stops, {power}\n',
                  '| recipient | ' + ' | '.join(COLUMNS) + ' |', '|---' * (len(COLUMNS) + 1) + '|']
         for kind in KINDS:
             c = self.counts[kind]
