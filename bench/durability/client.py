@@ -1,4 +1,4 @@
-"""An XMPP client over TCP, with XEP-0198, as small as can be. expat reads the stream; it shares nothing with the server."""
+"""An XMPP client over TCP, as small as can be, with XEP-0198 or without. expat reads the stream; it shares nothing with the server."""
 import base64, hashlib, hmac, os, socket, threading, time
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
@@ -97,10 +97,11 @@ class Stream:
 
 
 class Client:
-    """A session that can be resumed. `got`: what came to it, with the ids of messages."""
+    """A session. `resume`: whether it can be resumed, 'true' or 'false'; None: it has no XEP-0198 at all. `got`: what came to
+    it, the ids of messages."""
 
-    def __init__(self, port, user, presence=True, buffer=None):
-        self.user, self.pings = user, 0
+    def __init__(self, port, user, resume='true', presence=True, buffer=None):
+        self.user, self.resumable, self.pings = user, resume, 0
         self.handled = 0          # stanzas of the server's
         self.sent = 0             # stanzas of ours, since <enable/>
         self.counted = 0          # of ours, that the server is known to have handled
@@ -137,8 +138,9 @@ class Client:
         self.stream.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>")
         if self.stream.next().attrs['type'] != 'result':
             raise RuntimeError(f'{self.user}: no resource')
-        self.stream.send(f"<enable xmlns='{SM}' resume='true'/>")
-        self.token = self.stream.next().attrs['id']
+        if self.resumable:
+            self.stream.send(f"<enable xmlns='{SM}' resume='{self.resumable}'/>")
+            self.token = self.stream.next().attrs.get('id')
         self.handled = self.sent = self.counted = 0
         if presence:
             self.stanza('<presence/>')
@@ -146,6 +148,8 @@ class Client:
     def resume(self, port):
         """over a new connection: the count of our stanzas that the server has handled, or None (it does not know the session)"""
         self.connect(port)
+        if self.token is None:
+            return None
         self.stream.send(f"<resume xmlns='{SM}' h='{self.handled}' previd={quoteattr(self.token)}/>")
         answer = self.stream.next()
         if answer.name == 'resumed':
@@ -165,8 +169,9 @@ class Client:
 
     def acknowledge(self):
         """all that came so far"""
-        with self.lock:
-            self.stream.send(f"<a xmlns='{SM}' h='{self.handled}'/>")
+        if self.resumable:
+            with self.lock:
+                self.stream.send(f"<a xmlns='{SM}' h='{self.handled}'/>")
 
     def take(self, patience=30.0):
         """reads one element; it, or None"""

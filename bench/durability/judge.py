@@ -1,7 +1,7 @@
 """What became of each message, by kind of recipient, and which promise of docs/operating.md ("What survives") it breaks."""
 from collections import Counter
 
-KINDS = ('offline', 'detached', 'resumed', 'slow', 'wavering')
+KINDS = ('offline', 'detached', 'resumed', 'slow', 'wavering', 'plain')
 MODES = ('always', 'detached', 'memory')
 COLUMNS = ('sent', 'accepted', 'delivered', 'lost', 'promised', 'twice', 'again', 'disorder', 'bounced')
 
@@ -15,7 +15,7 @@ def survives(mode, kind, waited):
 
 def resumes(mode, kind, stopped):
     """whether a session goes on after the restart; None: it depends on the moment"""
-    if mode == 'memory':
+    if kind == 'plain' or mode == 'memory':
         return False
     if kind == 'wavering':
         return True if mode == 'always' and not stopped else None
