@@ -100,8 +100,8 @@ class Client:
     """A session. `resume`: whether it can be resumed, 'true' or 'false'; None: it has no XEP-0198 at all. `got`: what came to
     it, the ids of messages."""
 
-    def __init__(self, port, user, resume='true', presence=True, buffer=None):
-        self.user, self.resumable, self.pings = user, resume, 0
+    def __init__(self, port, user, resource='r', resume='true', presence=True, buffer=None):
+        self.user, self.resource, self.resumable, self.pings = user, resource, resume, 0
         self.handled = 0          # stanzas of the server's
         self.sent = 0             # stanzas of ours, since <enable/>
         self.counted = 0          # of ours, that the server is known to have handled
@@ -135,7 +135,8 @@ class Client:
         return base64.b64decode(answer.text).decode()
 
     def bind(self, presence=True):
-        self.stream.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>")
+        self.stream.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
+                         f"<resource>{self.resource}</resource></bind></iq>")
         if self.stream.next().attrs['type'] != 'result':
             raise RuntimeError(f'{self.user}: no resource')
         if self.resumable:
