@@ -20,7 +20,7 @@ def survives(mode, kind, waited):
 
 def resumes(mode, kind, stopped):
     """whether a session goes on after the restart; None: it depends on the moment"""
-    if kind == 'plain' or mode == 'memory':
+    if kind in ('plain', 'brief') or mode == 'memory':
         return False
     if kind == 'wavering':
         return True if mode == 'always' and not stopped else None
