@@ -1,4 +1,4 @@
-"""An XMPP client over TCP, as small as can be, with XEP-0198 or without. expat reads the stream; it shares nothing with the server."""
+"""An XMPP client over TCP, as small as can be, with XEP-0198 or without. expat reads; nothing is shared with the server."""
 import base64, hashlib, hmac, os, socket, threading, time
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
