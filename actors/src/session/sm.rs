@@ -202,10 +202,6 @@ impl Session {
         // what it has not got follows: see `drain`
         scope.fx.out.nonza(sm::resumed(previd, handled));
         scope.env.metrics.resumed();
-        // what the client sends now does not overtake what the connection before is still at
-        if let Some(done) = resource.before_is_done() {
-            scope.fx.job(done, |_, _, ()| ());
-        }
         if resource.was_restored() {
             // who was here when the process before ended is not known
             let env = Arc::clone(scope.env);

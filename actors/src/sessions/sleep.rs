@@ -26,6 +26,10 @@ const PAGE_BYTES: usize = 256 << 10;
 /// more. The second time it does nothing.
 pub(super) async fn fall_asleep(env: &Arc<Env>, resource: &Arc<Resource>, left: Duration) {
     resource.store_can_be_told().await;
+    // that counts as handled
+    if let Some(done) = resource.before_is_done() {
+        done.await;
+    }
     let Some(keeper) = env.hooks().keeper.as_ref().filter(|_| resource.should_sleep()) else {
         return;
     };
