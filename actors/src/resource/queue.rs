@@ -92,6 +92,7 @@ pub(super) fn weight(stanza: &Stanza) -> usize {
 
 impl State {
     /// What was at the head of the queue is sent, or not for the client.
+    #[inline]
     pub(super) fn leaves_queue(&mut self, queued: Queued, sent: bool, clock: &Clock) {
         let Queued { item, at, kept, share } = queued;
         let Item::Stanza(stanza) = item else { return };
