@@ -129,12 +129,25 @@ impl Client {
         }
     }
 
-    /// What the server has handled, as it says when it resumes the session.
-    async fn resumes(&mut self, token: &str) -> u32 {
+    /// Whether its session goes on at once.
+    async fn asks_for(&mut self, token: &str) -> bool {
         let resume = format!("<resume xmlns='urn:xmpp:sm:3' previd='{token}' h='0'/>");
-        let said = self.says(&resume).await;
+        self.driver.feed(resume.as_bytes());
+        self.goes_on().await;
+        self.heard.contains("<resumed ")
+    }
+
+    /// What the server has handled, as it says when the session goes on.
+    async fn resumed(&mut self) -> u32 {
+        self.goes_on().await;
+        let said = std::mem::take(&mut self.heard);
         assert!(said.contains("<resumed "), "{said}");
         attr(&said, "h").parse().unwrap()
+    }
+
+    async fn resumes(&mut self, token: &str) -> u32 {
+        self.asks_for(token).await;
+        self.resumed().await
     }
 }
 
@@ -202,18 +215,19 @@ async fn is_handled_once(gone: Gone, point: usize, world: &World) {
             again.resumes(&token).await
         }
         Replaced => {
-            let h = again.resumes(&token).await;
+            // what it had begun counts when it is done, and not before
+            assert_eq!(again.asks_for(&token).await, point >= 2, "at {point}");
             rest.for_each(open);
             client.goes_on().await;
             assert!(client.driver.is_over());
             client.driver.leave(std::future::pending()).await;
-            h
+            again.resumed().await
         }
         ReplacedAndKilled => {
-            let h = again.resumes(&token).await;
-            rest.for_each(open);
+            assert_eq!(again.asks_for(&token).await, point >= 2, "at {point}");
             drop(client);
-            h
+            rest.for_each(open);
+            again.resumed().await
         }
     };
     if h == 0 {

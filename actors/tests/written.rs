@@ -209,7 +209,7 @@ fn each_message_of_rfc_7395_stands_for_itself() {
                 [open, features, sasl, open, features].as_slice(),
                 &[(ns::CLIENT, "iq"), (ns::SM, "enabled"), (ns::SM, "a")],
                 &[(ns::CLIENT, "message"), (ns::SM, "r"), (ns::CLIENT, "iq")],
-                &[(ns::STREAM, "error"), (ns::FRAMING, "close")],
+                &[(ns::SM, "a"), (ns::STREAM, "error"), (ns::FRAMING, "close")],
             ]
             .concat()
         );

@@ -1,9 +1,10 @@
-"""An XMPP client over TCP, with XEP-0198, as small as can be. expat reads the stream; nothing is shared with the server."""
+"""An XMPP client over TCP, as small as can be, with XEP-0198 or without. expat reads; nothing is shared with the server."""
 import base64, hashlib, hmac, os, socket, threading, time
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 SM = 'urn:xmpp:sm:3'
+STREAMS = 'http://etherx.jabber.org/streams'
 PASSWORD = 'secret'
 
 
@@ -16,7 +17,7 @@ def scram(salt, rounds, text):
 
 
 class Gone(Exception):
-    """the connection has ended"""
+    """the connection has ended, or the stream"""
 
 
 class Element:
@@ -48,7 +49,7 @@ class Stream:
         self.parser.CharacterDataHandler = self.characters
         self.path, self.ready = [], []
         self.send("<?xml version='1.0'?><stream:stream xmlns='jabber:client' to='localhost' version='1.0' "
-                  "xmlns:stream='http://etherx.jabber.org/streams'>")
+                  f"xmlns:stream='{STREAMS}'>")
         return self.next()
 
     def start(self, name, attrs):
@@ -76,8 +77,8 @@ class Stream:
         """the next element; None: there was none in that time"""
         end = time.monotonic() + patience
         while not self.ready:
-            self.socket.settimeout(max(0.001, end - time.monotonic()))
             try:
+                self.socket.settimeout(max(0.001, end - time.monotonic()))
                 data = self.socket.recv(65536)
             except TimeoutError:
                 return None
@@ -86,17 +87,21 @@ class Stream:
             if not data:
                 raise Gone('end of file')
             self.parser.Parse(data)
-        return self.ready.pop(0)
+        element = self.ready.pop(0)
+        if (element.ns, element.name) == (STREAMS, 'error'):
+            raise Gone(', '.join(c.text or c.name for c in element.children))
+        return element
 
     def close(self):
         self.socket.close()
 
 
 class Client:
-    """A session that can be resumed. `got`: what came to it, with the ids of messages."""
+    """A session. `resume`: whether it can be resumed, 'true' or 'false'; None: it has no XEP-0198 at all. `got`: what came to
+    it, the ids of messages."""
 
-    def __init__(self, port, user, presence=True, buffer=None):
-        self.user, self.jid, self.pings = user, f'{user}@localhost/r', 0
+    def __init__(self, port, user, resource='r', resume='true', presence=True, buffer=None):
+        self.user, self.resource, self.resumable, self.pings = user, resource, resume, 0
         self.handled = 0          # stanzas of the server's
         self.sent = 0             # stanzas of ours, since <enable/>
         self.counted = 0          # of ours, that the server is known to have handled
@@ -120,17 +125,23 @@ class Client:
     def sasl(self, tag, text, wanted):
         text = base64.b64encode(text.encode()).decode()
         self.stream.send(f"<{tag} xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{text}</{tag.split()[0]}>")
-        answer = self.stream.next()
+        try:
+            answer = self.stream.next()
+        except expat.ExpatError:
+            # the stream that begins here is over before it was asked for (RFC 6120 section 4.9.1.2)
+            raise Gone('at the log-on') from None
         if answer is None or answer.name != wanted:
             raise RuntimeError(f'{self.user}: {answer and answer.name} {[c.name for c in answer.children]}')
         return base64.b64decode(answer.text).decode()
 
     def bind(self, presence=True):
-        self.stream.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>")
+        self.stream.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
+                         f"<resource>{self.resource}</resource></bind></iq>")
         if self.stream.next().attrs['type'] != 'result':
             raise RuntimeError(f'{self.user}: no resource')
-        self.stream.send(f"<enable xmlns='{SM}' resume='true'/>")
-        self.token = self.stream.next().attrs['id']
+        if self.resumable:
+            self.stream.send(f"<enable xmlns='{SM}' resume='{self.resumable}'/>")
+            self.token = self.stream.next().attrs.get('id')
         self.handled = self.sent = self.counted = 0
         if presence:
             self.stanza('<presence/>')
@@ -138,6 +149,8 @@ class Client:
     def resume(self, port):
         """over a new connection: the count of our stanzas that the server has handled, or None (it does not know the session)"""
         self.connect(port)
+        if self.token is None:
+            return None
         self.stream.send(f"<resume xmlns='{SM}' h='{self.handled}' previd={quoteattr(self.token)}/>")
         answer = self.stream.next()
         if answer.name == 'resumed':
@@ -157,8 +170,9 @@ class Client:
 
     def acknowledge(self):
         """all that came so far"""
-        with self.lock:
-            self.stream.send(f"<a xmlns='{SM}' h='{self.handled}'/>")
+        if self.resumable:
+            with self.lock:
+                self.stream.send(f"<a xmlns='{SM}' h='{self.handled}'/>")
 
     def take(self, patience=30.0):
         """reads one element; it, or None"""

@@ -1,4 +1,4 @@
-"""A node, started and killed."""
+"""A node, started, killed, and told to stop."""
 import json, os, signal, subprocess, urllib.request
 
 CONFIG = """\
@@ -12,6 +12,7 @@ limits.address_rate = 0
 log.level = 'warn'
 delivery.durability = '{mode}'
 """
+LAST = 90  # seconds in which it stops
 
 
 class Node:
@@ -49,9 +50,28 @@ class Node:
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.process.stdout.close()
-        self.process = None
+        self.over()
+
+    def stop(self):
+        """in good order"""
+        self.process.send_signal(signal.SIGTERM)
+        if status := self.over():
+            raise RuntimeError(f'the node was told to stop and did with status {status}, see {self.log.name}')
+
+    def over(self):
+        try:
+            return self.process.wait(LAST)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError('the node does not stop') from None
+        finally:
+            self.process.stdout.close()
+            self.end_it()
+
+    def end_it(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
 
     def lose_power(self):
         """what was not synced before it was killed is gone"""
@@ -59,7 +79,5 @@ class Node:
             self.power.off()
 
     def end(self):
-        if self.process:
-            self.process.kill()
-            self.process.wait()
+        self.end_it()
         self.log.close()

@@ -51,9 +51,7 @@ impl Gauge {
             value: age.as_secs_f64(),
         }
     }
-}
 
-impl Gauge {
     /// Whether the store was found to be in order.
     fn good(what: &'static str, good: bool) -> Self {
         Self {

@@ -154,7 +154,4 @@ pub trait OfflineStore: Send + Sync + 'static {
     /// Forgets messages that arrived before `at` (milliseconds of the epoch), at most `limit` of
     /// all users; returns how many.
     fn expire(&self, at: u64, limit: usize) -> StoreFuture<'_, usize>;
-
-    /// Forgets all messages of a user, those that are held too.
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()>;
 }

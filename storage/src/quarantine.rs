@@ -98,7 +98,4 @@ pub trait QuarantineStore: Send + Sync + 'static {
 
     /// Forgets it; whether it was there.
     fn discard(&self, id: u64) -> StoreFuture<'_, bool>;
-
-    /// Forgets all of a user.
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()>;
 }

@@ -124,7 +124,4 @@ pub trait Sessions: Send + Sync + 'static {
     /// Lets go of at most `limit` messages that are held by sessions that are not kept: a node that starts has no such
     /// sessions. How many, one that several of them held counted for each; 0: there are none left.
     fn release(&self, limit: usize) -> StoreFuture<'_, usize>;
-
-    /// All sessions of a user are gone, kept or not.
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()>;
 }

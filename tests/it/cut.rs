@@ -7,6 +7,7 @@ use actors::{
     future::BoxFuture,
     hooks::{Offline, Order},
     registrar::{Module, Registrar, Xep},
+    resource::Owner,
 };
 use std::sync::{
     Arc,
@@ -81,14 +82,21 @@ async fn kill(node: &TestNode) {
     pid.wait().await;
 }
 
-async fn resume(node: &TestNode, token: &str) -> (Peer, u32) {
+/// Somebody asks to resume the session: it is another connection's from then on.
+async fn ask(node: &TestNode, token: &str) -> Peer {
     let mut peer = Peer::connect(node.c2s()).await;
     peer.log_in("a").await;
     peer.send(&format!("<resume xmlns='{}' previd='{token}' h='0'/>", ns::SM)).await;
+    let resource = || node.node.env().table.find(&"a@localhost".parse().unwrap(), "cut").unwrap();
+    until("it is taken over", || resource().owner() == Owner::Attached(2)).await;
+    peer
+}
+
+/// It is resumed when what was begun is done: how much was handled.
+async fn resumed(peer: &mut Peer) -> u32 {
     let resumed = peer.element().await;
     assert_eq!(resumed.name(), "resumed", "{}", resumed.to_xml());
-    let h = resumed.attr("h").unwrap().parse().unwrap();
-    (peer, h)
+    resumed.attr("h").unwrap().parse().unwrap()
 }
 
 async fn is_kept_once(gone: Gone, at: usize, node: &TestNode) {
@@ -112,11 +120,12 @@ async fn is_kept_once(gone: Gone, at: usize, node: &TestNode) {
         Gone::Killed => kill(node).await,
         Gone::Replaced | Gone::ReplacedAndKilled => {}
     }
-    let (mut again, h) = resume(node, &token).await;
+    let mut again = ask(node, &token).await;
     if matches!(gone, Gone::ReplacedAndKilled) {
         kill(node).await;
     }
     (at..2).for_each(|gate| GATES[gate].add_permits(1));
+    let h = resumed(&mut again).await;
     if h == 0 {
         GATES.iter().for_each(|gate| gate.add_permits(1));
         again.send(message).await;

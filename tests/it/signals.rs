@@ -8,7 +8,9 @@ async fn say(tcp: &mut Tcp<'_>, script: &str) {
     follow(script, tcp).await.unwrap_or_else(|e| panic!("{e}"));
 }
 
+/// What was handled is counted, so that nobody sends it again.
 const SHUTDOWN: &str = "\
+A S: <a xmlns='urn:xmpp:sm:3' h='2'/>
 A S: <stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>
 A S: </stream:stream>
 A S: eof
@@ -27,8 +29,11 @@ fn sigterm_tells_clients_and_what_they_were_promised_is_kept() {
             "\
 password a@localhost pw
 A = a@localhost/x
+A C: <enable xmlns='urn:xmpp:sm:3'/>
+A S: <enabled xmlns='urn:xmpp:sm:3'/>
 A C: <iq type='set' id='v'><vCard xmlns='vcard-temp'><FN>A</FN></vCard></iq>
 A S: <iq type='result' id='v'/>
+A S: <r xmlns='urn:xmpp:sm:3'/>
 A C: <message to='b@localhost' type='chat'><body>kept for you</body></message>
 ",
         )

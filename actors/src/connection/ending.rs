@@ -17,9 +17,11 @@ impl Connection {
     /// Writes what is left, for a moment.
     pub(super) async fn say_goodbye(&mut self) {
         let write = async {
+            self.driver.tell_store().await;
             while self.transport.write(self.driver.out()).is_ok_and(|more| more) {
                 self.transport.writable().await;
             }
+            self.driver.said_all();
             self.transport.shut_down().await;
         };
         drop(timeout(Duration::from_secs(1), write).await);

@@ -1,7 +1,7 @@
 //! How it ends: what the client was promised is done, its session is ended or left to be resumed, and there are last
 //! words for it.
 
-use super::Driver;
+use super::{Driver, noted};
 use crate::{
     resource::{Ended, Owner, Resource},
     routing,
@@ -32,6 +32,23 @@ impl Driver {
             biased;
             () = jobs => true,
             () = patience => false,
+        }
+    }
+
+    /// Resolves when the store knows of what is to be written.
+    pub async fn tell_store(&mut self) {
+        if self.notes() {
+            noted(&mut self.noting).await;
+            self.noting = None;
+        }
+    }
+
+    /// The last that is written to the client has been, if nothing of it is left: without acknowledgements it has that.
+    pub fn said_all(&mut self) {
+        if self.turn.out().is_empty()
+            && let Some(serving) = &self.serving
+        {
+            serving.resource().takes_more();
         }
     }
 

@@ -253,12 +253,13 @@ impl Driver {
         let further = self.turn.waiting() && !stands;
         let more = self.more && !stands;
         let (before, after) = if self.drained { (false, more) } else { (more, false) };
-        let draining = !self.closing && self.noting.is_none();
+        let tells = self.noting.is_some();
+        let draining = !self.closing && !tells;
         let Self { env, turn, serving, job, noting, .. } = self;
         let next = async move {
             tokio::select! {
                 biased;
-                () = noted(noting) => Woken::Noted,
+                () = noted(noting), if tells => Woken::Noted,
                 then = run(job) => Woken::Job(then),
                 () = queued(serving.as_ref(), before), if draining => Woken::Queue,
                 () = ready(()), if further => Woken::Further,

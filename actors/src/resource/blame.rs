@@ -13,11 +13,12 @@ use std::time::Duration;
 pub const BLAME: Duration = Duration::from_secs(10);
 
 impl State {
-    /// Whether what is written next is the first of what was written and not taken.
-    pub(super) fn has_nothing_untaken(&self) -> bool {
+    /// Whether what is written next, which the store keeps under that number, is the first of what was written and not
+    /// taken. Without acknowledgements only what is kept is known.
+    pub(super) fn would_be_first(&self, kept: u64) -> bool {
         match &self.sm {
             Some(sm) => sm.unacked.is_empty(),
-            None => self.kept.first_written().is_none(),
+            None => kept != 0 && self.kept.first_written().is_none(),
         }
     }
 

@@ -41,12 +41,14 @@ use parking_lot::Mutex;
 use queue::{Queued, weight};
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     num::NonZeroU64,
     pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 use storage::Blocklist;
@@ -199,16 +201,19 @@ impl Resource {
     /// longer.
     pub async fn notified(&self, epoch: u64) {
         let mut rung = pin!(self.bell(epoch).notified());
-        // listens before it looks: whoever takes over after that rings for it
-        let at_once = rung.as_mut().enable();
-        if self.owner() != Owner::Attached(epoch) {
-            if at_once {
+        poll_fn(|cx| {
+            // listens before it looks: whoever takes over after that rings for it
+            let rung = rung.as_mut().poll(cx);
+            if self.owner() == Owner::Attached(epoch) {
+                return rung;
+            }
+            if rung.is_ready() {
                 // may have been for a later one
                 self.wake();
             }
-        } else if !at_once {
-            rung.await;
-        }
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// The connection's, and that of the one before: else one would take what the next is to hear. Of those that took over

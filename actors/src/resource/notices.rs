@@ -26,8 +26,8 @@ impl Resource {
         if s.owner == Owner::Ended {
             return;
         }
-        let id_first = NonZeroU64::new(id).unwrap_or(NonZeroU64::MIN);
-        s.diverted = Some(s.diverted.map_or(id_first, |first| first.min(id_first)));
+        let from = NonZeroU64::new(id).unwrap_or(NonZeroU64::MIN);
+        s.diverted = Some(s.diverted.map_or(from, |first| first.min(from)));
         s.kept.again_from(id);
         // the first may be in the connection's hands
         let mut first = s.in_hand;

@@ -92,10 +92,11 @@ pub(super) fn weight(stanza: &Stanza) -> usize {
 
 impl State {
     /// What was at the head of the queue is sent, or not for the client.
+    #[inline]
     pub(super) fn leaves_queue(&mut self, queued: Queued, sent: bool, clock: &Clock) {
         let Queued { item, at, kept, share } = queued;
         let Item::Stanza(stanza) = item else { return };
-        if sent && self.has_nothing_untaken() {
+        if sent && self.would_be_first(kept) {
             self.first_is_new(clock);
         }
         self.queued_bytes = self.queued_bytes.saturating_sub(weight(&stanza));
@@ -233,7 +234,7 @@ impl Resource {
         if kept != 0 {
             s.kept.sent(kept);
         }
-        if s.has_nothing_untaken() {
+        if s.would_be_first(kept) {
             s.first_is_new(&self.clock);
         }
         let Some(sm) = &mut s.sm else {

@@ -24,8 +24,9 @@ pub(super) struct Stored {
     key: Arc<str>,
     /// How often it was told.
     epoch: u64,
-    /// What it knows of a session with a connection: how much was handled and sent (XEP-0198).
-    noted: Option<(u32, u64)>,
+    /// What the connection of that epoch told it: how much was handled and sent (XEP-0198). One that takes over tells it
+    /// again: what was told before may not be there yet.
+    noted: Option<(u64, u32, u64)>,
     /// It has it.
     asleep: bool,
     /// It is from a process that ended without handing it over.
@@ -176,22 +177,26 @@ impl Resource {
         let mut s = self.state.lock();
         let s = &mut *s;
         let sm = s.sm.as_ref().filter(|sm| sm.token.is_some())?;
-        let now = Some((sm.handled, sm.sent()));
+        let now = Some((s.epoch, sm.handled, sm.sent()));
         let stored = s.stored.as_mut().filter(|stored| stored.noted != now)?;
         (stored.noted, stored.epoch) = (now, stored.epoch + 1);
         Some((Arc::clone(&stored.key), stored.epoch))
     }
 
     /// Of a session of which the store knows how much of its client's was handled: under which key, and how much with the stanza that
-    /// is being handled.
+    /// is being handled. What a connection that was replaced is still at counts already.
     pub fn handles_with_this(&self) -> Option<(String, u32)> {
         if !self.is_always_kept() {
             return None;
         }
         let s = self.state.lock();
         let (stored, sm) = (s.stored.as_ref()?, s.sm.as_ref()?);
-        let begun = s.working.is_some() && stored.noted.is_some();
-        begun.then(|| (stored.key.to_string(), sm.handled.wrapping_add(1)))
+        let with_this = match (&s.unfinished, &s.working) {
+            (Some(_), _) => sm.handled,
+            (None, Some(_)) => sm.handled.wrapping_add(1),
+            (None, None) => return None,
+        };
+        stored.noted.map(|_| (stored.key.to_string(), with_this))
     }
 
     /// What the store has to be told of a session without a connection, of which it keeps the messages that are `worth` it;

@@ -85,6 +85,26 @@ fn what_the_old_connection_had_begun_counts_for_the_new_one_once() {
     assert_eq!(resource.sent(epoch, &from("a@x")), Sending::Now);
 }
 
+/// What the connection before told it may still be on its way there.
+#[test]
+fn a_connection_that_takes_over_tells_the_store_anew() {
+    let limits = QueueLimits { durability: Durability::Always, ..QueueLimits::default() };
+    let jid = "juliet@localhost/balcony".parse().unwrap();
+    let resource = Resource::new(jid, 1, limits, Arc::default());
+    let sm = StreamManagement { token: Some("k".to_owned()), ..StreamManagement::default() };
+    resource.with_sm(|state| *state = Some(sm));
+    resource.keep_as("k");
+    let notes = || resource.to_note().map(|(_, epoch)| epoch);
+    assert_eq!((notes(), notes()), (Some(1), None));
+    let (epoch, _) = resource.attach().unwrap();
+    assert_eq!((notes(), notes()), (Some(2), None));
+    assert!(resource.begin(epoch, &from("juliet@localhost/balcony")));
+    let with_this = Some(("k".to_owned(), 1));
+    assert_eq!(resource.handles_with_this(), with_this);
+    assert!(resource.attach().is_some());
+    assert_eq!(resource.handles_with_this(), with_this, "it counts already");
+}
+
 #[test]
 fn what_offline_storage_keeps_is_not_sent_on_its_way_again() {
     let resource = resource();

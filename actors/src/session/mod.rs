@@ -92,7 +92,11 @@ impl Session {
             Input::Event(Event::Stanza(stanza)) => self.stanza(stanza, scope),
             Input::Event(Event::Whitespace) => {}
             Input::Event(Event::Close) => self.close(true, scope),
-            Input::Refused(error) | Input::Evicted(error) => self.fail(&error, scope),
+            Input::Refused(error) => self.fail(&error, scope),
+            Input::Evicted(error) => {
+                self.ack_last(scope);
+                self.fail(&error, scope);
+            }
             Input::Secured(tls) => self.secured(tls),
             Input::Timer(key) => self.timer(key, scope),
             Input::Done(then) => then(self, scope),

@@ -83,6 +83,15 @@ impl Session {
         }
     }
 
+    /// The stream ends for a reason that is not the client's: what was handled need not be sent again.
+    pub(super) fn ack_last(&self, scope: &mut Scope<'_>) {
+        if let Some(attached) = self.attached.as_ref().filter(|_| !self.is_replaced())
+            && let Some(h) = attached.resource.with_sm(|sm| sm.as_ref().map(|sm| sm.handled))
+        {
+            scope.fx.out.nonza(sm::ack(h));
+        }
+    }
+
     /// Section 4: `<a h=''/>`.
     fn acked(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
         let starved = self.stream.starved;
@@ -207,10 +216,6 @@ impl Session {
         // what it has not got follows: see `drain`
         scope.fx.out.nonza(sm::resumed(previd, handled));
         scope.env.metrics.resumed();
-        // what the client sends now does not overtake what the connection before is still at
-        if let Some(done) = resource.before_is_done() {
-            scope.fx.job(done, |_, _, ()| ());
-        }
         if resource.was_restored() {
             // who was here when the process before ended is not known
             let env = Arc::clone(scope.env);

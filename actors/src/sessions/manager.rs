@@ -152,6 +152,8 @@ impl Server for SessionManager {
         if !matches!(why, Exit::Shutdown | Exit::ShutdownWith(_)) {
             return;
         }
+        // nobody has told of the last connections
+        self.look_for_lost();
         for resource in self.mine() {
             // one that can be resumed waits in the store, and another process goes on with it
             if !resource.can_sleep() {

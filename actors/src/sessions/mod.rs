@@ -83,6 +83,11 @@ pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim
     let (user, token) = (user.clone(), token.to_owned());
     let answer = manager.call(|reply| Msg::Resume(user, token, reply), DEADLINE).await;
     let claim = answer.map_err(|_: CallError| ResumeError::Unavailable)??;
+    // what the connection before is still at counts as handled: that is said when it is done, and what the client sends now
+    // does not overtake it
+    if let Some(done) = claim.resource().before_is_done() {
+        done.await;
+    }
     sleep::wake_up(env, claim.resource()).await;
     Ok(claim)
 }

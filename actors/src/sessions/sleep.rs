@@ -27,6 +27,10 @@ const PAGE_BYTES: usize = 256 << 10;
 /// more. The second time it does nothing.
 pub(super) async fn fall_asleep(env: &Arc<Env>, resource: &Arc<Resource>, left: Duration) {
     resource.store_can_be_told().await;
+    // that counts as handled
+    if let Some(done) = resource.before_is_done() {
+        done.await;
+    }
     // the second of several that have the same messages finds them stored
     let several = env.table.with_user(resource.user(), |all| all.len() > 1);
     let _turn = match several {

@@ -129,8 +129,4 @@ impl Sessions for Written {
     fn release(&self, limit: usize) -> StoreFuture<'_, usize> {
         self.store.release(limit)
     }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        self.after(self.store.purge(user))
-    }
 }

@@ -1,11 +1,11 @@
 //! Messages that are held: by whom, until when, and what becomes of them.
 
 use super::{
-    Case, all, cases, full, give_way,
+    Case, all, cases, forget, full, give_way,
     sessions::{MANY, append, bodies, held, message, message_from, room, session, waiting},
     user,
 };
-use crate::{BoxFuture, OfflineLimits, OfflineStore, StoreError, StoredSession, Stores};
+use crate::{BoxFuture, OfflineLimits, StoreError, StoredSession, Stores};
 use std::collections::BTreeSet;
 
 pub(super) async fn suite(stores: &Stores) {
@@ -21,7 +21,6 @@ pub(super) async fn suite(stores: &Stores) {
         what_nobody_has_is_an_offline_message_in_its_old_place
         acknowledging_again_changes_nothing
         what_is_held_can_be_removed_but_not_moved
-        purging_offline_messages_forgets_those_that_are_held
         a_message_that_waits_for_nobody_can_be_held
         what_a_client_sent_counts_with_its_session_or_not_at_all
     );
@@ -117,7 +116,7 @@ async fn all_of_the_messages_are_kept_or_none(stores: &Stores) -> Case {
             assert_eq!(put(holders, 2, limits).await?.len(), 2);
             // together with what is there
             assert_eq!(put(&["m"], 1, limits).await, full(limit));
-            OfflineStore::purge(&*stores.offline, &one).await?;
+            forget(stores, &one).await?;
         }
     }
     // each sender has a share
@@ -304,23 +303,6 @@ async fn what_is_held_can_be_removed_but_not_moved(stores: &Stores) -> Case {
     assert_eq!(held(stores, &one, "l").await?, ["a", "b"]);
     stores.sessions.expire(&one, "l").await?;
     assert_eq!(waiting(stores, &one).await?, ["b", "c"]);
-    Ok(())
-}
-
-async fn purging_offline_messages_forgets_those_that_are_held(stores: &Stores) -> Case {
-    let (one, other) = (user("one@forget.held.x")?, user("other@forget.held.x")?);
-    for user in [&one, &other] {
-        append(stores, user, &["k", "l"], &["a"]).await?;
-        append(stores, user, &[], &["b"]).await?;
-    }
-    stores.sessions.put(session(&one, "k", 1)).await?;
-    OfflineStore::purge(&*stores.offline, &one).await?;
-    assert_eq!((held(stores, &one, "k").await?.len(), room(stores, &one).await?), (0, 0));
-    stores.sessions.expire(&one, "l").await?;
-    assert_eq!(waiting(stores, &one).await?.len(), 0);
-    // the session is no message
-    assert!(stores.sessions.take(&one, "k", None).await?.is_some());
-    assert_eq!(held(stores, &other, "l").await?, ["a"]);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ mod quarantine;
 mod rosters;
 mod sessions;
 
-use crate::{BoxFuture, StoreError, Stores};
+use crate::{Account, BoxFuture, StoreError, Stores};
 use std::{error::Error, future::poll_fn, task::Poll};
 use xmpp::jid::BareJid;
 
@@ -45,6 +45,12 @@ pub async fn suite(stores: &Stores) {
 
 fn user(text: &str) -> Result<BareJid, xmpp::jid::JidError> {
     text.parse()
+}
+
+/// Nothing is left of a user.
+pub(crate) async fn forget(stores: &Stores, user: &BareJid) -> Result<(), StoreError> {
+    stores.accounts.create(vec![(user.clone(), Account::default())]).await?;
+    stores.accounts.remove(user, 0).await.map(drop)
 }
 
 /// Characters that are special somewhere: in SQL, JSON, XML, patterns, or not ASCII.

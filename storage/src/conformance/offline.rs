@@ -1,7 +1,7 @@
 //! Offline messages.
 
-use super::{Case, all, cases, full, give_way, strange, user};
-use crate::{BoxFuture, OfflineLimits, OfflineMessage, OfflineStore, StoreError, Stores};
+use super::{Case, all, cases, forget, full, give_way, strange, user};
+use crate::{BoxFuture, OfflineLimits, OfflineMessage, StoreError, Stores};
 use std::collections::BTreeSet;
 use xmpp::{jid::BareJid, stanza::Stanza};
 
@@ -19,7 +19,6 @@ pub(super) async fn suite(stores: &Stores) {
         messages_can_be_put_behind_the_others
         what_many_push_at_once_is_all_there
         many_that_push_at_once_do_not_pass_the_limit
-        purging_forgets_all_of_one_user
     );
 }
 
@@ -200,7 +199,7 @@ async fn they_have_a_limit_in_bytes(stores: &Stores) -> Case {
         stores.offline.remove(&one, first).await?;
         stores.offline.push(&one, 1_000_000, message("x")?, limits).await?;
         for of in [&one, &other] {
-            OfflineStore::purge(&*stores.offline, of).await?;
+            forget(stores, of).await?;
         }
     }
     Ok(())
@@ -234,7 +233,7 @@ async fn no_sender_has_more_than_a_share(stores: &Stores) -> Case {
     let bytes = message(&"x".repeat(10_000))?.weight() * 2 + 100;
     let limits = OfflineLimits { messages: 100, bytes, share: 50 };
     let push = |stanza| stores.offline.push(&other, 1_000_000, stanza, limits);
-    OfflineStore::purge(&*stores.offline, &other).await?;
+    forget(stores, &other).await?;
     push(message(&"x".repeat(10_000))?).await?;
     assert_eq!(push(message("a@x")?).await, full(bytes / 2));
     push(from("b@x")?).await?;
@@ -321,19 +320,5 @@ async fn many_that_push_at_once_do_not_pass_the_limit(stores: &Stores) -> Case {
     assert_eq!(answers.iter().filter(|a| a.is_ok()).count(), 10);
     assert!(answers.into_iter().all(|a| a.is_ok() || a == full(10)));
     assert_eq!((page(stores, &one).await?.len(), stores.offline.count(&one).await?), (10, 10));
-    Ok(())
-}
-
-async fn purging_forgets_all_of_one_user(stores: &Stores) -> Case {
-    let (one, other) = (user("one@purge.x")?, user("other@purge.x")?);
-    for body in ["a", "b"] {
-        push(stores, &one, 1_000_000, body).await?;
-        push(stores, &other, 1_000_000, body).await?;
-    }
-    assert_eq!(stores.offline.count(&one).await?, 2);
-    OfflineStore::purge(&*stores.offline, &one).await?;
-    assert_eq!((page(stores, &one).await?.len(), stores.offline.count(&one).await?), (0, 0));
-    assert_eq!(stores.offline.count(&other).await?, 2);
-    OfflineStore::purge(&*stores.offline, &one).await?;
     Ok(())
 }

@@ -1,9 +1,8 @@
 //! Sessions: kept, taken, released. What becomes of the messages they hold: `held`.
 
-use super::{Case, STRANGE, all, cases, full, give_way, strange, user};
+use super::{Case, STRANGE, all, cases, forget, full, give_way, strange, user};
 use crate::{
-    BoxFuture, OfflineLimits, OfflineMessage, OfflineStore, Sessions, StoreError, StoredSession,
-    Stores,
+    Account, BoxFuture, OfflineLimits, OfflineMessage, StoreError, StoredSession, Stores,
     sessions::{MAX_FROZEN, MAX_PAGE},
 };
 use xmpp::{jid::BareJid, stanza::Stanza};
@@ -20,7 +19,6 @@ pub(super) async fn suite(stores: &Stores) {
         a_key_is_its_user_s
         a_session_holds_its_messages_when_it_is_taken_and_put_again
         any_characters_are_kept
-        purging_forgets_the_sessions_of_one_user
         removing_an_account_removes_its_sessions
     );
 }
@@ -127,8 +125,7 @@ async fn sessions_of_all_users_come_in_pages_in_the_order_of_keys(stores: &Store
     assert_eq!(keys(stores, "e", 9).await?, ["f1", "f2", "f3", "f4"]);
     assert_eq!(keys(stores, "f4", 9).await?, ["f5", "f6"]);
     for user in [&one, &other] {
-        Sessions::purge(&*stores.sessions, user).await?;
-        OfflineStore::purge(&*stores.offline, user).await?;
+        forget(stores, user).await?;
     }
     assert_eq!(stores.sessions.page("", 10).await?, []);
     Ok(())
@@ -178,7 +175,7 @@ async fn what_sessions_that_are_not_kept_hold_is_released_in_steps(stores: &Stor
     assert_eq!(stores.sessions.release(9).await?, 2);
     assert_eq!(waiting(stores, &other).await?, ["kept", "both", "1", "2", "3", "plain", "5"]);
     assert_eq!(stores.sessions.release(9).await?, 0);
-    Sessions::purge(&*stores.sessions, &one).await?;
+    forget(stores, &one).await?;
     Ok(())
 }
 
@@ -207,7 +204,7 @@ async fn a_session_is_replaced_by_a_later_epoch_only(stores: &Stores) -> Case {
     assert_eq!(stores.sessions.take(&one, "epoch", None).await?, Some(session(&one, "epoch", 7)));
     // once it is taken, nothing is there to be older than
     stores.sessions.put(session(&one, "epoch", 1)).await?;
-    Sessions::purge(&*stores.sessions, &one).await?;
+    forget(stores, &one).await?;
 
     // of many that put at the same time, the latest is there, and each that was refused was told of a later one
     let putting = (1..=32).map(|n| stores.sessions.put(session(&one, "epoch", n * 7 % 33)));
@@ -323,43 +320,25 @@ async fn any_characters_are_kept(stores: &Stores) -> Case {
         assert_eq!(held(stores, &one, "other").await?, ["a", "b"]);
         stores.sessions.expire(&one, "other").await?;
         assert_eq!(waiting(stores, &one).await?, ["b"]);
-        OfflineStore::purge(&*stores.offline, &one).await?;
+        forget(stores, &one).await?;
     }
-    Ok(())
-}
-
-async fn purging_forgets_the_sessions_of_one_user(stores: &Stores) -> Case {
-    let (one, other) = (user("one@purge.sessions.x")?, user("other@purge.sessions.x")?);
-    for user in [&one, &other] {
-        stores.sessions.put(session(user, &format!("purge {user}"), 1)).await?;
-        append(stores, user, &["purge"], &["a"]).await?;
-        let ids = append(stores, user, &["purge", "purge too"], &["b", "c"]).await?;
-        stores.sessions.acknowledge(user, "purge", ids.into_iter().take(1).collect()).await?;
-        append(stores, user, &[], &["d"]).await?;
-        assert_eq!(waiting(stores, user).await?, ["d"]);
-    }
-    for _ in 0..2 {
-        Sessions::purge(&*stores.sessions, &one).await?;
-        // nobody holds them; b was delivered
-        assert_eq!(waiting(stores, &one).await?, ["a", "c", "d"]);
-    }
-    assert_eq!(stores.sessions.take(&one, &format!("purge {one}"), None).await?, None);
-    assert_eq!(held(stores, &one, "purge").await?.len(), 0);
-    assert_eq!(held(stores, &other, "purge").await?, ["a", "c"]);
-    assert_eq!(waiting(stores, &other).await?, ["d"]);
-    assert!(stores.sessions.take(&other, &format!("purge {other}"), None).await?.is_some());
     Ok(())
 }
 
 async fn removing_an_account_removes_its_sessions(stores: &Stores) -> Case {
-    let one = user("one@account.sessions.x")?;
-    stores.accounts.create(vec![(one.clone(), crate::Account::default())]).await?;
-    stores.sessions.put(session(&one, "account", 1)).await?;
-    append(stores, &one, &["account", "other"], &["a"]).await?;
-    append(stores, &one, &[], &["b"]).await?;
+    let (one, other) = (user("one@account.sessions.x")?, user("other@account.sessions.x")?);
+    stores.accounts.create(vec![(one.clone(), Account::default())]).await?;
+    for (user, key) in [(&one, "account"), (&other, "account too")] {
+        stores.sessions.put(session(user, key, 1)).await?;
+        append(stores, user, &[key, "other"], &["a"]).await?;
+        append(stores, user, &[], &["b"]).await?;
+    }
     assert!(stores.accounts.remove(&one, 0).await?);
     assert_eq!(stores.sessions.take(&one, "account", None).await?, None);
     assert_eq!(held(stores, &one, "other").await?.len(), 0);
     assert_eq!((waiting(stores, &one).await?.len(), room(stores, &one).await?), (0, 0));
+    assert_eq!(held(stores, &other, "other").await?, ["a"]);
+    assert_eq!(waiting(stores, &other).await?, ["b"]);
+    assert!(stores.sessions.take(&other, "account too", None).await?.is_some());
     Ok(())
 }

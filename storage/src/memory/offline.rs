@@ -176,11 +176,4 @@ impl OfflineStore for MemoryStore {
             Ok(old.into_iter().map(|(_, id, user)| all.forget(&user, [id])).sum())
         })
     }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        answer(move || {
-            self.offline.lock().forget_all(user);
-            Ok(())
-        })
-    }
 }

@@ -126,11 +126,4 @@ impl QuarantineStore for MemoryStore {
     fn discard(&self, id: u64) -> StoreFuture<'_, bool> {
         answer(move || Ok(self.offline.lock().quarantine.remove(&id).is_some()))
     }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        answer(move || {
-            self.offline.lock().quarantine.retain(|_, kept| kept.user != *user);
-            Ok(())
-        })
-    }
 }

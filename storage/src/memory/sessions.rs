@@ -8,10 +8,7 @@ use crate::{
     OfflineLimits, OfflineMessage, Sessions, StoreFuture, StoredSession,
     sessions::{MAX_PAGE, further},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-};
+use std::{collections::BTreeSet, ops::Bound};
 use xmpp::{jid::BareJid, stanza::Stanza};
 
 impl Messages {
@@ -214,18 +211,6 @@ impl Sessions for MemoryStore {
                 released += all.let_go(&user, &key, limit - released);
             }
             Ok(released)
-        })
-    }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        answer(move || {
-            let all = &mut *self.offline.lock();
-            all.sessions.retain(|_, session| session.user != *user);
-            let held: BTreeMap<u64, Held> = all.held.remove(user).unwrap_or_default();
-            for held in held.into_values().filter(|held| !held.delivered) {
-                all.keep(user, held.message);
-            }
-            Ok(())
         })
     }
 }

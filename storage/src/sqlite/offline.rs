@@ -292,22 +292,4 @@ impl OfflineStore for SqliteStore {
             Ok(self.write(SMALL, work, after).await?.len())
         })
     }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        Box::pin(async move {
-            let key = user.clone();
-            let work = move |db: &Connection| {
-                for sql in [
-                    "DELETE FROM offline WHERE user = ?",
-                    "DELETE FROM damaged WHERE user = ?",
-                    "DELETE FROM held WHERE user = ?",
-                    "DELETE FROM unkept WHERE user = ?",
-                ] {
-                    db.prepare_cached(sql)?.execute([key.as_str()])?;
-                }
-                Ok(0)
-            };
-            self.write(SMALL, work, count_is(user)).await.map(drop)
-        })
-    }
 }

@@ -201,14 +201,4 @@ impl QuarantineStore for SqliteStore {
     fn discard(&self, id: u64) -> StoreFuture<'_, bool> {
         Box::pin(self.write(SMALL, move |db| discard(db, id), |_, _| ()))
     }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        let user = user.clone();
-        let work = move |db: &Connection| {
-            let sql = "DELETE FROM quarantine WHERE user = ?";
-            db.prepare_cached(sql)?.execute([user.as_str()])?;
-            Ok(())
-        };
-        Box::pin(self.write(SMALL, work, |_, _| ()))
-    }
 }

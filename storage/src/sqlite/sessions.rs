@@ -257,19 +257,6 @@ fn release(db: &Connection, limit: usize) -> Result<Released, StoreError> {
     Ok((released, users))
 }
 
-fn purge(db: &Connection, user: &BareJid) -> Result<usize, StoreError> {
-    for sql in [
-        "DELETE FROM sessions WHERE user = ?",
-        "DELETE FROM held WHERE user = ?",
-        "DELETE FROM unkept WHERE user = ?",
-        "DELETE FROM offline WHERE user = ? AND holders > 0 AND delivered",
-        "UPDATE offline SET holders = 0 WHERE user = ? AND holders > 0",
-    ] {
-        db.prepare_cached(sql)?.execute([user.as_str()])?;
-    }
-    count(db, user)
-}
-
 impl Sessions for SqliteStore {
     fn put(&self, session: StoredSession) -> StoreFuture<'_, ()> {
         let bytes = SMALL + session.key.len() + session.frozen.len();
@@ -394,13 +381,6 @@ impl Sessions for SqliteStore {
                 users.for_each(|user| caches.waiting.wrote(user, None));
             };
             Ok(self.write(SMALL, move |db| release(db, limit), after).await?.0)
-        })
-    }
-
-    fn purge<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, ()> {
-        Box::pin(async move {
-            let key = user.clone();
-            self.write(SMALL, move |db| purge(db, &key), count_is(user)).await.map(drop)
         })
     }
 }

@@ -342,7 +342,8 @@ async fn a_full_file_is_reported_and_works_again_when_there_is_room() {
     assert!(matches!(error, StoreError::NoRoom(_)), "{error}");
     assert!((5..21).contains(&kept));
     assert_eq!(store.count(&user("a@x")).await, Ok(kept));
-    OfflineStore::purge(&**store, &user("a@x")).await.unwrap();
+    let all = store.page(&user("a@x"), 0, kept, usize::MAX).await.unwrap();
+    OfflineStore::remove(&**store, &user("a@x"), all.iter().map(|m| m.id).collect()).await.unwrap();
     store.push(&user("b@x"), 1, large.clone(), OfflineLimits::messages(1000)).await.unwrap();
     assert_eq!(store.count(&user("b@x")).await, Ok(1));
     assert_eq!(running.system.restarts(), 0);

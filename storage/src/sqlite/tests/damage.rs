@@ -2,7 +2,7 @@
 
 use super::Running;
 use crate::{
-    Account, AccountStore, OfflineLimits, OfflineStore,
+    Account, AccountStore, OfflineLimits, OfflineStore, conformance,
     sqlite::{OpenError, Options, SqliteStore, file::STEPS},
 };
 use rusqlite::Connection;
@@ -131,7 +131,7 @@ async fn an_offline_message_that_is_damaged_is_put_aside() {
     };
     let db = Connection::open(&file).unwrap();
     assert_eq!(aside(&db), ["<mess id='2' type='chat'/>"]);
-    OfflineStore::purge(&*running.store, &user).await.unwrap();
+    conformance::forget(&running.stores, &user).await.unwrap();
     assert!(aside(&db).is_empty(), "it is gone with its user");
     drop(db);
     running.stop().await;

@@ -1,7 +1,9 @@
 //! Sessions and what they hold: after a reopening, in what is damaged, with a cache.
 
 use super::Running;
-use crate::{OfflineLimits, OfflineStore, Sessions, SqliteStore, StoredSession, sqlite::Options};
+use crate::{
+    OfflineLimits, OfflineStore, Sessions, SqliteStore, StoredSession, conformance, sqlite::Options,
+};
 use rusqlite::Connection;
 use xmpp::{
     jid::BareJid,
@@ -112,7 +114,7 @@ async fn what_is_done_leaves_no_rows() {
     store.take(&user(), "kept", None).await.unwrap();
     store.acknowledge(&user(), "kept", ids).await.unwrap();
     append(store, &["live", "kept"], &["3"]).await;
-    OfflineStore::purge(&**store, &user()).await.unwrap();
+    conformance::forget(&running.stores, &user()).await.unwrap();
     let db = Connection::open(store.path()).unwrap();
     for table in ["sessions", "held", "unkept", "offline"] {
         let sql = format!("SELECT count(*) FROM {table}");
