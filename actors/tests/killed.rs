@@ -68,9 +68,15 @@ impl Scene {
         let durability = options.settings.queues.durability;
         let mut world = World::new(modules(), options).await;
         follow(PAIR, &mut world).await.unwrap();
-        let session = world.env.table.find(&"juliet@localhost".parse().unwrap(), "balcony");
-        let token = session.unwrap().with_sm(|sm| sm.as_ref().unwrap().token.clone()).unwrap();
-        Self { world, durability, token }
+        let mut scene = Self { world, durability, token: String::new() };
+        scene.token = scene.token_of("balcony");
+        scene
+    }
+
+    /// With which a session of Juliet's can be resumed.
+    fn token_of(&self, resource: &str) -> String {
+        let session = self.world.env.table.find(&"juliet@localhost".parse().unwrap(), resource);
+        session.unwrap().with_sm(|sm| sm.as_ref().unwrap().token.clone()).unwrap()
     }
 
     async fn follow(&mut self, script: &str) {
@@ -445,8 +451,7 @@ async fn second_session(scene: &mut Scene) -> String {
              J C: <a xmlns='urn:xmpp:sm:3' h='2'/>",
         )
         .await;
-    let second = scene.world.env.table.find(&"juliet@localhost".parse().unwrap(), "garden");
-    second.unwrap().with_sm(|sm| sm.as_ref().unwrap().token.clone()).unwrap()
+    scene.token_of("garden")
 }
 
 #[test]
@@ -692,4 +697,43 @@ fn what_a_session_held_that_ended_goes_to_one_that_has_newer_messages() {
     World::check(&script, |modules| {
         modules.add_with::<OfflineModule>(OfflineConfig::default());
     });
+}
+
+/// It was in the middle of its offline messages when it was cut off, and others had come meanwhile.
+#[test]
+fn what_offline_storage_has_comes_before_what_waited_behind_it() {
+    for durability in [Durability::Detached, Durability::Always] {
+        for kill in [true, false] {
+            World::block_on(async {
+                let mut few = options(durability);
+                few.settings.queues.unacked = 6;
+                let mut scene = Scene::with(few).await;
+                let first = "J C: </stream:stream>
+                    J S: </stream:stream>
+                    J S: eof\n"
+                    .to_owned()
+                    + &all(1..8, message)
+                    + "password juliet@localhost pencil
+                       J = juliet@localhost/balcony
+                       J C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
+                       J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
+                       J C: <presence/>\n"
+                    + &all(1..5, |n| got("J", n));
+                scene.follow(&first).await;
+                scene.token = scene.token_of("balcony");
+                scene.follow(&(all(8..10, message) + "R S: nothing\nJ cut")).await;
+                let mut scene = if kill { scene.killed().await } else { scene.stopped().await };
+                scene.resumes(0, "<resumed xmlns='urn:xmpp:sm:3'/>").await;
+                let mut heard = scene.heard("K").await;
+                // that many are enough without an acknowledgement
+                for h in [4, 8] {
+                    scene.follow(&format!("K C: <a xmlns='urn:xmpp:sm:3' h='{h}'/>")).await;
+                    heard.extend(scene.heard("K").await);
+                }
+                let all: Vec<_> = (1..10).map(|n| n.to_string()).collect();
+                assert_eq!(heard, all, "{durability:?}");
+                scene.world.stop().await;
+            });
+        }
+    }
 }

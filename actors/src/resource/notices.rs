@@ -40,6 +40,16 @@ impl Resource {
         self.bell(epoch).notify_one();
     }
 
+    /// Of a session that goes on in another process: all that `module` keeps may be for it. What came before that which waits
+    /// here comes first.
+    pub fn look_again(&self, module: &'static str) {
+        let mut s = self.state.lock();
+        s.kept.again_from(1);
+        let first = s.queue.iter().map(|queued| queued.kept).find(|id| *id != 0);
+        drop(s);
+        self.divert(module, first.unwrap_or(1));
+    }
+
     /// Whether a message is kept that the client is to get after what waits here.
     pub fn is_diverted(&self) -> bool {
         self.state.lock().diverted.is_some()

@@ -270,7 +270,7 @@ async fn wake(
         && env.stores.offline.count(&session.user).await? > 0
     {
         // what only offline storage knows of is for it too
-        resource.divert(keeper.module, 1);
+        resource.look_again(keeper.module);
     }
     // the window of one that was connected begins now; a clock that was set back meanwhile makes none longer
     let left = match session.until {
