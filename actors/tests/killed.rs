@@ -737,3 +737,45 @@ fn what_offline_storage_has_comes_before_what_waited_behind_it() {
         }
     }
 }
+
+/// It was sent its offline messages, and what came then, and acknowledged none of it.
+#[test]
+fn what_was_sent_of_offline_storage_comes_again_in_its_place() {
+    World::block_on(async {
+        let mut scene = Scene::new(Durability::Always).await;
+        let script = "J C: </stream:stream>
+            J S: </stream:stream>
+            J S: eof\n"
+            .to_owned()
+            + &all(1..4, message)
+            + "password juliet@localhost pencil
+               J = juliet@localhost/balcony
+               J C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
+               J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
+               J C: <presence/>\n"
+            + &all(1..4, |n| got("J", n))
+            + "J S: <r xmlns='urn:xmpp:sm:3'/>
+               J S: <presence/>\n"
+            + &message(4)
+            + &got("J", 4);
+        scene.follow(&script).await;
+        scene.token = scene.token_of("balcony");
+        let mut scene = scene.killed().await;
+        scene.resumes(1, "<resumed xmlns='urn:xmpp:sm:3' h='1'/>").await;
+        let rest = all(2..4, |n| got("K", n))
+            + "K S: <presence/>\n"
+            + &got("K", 4)
+            + ASKED
+            + "K C: <a xmlns='urn:xmpp:sm:3' h='5'/>
+               K C: </stream:stream>
+               K S: </stream:stream>
+               K S: eof
+               password juliet@localhost pencil
+               L = juliet@localhost/garden
+               L C: <presence/>
+               L S: <presence/>
+               L S: nothing";
+        scene.follow(&rest).await;
+        scene.world.stop().await;
+    });
+}

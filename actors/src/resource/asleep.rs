@@ -62,21 +62,34 @@ pub(crate) fn to_store(mut session: FrozenWaiting) -> Result<Vec<u8>, serde_json
     serde_json::to_vec(&Asleep { version: VERSION, session })
 }
 
-/// The session from its bytes, from how much of its client's was handled, and from the messages that it holds: those that came after it was put there are the last in its
-/// queue, and one that is not there any more has been delivered elsewhere.
+/// The session from its bytes, without the messages that the store keeps.
 ///
 /// # Errors
 /// When it cannot be read.
-pub(crate) fn from_store(
-    bytes: &[u8],
-    handled: u32,
-    messages: Vec<OfflineMessage>,
-) -> Result<FrozenWaiting, WakeError> {
+pub(crate) fn from_store(bytes: &[u8]) -> Result<FrozenWaiting, WakeError> {
     let Version { version } = serde_json::from_slice(bytes)?;
     if version != VERSION {
         return Err(WakeError::Version(version));
     }
-    let Asleep { mut session, .. } = serde_json::from_slice::<Asleep>(bytes)?;
+    let Asleep { session, .. } = serde_json::from_slice::<Asleep>(bytes)?;
+    Ok(session)
+}
+
+/// What was sent to its client, who has not said that it has it, and the store keeps: some of it perhaps for whoever comes.
+pub(crate) fn sent_from_store(session: &FrozenWaiting) -> Vec<u64> {
+    let unacked = session.resource.sm.iter().flat_map(|sm| &sm.unacked);
+    let received: Vec<u64> = session.resource.kept.received().collect();
+    let ids = unacked.map(|arrived| arrived.kept).filter(|id| *id != 0 && *id & AWAY == 0);
+    ids.filter(|id| !received.contains(id)).collect()
+}
+
+/// The session, from how much of its client's was handled, and from the messages that it holds: those that came after it was put there are the last in its
+/// queue, and one that is not there any more has been delivered elsewhere.
+pub(crate) fn woken(
+    mut session: FrozenWaiting,
+    handled: u32,
+    messages: Vec<OfflineMessage>,
+) -> FrozenWaiting {
     let mut held: BTreeMap<_, _> = messages.into_iter().map(|m| (m.id, m)).collect();
     let FrozenResource { queue, sm, kept, .. } = &mut session.resource;
     // the client has said so, and the store had not been told
@@ -109,5 +122,5 @@ pub(crate) fn from_store(
         kept: id,
         share: None,
     }));
-    Ok(session)
+    session
 }

@@ -22,7 +22,7 @@ mod stored;
 mod tests;
 
 pub use acks::StreamManagement;
-pub(crate) use asleep::{WakeError, from_store, to_store};
+pub(crate) use asleep::{WakeError, from_store, sent_from_store, to_store, woken};
 pub use blame::BLAME;
 pub use blocking::blocks;
 pub use copies::{Share, Shares};

@@ -5,7 +5,10 @@ use super::{adopt_waiting, work::Work};
 use crate::{
     env::Env,
     future::BoxFuture,
-    resource::{FrozenWaiting, Parking, Resource, Shares, WakeError, from_store, to_store},
+    resource::{
+        FrozenWaiting, Parking, Resource, Shares, WakeError, from_store, sent_from_store, to_store,
+        woken,
+    },
     routing::divert,
 };
 use std::{
@@ -246,20 +249,26 @@ async fn wake(
     env: &Arc<Env>,
     session: &StoredSession,
 ) -> Result<Result<(), WakeError>, StoreError> {
+    let frozen = match from_store(&session.frozen) {
+        Ok(frozen) => frozen,
+        Err(error) => return Ok(Err(error)),
+    };
+    let store = &env.stores.sessions;
+    // of offline storage, if it was connected: it comes again in its place
+    let sent = sent_from_store(&frozen);
+    if session.until == 0 && !sent.is_empty() {
+        store.hold(&session.user, &session.key, sent).await?;
+    }
     let mut messages: Vec<OfflineMessage> = Vec::new();
     loop {
         let after = messages.last().map_or(0, |message| message.id);
-        let store = &env.stores.sessions;
         let page = store.held(&session.user, &session.key, after, PAGE, PAGE_BYTES).await?;
         if page.is_empty() {
             break;
         }
         messages.extend(page);
     }
-    let frozen = match from_store(&session.frozen, session.handled, messages) {
-        Ok(frozen) => frozen,
-        Err(error) => return Ok(Err(error)),
-    };
+    let frozen = woken(frozen, session.handled, messages);
     let (resource, window) = Resource::thaw_waiting(frozen, env.thawing(), &mut Shares::default());
     resource.restored(session.epoch);
     for row in &env.hooks().restored {
