@@ -9,7 +9,7 @@ use crate::{
 };
 use std::sync::Arc;
 use storage::StoreError;
-use xmpp::{error::StanzaError, jid::BareJid, stanza::Stanza};
+use xmpp::{error::StanzaError, jid::BareJid, payload::delay::was_delayed_by, stanza::Stanza};
 
 /// A message for these sessions of a user, who have a share each; `taken`: others have it already.
 pub(super) fn stored_first(
@@ -95,8 +95,12 @@ async fn keep(
     }
 }
 
-/// The session of a client that sends it, if the store has that, and how many of its stanzas are handled with this one.
+/// The session of a client that sends it, if the store has that, and how many of its stanzas are handled with this one: not
+/// with one that had waited for somebody already, whatever its sender is at now.
 pub(crate) fn sender(env: &Env, stanza: &Stanza) -> Option<(String, u32)> {
+    if was_delayed_by(stanza, stanza.head.to.as_ref()?.domain()) {
+        return None;
+    }
     session_of(env, stanza.head.from.as_ref()?)?.handles_with_this()
 }
 

@@ -32,12 +32,17 @@ pub fn delay(from: &str, millis: u64, why: &str) -> Element {
         .with_text(why)
 }
 
-/// The stanza with that element, unless `from` has said it already.
-pub fn delayed(stanza: &Stanza, from: &str, millis: u64, why: &str) -> Stanza {
+/// Whether `from` has said that it kept the stanza.
+pub fn was_delayed_by(stanza: &Stanza, from: &str) -> bool {
     let mut notes =
         stanza.head.children.iter().filter(|c| c.ns() == ns::DELAY && c.name() == "delay");
     let parsed = |c| Element::parse(stanza.raw(c), ns::CLIENT);
-    if notes.any(|c| parsed(c).is_some_and(|d| d.attr("from") == Some(from))) {
+    notes.any(|c| parsed(c).is_some_and(|d| d.attr("from") == Some(from)))
+}
+
+/// The stanza with that element, unless `from` has said it already.
+pub fn delayed(stanza: &Stanza, from: &str, millis: u64, why: &str) -> Stanza {
+    if was_delayed_by(stanza, from) {
         return stanza.clone();
     }
     stanza.append(&delay(from, millis, why).to_xml())
