@@ -170,6 +170,23 @@ fn what_is_not_the_message_s_fault_does_not_count() {
     }
 }
 
+/// The next one waits until it cannot be to blame for what the client has not acknowledged besides.
+#[test]
+fn what_it_has_is_forgotten_though_the_next_one_waits() {
+    let script = [
+        messages(3),
+        gets(&[0, 1, 2]) + &ends(ERROR),
+        gets_only(&[0]),
+        "J C: <iq type='get' id='q' to='localhost'><a xmlns='urn:x'/></iq>
+         J S: <iq type='error' id='q'/>\n"
+            .to_owned(),
+        ack(1),
+        ASKED.to_owned() + "J S: nothing",
+    ]
+    .concat();
+    assert_eq!(after(&script, Durability::Detached), ("1:0 2:0 ".to_owned(), vec![]));
+}
+
 /// Whether it acknowledges, or closes its stream in order.
 #[test]
 fn a_client_that_takes_what_it_gets_leaves_nothing_and_counts_nothing() {
