@@ -183,6 +183,13 @@ impl Resource {
         Some((Arc::clone(&stored.key), stored.epoch))
     }
 
+    /// The same, since something waits for the client that the store does not keep by itself, and a stanza counts as handled
+    /// with it.
+    pub fn to_note_again(&self) -> Option<(Arc<str>, u64)> {
+        self.state.lock().stored.as_mut()?.noted.take()?;
+        self.to_note()
+    }
+
     /// Of a session of which the store knows how much of its client's was handled: under which key, and how much with the stanza that
     /// is being handled. What a connection that was replaced is still at counts already.
     pub fn handles_with_this(&self) -> Option<(String, u32)> {

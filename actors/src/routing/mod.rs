@@ -23,12 +23,13 @@ use crate::{
     iq,
     resource::{Refused, Resource, Share},
     service,
+    sessions::note_again,
 };
 use std::sync::Arc;
 use storage::StoreError;
 use stored::stored_first;
 use tokio::task::coop::consume_budget;
-use whereabouts::to_non_negative;
+use whereabouts::{session_of, to_non_negative};
 use xmpp::{
     error::StanzaError,
     jid::{BareJid, Jid},
@@ -262,9 +263,10 @@ pub fn bounce(env: &Arc<Env>, stanza: &Stanza, error: &StanzaError) -> Option<Bo
     if env.service(&from).is_some() {
         return route(env, reply);
     }
+    let told = session_of(env, &from).filter(|_| reply.head.kind == Kind::Message);
     // an error that does not fit any more is dropped: nothing may answer an error
     drop(to_resource(env, &from.bare(), from.resource()?, reply));
-    None
+    note_again(env, &told?)
 }
 
 /// Whether `from` may learn something of a local user that goes with presence: the user may, and

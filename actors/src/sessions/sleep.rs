@@ -112,14 +112,26 @@ async fn put(
 /// Before something is written to the client of a session that is kept although it is connected: what the store has to know
 /// for it to be resumed by the next process. `None`: nothing.
 pub(crate) fn note(env: &Arc<Env>, resource: &Arc<Resource>) -> Option<BoxFuture<()>> {
-    let (key, epoch) = resource.to_note()?;
+    Some(noted(env, resource, resource.to_note()?))
+}
+
+/// Before a message of the client counts as handled of which it is told that it failed: that it is.
+pub(crate) fn note_again(env: &Arc<Env>, resource: &Arc<Resource>) -> Option<BoxFuture<()>> {
+    Some(noted(env, resource, resource.to_note_again()?))
+}
+
+fn noted(env: &Arc<Env>, resource: &Arc<Resource>, (key, epoch): (Arc<str>, u64)) -> BoxFuture<()> {
     let session = resource.freeze_attached();
     let (env, resource) = (Arc::clone(env), Arc::clone(resource));
-    Some(Box::pin(async move {
-        if let Err(error) = put(&env, (key.to_string(), epoch), session, 0).await {
-            tracing::warn!(jid = %resource.jid(), %error, "the store does not know of a session");
+    Box::pin(async move {
+        match put(&env, (key.to_string(), epoch), session, 0).await {
+            // it knows of something later
+            Ok(()) | Err(StoreError::Conflict { .. }) => {}
+            Err(error) => {
+                tracing::warn!(jid = %resource.jid(), %error, "the store does not know of a session");
+            }
         }
-    }))
+    })
 }
 
 fn millis(time: Duration) -> u64 {
