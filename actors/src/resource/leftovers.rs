@@ -142,12 +142,15 @@ impl State {
 }
 
 impl Resource {
-    /// Resolves when the connection before, which was replaced in the middle of something, is done with that, or has
-    /// taken longer than [`PATIENCE`]. `None`: it was not.
-    pub fn before_is_done(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let (_, done) = *self.state.lock().unfinished.clone()?;
+    /// Resolves when the connection before is done with what it was in the middle of when it was replaced, if it was, or has
+    /// taken longer than [`PATIENCE`]; `false`: longer, and it is a message that its client may not hear is handled.
+    pub async fn before_is_done(&self) -> bool {
+        let unfinished = self.state.lock().unfinished.clone();
+        let Some((_, done, message)) = unfinished.map(|unfinished| *unfinished) else {
+            return true;
+        };
         // there is nothing to acquire: it is closed when that is done
-        Some(async move { drop(timeout(PATIENCE, done.acquire()).await) })
+        timeout(PATIENCE, done.acquire()).await.is_ok() || !message
     }
 
     /// How the resource stands to messages for its user.

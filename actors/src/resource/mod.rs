@@ -56,7 +56,7 @@ use stored::Stored;
 use tokio::sync::{Notify, Semaphore};
 use xmpp::{
     jid::{BareJid, FullJid},
-    stanza::Stanza,
+    stanza::{Kind, Stanza},
 };
 
 /// Who serves the resource.
@@ -85,8 +85,8 @@ struct State {
     in_hand: bool,
     /// The client's stanza that is being handled (XEP-0198 sessions only).
     working: Option<Stanza>,
-    /// What the connection with this epoch had begun when it was replaced, and still is at.
-    unfinished: Option<Box<(u64, Arc<Semaphore>)>>,
+    /// What the connection with this epoch had begun when it was replaced, and still is at; whether it is a message.
+    unfinished: Option<Box<(u64, Arc<Semaphore>, bool)>>,
     presence: Option<Stanza>,
     priority: Option<i8>,
     directed: Directed,
@@ -370,9 +370,10 @@ impl Resource {
         }
         let working = s.working.take();
         // the old connection goes on with what it had begun: the client must not send it again
-        if let (Owner::Attached(before), Some(_), Some(sm)) = (s.owner, working, &mut s.sm) {
+        if let (Owner::Attached(before), Some(what), Some(sm)) = (s.owner, working, &mut s.sm) {
             sm.handled = sm.handled.wrapping_add(1);
-            s.unfinished = Some(Box::new((before, Arc::new(Semaphore::new(0)))));
+            let done = Arc::new(Semaphore::new(0));
+            s.unfinished = Some(Box::new((before, done, what.head.kind == Kind::Message)));
         }
         s.need_not_sleep();
         s.epoch += 1;

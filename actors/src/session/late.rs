@@ -206,19 +206,23 @@ fn a_session_goes_before_the_next_of_its_name_comes_though_it_had_ended_by_itsel
     });
 }
 
-/// A session of juliet's that another connection takes over while what its client sent is not done, and the job with which
-/// it does.
-async fn taken_over(what: &str, env: &Arc<Env>) -> (Turn, Turn, Job) {
+/// A session of juliet's that is to be resumed on another connection while what its client sent is not done: nothing is said of
+/// it until it is.
+async fn resuming(what: &str, env: &Arc<Env>) -> (Turn, Turn, Job) {
     let (mut turn, resource) = bound(env).await;
     turn.feed(b"<enable xmlns='urn:xmpp:sm:3' resume='true'/>", env);
     let token = resource.with_sm(|sm| sm.as_ref().and_then(|sm| sm.token.clone())).unwrap();
     turn.feed(what.as_bytes(), env);
     let resume = format!("<resume xmlns='urn:xmpp:sm:3' previd='{token}' h='0'/>");
-    let (next, job) = asks(&resume, env).await;
+    let (next, mut job) = asks(&resume, env).await;
+    let waits = poll_fn(|cx| Poll::Ready(job.as_mut().poll(cx).is_pending())).await;
+    a_while().await;
+    let still = poll_fn(|cx| Poll::Ready(job.as_mut().poll(cx).is_pending())).await;
+    assert!(waits && still, "it would count as handled");
     (turn, next, job)
 }
 
-/// The session goes on.
+/// It is done.
 async fn resumed(next: &mut Turn, job: Job, env: &Arc<Env>) {
     let then = job.await;
     next.done(then, env);
@@ -234,8 +238,9 @@ fn what_comes_after_a_resumption_does_not_overtake_what_was_begun_before() {
     World::block_on(async {
         let world = world().await;
         let env = Arc::clone(&world.env);
-        let message = "<message to='gate.localhost' type='chat' id='1'/>";
-        let (mut turn, mut next, job) = taken_over(message, &env).await;
+        let (mut turn, mut next, job) =
+            resuming("<message to='gate.localhost' type='chat' id='1'/>", &env).await;
+        next.feed(b"<message to='gate.localhost' id='2'/>", &env);
         let before = async {
             a_while().await;
             gate(0).add_permits(1);
@@ -243,7 +248,6 @@ fn what_comes_after_a_resumption_does_not_overtake_what_was_begun_before() {
         };
         let after = async {
             resumed(&mut next, job, &env).await;
-            next.feed(b"<message to='gate.localhost' id='2'/>", &env);
             work(&mut next, &env).await;
         };
         tokio::join!(before, after);
@@ -259,13 +263,12 @@ fn what_was_asked_before_a_resumption_is_answered_after_it() {
         let world = world().await;
         let env = Arc::clone(&world.env);
         let ping = "<iq to='gate.localhost' type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>";
-        let (mut turn, mut next, job) = taken_over(ping, &env).await;
-        // it takes too long to wait for
-        resumed(&mut next, job, &env).await;
+        let (mut turn, mut next, job) = resuming(ping, &env).await;
         assert!(turn.drain(1, &env).is_none());
         turn.end(StreamError::new(StreamErrorCondition::Conflict), &env);
         gate(0).add_permits(1);
         work(&mut turn, &env).await;
+        resumed(&mut next, job, &env).await;
         next.drain(10, &env);
         let answer = said(&mut next);
         assert!(answer.contains(" id='p'") && answer.contains(" type='result'"), "{answer}");

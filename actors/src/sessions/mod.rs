@@ -76,17 +76,17 @@ pub async fn bind(
 /// Resumes a session of `user` (XEP-0198 section 5).
 ///
 /// # Errors
-/// When there is none, or nobody answers.
+/// When there is none, nobody answers, or what the connection before is still at takes too long.
 pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {
     let place = env.managers.of(user).ok_or(ResumeError::Unavailable)?;
     let manager = place.address().ok_or(ResumeError::Unavailable)?;
     let (user, token) = (user.clone(), token.to_owned());
     let answer = manager.call(|reply| Msg::Resume(user, token, reply), DEADLINE).await;
     let claim = answer.map_err(|_: CallError| ResumeError::Unavailable)??;
-    // what the connection before is still at counts as handled: that is said when it is done, and what the client sends now
+    // what the connection before is still at counts as handled: that is said when it is, and what the client sends now
     // does not overtake it
-    if let Some(done) = claim.resource().before_is_done() {
-        done.await;
+    if !claim.resource().before_is_done().await {
+        return Err(ResumeError::Unavailable);
     }
     sleep::wake_up(env, claim.resource()).await;
     Ok(claim)

@@ -31,8 +31,8 @@ const PAGE_BYTES: usize = 256 << 10;
 pub(super) async fn fall_asleep(env: &Arc<Env>, resource: &Arc<Resource>, left: Duration) {
     resource.store_can_be_told().await;
     // that counts as handled
-    if let Some(done) = resource.before_is_done() {
-        done.await;
+    if !resource.before_is_done().await {
+        return;
     }
     // the second of several that have the same messages finds them stored
     let several = env.table.with_user(resource.user(), |all| all.len() > 1);
