@@ -31,7 +31,7 @@ pub(crate) use leftovers::PATIENCE;
 pub use leftovers::{Left, Remains, Standing};
 pub use limits::{Durability, QueueLimits};
 pub use queue::{Arrived, Drained, Item, Refused, Sending};
-pub use stored::{Keeping, Parking};
+pub use stored::{Keeping, Parked, Parking};
 
 use crate::{clock::Clock, session::bound::Bound};
 use directed::Directed;

@@ -3,7 +3,10 @@
 
 use super::{Durability, Item, Owner, PATIENCE, Resource, Share, State, kept};
 use std::{pin::pin, sync::Arc};
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 use xmpp::stanza::{Kind, Stanza, Type};
 
 /// What is known of a message that is delivered.
@@ -18,7 +21,7 @@ pub enum Keeping {
 }
 
 /// What the store has of a session.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Stored {
     /// Under which it has it.
     key: Arc<str>,
@@ -41,26 +44,14 @@ pub(super) struct Stored {
     outdated: Option<u64>,
     /// It did not take that it has ended.
     remembered: bool,
+    /// Until when it can be resumed, if the store was told of that.
+    until: Option<Instant>,
     over: Arc<Notify>,
 }
 
 impl Stored {
     fn new(key: Arc<str>) -> Self {
-        let (epoch, noted, asleep, restored, due, telling) = Default::default();
-        let (changed, outdated, remembered, over) = Default::default();
-        Self {
-            key,
-            epoch,
-            noted,
-            asleep,
-            restored,
-            due,
-            telling,
-            changed,
-            outdated,
-            remembered,
-            over,
-        }
+        Self { key, ..Self::default() }
     }
 
     /// It is not to be told any more.
@@ -91,6 +82,15 @@ pub struct Parking {
     pub kept: Vec<u64>,
     /// The shares of those that wait for other sessions too, by their places.
     shares: Vec<(usize, Share)>,
+}
+
+/// What has become of messages since the store was asked to keep them for a session.
+#[derive(Debug)]
+pub enum Parked {
+    /// It keeps them. Numbers of those that another session has delivered: it does not know of that.
+    Kept(Vec<u64>),
+    /// That took so long that they went another way: it is to forget them.
+    TooLate,
 }
 
 /// Whether offline storage may keep a message of that kind (XEP-0160 section 3).
@@ -129,6 +129,13 @@ impl State {
             let stored = self.stored.get_or_insert_with(new);
             stored.due = !stored.asleep;
         }
+    }
+
+    /// What was on its way into the store is there under these numbers; `None`: it is not.
+    fn settle_pending(&mut self, ids: Option<&[u64]>) {
+        self.kept.stored(ids);
+        self.leaving.iter_mut().for_each(|leaving| leaving.stored(ids));
+        self.waiting().for_each(|(id, ..)| *id = kept::settled(*id, ids));
     }
 
     /// It goes on with a connection, or has ended.
@@ -208,8 +215,8 @@ impl Resource {
 
     /// What the store has to be told of a session without a connection, of which it keeps the messages that are `worth` it;
     /// `None`: nothing. What it keeps them under is to be said ([`Resource::parked`]), and that it is over
-    /// ([`Resource::told_store`]).
-    pub fn park(&self, worth: impl Fn(&Stanza) -> bool) -> Option<Parking> {
+    /// ([`Resource::told_store`]). It can be resumed until then.
+    pub fn park(&self, until: Instant, worth: impl Fn(&Stanza) -> bool) -> Option<Parking> {
         let mut s = self.state.lock();
         if s.owner != Owner::Detached || self.limits.durability == Durability::Memory {
             return None;
@@ -217,7 +224,11 @@ impl Resource {
         let key: Arc<str> = Arc::from(s.sm.as_ref()?.token.as_deref()?);
         let new = || Box::new(Stored::new(Arc::clone(&key)));
         let stored = s.stored.get_or_insert_with(new);
-        (stored.telling, stored.changed, stored.epoch) = (true, false, stored.epoch + 1);
+        if stored.telling {
+            return None;
+        }
+        (stored.telling, stored.changed) = (true, false);
+        (stored.epoch, stored.until) = (stored.epoch + 1, Some(until));
         let epoch = stored.epoch;
         let (messages, kept, shares) = Default::default();
         let mut parking = Parking { key, epoch, messages, kept, shares };
@@ -238,30 +249,29 @@ impl Resource {
         Some(parking)
     }
 
-    /// The store keeps these messages under these numbers; `None`: it does not. Numbers of those that another session has
-    /// delivered: the store does not know of that.
-    pub fn parked(&self, parking: Parking, ids: Option<&[u64]>) -> Vec<u64> {
+    /// The store keeps these messages under these numbers.
+    pub fn parked(&self, parking: Parking, ids: &[u64]) -> Parked {
+        let mut s = self.state.lock();
+        if s.stored.as_ref().is_none_or(|stored| !stored.telling) {
+            return Parked::TooLate;
+        }
+        s.settle_pending(Some(ids));
+        drop(s);
         let mut delivered = Vec::new();
         for (place, share) in parking.shares {
-            if let Some(id) = ids.and_then(|ids| ids.get(place)) {
+            if let Some(id) = ids.get(place) {
                 share.keep(*id);
                 delivered.extend(share.is_delivered().then_some(*id));
             }
         }
-        let mut s = self.state.lock();
-        s.kept.stored(ids);
-        s.leaving.iter_mut().for_each(|leaving| leaving.stored(ids));
-        s.waiting().for_each(|(id, ..)| *id = kept::settled(*id, ids));
-        delivered
+        Parked::Kept(delivered)
     }
 
     /// The store was told: whether it has the session now.
     pub fn told_store(&self, asleep: bool) {
         let mut s = self.state.lock();
         // what is not known to be there is not there
-        s.kept.stored(None);
-        s.leaving.iter_mut().for_each(|leaving| leaving.stored(None));
-        s.waiting().for_each(|(id, ..)| *id = kept::settled(*id, None));
+        s.settle_pending(None);
         if let Some(stored) = &mut s.stored {
             (stored.telling, stored.asleep, stored.noted) = (false, asleep, None);
             stored.forgo();
@@ -289,6 +299,14 @@ impl Resource {
         let mut s = self.state.lock();
         let stored = s.stored.as_mut().filter(|stored| stored.asleep || stored.telling);
         stored.is_some_and(|stored| !std::mem::replace(&mut stored.changed, true))
+    }
+
+    /// Until when one can be resumed that waits and that the store did not take.
+    pub fn was_refused(&self) -> Option<Instant> {
+        let s = self.state.lock();
+        let stored =
+            s.stored.as_ref().filter(|stored| !stored.asleep && !stored.telling && !stored.due)?;
+        stored.until.filter(|_| s.owner == Owner::Detached)
     }
 
     /// A process that has just started goes on with it: the store has it, and nobody knows who its client's contacts are

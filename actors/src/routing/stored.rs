@@ -6,6 +6,7 @@ use crate::{
     env::Env,
     future::BoxFuture,
     resource::{Keeping, Refused, Resource, Share},
+    sessions::try_to_sleep,
 };
 use std::sync::Arc;
 use storage::StoreError;
@@ -26,6 +27,7 @@ pub(super) fn stored_first(
         for (resource, share) in sessions {
             // what waits there already is older
             resource.store_is_told().await;
+            try_to_sleep(&env, &resource).await;
             let key = resource.holds_as();
             holders.push(Holder { resource, share, key });
         }

@@ -46,7 +46,10 @@ pub(super) async fn finish(env: &Arc<Env>, resource: &Arc<Resource>) {
             tracing::warn!(jid = %resource.jid(), "what a session did not get is slow to go on");
             return;
         };
-        resource.store_is_told().await;
+        if !resource.store_is_told().await {
+            // what is on its way there goes the way of the rest
+            resource.told_store(false);
+        }
         let jid = resource.jid().clone();
         let unavailable = Stanza::presence(Type::Unavailable).with_from(Some(jid.into()));
         presence::gone(env, resource, &unavailable).await;

@@ -44,10 +44,7 @@ pub(super) fn tasks(managers: usize) -> ChildSpec {
 async fn work(env: &Arc<Env>, resource: &Arc<Resource>, work: Work) {
     match work {
         Work::End => finish(env, resource).await,
-        Work::Sleep(until) => {
-            let left = until.saturating_duration_since(Instant::now());
-            fall_asleep(env, resource, left).await;
-        }
+        Work::Sleep(until) => fall_asleep(env, resource, until).await,
         Work::Wake(epoch) => wake_again(env, resource, epoch).await,
         Work::Forget => forget_again(env, resource).await,
     }

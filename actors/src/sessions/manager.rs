@@ -152,12 +152,15 @@ impl Server for SessionManager {
         if !matches!(why, Exit::Shutdown | Exit::ShutdownWith(_)) {
             return;
         }
-        // nobody has told of the last connections
-        self.look_for_lost();
         for resource in self.mine() {
             // one that can be resumed waits in the store, and another process goes on with it
             if !resource.can_sleep() {
                 self.end(resource, Ended::Shutdown).await;
+            } else if resource.should_sleep() {
+                // its connection was lost just now, or the store did not take it before
+                let end = self.windows.end(resource.id());
+                let end = end.unwrap_or_else(|| Instant::now() + window(&resource));
+                self.ends.add(resource, Work::Sleep(end));
             }
         }
         self.finish_all(cx).await;

@@ -27,7 +27,7 @@ pub use end::end;
 pub use manager::spec;
 pub use registry::publish_priority;
 pub use sleep::restored;
-pub(crate) use sleep::{acknowledge, note, note_again};
+pub(crate) use sleep::{acknowledge, note, note_again, try_to_sleep};
 
 use crate::{
     env::Env,

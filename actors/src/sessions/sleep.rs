@@ -6,8 +6,8 @@ use crate::{
     env::Env,
     future::BoxFuture,
     resource::{
-        FrozenWaiting, Parking, Resource, Shares, WakeError, from_store, sent_from_store, to_store,
-        woken,
+        FrozenWaiting, Parked, Parking, Resource, Shares, WakeError, from_store, sent_from_store,
+        to_store, woken,
     },
     routing::divert,
 };
@@ -20,16 +20,17 @@ use std::{
 };
 use storage::{OfflineLimits, OfflineMessage, StoreError, StoredSession};
 use supervision::{ChildSpec, StartError, Started};
+use tokio::time::Instant;
 use xmpp::jid::BareJid;
 
 /// Sessions, messages and holds that are looked at together, and the size of messages in bytes.
 const PAGE: usize = 100;
 const PAGE_BYTES: usize = 256 << 10;
 
-/// Puts a session without a connection into the store, with the messages that wait for it. It can be resumed for `left`
-/// more. The second time it does nothing.
-pub(super) async fn fall_asleep(env: &Arc<Env>, resource: &Arc<Resource>, left: Duration) {
-    resource.store_can_be_told().await;
+/// Puts a session without a connection into the store, with the messages that wait for it. It can be resumed until then. The
+/// second time it does nothing.
+pub(super) async fn fall_asleep(env: &Arc<Env>, resource: &Arc<Resource>, until: Instant) {
+    let Some(keeper) = &env.hooks().keeper else { return };
     // that counts as handled
     if !resource.before_is_done().await {
         return;
@@ -40,17 +41,28 @@ pub(super) async fn fall_asleep(env: &Arc<Env>, resource: &Arc<Resource>, left: 
         true => Some(env.storing.turn(resource.user()).await),
         false => None,
     };
-    let Some(keeper) = env.hooks().keeper.as_ref().filter(|_| resource.should_sleep()) else {
-        return;
+    let parking = loop {
+        // one after the other, however long it takes
+        while !resource.store_can_be_told().await {}
+        if !resource.should_sleep() {
+            return;
+        }
+        if let Some(parking) = resource.park(until, keeper.worth) {
+            break parking;
+        }
     };
     let before = resource.asleep_as().is_some();
-    let Some(parking) = resource.park(keeper.worth) else { return };
+    let left = until.saturating_duration_since(Instant::now());
+    let (key, epoch) = (Arc::clone(&parking.key), parking.epoch);
     let asleep = match park(env, resource, parking, left).await {
         Ok(asleep) => {
-            if asleep && !before {
+            let goes_on = asleep && resource.can_sleep();
+            if goes_on && !before {
                 env.metrics.slept();
+            } else if asleep && !goes_on {
+                not_any_more(env, resource, (&key, epoch)).await;
             }
-            asleep
+            goes_on
         }
         Err(error) => {
             let jid = resource.jid();
@@ -60,6 +72,25 @@ pub(super) async fn fall_asleep(env: &Arc<Env>, resource: &Arc<Resource>, left: 
         }
     };
     resource.told_store(asleep);
+    // what its client had meanwhile
+    if !asleep && let Err(error) = acknowledge(env, resource).await {
+        tracing::warn!(jid = %resource.jid(), %error, "messages may come again");
+    }
+}
+
+/// The same, if the store did not take it before: what waits there already is older than what comes now.
+pub(crate) async fn try_to_sleep(env: &Arc<Env>, resource: &Arc<Resource>) {
+    if let Some(until) = resource.was_refused() {
+        fall_asleep(env, resource, until).await;
+    }
+}
+
+/// The store took so long that somebody has gone on with the session or ended it meanwhile: nobody may find it there.
+async fn not_any_more(env: &Env, resource: &Resource, (key, epoch): (&str, u64)) {
+    if let Err(error) = env.stores.sessions.take(resource.user(), key, Some(epoch)).await {
+        let jid = resource.jid();
+        tracing::warn!(%jid, %error, "the store was not told that a session does not wait any more");
+    }
 }
 
 async fn park(
@@ -83,9 +114,13 @@ async fn park(
         // they were taken already
         let limits = OfflineLimits::messages(usize::MAX);
         let ids = store.append(user, vec![key.clone()], messages, limits, None).await?;
-        let delivered = resource.parked(parking, Some(&ids));
-        if !delivered.is_empty() {
-            store.acknowledge(user, "", delivered).await?;
+        match resource.parked(parking, &ids) {
+            Parked::Kept(delivered) if delivered.is_empty() => {}
+            Parked::Kept(delivered) => store.acknowledge(user, "", delivered).await?,
+            Parked::TooLate => {
+                store.acknowledge(user, &key, ids).await?;
+                return Ok(false);
+            }
         }
         if !newer.is_empty() {
             env.stores.offline.move_back(user, newer).await?;
@@ -146,13 +181,22 @@ pub(super) async fn wake_up(env: &Env, resource: &Arc<Resource>) {
         // it is told anew before the client hears anything
         return resource.told_store(false);
     }
+    // what it has is old from here on, also when the client is gone before it answers: replaced the next time
+    let _old = Old(resource);
     if let Err(error) = env.stores.sessions.take(resource.user(), &key, None).await {
         let jid = resource.jid();
         tracing::warn!(%jid, %error, "the store was not told that a session was resumed");
         env.managers.again(resource, Work::Wake(resource.outdated()));
     }
-    // what it has is old, and replaced the next time
-    resource.told_store(false);
+}
+
+/// What the store has of this session does not count any more when this is dropped.
+struct Old<'a>(&'a Resource);
+
+impl Drop for Old<'_> {
+    fn drop(&mut self) {
+        self.0.told_store(false);
+    }
 }
 
 /// The same once more, unless the store has a newer one by now.
