@@ -23,7 +23,7 @@ use crate::{
     iq,
     resource::{Refused, Resource, Share},
     service,
-    sessions::note_again,
+    sessions::park::note_again,
 };
 use std::sync::Arc;
 use storage::StoreError;

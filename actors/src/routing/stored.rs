@@ -6,7 +6,7 @@ use crate::{
     env::Env,
     future::BoxFuture,
     resource::{Keeping, Refused, Resource, Share},
-    sessions::try_to_sleep,
+    sessions::park::try_to_sleep,
 };
 use std::sync::Arc;
 use storage::StoreError;

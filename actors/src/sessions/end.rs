@@ -1,10 +1,7 @@
 //! The end of a session, orderly or not: its contacts learn that it is gone, and what it did not
 //! get goes on its way again (XEP-0198 section 5, RFC 6121 section 4.5.4, law 11).
 
-use super::{
-    registry::unbind,
-    sleep::{forget, kept_after},
-};
+use super::{park::kept_after, registry::unbind, sleep::forget};
 use crate::{
     env::Env,
     resource::{Arrived, Ended, Left, PATIENCE, Resource},

@@ -3,7 +3,8 @@
 
 use super::{
     end::finish,
-    sleep::{fall_asleep, forget_again, wake_again},
+    park::fall_asleep,
+    sleep::{forget_again, wake_again},
     work::Work,
 };
 use crate::{

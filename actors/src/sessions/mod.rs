@@ -11,6 +11,7 @@ mod manager;
 pub mod managers;
 #[cfg(test)]
 mod order;
+pub(crate) mod park;
 mod past;
 mod registry;
 mod sleep;
@@ -25,9 +26,9 @@ pub use calm::{admits, calm};
 pub use claim::{Attached, BindError, Claim, ResumeError};
 pub use end::end;
 pub use manager::spec;
+pub(crate) use park::{acknowledge, note};
 pub use registry::publish_priority;
 pub use sleep::restored;
-pub(crate) use sleep::{acknowledge, note, note_again, try_to_sleep};
 
 use crate::{
     env::Env,
