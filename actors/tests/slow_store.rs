@@ -6,8 +6,9 @@
 use actors::{
     modules::offline::{OfflineConfig, OfflineModule},
     registrar::Modules,
-    resource::Resource,
+    resource::{Durability, Ended, QueueLimits, Resource},
     sessions,
+    settings::Settings,
     testkit::{World, WorldOptions, script::follow},
 };
 use parking_lot::Mutex;
@@ -136,6 +137,11 @@ fn modules() -> Modules {
     let mut modules = Modules::default();
     modules.add_with::<OfflineModule>(OfflineConfig::default());
     modules
+}
+
+fn settings(durability: Durability) -> Settings {
+    let queues = QueueLimits { durability, ..QueueLimits::default() };
+    Settings { queues, ..Settings::default() }
 }
 
 struct Scene {
@@ -312,6 +318,85 @@ fn what_there_was_no_room_for_comes_before_what_came_when_there_was() {
         scene.follow(&(message(2) + "R S: nothing")).await;
         let mut scene = scene.ends(true).await;
         scene.follow(&("T: 61s\n".to_owned() + &has(&[1, 2]))).await;
+        scene.world.stop().await;
+    });
+}
+
+/// What another session leaves behind is on its way while its sender sends something else.
+#[test]
+fn a_stanza_counts_with_its_own_message_and_no_other() {
+    World::block_on(async {
+        let mut scene = Scene::new().await;
+        scene.follow(&(message(1) + "J S: <message id='1'/>")).await;
+        scene.world.env.set_settings(settings(Durability::Always));
+        let script = "account nurse@localhost angelica
+            R C: </stream:stream>
+            R S: </stream:stream>
+            R S: eof
+            password romeo@localhost rose
+            R = romeo@localhost/orchard
+            R C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+            R S: <enabled xmlns='urn:xmpp:sm:3'/>";
+        scene.follow(script).await;
+        let env = Arc::clone(&scene.world.env);
+        let juliet = session(&scene.world, "juliet@localhost", "balcony");
+        let romeo = token(&session(&scene.world, "romeo@localhost", "orchard"));
+        scene.set(Pace { append: [LONG, Duration::ZERO], ..Pace::default() });
+        let pace = Arc::clone(&scene.pace);
+        let ends = async {
+            sleep(Duration::from_secs(1)).await;
+            *pace.lock() = Pace::default();
+            sessions::kick(&env, &juliet, Ended::Kicked).await;
+        };
+        let sends = scene.follow(
+            "R C: <message to='nurse@localhost' type='chat' id='2'><body>2</body></message>",
+        );
+        let both = Box::pin(async { tokio::join!(sends, ends) });
+        assert!(timeout(Duration::from_secs(2), both).await.is_err(), "the second is stored");
+        drop((env, juliet));
+        let mut scene = scene.ends(true).await;
+        let rest = format!(
+            "password romeo@localhost rose
+             S ~ romeo@localhost
+             S C: <resume xmlns='urn:xmpp:sm:3' previd='{romeo}' h='0'/>
+             S S: <resumed xmlns='urn:xmpp:sm:3' h='0'/>\n"
+        );
+        scene.follow(&(rest + &has(&[1]))).await;
+        scene.world.stop().await;
+    });
+}
+
+/// One that comes back and one that is stored: after a kill it is not known that both were handled without the error for the first.
+#[test]
+fn a_message_counts_when_its_error_can_be_told() {
+    World::block_on(async {
+        let mut scene = Scene::new().await;
+        scene.world.env.set_settings(settings(Durability::Always));
+        let script = "account nurse@localhost angelica
+            R C: </stream:stream>
+            R S: </stream:stream>
+            R S: eof
+            password romeo@localhost rose
+            R = romeo@localhost/orchard
+            R C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+            R S: <enabled xmlns='urn:xmpp:sm:3'/>";
+        scene.follow(script).await;
+        let romeo = token(&session(&scene.world, "romeo@localhost", "orchard"));
+        scene.set(Pace { put: [LONG, Duration::ZERO], ..Pace::default() });
+        let sends = scene.follow(
+            "R C: <message to='nobody@localhost' type='chat' id='1'><body>1</body></message>\
+               <message to='nurse@localhost' type='chat' id='2'><body>2</body></message>",
+        );
+        drop(timeout(Duration::from_secs(2), Box::pin(sends)).await);
+        let mut scene = scene.ends(true).await;
+        let rest = format!(
+            "password romeo@localhost rose
+             S ~ romeo@localhost
+             S C: <resume xmlns='urn:xmpp:sm:3' previd='{romeo}' h='0'/>
+             S S: <resumed xmlns='urn:xmpp:sm:3' h='0'/>
+             S S: nothing"
+        );
+        scene.follow(&rest).await;
         scene.world.stop().await;
     });
 }
