@@ -54,12 +54,17 @@ impl Share {
 /// A share as data: which message's it is, by a number that holds for one hand-over, whether
 /// a client has it, and what the store keeps it under.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct FrozenShare(usize, bool, u64);
+pub(super) struct FrozenShare {
+    message: usize,
+    delivered: bool,
+    kept: u64,
+}
 
 impl Share {
     /// Valid as long as all shares of the node live.
     pub(super) fn freeze(&self) -> FrozenShare {
-        FrozenShare(Arc::as_ptr(&self.0).addr(), self.is_delivered(), self.kept())
+        let message = Arc::as_ptr(&self.0).addr();
+        FrozenShare { message, delivered: self.is_delivered(), kept: self.kept() }
     }
 }
 
@@ -69,7 +74,8 @@ impl Share {
 pub struct Shares(HashMap<usize, Share>);
 
 impl Shares {
-    pub(super) fn thaw(&mut self, FrozenShare(message, delivered, kept): FrozenShare) -> Share {
+    pub(super) fn thaw(&mut self, frozen: FrozenShare) -> Share {
+        let FrozenShare { message, delivered, kept } = frozen;
         let new = || {
             let (delivered, kept) = (AtomicBool::new(delivered), AtomicU64::new(kept));
             Share(Arc::new(Message { delivered, kept }))

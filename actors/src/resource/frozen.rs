@@ -5,7 +5,7 @@
 use super::{
     Directed, Item, Kept, Owner, QueueLimits, Queued, Resource, StreamManagement,
     copies::{FrozenShare, Shares},
-    stored::Stored,
+    stored::{FrozenStored, Stored},
     weight,
 };
 use crate::{clock::Clock, session::bound::Bound};
@@ -37,9 +37,9 @@ pub struct FrozenResource {
     first_for: u32,
     /// The shares of what is not acknowledged, as `sm` numbers them.
     pub(super) shares: Vec<(u64, FrozenShare)>,
-    /// Under which key the store has it, and how often it was told.
+    /// What the store has of it.
     #[serde(default)]
-    stored: Option<(Arc<str>, u64, bool)>,
+    stored: Option<FrozenStored>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

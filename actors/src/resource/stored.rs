@@ -2,6 +2,7 @@
 //! (`storage::Sessions`).
 
 use super::{Durability, Item, Owner, PATIENCE, Resource, Share, State, kept};
+use serde::{Deserialize, Serialize};
 use std::{pin::pin, sync::Arc};
 use tokio::{
     sync::Notify,
@@ -60,13 +61,21 @@ impl Stored {
         self.over.notify_waiters();
     }
 
-    pub(super) fn freeze(&self) -> (Arc<str>, u64, bool) {
-        (Arc::clone(&self.key), self.epoch, self.asleep)
+    pub(super) fn freeze(&self) -> FrozenStored {
+        FrozenStored { key: Arc::clone(&self.key), epoch: self.epoch, asleep: self.asleep }
     }
 
-    pub(super) fn thaw((key, epoch, asleep): (Arc<str>, u64, bool)) -> Box<Self> {
+    pub(super) fn thaw(FrozenStored { key, epoch, asleep }: FrozenStored) -> Box<Self> {
         Box::new(Self { epoch, asleep, ..Self::new(key) })
     }
+}
+
+/// The same as data.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct FrozenStored {
+    key: Arc<str>,
+    epoch: u64,
+    asleep: bool,
 }
 
 /// What goes into the store when a session is without a connection.
@@ -172,6 +181,12 @@ impl Resource {
     /// Whether the store keeps what waits for it although there is a connection.
     pub fn is_always_kept(&self) -> bool {
         self.limits.durability == Durability::Always
+    }
+
+    /// Whether it goes on with a connection, of which the store is told before the client hears anything: what it has until
+    /// then is true.
+    pub fn is_noted(&self) -> bool {
+        self.is_always_kept() && matches!(self.owner(), Owner::Attached(_))
     }
 
     /// What the store has to be told before anything is written to the client, of a session that can be resumed: under which

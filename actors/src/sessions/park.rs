@@ -47,7 +47,7 @@ pub(super) async fn fall_asleep(env: &Arc<Env>, resource: &Arc<Resource>, until:
             let goes_on = asleep && resource.can_sleep();
             if goes_on && !before {
                 env.metrics.slept();
-            } else if asleep && !goes_on {
+            } else if asleep && !goes_on && !resource.is_noted() {
                 not_any_more(env, resource, (&key, epoch)).await;
             }
             goes_on
