@@ -155,15 +155,9 @@ async fn hand(
     match why {
         _ if taken => None,
         Some(Refused::Blocked(stanza)) => super::blocked(env, &stanza),
-        // it is like any other that nobody took, and newer than what those sessions leave behind
+        // it is like any other that nobody took
         _ => {
             let keeper = env.hooks().keeper.as_ref()?;
-            for (resource, _) in &gone {
-                resource.is_over().await;
-            }
-            if let Err(error) = env.stores.offline.move_back(&user, vec![id]).await {
-                tracing::warn!(%user, %error, "messages may be out of order");
-            }
             divert(env, &user, keeper.module, id);
             None
         }

@@ -88,15 +88,14 @@ async fn pass_on(env: &Arc<Env>, resource: &Arc<Resource>) {
 /// very moment can get them twice.
 async fn kept(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
     let (user, first) = (resource.user(), ids.iter().min().copied());
-    let taken = !matches!(best(env, user, When::Now), Best::Of(best) if best.is_empty());
-    // not stored in the order in which they came: for another session first, or when the store took them again
-    if (!ids.is_sorted() || !taken && resource.has_stored())
+    if !matches!(best(env, user, When::Now), Best::Of(best) if best.is_empty()) {
+        if let (Some(keeper), Some(first)) = (&env.hooks().keeper, first) {
+            divert(env, user, keeper.module, first);
+        }
+    } else if resource.has_stored()
         && let Err(error) = env.stores.offline.move_back(user, ids).await
     {
         tracing::warn!(%error, "messages may be out of order");
-    }
-    if taken && let (Some(keeper), Some(first)) = (&env.hooks().keeper, first) {
-        divert(env, user, keeper.module, first);
     }
 }
 
