@@ -7,10 +7,11 @@ mod client;
 pub mod matcher;
 pub mod metrics;
 mod moved;
+pub mod pace;
+pub mod resumable;
 pub mod scram;
 pub mod script;
 pub mod slow;
-pub mod writes;
 
 pub use client::{client_framer, receive};
 
