@@ -15,29 +15,13 @@ use actors::{
         roster::{RosterConfig, RosterModule},
     },
     registrar::Modules,
-    resource::{Durability, QueueLimits},
-    settings::Settings,
+    resource::Durability,
     testkit::{
         World, WorldOptions,
-        script::{Got, Wire, follow},
+        resumable::{PAIR, all, got, message, options, resume},
+        script::follow,
     },
 };
-
-const PAIR: &str = "account juliet@localhost pencil
-    account romeo@localhost rose
-    J = juliet@localhost/balcony
-    R = romeo@localhost/orchard
-    J C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
-    J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}' resume='true' max='60'/>
-    J C: <presence/>
-    J S: <presence/>
-    J S: <r xmlns='urn:xmpp:sm:3'/>
-    ";
-
-const ASKED: &str = "K S: <r xmlns='urn:xmpp:sm:3'/>\n";
-
-const FAILED: &str = "<failed xmlns='urn:xmpp:sm:3'>
-    <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>";
 
 fn modules() -> Modules {
     let mut modules = Modules::default();
@@ -45,12 +29,6 @@ fn modules() -> Modules {
     modules.add_with::<RosterModule>(RosterConfig::default());
     modules.add_with::<BlockingModule>(BlockingConfig::default());
     modules
-}
-
-fn options(durability: Durability) -> WorldOptions {
-    let queues = QueueLimits { durability, ..QueueLimits::default() };
-    let settings = Settings { queues, ..Settings::default() };
-    WorldOptions { settings, ..WorldOptions::default() }
 }
 
 /// A scene in which the process is killed between two scripts.
@@ -69,15 +47,8 @@ impl Scene {
         let durability = options.settings.queues.durability;
         let mut world = World::new(modules(), options).await;
         follow(PAIR, &mut world).await.unwrap();
-        let mut scene = Self { world, durability, token: String::new() };
-        scene.token = scene.token_of("balcony");
-        scene
-    }
-
-    /// With which a session of Juliet's can be resumed.
-    fn token_of(&self, resource: &str) -> String {
-        let session = self.world.env.table.find(&"juliet@localhost".parse().unwrap(), resource);
-        session.unwrap().with_sm(|sm| sm.as_ref().unwrap().token.clone()).unwrap()
+        let token = world.token("juliet@localhost/balcony").unwrap();
+        Self { world, durability, token }
     }
 
     async fn follow(&mut self, script: &str) {
@@ -95,44 +66,10 @@ impl Scene {
         Self { world: world.stopped(modules(), options(durability)).await, durability, token }
     }
 
-    /// The ids of the messages that a client was sent.
-    async fn heard(&mut self, name: &str) -> Vec<String> {
-        let mut ids = Vec::new();
-        loop {
-            match self.world.next(name, false).await {
-                Got::Element(message) if message.name() == "message" => {
-                    ids.extend(message.attr("id").map(str::to_owned));
-                }
-                Got::Element(_) => {}
-                _ => return ids,
-            }
-        }
-    }
-
-    /// The client resumes its session, and has got `h`.
+    /// Her client resumes its session, and has got `h`.
     async fn resumes(&mut self, h: u32, answer: &str) {
-        let Self { world, token, .. } = self;
-        // passwords are those of the world before
-        let script = format!(
-            "password juliet@localhost pencil
-             K ~ juliet@localhost
-             K C: <resume xmlns='urn:xmpp:sm:3' previd='{token}' h='{h}'/>
-             K S: {answer}"
-        );
-        follow(&script, world).await.unwrap();
+        self.follow(&resume(&self.token, h, answer)).await;
     }
-}
-
-fn message(n: u32) -> String {
-    format!("R C: <message to='juliet@localhost' type='chat' id='{n}'><body>{n}</body></message>\n")
-}
-
-fn got(name: &str, n: u32) -> String {
-    format!("{name} S: <message id='{n}'><body>{n}</body></message>\n")
-}
-
-fn all(of: impl IntoIterator<Item = u32>, line: impl Fn(u32) -> String) -> String {
-    of.into_iter().map(line).collect()
 }
 
 /// Two that the client got, one that it acknowledged; two that came when it was cut off.

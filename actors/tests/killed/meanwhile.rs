@@ -1,7 +1,13 @@
 //! What others changed while a session waited: presence, a roster, who is blocked.
 
-use super::{ASKED, Scene, all, got, message};
-use actors::{resource::Durability, testkit::World};
+use super::Scene;
+use actors::{
+    resource::Durability,
+    testkit::{
+        World,
+        resumable::{ASKED, all, got, message, resumed},
+    },
+};
 use storage::{RosterChange, RosterItem, Subscription};
 
 #[test]
@@ -27,7 +33,7 @@ fn a_session_that_goes_on_sees_who_is_there_now() {
             )
             .await;
         let mut scene = scene.killed().await;
-        scene.resumes(2, "<resumed xmlns='urn:xmpp:sm:3' h='1'/>").await;
+        scene.resumes(2, &resumed(1)).await;
         let rest = "K S: <presence from='romeo@localhost' type='unavailable'/>
             K S: <r xmlns='urn:xmpp:sm:3'/>
             password romeo@localhost rose
@@ -65,7 +71,7 @@ fn a_session_that_goes_on_hears_what_changed_in_the_roster_while_it_was_in_the_s
             + &change("two", "b");
         scene.follow(&script).await;
         let mut scene = scene.killed().await;
-        scene.resumes(2, "<resumed xmlns='urn:xmpp:sm:3' h='2'/>").await;
+        scene.resumes(2, &resumed(2)).await;
         let pushed = |name: &str| {
             format!(
                 "K S: <iq type='set'><query xmlns='jabber:iq:roster'>
@@ -96,7 +102,7 @@ fn who_is_blocked_meanwhile_is_refused_and_not_heard() {
                R S: <message type='error' id='3'/>";
         scene.follow(&script).await;
         let mut scene = scene.killed().await;
-        scene.resumes(1, "<resumed xmlns='urn:xmpp:sm:3' h='1'/>").await;
+        scene.resumes(1, &resumed(1)).await;
         let script = "K S: nothing
             password romeo@localhost rose
             R = romeo@localhost/orchard
@@ -123,7 +129,7 @@ fn who_is_not_blocked_any_more_is_heard_by_a_session_that_was_stored_before() {
             L S: <iq type='result' id='u'/>";
         scene.follow(script).await;
         let mut scene = scene.killed().await;
-        scene.resumes(2, "<resumed xmlns='urn:xmpp:sm:3' h='2'/>").await;
+        scene.resumes(2, &resumed(2)).await;
         let script = "password romeo@localhost rose
             R = romeo@localhost/orchard\n"
             .to_owned()

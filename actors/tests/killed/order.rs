@@ -1,8 +1,16 @@
 //! What waited in different places (sent and not acknowledged, in a queue, in the store, in offline storage) comes in the order in
 //! which it came.
 
-use super::{ASKED, Scene, all, got, message, options};
-use actors::{resource::Durability, routing, sessions, settings::Settings, testkit::World};
+use super::Scene;
+use actors::{
+    resource::Durability,
+    routing, sessions,
+    settings::Settings,
+    testkit::{
+        World,
+        resumable::{ASKED, all, got, message, options, resumed},
+    },
+};
 use std::sync::Arc;
 use xmpp::{jid::BareJid, stanza::Stanza};
 
@@ -17,7 +25,7 @@ fn what_was_stored_before_is_not_overtaken_by_what_waited_in_a_queue() {
         let script = "J cut\n".to_owned() + &all(1..9, message) + "R S: nothing";
         scene.follow(&script).await;
         let mut scene = scene.killed().await;
-        scene.resumes(1, "<resumed xmlns='urn:xmpp:sm:3' h='1'/>").await;
+        scene.resumes(1, &resumed(1)).await;
         let rest =
             all(1..4, |n| got("K", n)) + ASKED + &all(4..9, |n| got("K", n)) + "K S: nothing";
         scene.follow(&rest).await;
@@ -35,7 +43,7 @@ fn what_did_not_fit_into_a_queue_comes_after_what_did() {
         let script = all(1..10, message) + &all(1..4, |n| got("J", n)) + "J S: nothing\nJ cut\n";
         scene.follow(&script).await;
         let mut scene = scene.killed().await;
-        scene.resumes(1, "<resumed xmlns='urn:xmpp:sm:3' h='1'/>").await;
+        scene.resumes(1, &resumed(1)).await;
         let rest =
             all(1..4, |n| got("K", n)) + ASKED + &all(4..10, |n| got("K", n)) + "K S: nothing";
         scene.follow(&rest).await;
@@ -48,7 +56,7 @@ fn what_comes_when_a_connection_is_just_lost_comes_after_what_waited() {
     World::block_on(async {
         let scene = Scene::new(Durability::Detached).await;
         let juliet: BareJid = "juliet@localhost".parse().unwrap();
-        let session = scene.world.env.table.find(&juliet, "balcony").unwrap();
+        let session = scene.world.resource("juliet@localhost/balcony").unwrap();
         let stanza = |n: u32| {
             let xml = format!("<message type='chat' id='{n}'><body/></message>");
             Stanza::parse(xml.as_bytes()).unwrap().with_to(Some(juliet.clone().into()))
@@ -96,15 +104,15 @@ fn what_offline_storage_has_comes_before_what_waited_behind_it() {
                        J C: <presence/>\n"
                     + &all(1..5, |n| got("J", n));
                 scene.follow(&first).await;
-                scene.token = scene.token_of("balcony");
+                scene.token = scene.world.token("juliet@localhost/balcony").unwrap();
                 scene.follow(&(all(8..10, message) + "R S: nothing\nJ cut")).await;
                 let mut scene = if kill { scene.killed().await } else { scene.stopped().await };
                 scene.resumes(0, "<resumed xmlns='urn:xmpp:sm:3'/>").await;
-                let mut heard = scene.heard("K").await;
+                let mut heard = scene.world.messages("K").await;
                 // that many are enough without an acknowledgement
                 for h in [4, 8] {
                     scene.follow(&format!("K C: <a xmlns='urn:xmpp:sm:3' h='{h}'/>")).await;
-                    heard.extend(scene.heard("K").await);
+                    heard.extend(scene.world.messages("K").await);
                 }
                 let all: Vec<_> = (1..10).map(|n| n.to_string()).collect();
                 assert_eq!(heard, all, "{durability:?}");
@@ -135,9 +143,9 @@ fn what_was_sent_of_offline_storage_comes_again_in_its_place() {
             + &message(4)
             + &got("J", 4);
         scene.follow(&script).await;
-        scene.token = scene.token_of("balcony");
+        scene.token = scene.world.token("juliet@localhost/balcony").unwrap();
         let mut scene = scene.killed().await;
-        scene.resumes(1, "<resumed xmlns='urn:xmpp:sm:3' h='1'/>").await;
+        scene.resumes(1, &resumed(1)).await;
         let rest = all(2..4, |n| got("K", n))
             + "K S: <presence/>\n"
             + &got("K", 4)

@@ -1,9 +1,13 @@
 //! A session is resumed in the next process as far as durability says, with what it has not got; or not in time.
 
-use super::{ASKED, FAILED, Scene, all, cut_off, got, message, modules, options};
+use super::{Scene, cut_off, modules};
 use actors::{
     resource::Durability,
-    testkit::{World, script::follow},
+    testkit::{
+        World,
+        resumable::{ASKED, FAILED, all, got, message, options, resumed},
+        script::follow,
+    },
 };
 
 #[test]
@@ -13,7 +17,7 @@ fn a_session_that_waits_is_resumed_in_the_next_process() {
             World::block_on(async {
                 let scene = cut_off(durability).await;
                 let mut scene = if kill { scene.killed().await } else { scene.stopped().await };
-                scene.resumes(2, "<resumed xmlns='urn:xmpp:sm:3' h='1'/>").await;
+                scene.resumes(2, &resumed(1)).await;
                 // the second is the first that it has not
                 let rest = got("K", 2)
                     + ASKED
@@ -77,7 +81,7 @@ fn a_clock_that_was_set_back_meanwhile_makes_no_window_longer() {
 fn one_that_was_resumed_is_not_resumed_from_what_the_store_had() {
     World::block_on(async {
         let mut scene = cut_off(Durability::Detached).await;
-        scene.resumes(2, "<resumed xmlns='urn:xmpp:sm:3' h='1'/>").await;
+        scene.resumes(2, &resumed(1)).await;
         let script = got("K", 2)
             + ASKED
             + &all(3..6, |n| got("K", n))
@@ -130,11 +134,10 @@ fn who_is_connected_is_resumed_if_all_is_kept() {
                J S: <r xmlns='urn:xmpp:sm:3'/>
                R S: nothing";
         scene.follow(&script).await;
-        let sender = scene.world.env.table.find(&"romeo@localhost".parse().unwrap(), "orchard");
-        let sender = sender.unwrap().with_sm(|sm| sm.as_ref().unwrap().token.clone()).unwrap();
+        let sender = scene.world.token("romeo@localhost/orchard").unwrap();
         let mut scene = scene.killed().await;
         // of its messages one was acknowledged, and it has two
-        scene.resumes(3, "<resumed xmlns='urn:xmpp:sm:3' h='1'/>").await;
+        scene.resumes(3, &resumed(1)).await;
         let rest = got("K", 3)
             + ASKED
             + "K S: nothing
@@ -172,8 +175,7 @@ fn who_has_written_to_somebody_without_a_session_is_not_told_to_do_so_again() {
             R C: <message to='nurse@localhost' type='chat' id='1'><body>1</body></message>
             R S: nothing";
         scene.follow(script).await;
-        let sender = scene.world.env.table.find(&"romeo@localhost".parse().unwrap(), "orchard");
-        let sender = sender.unwrap().with_sm(|sm| sm.as_ref().unwrap().token.clone()).unwrap();
+        let sender = scene.world.token("romeo@localhost/orchard").unwrap();
         let mut scene = scene.killed().await;
         let rest = format!(
             "password romeo@localhost rose
@@ -208,7 +210,7 @@ fn without_acknowledgements_what_was_not_written_is_kept() {
             + "R S: nothing";
         follow(&script, &mut world).await.unwrap();
         let juliet = "juliet@localhost".parse().unwrap();
-        let session = world.env.table.find(&juliet, "balcony").unwrap();
+        let session = world.resource("juliet@localhost/balcony").unwrap();
         let key = session.stored_as().unwrap();
         let held = world.env.stores.sessions.held(&juliet, &key, 0, 9, usize::MAX).await.unwrap();
         assert_eq!(held.len(), 0, "it has them");

@@ -1,30 +1,19 @@
 //! Several sessions of one user: each of them gets what waits for it, and nothing comes twice.
 
-use super::{ASKED, PAIR, Scene, all, got, message};
+use super::Scene;
 use actors::{
     modules::offline::{OfflineConfig, OfflineModule},
     resource::Durability,
-    testkit::World,
+    testkit::{
+        World,
+        resumable::{ASKED, PAIR, SECOND, all, got, message, resumed},
+    },
 };
 
 /// Juliet has two sessions of the same priority, and the second can be resumed too: its token.
 async fn second_session(scene: &mut Scene) -> String {
-    scene
-        .follow(
-            "password juliet@localhost pencil
-             L = juliet@localhost/garden
-             L C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
-             L S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
-             L C: <presence/>
-             L S: <presence from='juliet@localhost/garden'/>
-             L S: <presence from='juliet@localhost/balcony'/>
-             L S: <r xmlns='urn:xmpp:sm:3'/>
-             L C: <a xmlns='urn:xmpp:sm:3' h='2'/>
-             J S: <presence from='juliet@localhost/garden'/>
-             J C: <a xmlns='urn:xmpp:sm:3' h='2'/>",
-        )
-        .await;
-    scene.token_of("garden")
+    scene.follow(SECOND).await;
+    scene.world.token("juliet@localhost/garden").unwrap()
 }
 
 #[test]
@@ -46,7 +35,7 @@ fn each_of_two_sessions_that_wait_gets_it_and_nobody_twice() {
             + "R S: nothing";
         scene.follow(&script).await;
         let mut scene = scene.killed().await;
-        scene.resumes(2, "<resumed xmlns='urn:xmpp:sm:3' h='1'/>").await;
+        scene.resumes(2, &resumed(1)).await;
         let rest = got("K", 1)
             + ASKED
             + &all(2..4, |n| got("K", n))
@@ -91,8 +80,8 @@ fn what_one_of_two_sessions_got_does_not_come_again_when_the_other_ends() {
             + "R S: nothing";
         scene.follow(&script).await;
         let mut scene = scene.killed().await;
-        scene.resumes(2, "<resumed xmlns='urn:xmpp:sm:3' h='1'/>").await;
-        assert_eq!(scene.heard("K").await, ["1", "2"]);
+        scene.resumes(2, &resumed(1)).await;
+        assert_eq!(scene.world.messages("K").await, ["1", "2"]);
         let rest = "K C: <a xmlns='urn:xmpp:sm:3' h='5'/>
                K C: </stream:stream>
                K S: </stream:stream>
