@@ -31,7 +31,7 @@ fn modules() -> Modules {
     modules
 }
 
-/// A scene in which the process is killed between two scripts.
+/// A scene in which the process is killed between two scripts: Juliet's session can be resumed with the token.
 struct Scene {
     world: World,
     durability: Durability,
@@ -55,18 +55,19 @@ impl Scene {
         follow(script, &mut self.world).await.unwrap();
     }
 
+    /// The process is killed, and the next one starts.
     async fn killed(self) -> Self {
         let Self { world, durability, token } = self;
         Self { world: world.killed(modules(), options(durability)).await, durability, token }
     }
 
-    /// The node is stopped in good order, and started.
+    /// The same, but it is stopped in good order.
     async fn stopped(self) -> Self {
         let Self { world, durability, token } = self;
         Self { world: world.stopped(modules(), options(durability)).await, durability, token }
     }
 
-    /// Her client resumes its session, and has got `h`.
+    /// Juliet's session is asked for; she has got `h` stanzas.
     async fn resumes(&mut self, h: u32, answer: &str) {
         self.follow(&resume(&self.token, h, answer)).await;
     }

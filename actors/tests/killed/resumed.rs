@@ -3,12 +3,14 @@
 use super::{Scene, cut_off, modules};
 use actors::{
     resource::Durability,
+    routing,
     testkit::{
         World,
         resumable::{ASKED, FAILED, all, got, message, options, resumed},
         script::follow,
     },
 };
+use xmpp::stanza::Stanza;
 
 #[test]
 fn a_session_that_waits_is_resumed_in_the_next_process() {
@@ -195,7 +197,7 @@ fn who_has_written_to_somebody_without_a_session_is_not_told_to_do_so_again() {
 }
 
 #[test]
-fn without_acknowledgements_what_was_not_written_is_kept() {
+fn without_acknowledgements_it_is_kept_until_it_is_written() {
     World::block_on(async {
         let mut world = World::new(modules(), options(Durability::Always)).await;
         let script = "account juliet@localhost pencil
@@ -215,6 +217,19 @@ fn without_acknowledgements_what_was_not_written_is_kept() {
         let held = world.env.stores.sessions.held(&juliet, &key, 0, 9, usize::MAX).await.unwrap();
         assert_eq!(held.len(), 0, "it has them");
         assert_eq!(world.env.stores.offline.count(&juliet).await, Ok(0));
+        let message = "<message to='juliet@localhost' type='chat' id='4'><body>4</body></message>";
+        // its connection does not come to this before the kill
+        routing::send(&world.env, Stanza::parse(message.as_bytes()).unwrap()).await;
+        drop(session);
+        let mut world = world.killed(modules(), options(Durability::Always)).await;
+        let rest = "password juliet@localhost pencil
+            L = juliet@localhost/garden
+            L C: <presence/>\n"
+            .to_owned()
+            + &got("L", 4)
+            + "L S: <presence/>
+               L S: nothing";
+        follow(&rest, &mut world).await.unwrap();
         world.stop().await;
     });
 }

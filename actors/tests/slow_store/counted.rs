@@ -52,7 +52,7 @@ fn a_stanza_counts_with_its_own_message_and_no_other() {
         let both = Box::pin(async { tokio::join!(sends, ends) });
         assert!(timeout(Duration::from_secs(2), both).await.is_err(), "the second is stored");
         drop((env, juliet));
-        let mut scene = scene.ends(true).await;
+        let mut scene = scene.killed().await;
         let rest = format!(
             "password romeo@localhost rose
              S ~ romeo@localhost
@@ -79,7 +79,7 @@ fn a_message_counts_when_its_error_can_be_told() {
             timeout(Duration::from_secs(2), Box::pin(sends)).await.is_err(),
             "its error is stored"
         );
-        let mut scene = scene.ends(true).await;
+        let mut scene = scene.killed().await;
         let rest = format!(
             "password romeo@localhost rose
              S ~ romeo@localhost

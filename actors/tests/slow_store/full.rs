@@ -20,7 +20,7 @@ fn a_session_for_which_there_was_no_room_is_stored_when_there_is() {
         scene.follow("J cut").await;
         scene.room(true);
         scene.follow(LATER).await;
-        let mut scene = scene.ends(true).await;
+        let mut scene = scene.killed().await;
         scene.resumes(&resumed(1)).await;
         scene.follow(&("K S: <message id='1'/>\n".to_owned() + ASKED)).await;
         scene.world.stop().await;
@@ -36,7 +36,7 @@ fn what_there_was_no_room_for_comes_before_what_came_when_there_was() {
         scene.follow("J cut").await;
         scene.room(true);
         scene.follow(&(message(2) + "R S: nothing")).await;
-        let mut scene = scene.ends(true).await;
+        let mut scene = scene.killed().await;
         scene.follow(&("T: 61s\n".to_owned() + &has(&[1, 2]))).await;
         scene.world.stop().await;
     });
@@ -86,7 +86,7 @@ fn what_the_store_has_of_a_session_that_was_resumed_is_not_gone_on_with() {
                 scene.follow(LATER).await;
                 assert_eq!(scene.world.env.stores.sessions.page("", 9).await, Ok(Vec::new()));
             }
-            let mut scene = scene.ends(true).await;
+            let mut scene = scene.killed().await;
             let rest = resume(&scene.token, 2, FAILED)
                 + "K C: <iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>
                    K S: <iq type='result' id='b'/>

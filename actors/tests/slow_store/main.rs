@@ -55,15 +55,18 @@ impl Scene {
         follow(script, &mut self.world).await.unwrap();
     }
 
-    /// The process is killed, or stopped in good order. The store of the next one is neither slow nor full.
-    async fn ends(self, kill: bool) -> Self {
-        let Self { world, pace, token } = self;
-        let options = WorldOptions::default();
-        let world = match kill {
-            true => world.killed(modules(), options).await,
-            false => world.stopped(modules(), options).await,
-        };
-        Self { world, pace, token }
+    /// The process is killed. The store of the next one is neither slow nor full.
+    async fn killed(self) -> Self {
+        let Self { world, token, .. } = self;
+        let world = world.killed(modules(), WorldOptions::default()).await;
+        Self { world, pace: Arc::default(), token }
+    }
+
+    /// The same, but it is stopped in good order.
+    async fn stopped(self) -> Self {
+        let Self { world, token, .. } = self;
+        let world = world.stopped(modules(), WorldOptions::default()).await;
+        Self { world, pace: Arc::default(), token }
     }
 
     /// Juliet's session is asked for; she has what the server had sent her when the scene began.

@@ -24,7 +24,7 @@ fn who_resumes_while_the_session_is_stored_can_be_cut_off_again() {
             let script =
                 "T: 30s\n".to_owned() + &message(1) + "K S: <message id='1'/>\n" + ASKED + "K cut";
             scene.follow(&script).await;
-            let mut scene = scene.ends(kill).await;
+            let mut scene = if kill { scene.killed().await } else { scene.stopped().await };
             scene.resumes(&resumed(1)).await;
             scene.follow(&("K S: <message id='1'/>\n".to_owned() + ASKED)).await;
             scene.world.stop().await;
@@ -40,7 +40,7 @@ fn a_session_that_was_resumed_while_it_was_stored_is_not_there_after_a_kill() {
         scene.follow("J cut").await;
         scene.resumes(&resumed(1)).await;
         scene.follow("T: 30s").await;
-        let mut scene = scene.ends(true).await;
+        let mut scene = scene.killed().await;
         scene.resumes(FAILED).await;
         scene.world.stop().await;
     });
@@ -58,7 +58,7 @@ fn who_is_gone_before_the_session_is_resumed_can_resume_it() {
             assert!(timeout(Duration::from_secs(1), resume).await.is_err());
             scene.set(Pace::default());
             scene.follow("T: 1s").await;
-            let mut scene = scene.ends(true).await;
+            let mut scene = scene.killed().await;
             scene.resumes(&resumed(1)).await;
             scene.world.stop().await;
         });
@@ -77,7 +77,7 @@ fn what_a_session_that_ends_is_storing_comes_once() {
             scene
                 .follow("password juliet@localhost pencil\nL = juliet@localhost/balcony\nT: 30s")
                 .await;
-            let mut scene = scene.ends(true).await;
+            let mut scene = scene.killed().await;
             scene.follow(&has(&[1])).await;
             scene.world.stop().await;
         });
