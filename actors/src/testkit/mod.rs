@@ -8,6 +8,7 @@ pub mod matcher;
 pub mod metrics;
 mod moved;
 pub mod pace;
+pub mod random;
 pub mod resumable;
 pub mod scram;
 pub mod script;
