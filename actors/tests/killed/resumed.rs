@@ -214,12 +214,16 @@ fn without_acknowledgements_it_is_kept_until_it_is_written() {
         let juliet = "juliet@localhost".parse().unwrap();
         let session = world.resource("juliet@localhost/balcony").unwrap();
         let key = session.stored_as().unwrap();
-        let held = world.env.stores.sessions.held(&juliet, &key, 0, 9, usize::MAX).await.unwrap();
-        assert_eq!(held.len(), 0, "it has them");
-        assert_eq!(world.env.stores.offline.count(&juliet).await, Ok(0));
+        let stores = world.env.stores.clone();
+        let kept = async || {
+            let held = stores.sessions.held(&juliet, &key, 0, 9, usize::MAX).await.unwrap();
+            (held.len(), stores.offline.count(&juliet).await)
+        };
+        assert_eq!(kept().await, (0, Ok(0)), "it has them");
         let message = "<message to='juliet@localhost' type='chat' id='4'><body>4</body></message>";
         // its connection does not come to this before the kill
         routing::send(&world.env, Stanza::parse(message.as_bytes()).unwrap()).await;
+        assert_eq!(kept().await, (1, Ok(0)));
         drop(session);
         let mut world = world.killed(modules(), options(Durability::Always)).await;
         let rest = "password juliet@localhost pencil
