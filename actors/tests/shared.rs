@@ -6,46 +6,22 @@
 use actors::{
     modules::offline::{OfflineConfig, OfflineModule},
     registrar::Modules,
-    resource::{Durability, QueueLimits},
+    resource::Durability,
     routing,
-    settings::Settings,
     testkit::{
-        World, WorldOptions,
-        script::{Got, Wire, follow},
-        writes::Writes,
+        World,
+        pace::{DONE_LATE, Pace},
+        resumable::{PAIR, SECOND, message, options},
+        script::follow,
     },
 };
 use xmpp::stanza::Stanza;
 
-/// Juliet has two sessions that can be resumed, with nothing to acknowledge.
-const TWO: &str = "account juliet@localhost pencil
-    account romeo@localhost rose
-    R = romeo@localhost/orchard
-    J = juliet@localhost/balcony
-    J C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
-    J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
-    J C: <presence/>
-    J S: <presence/>
-    J S: <r xmlns='urn:xmpp:sm:3'/>
-    J C: <a xmlns='urn:xmpp:sm:3' h='1'/>
-    L = juliet@localhost/garden
-    L C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
-    L S: <enabled xmlns='urn:xmpp:sm:3'/>
-    L C: <presence/>
-    L S: <presence from='juliet@localhost/garden'/>
-    L S: <presence from='juliet@localhost/balcony'/>
-    L S: <r xmlns='urn:xmpp:sm:3'/>
-    L C: <a xmlns='urn:xmpp:sm:3' h='2'/>
-    J S: <presence from='juliet@localhost/garden'/>
-    J C: <a xmlns='urn:xmpp:sm:3' h='2'/>
-    ";
-
 const DURABILITIES: [Durability; 3] =
     [Durability::Memory, Durability::Detached, Durability::Always];
 
-fn message(n: u32) -> String {
-    format!("R C: <message to='juliet@localhost' type='chat' id='{n}'><body>{n}</body></message>\n")
-}
+/// A store that does late whatever it is told of sessions that lose their connections.
+const LATE: Pace = Pace { put: DONE_LATE, append: DONE_LATE, take: DONE_LATE, full: false };
 
 fn modules() -> Modules {
     let mut modules = Modules::default();
@@ -53,27 +29,14 @@ fn modules() -> Modules {
     modules
 }
 
-fn options(durability: Durability) -> WorldOptions {
-    let queues = QueueLimits { durability, ..QueueLimits::default() };
-    let settings = Settings { queues, ..Settings::default() };
-    WorldOptions { settings, ..WorldOptions::default() }
-}
-
-/// The messages that a client is sent after a script, which it does not acknowledge, and those that come to its user's next one after another.
-async fn heard(world: &mut World, name: &str) -> Vec<String> {
-    let mut ids = Vec::new();
-    loop {
-        match world.next(name, false).await {
-            Got::Element(e) if e.name() == "message" => ids.extend(e.attr("id").map(str::to_owned)),
-            Got::Element(_) => {}
-            _ => return ids,
-        }
-    }
+/// Juliet has two sessions that can be resumed, with nothing to acknowledge.
+fn two() -> String {
+    PAIR.to_owned() + SECOND
 }
 
 /// One session waits to be resumed, in vain; the other one has not acknowledged two messages of that time.
 fn one_waits() -> String {
-    TWO.to_owned() + "J cut\n" + &message(1) + &message(2) + "R S: nothing\n"
+    two() + "J cut\n" + &message(1) + &message(2) + "R S: nothing\n"
 }
 
 #[test]
@@ -82,9 +45,9 @@ fn what_the_store_kept_for_one_that_ended_does_not_come_again_to_one_that_has_it
         World::block_on(async {
             let mut world = World::new(modules(), options(durability)).await;
             follow(&one_waits(), &mut world).await.unwrap();
-            assert_eq!(heard(&mut world, "L").await, ["1", "2"]);
+            assert_eq!(world.messages("L").await, ["1", "2"]);
             follow("T: 61s", &mut world).await.unwrap();
-            assert!(heard(&mut world, "L").await.is_empty(), "{durability:?}");
+            assert!(world.messages("L").await.is_empty(), "{durability:?}");
             // unless it goes, and has not acknowledged it: two presences and these came
             let rest = "L C: <a xmlns='urn:xmpp:sm:3' h='3'/>
                 L S: <r xmlns='urn:xmpp:sm:3'/>
@@ -95,7 +58,7 @@ fn what_the_store_kept_for_one_that_ended_does_not_come_again_to_one_that_has_it
                 K = juliet@localhost/orchard
                 K C: <presence/>";
             follow(rest, &mut world).await.unwrap();
-            assert_eq!(heard(&mut world, "K").await, ["2"], "{durability:?}");
+            assert_eq!(world.messages("K").await, ["2"], "{durability:?}");
             world.stop().await;
         });
     }
@@ -125,7 +88,7 @@ fn what_the_store_kept_for_one_that_ended_is_there_once_when_the_other_ends() {
                     K = juliet@localhost/orchard
                     K C: <presence/>";
                 follow(last, &mut world).await.unwrap();
-                assert_eq!(heard(&mut world, "K").await, ["1", "2"], "{durability:?}, {one} first");
+                assert_eq!(world.messages("K").await, ["1", "2"], "{durability:?}, {one} first");
                 world.stop().await;
             });
         }
@@ -140,7 +103,7 @@ async fn left(mut world: World) -> Vec<String> {
         K = juliet@localhost/orchard
         K C: <presence/>";
     follow(last, &mut world).await.unwrap();
-    let ids = heard(&mut world, "K").await;
+    let ids = world.messages("K").await;
     world.stop().await;
     ids
 }
@@ -148,10 +111,11 @@ async fn left(mut world: World) -> Vec<String> {
 #[test]
 fn what_two_have_that_lose_their_connections_at_once_is_stored_once() {
     World::block_on(async {
-        let (mut world, writes) = Writes::world(modules(), false).await;
-        let script = TWO.to_owned() + &message(1) + &message(2) + "R S: nothing\nJ cut\nL cut\n";
+        let (mut world, pace) = Pace::world(modules()).await;
+        *pace.lock() = LATE;
+        let script = two() + &message(1) + &message(2) + "R S: nothing\nJ cut\nL cut\n";
         follow(&script, &mut world).await.unwrap();
-        writes.go_on();
+        *pace.lock() = Pace::default();
         assert_eq!(left(world).await, ["1", "2"]);
     });
 }
@@ -159,13 +123,14 @@ fn what_two_have_that_lose_their_connections_at_once_is_stored_once() {
 #[test]
 fn what_is_stored_for_one_while_another_that_has_it_loses_its_connection_is_stored_once() {
     World::block_on(async {
-        let (mut world, writes) = Writes::world(modules(), false).await;
-        follow(&(TWO.to_owned() + "J cut"), &mut world).await.unwrap();
+        let (mut world, pace) = Pace::world(modules()).await;
+        follow(&(two() + "J cut"), &mut world).await.unwrap();
+        *pace.lock() = LATE;
         let message =
             "<message from='romeo@localhost/orchard' to='juliet@localhost' type='chat' id='1'/>";
         let later = routing::route(&world.env, Stanza::parse(message.as_bytes()).unwrap());
         follow("L S: <message id='1'/>\nL cut", &mut world).await.unwrap();
-        writes.go_on();
+        *pace.lock() = Pace::default();
         later.unwrap().await;
         assert_eq!(left(world).await, ["1"]);
     });

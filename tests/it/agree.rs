@@ -2,6 +2,7 @@
 //! sockets and with SQLite: afterwards the rosters that clients get say the same of the two.
 
 use crate::support::{PASSWORD, Peer, TestNode, block_on};
+use actors::testkit::random::Random;
 
 const ROUNDS: usize = 150;
 
@@ -26,15 +27,9 @@ async fn is_granted(granter: &mut Peer, asking: &str, asker: &mut Peer, asked: &
     granted
 }
 
-/// Xorshift: the same numbers every time.
-struct Random(u64);
-
 /// Something that changes what is between a client's user and a contact.
 fn something(random: &mut Random, contact: &str) -> String {
-    random.0 ^= random.0 << 13;
-    random.0 ^= random.0 >> 7;
-    random.0 ^= random.0 << 17;
-    match random.0 % 5 {
+    match random.below(5) {
         0 => presence("subscribe", contact),
         1 => presence("subscribed", contact),
         2 => presence("unsubscribe", contact),

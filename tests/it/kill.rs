@@ -1,10 +1,10 @@
 //! kill -9 while messages are on their way, again and again: what was accepted (counted by an `<a/>` to its sender) is there after
 //! the restart, once and in order, as far as `delivery.durability` promises it.
 
-use crate::support::{PASSWORD, Peer, Program, block_on};
-use actors::testkit::script::Got;
+use crate::support::{PASSWORD, PATIENCE, Peer, Program, block_on};
+use actors::testkit::{random::Random, script::Got};
 use rustix::process::Signal;
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
 use xmpp::{Element, ns};
 
 /// How often each node is killed.
@@ -42,18 +42,6 @@ impl Recipient {
     /// The server's place for it.
     fn jid(self) -> String {
         format!("{}@localhost/r", self.name())
-    }
-}
-
-/// A small generator (xorshift), so that a failure can be seen again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n as u64) as usize
     }
 }
 
@@ -172,7 +160,10 @@ fn waits(program: &Program, whose: &[Recipient]) {
         let jid = format!("{}@localhost", who.name());
         program.json(&["sessions", "--user", &jid])[0]["connected"] == false
     };
-    while !whose.iter().all(waits) {}
+    let since = Instant::now();
+    while !whose.iter().all(waits) {
+        assert!(since.elapsed() < PATIENCE, "their connections are not found lost");
+    }
 }
 
 /// A node is killed in the middle of a round, started, and everybody looks what is there.

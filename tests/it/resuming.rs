@@ -2,21 +2,9 @@
 //! resumed (XEP-0198): no message is lost, none comes twice, the order stays.
 
 use crate::support::{PASSWORD, Peer, TestNode, block_on};
-use actors::testkit::script::Got;
+use actors::testkit::{random::Random, script::Got};
 use std::{collections::VecDeque, net::SocketAddr};
 use xmpp::{Element, ns};
-
-/// A small generator (xorshift), so that a failure can be seen again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
-    }
-}
 
 /// A client that keeps the books of XEP-0198.
 struct Client {
@@ -70,7 +58,7 @@ impl Client {
     }
 
     /// The next messages, in one piece; `cut`: without the end of the last.
-    async fn say(&mut self, count: u64, cut: bool) {
+    async fn say(&mut self, count: usize, cut: bool) {
         let mut all = String::new();
         for _ in 0..count {
             let (to, id) = (self.other, self.sent);

@@ -10,8 +10,7 @@ use crate::{
     registrar::{Module, Modules, Registrar, Xep},
     resource::Durability,
     session::slots::Slot,
-    settings::Settings,
-    testkit::{World, WorldOptions, script::follow},
+    testkit::{World, resumable::options, script::follow},
 };
 use config::Sections;
 use serde::{Deserialize, Serialize};
@@ -132,10 +131,7 @@ fn a_session_goes_on_without_a_module_as_if_it_had_never_been_there() {
 
         let begin = async |modules| {
             // of what is in the store nothing is of a module
-            let mut settings = Settings::default();
-            settings.queues.durability = Durability::Memory;
-            let options = WorldOptions { settings, ..WorldOptions::default() };
-            let mut world = World::new(modules, options).await;
+            let mut world = World::new(modules, options(Durability::Memory)).await;
             follow(LOG_ON, &mut world).await.unwrap();
             world
         };

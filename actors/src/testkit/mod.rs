@@ -7,10 +7,12 @@ mod client;
 pub mod matcher;
 pub mod metrics;
 mod moved;
+pub mod pace;
+pub mod random;
+pub mod resumable;
 pub mod scram;
 pub mod script;
 pub mod slow;
-pub mod writes;
 
 pub use client::{client_framer, receive};
 
@@ -95,6 +97,7 @@ impl World {
         Self::with(modules, options, Clock::fixed(START), store, wrap, true).await
     }
 
+    /// `restores`: it goes on with the sessions that the store has. One that is handed those of another process does not.
     async fn with(
         modules: Modules,
         options: WorldOptions,
@@ -212,15 +215,22 @@ impl World {
     pub async fn stopped(self, modules: Modules, options: WorldOptions) -> Self {
         let (store, env) = (Arc::clone(&self.store), Arc::clone(&self.env));
         self.stop().await;
-        let store = MemoryStore::restored(store.snapshot());
-        Self::with(modules, options, Clock::fixed(env.clock.millis()), store, |s| s, true).await
+        Self::after(&store, &env.clock, modules, options).await
     }
 
     /// The process is killed, and another starts with what is in the store: clients find that their connections are gone.
     pub async fn killed(self, modules: Modules, options: WorldOptions) -> Self {
-        let store = MemoryStore::restored(self.store.snapshot());
-        Self::with(modules, options, Clock::fixed(self.env.clock.millis()), store, |s| s, true)
-            .await
+        Self::after(&self.store, &self.env.clock, modules, options).await
+    }
+
+    async fn after(
+        store: &MemoryStore,
+        clock: &Clock,
+        modules: Modules,
+        options: WorldOptions,
+    ) -> Self {
+        let store = MemoryStore::restored(store.snapshot());
+        Self::with(modules, options, Clock::fixed(clock.millis()), store, |s| s, true).await
     }
 
     /// Its processes.

@@ -3,9 +3,8 @@
 use super::*;
 use crate::{
     registrar::Modules,
-    resource::{Durability, QueueLimits},
-    settings::Settings,
-    testkit::{World, WorldOptions, script::follow},
+    resource::Durability,
+    testkit::{World, resumable::options, script::follow},
 };
 use std::fmt::Write as _;
 
@@ -82,10 +81,7 @@ fn after(script: &str, durability: Durability) -> (String, Vec<u64>) {
     World::block_on(async {
         let mut all = Modules::default();
         modules(&mut all);
-        let queues = QueueLimits { durability, ..QueueLimits::default() };
-        let settings = Settings { queues, ..Settings::default() };
-        let options = WorldOptions { settings, ..WorldOptions::default() };
-        let mut world = World::new(all, options).await;
+        let mut world = World::new(all, options(durability)).await;
         follow(script, &mut world).await.unwrap();
         let left = left(&world).await;
         world.stop().await;

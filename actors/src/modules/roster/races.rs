@@ -2,7 +2,11 @@
 //! store: afterwards the rosters agree (RFC 6121 appendix A).
 
 use super::*;
-use crate::{account, registrar::Modules, testkit::World};
+use crate::{
+    account,
+    registrar::Modules,
+    testkit::{World, random::Random},
+};
 use std::{
     future::poll_fn,
     mem,
@@ -39,18 +43,6 @@ impl RosterStore for Hesitant {
             others_first().await;
             self.0.change_all(changes, limit).await
         })
-    }
-}
-
-/// Xorshift: the same numbers every time.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n as u64) as usize
     }
 }
 
