@@ -21,7 +21,7 @@ use crate::{
     future::BoxFuture,
     hooks::{Flow, Offline},
     iq,
-    resource::{Refused, Resource, Share},
+    resource::{Ended, Refused, Resource, Share},
     service,
     sessions::park::note_again,
 };
@@ -263,10 +263,21 @@ pub fn bounce(env: &Arc<Env>, stanza: &Stanza, error: &StanzaError) -> Option<Bo
     if env.service(&from).is_some() {
         return route(env, reply);
     }
-    let told = session_of(env, &from).filter(|_| reply.head.kind == Kind::Message);
-    // an error that does not fit any more is dropped: nothing may answer an error
-    drop(to_resource(env, &from.bare(), from.resource()?, reply));
-    note_again(env, &told?)
+    let (told, kind) = (session_of(env, &from)?, reply.head.kind);
+    if let Err(Refused::Full(_)) = told.deliver_failure(reply) {
+        // nothing may answer an error: a client that takes none of so many hears that it is not told of this one
+        env.metrics.queue_full();
+        env.managers.end(&told, Ended::NoMemory);
+    }
+    if kind != Kind::Message {
+        return None;
+    }
+    let noted = note_again(env, &told);
+    if noted.is_none() && told.changes() {
+        // nobody says it again
+        env.managers.changed(&told);
+    }
+    noted
 }
 
 /// Whether `from` may learn something of a local user that goes with presence: the user may, and

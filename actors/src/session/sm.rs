@@ -201,7 +201,7 @@ impl Session {
         let checked = resource.resume(h);
         if checked.is_err() && resource.was_restored() {
             // the store had not been told of all: what its client has not got is offline
-            sessions::ask_to_end(scope.env, &resource, Ended::Closed);
+            scope.env.managers.end(&resource, Ended::Closed);
             return self.failed(scope, None, StanzaErrorCondition::ItemNotFound);
         }
         self.enter(attached, scope);

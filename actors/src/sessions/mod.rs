@@ -132,12 +132,6 @@ pub async fn kick(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
     }
 }
 
-/// Asks for the end of a session, and does not wait for it. `false`: nobody took that.
-pub(crate) fn ask_to_end(env: &Env, resource: &Arc<Resource>, why: Ended) -> bool {
-    let manager = env.managers.of(resource.user()).and_then(|place| place.address());
-    manager.is_some_and(|m| m.cast(Msg::End(Arc::clone(resource), why, None)).is_ok())
-}
-
 /// Puts a resource that came from another process into the table and the registry, in place of
 /// the session it was before.
 pub async fn adopt(env: &Arc<Env>, resource: &Arc<Resource>) {
