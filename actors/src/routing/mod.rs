@@ -27,7 +27,7 @@ use crate::{
 };
 use std::sync::Arc;
 use storage::StoreError;
-use stored::stored_first;
+use stored::{first_of_all, stored_first};
 use tokio::task::coop::consume_budget;
 use whereabouts::{session_of, to_non_negative};
 use xmpp::{
@@ -162,7 +162,7 @@ fn hand_to_all(
         match resource.deliver_shared(stanza.clone(), share.clone()) {
             Ok(()) => taken = true,
             Err(Refused::Unstored(_)) => unstored.push((Arc::clone(resource), share.clone())),
-            Err(refused) => why = Some(refused),
+            Err(refused) => why = Some(first_of_all(why, refused)),
         }
     }
     match why {
