@@ -1,6 +1,6 @@
 //! How much may wait for a client, and how much it may leave unacknowledged (law 2).
 
-use super::{Resource, StreamManagement};
+use super::{Owner, Resource, StreamManagement};
 use serde::{Deserialize, Serialize};
 
 /// What of the messages that wait is in the store before their sender is told that they were taken (`delivery.durability`).
@@ -83,10 +83,13 @@ impl Resource {
     }
 
     /// Whether the client is to be asked for an acknowledgement, which counts as done then, and whether more is
-    /// unacknowledged than one may have.
-    pub fn ask(&self) -> (bool, bool) {
-        let sm = &mut self.state.lock().sm;
-        let ask = sm.as_mut().is_some_and(StreamManagement::ask);
-        (ask, self.limits.beyond(sm.as_ref(), 1))
+    /// unacknowledged than one may have. Neither when `epoch` no longer owns the resource: nobody would hear the question.
+    pub fn ask(&self, epoch: u64) -> (bool, bool) {
+        let mut s = self.state.lock();
+        if s.owner != Owner::Attached(epoch) {
+            return (false, false);
+        }
+        let ask = s.sm.as_mut().is_some_and(StreamManagement::ask);
+        (ask, self.limits.beyond(s.sm.as_ref(), 1))
     }
 }

@@ -89,7 +89,7 @@ pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim
     if !claim.resource().before_is_done().await {
         return Err(ResumeError::Unavailable);
     }
-    sleep::wake_up(env, claim.resource()).await;
+    sleep::wake_up(env, &claim).await;
     Ok(claim)
 }
 
