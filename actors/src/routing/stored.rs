@@ -1,7 +1,7 @@
 //! Messages that have to be in the store before they are delivered (`delivery.durability`): for sessions without a connection, or for
 //! all. Whoever sends waits for the store, so that XEP-0198 counts a message when it is there.
 
-use super::{When, bounce, divert, refused, whereabouts::session_of};
+use super::{When, bounce, divert, message, refused, whereabouts::session_of};
 use crate::{
     env::Env,
     future::BoxFuture,
@@ -40,8 +40,12 @@ pub(super) fn stored_first(
         drop(turn);
         let later = match kept {
             Ok(keeping) => hand(&env, user, holders, stanza, keeping, taken, when).await,
-            Err(_) if taken => None,
-            Err(error) => bounce(&env, &stanza, &error),
+            Err(error) => {
+                // whoever has it already may have ended meanwhile
+                let shares = holders.into_iter().map(|holder| holder.share);
+                let nobody = shares.fold(!taken, |nobody, share| share.given_up() || nobody);
+                if nobody { bounce(&env, &stanza, &error) } else { None }
+            }
         };
         if let Some(later) = later {
             later.await;
@@ -122,6 +126,7 @@ async fn hand(
     when: When,
 ) -> Option<BoxFuture<()>> {
     let (mut why, mut gone, mut delivered) = (None, Vec::new(), false);
+    let last = holders.first().map(|holder| holder.share.clone());
     for Holder { resource, share, key } in holders {
         let mut keeping = keeping;
         if matches!(keeping, Keeping::Stored(_)) {
@@ -140,7 +145,12 @@ async fn hand(
         }
     }
     let Keeping::Stored(id) = keeping else {
-        return why.filter(|_| !taken).and_then(|why| refused(env, user, why, when));
+        return match why? {
+            why if !taken => refused(env, user, why, when),
+            // as has whoever took it
+            _ if last.is_some_and(Share::given_up) => message(env, user, stanza, when),
+            _ => None,
+        };
     };
     let store = &env.stores.sessions;
     for (resource, key, blocked) in &gone {
