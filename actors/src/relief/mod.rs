@@ -9,7 +9,6 @@ pub use watcher::{Gauge, Watcher};
 use crate::{
     env::Env,
     resource::{Ended, Owner, PATIENCE, Resource},
-    sessions::ask_to_end,
 };
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 use tokio::time::Instant;
@@ -47,7 +46,7 @@ impl Relief {
         chosen.retain(|(bytes, resource)| {
             tracing::debug!(jid = %resource.jid(), bytes, "ends, since memory is short");
             // one that its manager does not take is chosen again
-            ask_to_end(env, resource, Ended::NoMemory)
+            env.managers.end(resource, Ended::NoMemory)
         });
         Self { chosen, enough: most >= excess, begun: Instant::now() }
     }

@@ -83,7 +83,7 @@ mod tests {
         let resource = resource(true);
         writes(&resource, &[7, 0, 8, 9 | kept::AWAY]);
         for (h, blamed) in [(0, Some(7)), (1, None), (2, Some(8)), (3, None), (4, None)] {
-            assert!(resource.acknowledge(h).is_ok());
+            assert!(resource.acknowledge(1, h).is_ok());
             assert_eq!([resource.blamed(true), resource.blamed(false)], [blamed; 2], "{h}");
             assert_eq!(resource.may_blame(), h < 4, "{h}");
         }
@@ -94,7 +94,7 @@ mod tests {
         let resource = resource(true);
         writes(&resource, &[7, 8]);
         assert!(resource.detach(1, None) && resource.attach().is_some());
-        assert!(resource.resume(0).is_ok());
+        assert!(resource.resume(2, 0).is_ok());
         assert_eq!(resource.blamed(false), None);
         let mut out = Out::new(Dialect::Document);
         assert_eq!(resource.write_again(2, 1, 9999, &mut out), Some(true));

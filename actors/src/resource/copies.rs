@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -44,10 +44,26 @@ impl Share {
         self.0.kept.store(id, Ordering::SeqCst);
     }
 
+    /// See [`Seen`].
+    pub(super) fn seen(&self) -> Seen {
+        Seen(Arc::downgrade(&self.0))
+    }
+
     /// This resource will not deliver it. Whether no other has and no other will: exactly one share
     /// of a message that nobody got says so.
     pub fn given_up(self) -> bool {
         Arc::into_inner(self.0).is_some_and(|message| !message.delivered.into_inner())
+    }
+}
+
+/// The message of a share, seen by who has none: whether all have given it up does not depend on it.
+#[derive(Clone, Debug)]
+pub(super) struct Seen(Weak<Message>);
+
+impl Seen {
+    /// A share, if somebody still has one.
+    pub(super) fn share(&self) -> Option<Share> {
+        self.0.upgrade().map(Share)
     }
 }
 

@@ -105,13 +105,17 @@ impl Resource {
     }
 
     /// The client acknowledged what was sent to it (XEP-0198 section 4); whether the store
-    /// keeps some of that.
+    /// keeps some of that. When `epoch` no longer owns the resource it says nothing: the client has said what it has over
+    /// the connection that does.
     ///
     /// # Errors
     /// When it acknowledged more than was sent: what was sent.
-    pub fn acknowledge(&self, h: u32) -> Result<bool, u32> {
+    pub fn acknowledge(&self, epoch: u64, h: u32) -> Result<bool, u32> {
         let mut s = self.state.lock();
         let s = &mut *s;
+        if s.owner != Owner::Attached(epoch) {
+            return Ok(false);
+        }
         let Some(sm) = &mut s.sm else { return Ok(false) };
         let (before, acked) = (s.kept.received.len(), sm.acked);
         sm.acknowledge(h, &mut s.kept)?;
@@ -122,17 +126,21 @@ impl Resource {
     }
 
     /// The client resumes its session, and has got `h` (XEP-0198 section 5): what it has not is to be
-    /// written again, see [`Resource::write_again`]. Otherwise as [`Resource::acknowledge`].
+    /// written again, see [`Resource::write_again`]. Whether the store keeps some of what it has; `None` when `epoch` no longer
+    /// owns the resource.
     ///
     /// # Errors
     /// When it has got more than was sent: what was sent.
-    pub fn resume(&self, h: u32) -> Result<bool, u32> {
+    pub fn resume(&self, epoch: u64, h: u32) -> Result<Option<bool>, u32> {
         let mut s = self.state.lock();
         let s = &mut *s;
-        let Some(sm) = &mut s.sm else { return Ok(false) };
+        if s.owner != Owner::Attached(epoch) {
+            return Ok(None);
+        }
+        let Some(sm) = &mut s.sm else { return Ok(Some(false)) };
         let before = s.kept.received.len();
         sm.resume(h, &mut s.kept)?;
-        Ok(s.kept.received.len() > before)
+        Ok(Some(s.kept.received.len() > before))
     }
 
     /// Appends to `out` what the client of a resumed session has not got, at most `max` stanzas and until

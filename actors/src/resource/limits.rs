@@ -1,6 +1,6 @@
 //! How much may wait for a client, and how much it may leave unacknowledged (law 2).
 
-use super::{Resource, StreamManagement};
+use super::{Owner, Resource, StreamManagement};
 use serde::{Deserialize, Serialize};
 
 /// What of the messages that wait is in the store before their sender is told that they were taken (`delivery.durability`).
@@ -24,8 +24,8 @@ pub struct QueueLimits {
     /// Stanzas waiting for the connection. At the limit a delivery is refused: a message then goes
     /// to offline storage, an IQ is answered with `resource-constraint`, presence is dropped.
     pub queued: usize,
-    /// Bytes waiting for the connection; at the limit a delivery is refused. What is not acknowledged may be eight
-    /// times as much.
+    /// Bytes waiting for the connection; at the limit a delivery is refused. What the client has sent and that failed may be as
+    /// much again: beyond that the session ends. What is not acknowledged may be eight times as much.
     pub queued_bytes: usize,
     /// Stanzas sent and not acknowledged (XEP-0198). From half of it on the queue waits for the client's
     /// acknowledgement; one that does not come in [`PATIENCE`](crate::session::sm::PATIENCE), or the limit
@@ -48,7 +48,20 @@ impl Default for QueueLimits {
     }
 }
 
+/// Bytes that may be queued, in [`QueueLimits::queued_bytes`], when what comes says that something failed which the client sent.
+const WITH_FAILURES: usize = 2;
+
 impl QueueLimits {
+    /// Whether nothing more fits into a queue that has so many, and would have so many bytes with it.
+    pub(super) fn full(&self, queued: usize, bytes: usize) -> bool {
+        queued >= self.queued || bytes > self.queued_bytes
+    }
+
+    /// The same of what says that something failed.
+    pub(super) fn full_of_failures(&self, bytes: usize) -> bool {
+        bytes > self.queued_bytes.saturating_mul(WITH_FAILURES)
+    }
+
     /// Whether more than that part of what one may have is unacknowledged.
     pub(super) fn beyond(&self, sm: Option<&StreamManagement>, part: usize) -> bool {
         let bytes = self.queued_bytes.saturating_mul(UNACKED_BYTES);
@@ -70,10 +83,13 @@ impl Resource {
     }
 
     /// Whether the client is to be asked for an acknowledgement, which counts as done then, and whether more is
-    /// unacknowledged than one may have.
-    pub fn ask(&self) -> (bool, bool) {
-        let sm = &mut self.state.lock().sm;
-        let ask = sm.as_mut().is_some_and(StreamManagement::ask);
-        (ask, self.limits.beyond(sm.as_ref(), 1))
+    /// unacknowledged than one may have. Neither when `epoch` no longer owns the resource: nobody would hear the question.
+    pub fn ask(&self, epoch: u64) -> (bool, bool) {
+        let mut s = self.state.lock();
+        if s.owner != Owner::Attached(epoch) {
+            return (false, false);
+        }
+        let ask = s.sm.as_mut().is_some_and(StreamManagement::ask);
+        (ask, self.limits.beyond(s.sm.as_ref(), 1))
     }
 }

@@ -120,7 +120,16 @@ impl Resource {
     /// # Errors
     /// The stanza comes back when the queue is full, the session has ended, or its sender is blocked.
     pub fn deliver(&self, stanza: Stanza) -> Result<(), Refused> {
-        self.put(stanza, None, Keeping::Unknown)
+        self.put(stanza, None, Keeping::Unknown, false)
+    }
+
+    /// Puts into the queue that something failed which the client sent: it was promised to hear that, so there is room of its
+    /// own for it, in bytes as much again.
+    ///
+    /// # Errors
+    /// As [`Resource::deliver`].
+    pub fn deliver_failure(&self, stanza: Stanza) -> Result<(), Refused> {
+        self.put(stanza, None, Keeping::Not, true)
     }
 
     /// Puts a message into the queue that other resources of the user get too.
@@ -128,7 +137,7 @@ impl Resource {
     /// # Errors
     /// As [`Resource::deliver`]; the share is given back by dropping it.
     pub fn deliver_shared(&self, stanza: Stanza, share: Share) -> Result<(), Refused> {
-        self.put(stanza, Some(share), Keeping::Unknown)
+        self.put(stanza, Some(share), Keeping::Unknown, false)
     }
 
     /// Puts a message into the queue of which is known whether the store keeps it.
@@ -141,7 +150,7 @@ impl Resource {
         share: Option<Share>,
         keeping: Keeping,
     ) -> Result<(), Refused> {
-        self.put(stanza, share, keeping)
+        self.put(stanza, share, keeping, false)
     }
 
     /// When a stanza that comes now arrives: see [`Arrived::at`].
@@ -149,7 +158,13 @@ impl Resource {
         if stanza.head.kind == Kind::Message { self.clock.millis() } else { 0 }
     }
 
-    fn put(&self, stanza: Stanza, share: Option<Share>, keeping: Keeping) -> Result<(), Refused> {
+    fn put(
+        &self,
+        stanza: Stanza,
+        share: Option<Share>,
+        keeping: Keeping,
+        failure: bool,
+    ) -> Result<(), Refused> {
         let at = self.now(&stanza);
         let mut s = self.state.lock();
         if s.owner == Owner::Ended {
@@ -162,8 +177,10 @@ impl Resource {
         // what was stored for this queue has its place there
         if !matches!(keeping, Keeping::Stored(_)) {
             let chat = is_chat(&stanza);
-            let full = s.queue.len() >= self.limits.queued
-                || s.queued_bytes + bytes > self.limits.queued_bytes;
+            let full = match failure {
+                true => self.limits.full_of_failures(s.queued_bytes + bytes),
+                false => self.limits.full(s.queue.len(), s.queued_bytes + bytes),
+            };
             if full || chat && s.diverted.is_some() {
                 return Err(Refused::Full(stanza));
             }

@@ -1,7 +1,7 @@
 //! What the store has of a session: the session itself while nobody is connected, and the messages that it holds there
 //! (`storage::Sessions`).
 
-use super::{Durability, Item, Owner, PATIENCE, Resource, Share, State, kept};
+use super::{Durability, Item, Owner, PATIENCE, Resource, Share, State, copies::Seen, kept};
 use serde::{Deserialize, Serialize};
 use std::{pin::pin, sync::Arc};
 use tokio::{
@@ -89,8 +89,9 @@ pub struct Parking {
     pub messages: Vec<(u64, Stanza)>,
     /// Numbers of those that the store keeps already.
     pub kept: Vec<u64>,
-    /// The shares of those that wait for other sessions too, by their places.
-    shares: Vec<(usize, Share)>,
+    /// The shares of those that wait for other sessions too, by their places: should all of these end before the store answers,
+    /// the last one sees to it.
+    shares: Vec<(usize, Seen)>,
 }
 
 /// What has become of messages since the store was asked to keep them for a session.
@@ -258,7 +259,7 @@ impl Resource {
                 let place = parking.messages.len();
                 *id = kept::PENDING + place as u64;
                 parking.messages.push((at, stanza.clone()));
-                parking.shares.extend(share.map(|share| (place, share)));
+                parking.shares.extend(share.map(|share| (place, share.seen())));
             }
         }
         Some(parking)
@@ -274,7 +275,7 @@ impl Resource {
         drop(s);
         let mut delivered = Vec::new();
         for (place, share) in parking.shares {
-            if let Some(id) = ids.get(place) {
+            if let (Some(id), Some(share)) = (ids.get(place), share.share()) {
                 share.keep(*id);
                 delivered.extend(share.is_delivered().then_some(*id));
             }

@@ -114,8 +114,8 @@ fn what_offline_storage_keeps_is_not_sent_on_its_way_again() {
     assert_eq!(resource.sent_kept(1, &from("a@x/1"), 11), Sending::Now);
     assert_eq!(resource.sent(1, &from("a@x/2")), Sending::Now);
     assert_eq!(resource.sent_kept(1, &from("a@x/3"), 13), Sending::Now);
-    assert_eq!((resource.acknowledge(0), resource.received()), (Ok(true), vec![11]));
-    assert_eq!((resource.acknowledge(1), resource.kept_after()), (Ok(false), 13));
+    assert_eq!((resource.acknowledge(1, 0), resource.received()), (Ok(true), vec![11]));
+    assert_eq!((resource.acknowledge(1, 1), resource.kept_after()), (Ok(false), 13));
     assert_eq!(resource.sent(1, &from("a@x/2")), Sending::Now);
     assert_eq!(resource.sent_kept(1, &from("a@x/5"), 15), Sending::Now);
     assert!(resource.end(Ended::Closed, 1));
@@ -149,9 +149,9 @@ fn what_is_not_acknowledged_has_a_limit_in_bytes() {
     (0..3).for_each(|_| send());
     assert!(!resource.crowded());
     send();
-    assert!(resource.crowded() && !resource.ask().1);
+    assert!(resource.crowded() && !resource.ask(1).1);
     (0..4).for_each(|_| send());
-    assert!(resource.ask().1);
+    assert!(resource.ask(1).1);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_start_tag_counts_as_what_it_is() {
         assert_eq!(resource.drain(1, 9, |_| Drained::Sent), Some(false));
         assert_eq!(resource.bytes(), held, "it is not acknowledged");
         let sent = resource.with_sm(|sm| sm.as_ref().unwrap().sent());
-        assert_eq!(resource.acknowledge(u32::try_from(sent).unwrap()), Ok(false));
+        assert_eq!(resource.acknowledge(1, u32::try_from(sent).unwrap()), Ok(false));
         assert_eq!(resource.bytes(), 0);
     }
 }

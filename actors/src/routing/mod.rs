@@ -21,13 +21,13 @@ use crate::{
     future::BoxFuture,
     hooks::{Flow, Offline},
     iq,
-    resource::{Refused, Resource, Share},
+    resource::{Ended, Refused, Resource, Share},
     service,
     sessions::park::note_again,
 };
 use std::sync::Arc;
 use storage::StoreError;
-use stored::stored_first;
+use stored::{first_of_all, stored_first};
 use tokio::task::coop::consume_budget;
 use whereabouts::{session_of, to_non_negative};
 use xmpp::{
@@ -162,7 +162,7 @@ fn hand_to_all(
         match resource.deliver_shared(stanza.clone(), share.clone()) {
             Ok(()) => taken = true,
             Err(Refused::Unstored(_)) => unstored.push((Arc::clone(resource), share.clone())),
-            Err(refused) => why = Some(refused),
+            Err(refused) => why = Some(first_of_all(why, refused)),
         }
     }
     match why {
@@ -263,10 +263,21 @@ pub fn bounce(env: &Arc<Env>, stanza: &Stanza, error: &StanzaError) -> Option<Bo
     if env.service(&from).is_some() {
         return route(env, reply);
     }
-    let told = session_of(env, &from).filter(|_| reply.head.kind == Kind::Message);
-    // an error that does not fit any more is dropped: nothing may answer an error
-    drop(to_resource(env, &from.bare(), from.resource()?, reply));
-    note_again(env, &told?)
+    let (told, kind) = (session_of(env, &from)?, reply.head.kind);
+    if let Err(Refused::Full(_)) = told.deliver_failure(reply) {
+        // nothing may answer an error: a client that takes none of so many hears that it is not told of this one
+        env.metrics.queue_full();
+        env.managers.end(&told, Ended::NoMemory);
+    }
+    if kind != Kind::Message {
+        return None;
+    }
+    let noted = note_again(env, &told);
+    if noted.is_none() && told.changes() {
+        // nobody says it again
+        env.managers.changed(&told);
+    }
+    noted
 }
 
 /// Whether `from` may learn something of a local user that goes with presence: the user may, and

@@ -1,7 +1,7 @@
 //! Messages that have to be in the store before they are delivered (`delivery.durability`): for sessions without a connection, or for
 //! all. Whoever sends waits for the store, so that XEP-0198 counts a message when it is there.
 
-use super::{When, bounce, divert, refused, whereabouts::session_of};
+use super::{When, bounce, divert, message, refused, whereabouts::session_of};
 use crate::{
     env::Env,
     future::BoxFuture,
@@ -40,8 +40,12 @@ pub(super) fn stored_first(
         drop(turn);
         let later = match kept {
             Ok(keeping) => hand(&env, user, holders, stanza, keeping, taken, when).await,
-            Err(_) if taken => None,
-            Err(error) => bounce(&env, &stanza, &error),
+            Err(error) => {
+                // whoever has it already may have ended meanwhile
+                let shares = holders.into_iter().map(|holder| holder.share);
+                let nobody = shares.fold(!taken, |nobody, share| share.given_up() || nobody);
+                if nobody { bounce(&env, &stanza, &error) } else { None }
+            }
         };
         if let Some(later) = later {
             later.await;
@@ -106,7 +110,12 @@ pub(crate) fn sender(env: &Env, stanza: &Stanza) -> Option<(String, u32)> {
     session_of(env, stanza.head.from.as_ref()?)?.handles_with_this()
 }
 
-/// Delivers it to all of them.
+/// Of the reasons why several sessions did not take one message: that the user blocks its sender goes before any other.
+pub(super) fn first_of_all(before: Option<Refused>, now: Refused) -> Refused {
+    before.filter(|before| matches!(before, Refused::Blocked(_))).unwrap_or(now)
+}
+
+/// Delivers it to all of them, and deals with each that does not take it by its own reason.
 async fn hand(
     env: &Arc<Env>,
     user: BareJid,
@@ -117,6 +126,7 @@ async fn hand(
     when: When,
 ) -> Option<BoxFuture<()>> {
     let (mut why, mut gone, mut delivered) = (None, Vec::new(), false);
+    let last = holders.first().map(|holder| holder.share.clone());
     for Holder { resource, share, key } in holders {
         let mut keeping = keeping;
         if matches!(keeping, Keeping::Stored(_)) {
@@ -128,17 +138,22 @@ async fn hand(
         match resource.deliver_as(stanza.clone(), Some(share), keeping) {
             Ok(()) => taken = true,
             Err(refused) => {
-                why = Some(refused);
-                gone.extend(key.map(|key| (resource, key)));
+                let blocked = matches!(refused, Refused::Blocked(_));
+                gone.extend(key.map(|key| (resource, key, blocked)));
+                why = Some(first_of_all(why, refused));
             }
         }
     }
     let Keeping::Stored(id) = keeping else {
-        return why.filter(|_| !taken).and_then(|why| refused(env, user, why, when));
+        return match why? {
+            why if !taken => refused(env, user, why, when),
+            // as has whoever took it
+            _ if last.is_some_and(Share::given_up) => message(env, user, stanza, when),
+            _ => None,
+        };
     };
     let store = &env.stores.sessions;
-    let blocked = matches!(why, Some(Refused::Blocked(_)));
-    for (resource, key) in &gone {
+    for (resource, key, blocked) in &gone {
         if !blocked {
             // it may have ended before the message was there
             if let Err(error) = store.expire(&user, key).await {
@@ -160,6 +175,96 @@ async fn hand(
             let keeper = env.hooks().keeper.as_ref()?;
             divert(env, &user, keeper.module, id);
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        modules::offline::{OfflineConfig, OfflineModule},
+        registrar::Modules,
+        resource::{Durability, Ended, QueueLimits},
+        settings::Settings,
+        testkit::{World, WorldOptions, script::follow},
+    };
+    use storage::{Blocklist, OfflineLimits};
+
+    const SCENE: &str = "account romeo@localhost rose
+        account juliet@localhost pencil
+        R = romeo@localhost/orchard
+        R C: <enable xmlns='urn:xmpp:sm:3'/>
+        R S: <enabled xmlns='urn:xmpp:sm:3'/>
+        J = juliet@localhost/balcony
+        J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+        J S: <enabled xmlns='urn:xmpp:sm:3'/>
+        L = juliet@localhost/garden
+        L C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+        L S: <enabled xmlns='urn:xmpp:sm:3'/>";
+
+    #[test]
+    fn a_session_that_blocks_the_sender_is_not_taken_for_one_that_has_ended() {
+        for first in ["balcony", "garden"] {
+            World::block_on(async {
+                let queues =
+                    QueueLimits { durability: Durability::Always, ..QueueLimits::default() };
+                let settings = Settings { queues, ..Settings::default() };
+                let options = WorldOptions { settings, ..WorldOptions::default() };
+                let mut modules = Modules::default();
+                modules.add_with::<OfflineModule>(OfflineConfig::default());
+                let mut world = World::new(modules, options).await;
+                follow(SCENE, &mut world).await.unwrap();
+                let (env, user) = (Arc::clone(&world.env), "juliet@localhost".parse().unwrap());
+                let mut sessions = vec![
+                    env.table.find(&user, "balcony").unwrap(),
+                    env.table.find(&user, "garden").unwrap(),
+                ];
+                sessions.sort_by_key(|resource| resource.jid().resource() != first);
+                let keys: Vec<_> = sessions.iter().map(|r| r.holds_as().unwrap()).collect();
+                let holders = keys.iter().map(|key| key.to_string());
+                let message = |id| {
+                    let xml = format!(
+                        "<message from='romeo@localhost/orchard' to='juliet@localhost' type='chat' id='{id}'><body/></message>"
+                    );
+                    Stanza::parse(xml.as_bytes()).unwrap()
+                };
+                let limits = OfflineLimits::messages(9);
+                let store = &env.stores.sessions;
+                let both = vec![(1, message(1)), (2, message(2))];
+                let ids = store.append(&user, holders.collect(), both, limits, None).await.unwrap();
+                // one blocks him, the other one has gone
+                for resource in &sessions {
+                    if resource.jid().resource() == "balcony" {
+                        let romeo = "romeo@localhost".parse().unwrap();
+                        resource.set_blocked(&Arc::new(Blocklist::from_iter([romeo])));
+                    } else {
+                        assert!(resource.end(Ended::Kicked, env.next_session()));
+                    }
+                }
+                let share = Share::default();
+                let with = |(resource, key): (&Arc<Resource>, &Arc<str>)| Holder {
+                    resource: Arc::clone(resource),
+                    share: share.clone(),
+                    key: Some(Arc::clone(key)),
+                };
+                let holders = sessions.iter().zip(&keys).map(with).collect();
+                let keeping = Keeping::Stored(ids[1]);
+                let (to, when) = (user.clone(), When::InOrder);
+                if let Some(later) = hand(&env, to, holders, message(2), keeping, false, when).await
+                {
+                    later.await;
+                }
+                for (resource, key) in sessions.iter().zip(&keys) {
+                    let held = store.held(&user, key, 0, 9, 9_999).await.unwrap();
+                    let held: Vec<_> = held.iter().map(|message| message.id).collect();
+                    let lives = resource.jid().resource() == "balcony";
+                    assert_eq!(held, if lives { vec![ids[0]] } else { Vec::new() }, "{first}");
+                }
+                follow("R S: <message type='error' id='2'/>", &mut world).await.unwrap();
+                assert_eq!(env.stores.offline.count(&user).await, Ok(0));
+                world.stop().await;
+            });
         }
     }
 }

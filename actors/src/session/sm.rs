@@ -105,7 +105,7 @@ impl Session {
         };
         let acked = |r: &Resource| r.with_sm(|sm| sm.as_ref().map_or(0, |sm| sm.acked));
         let before = starved.then(|| acked(cx.resource()));
-        match cx.resource().acknowledge(h) {
+        match cx.resource().acknowledge(cx.attached.epoch, h) {
             Ok(true) => kept_arrived(cx.env, cx.resource()),
             Ok(false) => {}
             Err(sent) => {
@@ -149,11 +149,11 @@ impl Session {
 
     /// Asks for an acknowledgement after stanzas were written, one request at a time.
     pub(super) fn request_ack(&mut self, scope: &mut Scope<'_>) {
-        let Some(Attached { bound, resource, .. }) = &self.attached else { return };
+        let Some(Attached { bound, resource, epoch }) = &self.attached else { return };
         if !bound.acks || !matches!(self.stream.phase, Phase::Established) {
             return;
         }
-        let (ask, overdue) = resource.ask();
+        let (ask, overdue) = resource.ask(*epoch);
         if ask {
             scope.fx.out.nonza(sm::REQUEST);
         }
@@ -198,16 +198,18 @@ impl Session {
         };
         attached.bound.acks = true;
         let resource = Arc::clone(&attached.resource);
-        let checked = resource.resume(h);
+        let checked = resource.resume(attached.epoch, h);
         if checked.is_err() && resource.was_restored() {
             // the store had not been told of all: what its client has not got is offline
-            sessions::ask_to_end(scope.env, &resource, Ended::Closed);
+            scope.env.managers.end(&resource, Ended::Closed);
             return self.failed(scope, None, StanzaErrorCondition::ItemNotFound);
         }
         self.enter(attached, scope);
         match checked {
-            Ok(true) => kept_arrived(scope.env, &resource),
-            Ok(false) => {}
+            // over another connection meanwhile, and this one hears that
+            Ok(None) => return,
+            Ok(Some(kept)) if kept => kept_arrived(scope.env, &resource),
+            Ok(Some(_)) => {}
             Err(sent) => {
                 return self.fail(&StreamError::handled_count_too_high(h, sent), scope);
             }

@@ -1,7 +1,10 @@
 //! What whoever asked for a session gets: it is theirs once they keep it.
 
 use super::managers::Place;
-use crate::{resource::Resource, session::bound::Bound};
+use crate::{
+    resource::{Owner, Resource},
+    session::bound::Bound,
+};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -70,6 +73,11 @@ impl Claim {
     /// The session's resource.
     pub(super) fn resource(&self) -> &Arc<Resource> {
         &self.resource
+    }
+
+    /// Whether another connection has taken the session over since.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.resource.owner() != Owner::Attached(self.epoch)
     }
 
     /// Whether what moves with the session is there; otherwise modules have to load their part.

@@ -149,6 +149,12 @@ impl Managers {
         }
     }
 
+    /// Asks for the end of a session, and does not wait for it. `false`: nobody took that.
+    pub(crate) fn end(&self, resource: &Arc<Resource>, why: Ended) -> bool {
+        let manager = self.of(resource.user()).and_then(|place| place.address());
+        manager.is_some_and(|m| m.cast(Msg::End(Arc::clone(resource), why, None)).is_ok())
+    }
+
     /// The store was not told that a session has ended: it is told later.
     pub(crate) fn not_forgotten(&self, resource: &Arc<Resource>) {
         resource.remembered(true);

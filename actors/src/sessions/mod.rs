@@ -89,7 +89,7 @@ pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim
     if !claim.resource().before_is_done().await {
         return Err(ResumeError::Unavailable);
     }
-    sleep::wake_up(env, claim.resource()).await;
+    sleep::wake_up(env, &claim).await;
     Ok(claim)
 }
 
@@ -130,12 +130,6 @@ pub async fn kick(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
     } else {
         end(env, resource, why).await;
     }
-}
-
-/// Asks for the end of a session, and does not wait for it. `false`: nobody took that.
-pub(crate) fn ask_to_end(env: &Env, resource: &Arc<Resource>, why: Ended) -> bool {
-    let manager = env.managers.of(resource.user()).and_then(|place| place.address());
-    manager.is_some_and(|m| m.cast(Msg::End(Arc::clone(resource), why, None)).is_ok())
 }
 
 /// Puts a resource that came from another process into the table and the registry, in place of

@@ -129,7 +129,14 @@ async fn put(
 ) -> Result<(), StoreError> {
     let (user, handled) = (session.user(), session.handled());
     let frozen = to_store(session).map_err(|error| StoreError::Failed(error.to_string()))?;
-    env.stores.sessions.put(StoredSession { key, user, epoch, until, handled, frozen }).await
+    let session =
+        StoredSession { key: key.clone(), user: user.clone(), epoch, until, handled, frozen };
+    let put = env.stores.sessions.put(session).await;
+    if let Err(StoreError::Full { .. }) = put {
+        // it is too large; nobody is to go on with what the store has from before
+        env.stores.sessions.take(&user, &key, None).await?;
+    }
+    put
 }
 
 /// Before something is written to the client of a session that is kept although it is connected: what the store has to know

@@ -3,6 +3,7 @@
 
 use super::{
     adopt_waiting,
+    claim::Claim,
     park::{PAGE, PAGE_BYTES, acknowledge},
     work::Work,
 };
@@ -22,8 +23,13 @@ use storage::{OfflineMessage, StoreError, StoredSession};
 use supervision::{ChildSpec, StartError, Started};
 
 /// A session is resumed: no other process may go on with what the store has of it.
-pub(super) async fn wake_up(env: &Env, resource: &Arc<Resource>) {
+pub(super) async fn wake_up(env: &Env, claim: &Claim) {
+    let resource = claim.resource();
     resource.store_is_told().await;
+    if claim.is_replaced() {
+        // what the store has by now is of whoever had the session after this
+        return;
+    }
     let Some(key) = resource.asleep_as() else { return };
     if resource.is_always_kept() {
         // it is told anew before the client hears anything

@@ -1,6 +1,6 @@
 //! Accounts in SQLite: one row an account, one a key.
 
-use super::{SMALL, SqliteStore, cache::Caches, int, rosters::version, rows, uint};
+use super::{SMALL, SqliteStore, cache::Caches, int, rosters::version, uint};
 use crate::{Account, AccountStore, StoreError, StoreFuture};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
@@ -201,14 +201,20 @@ impl AccountStore for SqliteStore {
             let (host, after) = (host.to_owned(), after.cloned());
             let work = move |db: &Connection| {
                 let mut select = db.prepare_cached(
-                    "SELECT user FROM accounts WHERE host = ? AND user > ? ORDER BY user LIMIT ?",
+                    "SELECT user FROM accounts WHERE host = ? AND user > ? ORDER BY user",
                 )?;
                 // no address is empty: everything is greater
                 let after = after.as_ref().map_or("", BareJid::as_str);
-                let mut found = select.query(params![host, after, rows(limit)])?;
+                let mut found = select.query(params![host, after])?;
                 let mut users = Vec::new();
-                while let Some(row) = found.next()? {
-                    users.push(address(row.get_ref(0)?.as_str().unwrap_or_default())?);
+                while users.len() < limit
+                    && let Some(row) = found.next()?
+                {
+                    match address(row.get_ref(0)?.as_str().unwrap_or_default()) {
+                        Ok(user) => users.push(user),
+                        // the others are there
+                        Err(why) => tracing::error!(%why, "an account is left out of a list"),
+                    }
                 }
                 Ok(users)
             };

@@ -99,9 +99,13 @@ pub const CONNECTION: &[Row] = &[
 pub const SESSION: &[Row] = &[
     Row {
         what: "what waits for a client",
-        from: &["limits.queued", "limits.queued_bytes"],
-        most: "`queued_bytes`: start tags, children and content; and a message of each sender that was on its way into the store when it got full",
-        at: "a message goes to offline storage, an IQ is answered with `resource-constraint`, presence is dropped",
+        from: &[
+            "limits.queued",
+            "limits.queued_bytes",
+            "actors/src/resource/limits.rs: WITH_FAILURES",
+        ],
+        most: "`queued_bytes`: start tags, children and content; and a message of each sender that was on its way into the store when it got full. With what says that something failed which the client sent `queued_bytes` × `WITH_FAILURES`",
+        at: "a message goes to offline storage, an IQ is answered with `resource-constraint`, presence is dropped; the session of a client that is not told any more what failed ends with `resource-constraint`",
         fields: &[
             ("actors/src/resource/mod.rs", "queue"),
             ("actors/src/resource/stored.rs", "kept messages shares"),
@@ -109,6 +113,7 @@ pub const SESSION: &[Row] = &[
         tried: &[
             "a_start_tag_counts_as_what_it_is",
             "a_full_queue_refuses_and_messages_go_to_offline_storage",
+            "a_sender_who_takes_nothing_of_too_much_that_failed_hears_that_it_is_not_told",
         ],
     },
     Row {

@@ -255,7 +255,7 @@ fn what_was_acknowledged_at_the_last_moment_does_not_come_again() {
                 Sending::Now
             );
         }
-        assert_eq!(resource.acknowledge(1), Ok(true));
+        assert_eq!(resource.acknowledge(1, 1), Ok(true));
         end(env, &resource, Ended::Conflict).await;
         let left = env.stores.offline.page(&user, 0, 9, usize::MAX).await.unwrap();
         let left: Vec<_> = left.iter().map(|m| m.stanza.head.id.as_deref().unwrap()).collect();

@@ -2,7 +2,7 @@
 
 use super::Running;
 use crate::{
-    Account, AccountStore, OfflineLimits, OfflineStore, conformance,
+    Account, AccountStore, OfflineLimits, OfflineStore, QuarantineStore, Quarantined, conformance,
     sqlite::{OpenError, Options, SqliteStore, file::STEPS},
 };
 use rusqlite::Connection;
@@ -134,5 +134,41 @@ async fn an_offline_message_that_is_damaged_is_put_aside() {
     conformance::forget(&running.stores, &user).await.unwrap();
     assert!(aside(&db).is_empty(), "it is gone with its user");
     drop(db);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_row_whose_address_is_none_hides_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = filled(dir.path()).await;
+    let db = Connection::open(&file).unwrap();
+    for sql in [
+        "DELETE FROM accounts WHERE user NOT IN ('u0@x', 'u1@x', 'u2@x')",
+        "UPDATE accounts SET user = '@u1' WHERE user = 'u1@x'",
+        "UPDATE accounts SET user = 'u2@@x' WHERE user = 'u2@x'",
+        "INSERT INTO accounts SELECT 'u3@x', host, created, disabled FROM accounts LIMIT 1",
+    ] {
+        db.execute(sql, []).unwrap();
+    }
+    for (id, user) in [(1, "@x"), (2, "u0@x"), (3, "u0@@x"), (4, "u3@x")] {
+        let sql = "INSERT INTO quarantine (id, user, at, since, stanza, sender, bytes)
+                   VALUES (?, ?, 1, 1, '<message/>', '', 9)";
+        db.execute(sql, rusqlite::params![id, user]).unwrap();
+    }
+    drop(db);
+    let running = Running::start(dir.path(), Options::default()).await;
+    let store = &running.store;
+    let (first, second): (BareJid, BareJid) = ("u0@x".parse().unwrap(), "u3@x".parse().unwrap());
+    // also where a page has no room for more
+    for limit in [1, 9] {
+        let accounts = store.list("x", None, limit).await.unwrap();
+        assert_eq!(accounts, [first.clone(), second.clone()][..limit.min(2)]);
+        let accounts = store.list("x", Some(&first), limit).await.unwrap();
+        assert_eq!(accounts, std::slice::from_ref(&second));
+        let ids = |page: Vec<Quarantined>| page.iter().map(|one| one.id).collect::<Vec<_>>();
+        let page = store.quarantined(None, 0, limit).await.unwrap();
+        assert_eq!(ids(page), [2, 4][..limit.min(2)]);
+        assert_eq!(ids(store.quarantined(None, 2, limit).await.unwrap()), [4]);
+    }
     running.stop().await;
 }
