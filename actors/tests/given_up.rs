@@ -7,7 +7,7 @@ use actors::{
     registrar::Modules,
     resource::{Ended, Left, Parked, Parking, QueueLimits, Resource, Share, StreamManagement},
     routing,
-    testkit::{World, script::follow, writes::Writes},
+    testkit::{World, pace::Pace, script::follow},
 };
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -51,9 +51,9 @@ fn modules() -> Modules {
 
 /// One session lost its connection; the other one has the message, and goes before the store is asked to keep it for the first.
 async fn both_go(message: &str, room: bool, then: &str) -> World {
-    let (mut world, writes) = Writes::world(modules(), true).await;
+    let (mut world, pace) = Pace::world(modules()).await;
     follow(TWO, &mut world).await.unwrap();
-    writes.room(room);
+    pace.lock().full = !room;
     follow("L cut\nR S: nothing", &mut world).await.unwrap();
     let later = routing::route(&world.env, Stanza::parse(message.as_bytes()).unwrap());
     follow(&[CLOSES, then].concat(), &mut world).await.unwrap();

@@ -38,6 +38,7 @@ impl Node {
         let mut now = Config::clone(&old);
         now.limits = new.limits;
         now.stream_management = new.stream_management;
+        now.delivery = new.delivery;
         now.log.level = new.log.level;
         now.c2s = config::schema::C2s {
             max_connections_per_address: new.c2s.max_connections_per_address,
@@ -107,6 +108,7 @@ fn live(old: &Config, new: &Config) -> Vec<&'static str> {
         ("limits", old.limits != new.limits),
         ("sasl", sasl(old) != sasl(new)),
         ("stream_management", old.stream_management != new.stream_management),
+        ("delivery", old.delivery != new.delivery),
         ("certificate", old.certificate != new.certificate),
         ("log.level", old.log.level != new.log.level),
     ])
