@@ -12,7 +12,7 @@ use xmpp::jid::BareJid;
 pub enum Command {
     /// List messages over which clients ended their streams again and again, without their content
     List {
-        /// Of this user only
+        /// For this user only
         #[arg(long, value_name = "JID")]
         user: Option<String>,
         /// Those after this number

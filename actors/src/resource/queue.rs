@@ -4,7 +4,7 @@ use super::{Keeping, Owner, Resource, State, blocking::blocked, copies::Share, s
 use crate::clock::Clock;
 use parking_lot::MutexGuard;
 use serde::{Deserialize, Serialize};
-use xmpp::stanza::{Kind, Stanza};
+use xmpp::stanza::{Kind, Stanza, Type};
 
 /// Why a delivery was refused; the stanza comes back to whoever routes it.
 #[derive(Debug)]
@@ -235,6 +235,25 @@ impl Resource {
             s.queue.shrink_to(8);
         }
         (s.owner == Owner::Attached(epoch)).then_some(!s.queue.is_empty())
+    }
+
+    /// What is queued and says that something failed which the client sent: nobody else is told of it.
+    pub fn take_failures(&self, epoch: u64) -> Vec<Stanza> {
+        let mut s = self.state.lock();
+        if s.owner != Owner::Attached(epoch) {
+            return Vec::new();
+        }
+        let mut failures = Vec::new();
+        s.queue.retain(|queued| match &queued.item {
+            Item::Stanza(stanza) if stanza.head.ty == Type::Error => {
+                failures.push(stanza.clone());
+                false
+            }
+            _ => true,
+        });
+        let bytes: usize = failures.iter().map(weight).sum();
+        s.queued_bytes = s.queued_bytes.saturating_sub(bytes);
+        failures
     }
 
     /// A stanza goes to the client without having waited in the queue (an answer of the server):

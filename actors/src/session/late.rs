@@ -11,9 +11,10 @@ use crate::{
     future::BoxFuture,
     hooks::ServiceInfo,
     registrar::{Module, Modules, Registrar, Xep},
-    resource::{Ended, Resource},
+    resource::{Ended, QueueLimits, Resource},
     routing::{is_connected, send},
     sessions,
+    settings::Settings,
     testkit::{World, WorldOptions, script::follow},
 };
 use std::{cell::RefCell, future::poll_fn, sync::Arc, task::Poll};
@@ -274,6 +275,37 @@ fn what_was_asked_before_a_resumption_is_answered_after_it() {
         assert!(answer.contains(" id='p'") && answer.contains(" type='result'"), "{answer}");
         assert!(said(&mut turn).ends_with("</stream:stream>"));
         drop((turn.detach(), next.detach()));
+        world.stop().await;
+    });
+}
+
+#[test]
+fn who_has_to_go_hears_before_what_failed() {
+    World::block_on(async {
+        let queues = QueueLimits { unacked: 4, ..QueueLimits::default() };
+        let settings = Settings { queues, ..Settings::default() };
+        let options = WorldOptions { settings, ..WorldOptions::default() };
+        let mut world = World::new(Modules::default(), options).await;
+        follow("account juliet@localhost pencil", &mut world).await.unwrap();
+        let env = Arc::clone(&world.env);
+        let (mut turn, _) = bound(&env).await;
+        turn.feed(b"<enable xmlns='urn:xmpp:sm:3'/>", &env);
+        let mut heard = String::new();
+        for n in 0..9 {
+            let message = format!("<message to='nobody@localhost' type='chat' id='m{n}'/>");
+            turn.feed(message.as_bytes(), &env);
+            work(&mut turn, &env).await;
+            turn.drain(10, &env);
+            heard += &said(&mut turn);
+        }
+        assert!(!heard.contains(" id='m8'"), "it waits for acknowledgements");
+        turn.end(StreamError::new(StreamErrorCondition::SystemShutdown), &env);
+        heard += &said(&mut turn);
+        let places: Vec<_> = (0..9).map(|n| heard.find(&format!(" id='m{n}'")).unwrap()).collect();
+        assert!(places.is_sorted() && heard.matches(" id='m8'").count() == 1, "{heard}");
+        let rest = &heard[places[8]..];
+        assert!(rest.find(" h='9'").unwrap() < rest.find("<system-shutdown").unwrap(), "{rest}");
+        drop(turn.detach());
         world.stop().await;
     });
 }

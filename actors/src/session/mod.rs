@@ -94,7 +94,7 @@ impl Session {
             Input::Event(Event::Close) => self.close(true, scope),
             Input::Refused(error) => self.fail(&error, scope),
             Input::Evicted(error) => {
-                self.ack_last(scope);
+                self.say_last(scope);
                 self.fail(&error, scope);
             }
             Input::Secured(tls) => self.secured(tls),
