@@ -21,7 +21,8 @@ const DURABILITIES: [Durability; 3] =
     [Durability::Memory, Durability::Detached, Durability::Always];
 
 /// A store that does late whatever it is told of sessions that lose their connections.
-const LATE: Pace = Pace { put: DONE_LATE, append: DONE_LATE, take: DONE_LATE, full: false };
+const LATE: Pace =
+    Pace { put: DONE_LATE, append: DONE_LATE, take: DONE_LATE, full: false, appends: 0 };
 
 fn modules() -> Modules {
     let mut modules = Modules::default();

@@ -30,6 +30,8 @@ pub struct Pace {
     pub take: [Duration; 2],
     /// Nothing can be written: there is no room.
     pub full: bool,
+    /// How many [`Sessions::append`] have begun since this was set.
+    pub appends: usize,
 }
 
 impl Pace {
@@ -91,6 +93,7 @@ impl Sessions for Paced {
         limits: OfflineLimits,
         by: Option<(String, u32)>,
     ) -> StoreFuture<'a, Vec<u64>> {
+        self.pace.lock().appends += 1;
         self.at(|pace| pace.append, self.store.append(user, holders, messages, limits, by))
     }
 

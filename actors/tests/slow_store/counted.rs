@@ -11,7 +11,7 @@ use actors::{
     },
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{sleep, timeout};
+use tokio::{task::yield_now, time::timeout};
 
 impl Scene {
     /// All that is accepted is kept from now on, and Romeo comes again, with a session that can be resumed: with this.
@@ -42,7 +42,9 @@ fn a_stanza_counts_with_its_own_message_and_no_other() {
         scene.set(Pace { append: DONE_LATE, ..Pace::default() });
         let pace = Arc::clone(&scene.pace);
         let ends = async {
-            sleep(Duration::from_secs(1)).await;
+            while pace.lock().appends == 0 {
+                yield_now().await;
+            }
             *pace.lock() = Pace::default();
             sessions::kick(&env, &juliet, Ended::Kicked).await;
         };
