@@ -114,6 +114,8 @@ async fn appends(system: &System, store: &Arc<SqliteStore>, waiting: usize) -> O
         let (store, stanza, done) = (Arc::clone(store), stanza.clone(), done.clone());
         let first = 1_000_000 + (waiting * 1000 + n) * 100;
         let users = (first..first + 100).map(user).collect::<Outcome<Vec<_>>>()?;
+        let new = users.iter().map(|user| (user.clone(), Account::default()));
+        store.create(new.collect()).await?;
         let args = move || Pusher {
             store: Arc::clone(&store),
             users: users.clone(),

@@ -38,8 +38,8 @@ pub trait AccountStore: Send + Sync + 'static {
     fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Arc<Account>>>;
 
     /// Creates accounts, all or none being durable when it returns; those that exist already are
-    /// left as they are. A new one begins with nothing: what was still kept under its name, in whatever store
-    /// of the backend, is gone in the same operation. Returns how many were created.
+    /// left as they are. A new one begins with nothing: what is still there of its name, which older programs
+    /// wrote when it was gone, goes in the same operation. Returns how many were created.
     fn create(&self, accounts: Vec<(BareJid, Account)>) -> StoreFuture<'_, usize>;
 
     /// Replaces the keys; `false` when there is no such account.

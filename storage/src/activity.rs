@@ -18,6 +18,6 @@ pub trait ActivityStore: Send + Sync + 'static {
     /// The last activity, if any is known.
     fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Activity>>;
 
-    /// Replaces that of several users at once.
+    /// Replaces that of several users at once; those who have no account are passed over.
     fn set(&self, all: Vec<(BareJid, Activity)>) -> StoreFuture<'_, ()>;
 }

@@ -14,7 +14,7 @@ pub trait BlocklistStore: Send + Sync + 'static {
 
     /// Adds addresses; at most `limit` in all, otherwise none is added. Returns the list after it.
     ///
-    /// Errors: `Full`.
+    /// Errors: `Full`, `NoAccount`.
     fn add<'a>(
         &'a self,
         user: &'a BareJid,

@@ -121,7 +121,7 @@ pub trait OfflineStore: Send + Sync + 'static {
     /// Keeps a message that arrived at `at` (milliseconds of the epoch), within these limits, in which those that are
     /// held count too. Its id.
     ///
-    /// Errors: `Full`.
+    /// Errors: `Full`, `NoAccount`.
     fn push<'a>(
         &'a self,
         user: &'a BareJid,

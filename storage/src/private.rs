@@ -15,7 +15,7 @@ pub trait PrivateStore: Send + Sync + 'static {
 
     /// Replaces elements (namespace, name, XML), all or none; at most `limit` a user.
     ///
-    /// Errors: `Full`.
+    /// Errors: `Full`, `NoAccount`.
     fn set<'a>(
         &'a self,
         user: &'a BareJid,

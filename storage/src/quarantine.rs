@@ -94,6 +94,8 @@ pub trait QuarantineStore: Send + Sync + 'static {
 
     /// Makes it an offline message of its user again, behind all others, whatever limits those have, and without a strike.
     /// Whose it is, and its new id.
+    ///
+    /// Errors: `NoAccount`.
     fn restore(&self, id: u64) -> StoreFuture<'_, Option<(BareJid, u64)>>;
 
     /// Forgets it; whether it was there.

@@ -62,7 +62,7 @@ pub trait Sessions: Send + Sync + 'static {
     /// than it says ([`Sessions::append`]), that stays so.
     ///
     /// Errors: `Conflict` (with the epoch that is kept) when that is not older, or another user's; `Full` for more than
-    /// [`MAX_FROZEN`] bytes.
+    /// [`MAX_FROZEN`] bytes; `NoAccount`.
     fn put(&self, session: StoredSession) -> StoreFuture<'_, ()>;
 
     /// Keeps messages for `user`, each with the time at which it arrived (milliseconds of the epoch), in that order, held by
@@ -71,7 +71,7 @@ pub trait Sessions: Send + Sync + 'static {
     /// holder they are offline messages at once. `by`: the key of a session whose client sent them, and how many of its stanzas
     /// have been handled with them: that session says so from then on, if it is kept.
     ///
-    /// Errors: `Full`, as [`OfflineStore::push`](crate::OfflineStore::push).
+    /// Errors: `Full` and `NoAccount`, as [`OfflineStore::push`](crate::OfflineStore::push).
     fn append<'a>(
         &'a self,
         user: &'a BareJid,

@@ -10,5 +10,7 @@ pub trait VcardStore: Send + Sync + 'static {
     fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Arc<str>>>;
 
     /// Replaces it.
+    ///
+    /// Errors: `NoAccount`.
     fn set<'a>(&'a self, user: &'a BareJid, xml: String) -> StoreFuture<'a, ()>;
 }

@@ -93,6 +93,8 @@ async fn keep(
             share.iter().for_each(|share| share.keep(*id));
             Ok(Keeping::Stored(*id))
         }
+        // RFC 6121 section 8.5.1: the account was removed meanwhile
+        Err(StoreError::NoAccount(_)) => Err(StanzaError::service_unavailable()),
         Err(StoreError::Full { .. }) => {
             let error = StanzaError::service_unavailable();
             Err(error.with_text("too many messages wait already"))

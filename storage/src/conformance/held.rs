@@ -1,9 +1,8 @@
 //! Messages that are held: by whom, until when, and what becomes of them.
 
 use super::{
-    Case, all, cases, forget, full, give_way,
+    Case, account, all, cases, forget, full, give_way,
     sessions::{MANY, append, bodies, held, message, message_from, room, session, waiting},
-    user,
 };
 use crate::{BoxFuture, OfflineLimits, StoreError, StoredSession, Stores};
 use std::collections::BTreeSet;
@@ -27,7 +26,7 @@ pub(super) async fn suite(stores: &Stores) {
 }
 
 async fn what_is_held_never_gets_too_old(stores: &Stores) -> Case {
-    let one = user("one@old.held.x")?;
+    let one = account(stores, "one@old.held.x").await?;
     // all that the cases before have left
     stores.offline.expire(u64::from(u32::MAX), usize::MAX).await?;
     append(stores, &one, &["k"], &["a", "b"]).await?;
@@ -44,7 +43,7 @@ async fn what_is_held_never_gets_too_old(stores: &Stores) -> Case {
 }
 
 async fn what_is_held_is_nobody_else_s(stores: &Stores) -> Case {
-    let one = user("one@hold.held.x")?;
+    let one = account(stores, "one@hold.held.x").await?;
     assert_eq!(waiting(stores, &one).await?.len(), 0);
     append(stores, &one, &[], &["a"]).await?;
     append(stores, &one, &["1"], &["b"]).await?;
@@ -65,7 +64,7 @@ async fn what_is_held_is_nobody_else_s(stores: &Stores) -> Case {
 }
 
 async fn messages_without_a_holder_are_offline_messages(stores: &Stores) -> Case {
-    let one = user("one@plain.held.x")?;
+    let one = account(stores, "one@plain.held.x").await?;
     let before = append(stores, &one, &[], &["a", "b"]).await?;
     stores.offline.push(&one, 1, message("c")?, MANY).await?;
     let page = stores.offline.page(&one, 0, 9, usize::MAX).await?;
@@ -85,7 +84,7 @@ async fn messages_without_a_holder_are_offline_messages(stores: &Stores) -> Case
 }
 
 async fn a_holder_that_is_named_twice_holds_once(stores: &Stores) -> Case {
-    let one = user("one@twice.held.x")?;
+    let one = account(stores, "one@twice.held.x").await?;
     let ids = append(stores, &one, &["k", "l", "k", "k"], &["a"]).await?;
     assert_eq!(held(stores, &one, "k").await?, ["a"]);
     stores.sessions.acknowledge(&one, "k", ids).await?;
@@ -96,7 +95,7 @@ async fn a_holder_that_is_named_twice_holds_once(stores: &Stores) -> Case {
 }
 
 async fn all_of_the_messages_are_kept_or_none(stores: &Stores) -> Case {
-    let one = user("one@limits.held.x")?;
+    let one = account(stores, "one@limits.held.x").await?;
     let put = |holders: &[&str], count, limits| {
         let holders = holders.iter().map(|&key| key.to_owned()).collect();
         let messages = message("x").map(|message| vec![(1, message); count]);
@@ -133,7 +132,8 @@ async fn all_of_the_messages_are_kept_or_none(stores: &Stores) -> Case {
 }
 
 async fn what_many_append_at_once_is_all_there_in_order(stores: &Stores) -> Case {
-    let (one, other) = (user("one@many.held.x")?, user("other@many.held.x")?);
+    let (one, other) =
+        (account(stores, "one@many.held.x").await?, account(stores, "other@many.held.x").await?);
     let appending = (0..64).map(|task| {
         let (one, other) = (&one, &other);
         let appending: BoxFuture<'_, Result<Vec<u64>, StoreError>> = Box::pin(async move {
@@ -178,7 +178,7 @@ async fn what_many_append_at_once_is_all_there_in_order(stores: &Stores) -> Case
 }
 
 async fn what_is_held_comes_in_pages(stores: &Stores) -> Case {
-    let one = user("one@heavy.held.x")?;
+    let one = account(stores, "one@heavy.held.x").await?;
     let large = "x".repeat(10_000);
     for body in ["a", "b", &large, "c", &large] {
         append(stores, &one, &["k"], &[body]).await?;
@@ -202,7 +202,7 @@ async fn what_is_held_comes_in_pages(stores: &Stores) -> Case {
 
 /// Whichever way each of them is done: the first has it, in the end it is forgotten.
 async fn a_message_is_forgotten_when_its_last_holder_is_done(stores: &Stores) -> Case {
-    let one = user("one@done.held.x")?;
+    let one = account(stores, "one@done.held.x").await?;
     for first_has_it in [true, false] {
         for (first, last) in [("k", "l"), ("l", "k")] {
             let ids = append(stores, &one, &["k", "l"], &["a"]).await?;
@@ -238,7 +238,7 @@ async fn a_message_is_forgotten_when_its_last_holder_is_done(stores: &Stores) ->
 }
 
 async fn what_nobody_has_is_an_offline_message_in_its_old_place(stores: &Stores) -> Case {
-    let one = user("one@place.held.x")?;
+    let one = account(stores, "one@place.held.x").await?;
     append(stores, &one, &[], &["a"]).await?;
     let ids = append(stores, &one, &["k", "l"], &["b", "c"]).await?;
     append(stores, &one, &[], &["d"]).await?;
@@ -256,7 +256,7 @@ async fn what_nobody_has_is_an_offline_message_in_its_old_place(stores: &Stores)
 }
 
 async fn acknowledging_again_changes_nothing(stores: &Stores) -> Case {
-    let one = user("one@again.held.x")?;
+    let one = account(stores, "one@again.held.x").await?;
     let ids = append(stores, &one, &["k", "l"], &["a", "b"]).await?;
     let first: Vec<u64> = ids.iter().copied().take(1).collect();
     for _ in 0..3 {
@@ -287,7 +287,10 @@ async fn acknowledging_again_changes_nothing(stores: &Stores) -> Case {
 }
 
 async fn what_is_held_can_be_removed_but_not_moved(stores: &Stores) -> Case {
-    let (one, other) = (user("one@remove.held.x")?, user("other@remove.held.x")?);
+    let (one, other) = (
+        account(stores, "one@remove.held.x").await?,
+        account(stores, "other@remove.held.x").await?,
+    );
     let ids = append(stores, &one, &["k", "l"], &["a", "b"]).await?;
     append(stores, &one, &[], &["c"]).await?;
     stores.offline.move_back(&one, ids.clone()).await?;
@@ -307,7 +310,8 @@ async fn what_is_held_can_be_removed_but_not_moved(stores: &Stores) -> Case {
 }
 
 async fn a_message_that_waits_for_nobody_can_be_held(stores: &Stores) -> Case {
-    let (one, other) = (user("one@take.held.x")?, user("other@take.held.x")?);
+    let (one, other) =
+        (account(stores, "one@take.held.x").await?, account(stores, "other@take.held.x").await?);
     let ids = append(stores, &one, &[], &["a", "b", "c"]).await?;
     let shared = append(stores, &one, &["1"], &["d"]).await?;
     let hold = vec![ids[1], shared[0], u64::from(u32::MAX)];
@@ -327,7 +331,8 @@ async fn a_message_that_waits_for_nobody_can_be_held(stores: &Stores) -> Case {
 }
 
 async fn what_a_client_sent_counts_with_its_session_or_not_at_all(stores: &Stores) -> Case {
-    let (one, other) = (user("one@count.held.x")?, user("other@count.held.x")?);
+    let (one, other) =
+        (account(stores, "one@count.held.x").await?, account(stores, "other@count.held.x").await?);
     let taken = async |key: &str| {
         let session = stores.sessions.take(&one, key, None).await?;
         Ok::<_, StoreError>(session.map(|session| session.handled))

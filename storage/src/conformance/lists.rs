@@ -1,6 +1,6 @@
 //! vCards, private XML, blocklists, last activity, and what removing an account takes with it.
 
-use super::{Case, STRANGE, all, cases, full, user};
+use super::{Case, STRANGE, account, all, cases, full};
 use crate::{
     Account, AccountStore, Activity, ActivityStore, Blocklist, BlocklistStore, BoxFuture,
     OfflineLimits, OfflineStore, PrivateStore, RosterChange, RosterItem, RosterStore, StoreError,
@@ -24,7 +24,7 @@ pub(super) async fn suite(stores: &Stores) {
         last_activity_is_kept_and_replaced
         a_removed_user_leaves_nothing
         an_account_whose_roster_was_changed_is_not_removed
-        a_new_account_finds_nothing_of_the_last_one
+        nothing_is_written_for_an_account_that_is_gone
     );
 }
 
@@ -33,7 +33,8 @@ async fn vcard(stores: &Stores, user: &BareJid) -> Result<Option<Arc<str>>, Stor
 }
 
 async fn a_vcard_is_kept_and_replaced(stores: &Stores) -> Case {
-    let (one, other) = (user("one@vcard.x")?, user("other@vcard.x")?);
+    let (one, other) =
+        (account(stores, "one@vcard.x").await?, account(stores, "other@vcard.x").await?);
     assert_eq!(vcard(stores, &one).await?, None);
     let large = format!("<vCard xmlns='vcard-temp'>{}</vCard>", "é'\"".repeat(200_000));
     VcardStore::set(&*stores.vcards, &one, large.clone()).await?;
@@ -55,7 +56,8 @@ async fn private(stores: &Stores, user: &BareJid, ns: &str, name: &str) -> Optio
 }
 
 async fn private_elements_are_kept_by_namespace_and_name(stores: &Stores) -> Case {
-    let (one, other) = (user("one@private.x")?, user("other@private.x")?);
+    let (one, other) =
+        (account(stores, "one@private.x").await?, account(stores, "other@private.x").await?);
     let large = "é'\"".repeat(100_000);
     let elements = vec![
         element("urn:a", "b", "1"),
@@ -76,7 +78,7 @@ async fn private_elements_are_kept_by_namespace_and_name(stores: &Stores) -> Cas
 }
 
 async fn private_elements_are_set_all_or_none(stores: &Stores) -> Case {
-    let one = user("one@atomic.x")?;
+    let one = account(stores, "one@atomic.x").await?;
     PrivateStore::set(&*stores.private, &one, vec![element("a", "1", "old")], 2).await?;
     let more = vec![element("a", "1", "new"), element("a", "2", "new"), element("a", "3", "new")];
     assert_eq!(PrivateStore::set(&*stores.private, &one, more, 2).await, full(2));
@@ -86,7 +88,8 @@ async fn private_elements_are_set_all_or_none(stores: &Stores) -> Case {
 }
 
 async fn private_elements_are_limited(stores: &Stores) -> Case {
-    let (one, other) = (user("one@plimit.x")?, user("other@plimit.x")?);
+    let (one, other) =
+        (account(stores, "one@plimit.x").await?, account(stores, "other@plimit.x").await?);
     let two = vec![element("a", "1", "x"), element("a", "2", "x")];
     PrivateStore::set(&*stores.private, &one, two.clone(), 2).await?;
     let third = vec![element("a", "3", "x")];
@@ -107,7 +110,8 @@ async fn blocked(stores: &Stores, user: &BareJid) -> Result<Vec<String>, StoreEr
 }
 
 async fn blocked_addresses_are_added_and_removed(stores: &Stores) -> Case {
-    let (one, other) = (user("one@block.x")?, user("other@block.x")?);
+    let (one, other) =
+        (account(stores, "one@block.x").await?, account(stores, "other@block.x").await?);
     assert_eq!(blocked(stores, &one).await?, [""; 0]);
     let some = jids(&["c@x/R 'é\"%", "a@x", "b.x", "a@x"])?;
     let list = stores.blocklists.add(&one, some.clone(), 9).await?;
@@ -125,7 +129,7 @@ async fn blocked_addresses_are_added_and_removed(stores: &Stores) -> Case {
 }
 
 async fn blocked_addresses_are_limited(stores: &Stores) -> Case {
-    let one = user("one@blimit.x")?;
+    let one = account(stores, "one@blimit.x").await?;
     stores.blocklists.add(&one, jids(&["a@x"])?, 2).await?;
     assert_eq!(stores.blocklists.add(&one, jids(&["b@x", "c@x"])?, 2).await, full(2));
     assert_eq!(blocked(stores, &one).await?, ["a@x"]);
@@ -135,7 +139,7 @@ async fn blocked_addresses_are_limited(stores: &Stores) -> Case {
 }
 
 async fn what_many_block_at_once_is_all_there(stores: &Stores) -> Case {
-    let one = user("one@brace.x")?;
+    let one = account(stores, "one@brace.x").await?;
     let adding = (0..32).map(|n| {
         let one = &one;
         let adding: BoxFuture<'_, Case> = Box::pin(async move {
@@ -151,7 +155,8 @@ async fn what_many_block_at_once_is_all_there(stores: &Stores) -> Case {
 }
 
 async fn last_activity_is_kept_and_replaced(stores: &Stores) -> Case {
-    let (one, other) = (user("one@last.x")?, user("other@last.x")?);
+    let (one, other) =
+        (account(stores, "one@last.x").await?, account(stores, "other@last.x").await?);
     let get = async |user: &BareJid| ActivityStore::get(&*stores.activity, user).await;
     assert_eq!(get(&one).await?, None);
     let first = Activity { at: 1_700_000_000_000, status: STRANGE.to_owned() };
@@ -177,9 +182,9 @@ async fn fill(stores: &Stores, user: &BareJid) -> Case {
 }
 
 async fn a_removed_user_leaves_nothing(stores: &Stores) -> Case {
-    let (one, other) = (user("one@gone.x")?, user("other@gone.x")?);
+    let (one, other) =
+        (account(stores, "one@gone.x").await?, account(stores, "other@gone.x").await?);
     for user in [&one, &other] {
-        stores.accounts.create(vec![(user.clone(), Account::default())]).await?;
         let put = RosterChange::Put(RosterItem::new("a@x".parse()?));
         stores.rosters.change(user, 0, put, 9).await?;
         fill(stores, user).await?;
@@ -193,8 +198,7 @@ async fn a_removed_user_leaves_nothing(stores: &Stores) -> Case {
 }
 
 async fn an_account_whose_roster_was_changed_is_not_removed(stores: &Stores) -> Case {
-    let one = user("one@stays.x")?;
-    stores.accounts.create(vec![(one.clone(), Account::default())]).await?;
+    let one = account(stores, "one@stays.x").await?;
     let put = RosterChange::Put(RosterItem::new("a@x".parse()?));
     stores.rosters.change(&one, 0, put, 9).await?;
     fill(stores, &one).await?;
@@ -210,17 +214,29 @@ async fn an_account_whose_roster_was_changed_is_not_removed(stores: &Stores) -> 
     Ok(())
 }
 
-/// What was on its way into a store when the last one of that name was removed.
-async fn a_new_account_finds_nothing_of_the_last_one(stores: &Stores) -> Case {
-    let (one, other) = (user("one@new.x")?, user("other@new.x")?);
-    for user in [&one, &other] {
-        stores.accounts.create(vec![(user.clone(), Account::default())]).await?;
-    }
-    assert!(stores.accounts.remove(&one, 0).await?);
-    fill(stores, &one).await?;
+/// What was on its way into a store when the account was removed.
+async fn nothing_is_written_for_an_account_that_is_gone(stores: &Stores) -> Case {
+    let one = account(stores, "one@new.x").await?;
+    let other = account(stores, "other@new.x").await?;
     fill(stores, &other).await?;
-    // so that caches have it
-    assert!(!has_nothing(stores, &one).await?);
+    assert!(stores.accounts.remove(&one, 0).await?);
+    let none = || Err(StoreError::NoAccount(one.as_str().to_owned()));
+    let stanza = Stanza::new(Kind::Message, Type::Chat);
+    let limits = OfflineLimits::messages(9);
+    assert_eq!(stores.offline.push(&one, 1_000_000, stanza, limits).await, none().map(|()| 0));
+    assert_eq!(VcardStore::set(&*stores.vcards, &one, "x".to_owned()).await, none());
+    let elements = vec![element("a", "b", "x")];
+    assert_eq!(PrivateStore::set(&*stores.private, &one, elements, 9).await, none());
+    let blocked = stores.blocklists.add(&one, jids(&["a@x"])?, 9).await;
+    assert_eq!(blocked.map(drop), none());
+    // whoever else is written at once is written
+    let activity = Activity { at: 2, status: String::new() };
+    let both = [&one, &other].map(|user| (user.clone(), activity.clone()));
+    ActivityStore::set(&*stores.activity, both.into()).await?;
+    let written = ActivityStore::get(&*stores.activity, &other).await?;
+    assert_eq!(written.as_ref(), Some(&activity));
+    assert!(has_nothing(stores, &one).await?);
+
     let both = vec![(other.clone(), Account::default()), (one.clone(), Account::default())];
     assert_eq!(stores.accounts.create(both).await?, 1);
     assert!(stores.accounts.get(&one).await?.is_some());

@@ -47,10 +47,17 @@ fn user(text: &str) -> Result<BareJid, xmpp::jid::JidError> {
     text.parse()
 }
 
-/// Nothing is left of a user.
-pub(crate) async fn forget(stores: &Stores, user: &BareJid) -> Result<(), StoreError> {
+/// An account of that name.
+async fn account(stores: &Stores, text: &str) -> Result<BareJid, Box<dyn Error + Send + Sync>> {
+    let user = user(text)?;
     stores.accounts.create(vec![(user.clone(), Account::default())]).await?;
-    stores.accounts.remove(user, 0).await.map(drop)
+    Ok(user)
+}
+
+/// Nothing is left of a user but the account.
+pub(crate) async fn forget(stores: &Stores, user: &BareJid) -> Result<(), StoreError> {
+    stores.accounts.remove(user, 0).await?;
+    stores.accounts.create(vec![(user.clone(), Account::default())]).await.map(drop)
 }
 
 /// Characters that are special somewhere: in SQL, JSON, XML, patterns, or not ASCII.

@@ -1,6 +1,6 @@
 //! Offline messages.
 
-use super::{Case, all, cases, forget, full, give_way, strange, user};
+use super::{Case, account, all, cases, forget, full, give_way, strange};
 use crate::{BoxFuture, OfflineLimits, OfflineMessage, StoreError, Stores};
 use std::collections::BTreeSet;
 use xmpp::{jid::BareJid, stanza::Stanza};
@@ -47,7 +47,8 @@ fn bodies(page: &[OfflineMessage]) -> Vec<String> {
 
 /// First, because what expires is of all users.
 async fn messages_that_are_too_old_are_forgotten(stores: &Stores) -> Case {
-    let (one, other) = (user("one@expire.x")?, user("other@expire.x")?);
+    let (one, other) =
+        (account(stores, "one@expire.x").await?, account(stores, "other@expire.x").await?);
     for at in [30, 10, 20] {
         push(stores, &one, at, &at.to_string()).await?;
         push(stores, &other, at + 5, &at.to_string()).await?;
@@ -68,7 +69,7 @@ async fn messages_that_are_too_old_are_forgotten(stores: &Stores) -> Case {
 }
 
 async fn a_message_comes_back_as_it_was_kept(stores: &Stores) -> Case {
-    let one = user("jürgen@kept.x")?;
+    let one = account(stores, "jürgen@kept.x").await?;
     let large = "x🦀".repeat(100_000);
     let kept = [
         message(&strange())?,
@@ -95,7 +96,8 @@ async fn a_message_comes_back_as_it_was_kept(stores: &Stores) -> Case {
 }
 
 async fn messages_come_in_pages_in_the_order_of_arrival(stores: &Stores) -> Case {
-    let (one, other) = (user("one@pages.x")?, user("other@pages.x")?);
+    let (one, other) =
+        (account(stores, "one@pages.x").await?, account(stores, "other@pages.x").await?);
     assert_eq!((page(stores, &one).await?.len(), stores.offline.count(&one).await?), (0, 0));
     for n in 0..10_u64 {
         // the order is that of arrival, whatever the clock says
@@ -122,7 +124,7 @@ async fn messages_come_in_pages_in_the_order_of_arrival(stores: &Stores) -> Case
 }
 
 async fn a_page_has_a_limit_in_bytes(stores: &Stores) -> Case {
-    let one = user("one@heavy.x")?;
+    let one = account(stores, "one@heavy.x").await?;
     let large = "x".repeat(10_000);
     for body in ["a", "b", &large, "c", &large] {
         push(stores, &one, 1_000_000, body).await?;
@@ -139,7 +141,8 @@ async fn a_page_has_a_limit_in_bytes(stores: &Stores) -> Case {
 }
 
 async fn messages_are_removed_by_id_and_only_from_their_user(stores: &Stores) -> Case {
-    let (one, other) = (user("one@removed.x")?, user("other@removed.x")?);
+    let (one, other) =
+        (account(stores, "one@removed.x").await?, account(stores, "other@removed.x").await?);
     for body in ["a", "b", "c"] {
         push(stores, &one, 1_000_000, body).await?;
         push(stores, &other, 1_000_000, body).await?;
@@ -160,7 +163,8 @@ async fn messages_are_removed_by_id_and_only_from_their_user(stores: &Stores) ->
 }
 
 async fn no_more_than_the_limit_wait(stores: &Stores) -> Case {
-    let (one, other) = (user("one@limit.x")?, user("other@limit.x")?);
+    let (one, other) =
+        (account(stores, "one@limit.x").await?, account(stores, "other@limit.x").await?);
     for body in ["a", "b"] {
         stores.offline.push(&one, 1_000_000, message(body)?, OfflineLimits::messages(2)).await?;
     }
@@ -182,7 +186,8 @@ async fn no_more_than_the_limit_wait(stores: &Stores) -> Case {
 }
 
 async fn they_have_a_limit_in_bytes(stores: &Stores) -> Case {
-    let (one, other) = (user("one@bytes.x")?, user("other@bytes.x")?);
+    let (one, other) =
+        (account(stores, "one@bytes.x").await?, account(stores, "other@bytes.x").await?);
     let large = message(&"x".repeat(10_000))?;
     // what is large may be the start tag as well
     let tag = parse(&format!("<message a='{}'/>", "y".repeat(10_000)))?;
@@ -207,7 +212,8 @@ async fn they_have_a_limit_in_bytes(stores: &Stores) -> Case {
 
 /// However many resources they use, and whether it is messages or bytes they fill it with.
 async fn no_sender_has_more_than_a_share(stores: &Stores) -> Case {
-    let (one, other) = (user("one@share.x")?, user("other@share.x")?);
+    let (one, other) =
+        (account(stores, "one@share.x").await?, account(stores, "other@share.x").await?);
     let from = |from: &str| parse(&format!("<message from='{from}'><body>b</body></message>"));
     let limits = OfflineLimits { share: 50, ..OfflineLimits::messages(4) };
     let push = |to, stanza| stores.offline.push(to, 1_000_000, stanza, limits);
@@ -241,7 +247,7 @@ async fn no_sender_has_more_than_a_share(stores: &Stores) -> Case {
 }
 
 async fn an_id_is_never_used_again(stores: &Stores) -> Case {
-    let one = user("one@ids.x")?;
+    let one = account(stores, "one@ids.x").await?;
     let mut seen = BTreeSet::new();
     for _ in 0..5 {
         push(stores, &one, 1_000_000, "x").await?;
@@ -255,7 +261,8 @@ async fn an_id_is_never_used_again(stores: &Stores) -> Case {
 }
 
 async fn messages_can_be_put_behind_the_others(stores: &Stores) -> Case {
-    let (one, other) = (user("one@back.x")?, user("other@back.x")?);
+    let (one, other) =
+        (account(stores, "one@back.x").await?, account(stores, "other@back.x").await?);
     let mut ids = Vec::new();
     for n in 0..4 {
         let message = message(&n.to_string())?;
@@ -284,7 +291,7 @@ async fn messages_can_be_put_behind_the_others(stores: &Stores) -> Case {
 }
 
 async fn what_many_push_at_once_is_all_there(stores: &Stores) -> Case {
-    let one = user("one@many.x")?;
+    let one = account(stores, "one@many.x").await?;
     let pushing = (0..64).map(|task| {
         let one = &one;
         let pushing: BoxFuture<'_, Case> = Box::pin(async move {
@@ -311,7 +318,7 @@ async fn what_many_push_at_once_is_all_there(stores: &Stores) -> Case {
 }
 
 async fn many_that_push_at_once_do_not_pass_the_limit(stores: &Stores) -> Case {
-    let one = user("one@race.x")?;
+    let one = account(stores, "one@race.x").await?;
     let message = message("x")?;
     let pushing = (0..64).map(|_| {
         stores.offline.push(&one, 1_000_000, message.clone(), OfflineLimits::messages(10))

@@ -1,12 +1,11 @@
 //! Strikes against messages, and the quarantine.
 
 use super::{
-    Case, all, cases,
+    Case, account, all, cases,
     sessions::{MANY, append, held, message, message_from, room, session, waiting},
-    user,
 };
 use crate::{
-    Account, BoxFuture, StoreError, Stores,
+    BoxFuture, StoreError, Stores,
     quarantine::{LAST, OUT, Quarantined, Struck},
 };
 use xmpp::jid::BareJid;
@@ -57,7 +56,7 @@ async fn ids(stores: &Stores, user: &BareJid) -> Result<Vec<u64>, StoreError> {
 }
 
 async fn a_message_goes_behind_the_others_and_then_into_quarantine(stores: &Stores) -> Case {
-    let one = user("one@poison.quarantine.x")?;
+    let one = account(stores, "one@poison.quarantine.x").await?;
     let before = append(stores, &one, &[], &["p", "a"]).await?;
     let poison = before.first().copied().unwrap_or_default();
     for n in 1..LAST {
@@ -98,7 +97,7 @@ async fn a_message_goes_behind_the_others_and_then_into_quarantine(stores: &Stor
 }
 
 async fn strikes_go_with_a_message_wherever_it_is_moved(stores: &Stores) -> Case {
-    let one = user("one@move.quarantine.x")?;
+    let one = account(stores, "one@move.quarantine.x").await?;
     let ids = append(stores, &one, &[], &["p", "a"]).await?;
     strike(stores, &one, *ids.first().unwrap_or(&0)).await?;
     stores.offline.move_back(&one, ids).await?;
@@ -113,7 +112,7 @@ async fn strikes_go_with_a_message_wherever_it_is_moved(stores: &Stores) -> Case
 }
 
 async fn a_session_lets_go_of_what_it_is_ended_over(stores: &Stores) -> Case {
-    let one = user("one@held.quarantine.x")?;
+    let one = account(stores, "one@held.quarantine.x").await?;
     stores.sessions.put(session(&one, "k.quarantine", 1)).await?;
     let ids = append(stores, &one, &["k.quarantine"], &["p", "a"]).await?;
     let id = *ids.first().unwrap_or(&0);
@@ -128,7 +127,7 @@ async fn a_session_lets_go_of_what_it_is_ended_over(stores: &Stores) -> Case {
 }
 
 async fn what_others_hold_stays_where_it_is(stores: &Stores) -> Case {
-    let one = user("one@others.quarantine.x")?;
+    let one = account(stores, "one@others.quarantine.x").await?;
     let ids = append(stores, &one, &["k", "l"], &["p"]).await?;
     let id = *ids.first().unwrap_or(&0);
     for n in [1, 2, 2, 2] {
@@ -149,7 +148,10 @@ async fn what_others_hold_stays_where_it_is(stores: &Stores) -> Case {
 }
 
 async fn what_is_not_there_has_no_strikes(stores: &Stores) -> Case {
-    let (one, other) = (user("one@none.quarantine.x")?, user("other@none.quarantine.x")?);
+    let (one, other) = (
+        account(stores, "one@none.quarantine.x").await?,
+        account(stores, "other@none.quarantine.x").await?,
+    );
     let ids = append(stores, &one, &[], &["p"]).await?;
     let id = *ids.first().unwrap_or(&0);
     assert_eq!(strike(stores, &other, id).await?, Struck::Gone);
@@ -162,7 +164,7 @@ async fn what_is_not_there_has_no_strikes(stores: &Stores) -> Case {
 }
 
 async fn as_many_strikes_count_as_there_were_at_once(stores: &Stores) -> Case {
-    let one = user("one@once.quarantine.x")?;
+    let one = account(stores, "one@once.quarantine.x").await?;
     append(stores, &one, &[], &["p"]).await?;
     let id = first(stores, &one).await?;
     let strikes = (1..LAST).map(|_| stores.quarantine.strike(&one, "", id, 5, AMPLE));
@@ -174,7 +176,10 @@ async fn as_many_strikes_count_as_there_were_at_once(stores: &Stores) -> Case {
 }
 
 async fn the_quarantine_of_a_user_has_a_limit_in_bytes(stores: &Stores) -> Case {
-    let (one, other) = (user("one@full.quarantine.x")?, user("other@full.quarantine.x")?);
+    let (one, other) = (
+        account(stores, "one@full.quarantine.x").await?,
+        account(stores, "other@full.quarantine.x").await?,
+    );
     let bytes = message("1")?.weight();
     for owner in [&one, &other] {
         append(stores, owner, &[], &["1"]).await?;
@@ -206,7 +211,10 @@ async fn the_quarantine_of_a_user_has_a_limit_in_bytes(stores: &Stores) -> Case 
 }
 
 async fn the_quarantine_is_listed_in_pages(stores: &Stores) -> Case {
-    let (one, other) = (user("one@list.quarantine.x")?, user("other@list.quarantine.x")?);
+    let (one, other) = (
+        account(stores, "one@list.quarantine.x").await?,
+        account(stores, "other@list.quarantine.x").await?,
+    );
     let mut expected = Vec::new();
     for (owner, body) in [(&one, "1"), (&other, "2"), (&one, "3")] {
         append(stores, owner, &[], &[body]).await?;
@@ -234,7 +242,7 @@ async fn the_quarantine_is_listed_in_pages(stores: &Stores) -> Case {
 }
 
 async fn a_message_that_is_restored_waits_again_without_a_strike(stores: &Stores) -> Case {
-    let one = user("one@release.quarantine.x")?;
+    let one = account(stores, "one@release.quarantine.x").await?;
     append(stores, &one, &[], &["p"]).await?;
     let id = put_away(stores, &one, "p").await?;
     // so that a cache has it
@@ -254,7 +262,7 @@ async fn a_message_that_is_restored_waits_again_without_a_strike(stores: &Stores
 }
 
 async fn a_message_that_is_discarded_is_gone(stores: &Stores) -> Case {
-    let one = user("one@discard.quarantine.x")?;
+    let one = account(stores, "one@discard.quarantine.x").await?;
     append(stores, &one, &[], &["p"]).await?;
     let id = put_away(stores, &one, "p").await?;
     assert!(stores.quarantine.discard(id).await?);
@@ -264,8 +272,10 @@ async fn a_message_that_is_discarded_is_gone(stores: &Stores) -> Case {
 }
 
 async fn removing_an_account_removes_what_is_in_quarantine(stores: &Stores) -> Case {
-    let (one, other) = (user("one@remove.quarantine.x")?, user("other@remove.quarantine.x")?);
-    stores.accounts.create(vec![(one.clone(), Account::default())]).await?;
+    let (one, other) = (
+        account(stores, "one@remove.quarantine.x").await?,
+        account(stores, "other@remove.quarantine.x").await?,
+    );
     for owner in [&one, &other] {
         append(stores, owner, &[], &["p", "a"]).await?;
         put_away(stores, owner, "p").await?;

@@ -1,8 +1,8 @@
 //! Sessions: kept, taken, released. What becomes of the messages they hold: `held`.
 
-use super::{Case, STRANGE, all, cases, forget, full, give_way, strange, user};
+use super::{Case, STRANGE, account, all, cases, forget, full, give_way, strange};
 use crate::{
-    Account, BoxFuture, OfflineLimits, OfflineMessage, StoreError, StoredSession, Stores,
+    BoxFuture, OfflineLimits, OfflineMessage, StoreError, StoredSession, Stores,
     sessions::{MAX_FROZEN, MAX_PAGE},
 };
 use xmpp::{jid::BareJid, stanza::Stanza};
@@ -20,6 +20,7 @@ pub(super) async fn suite(stores: &Stores) {
         a_session_holds_its_messages_when_it_is_taken_and_put_again
         any_characters_are_kept
         removing_an_account_removes_its_sessions
+        nothing_is_kept_for_an_account_that_is_gone
     );
 }
 
@@ -96,9 +97,38 @@ async fn keys(stores: &Stores, after: &str, limit: usize) -> Result<Vec<String>,
     Ok(page.into_iter().map(|session| session.key).collect())
 }
 
+/// Whose session sends it: that says nothing of it either.
+async fn nothing_is_kept_for_an_account_that_is_gone(stores: &Stores) -> Case {
+    let (one, sender) = (
+        account(stores, "one@gone.sessions.x").await?,
+        account(stores, "a@gone.sessions.x").await?,
+    );
+    stores.sessions.put(session(&sender, "sender", 1)).await?;
+    let held = append(stores, &one, &["k"], &["before"]).await?;
+    assert!(stores.accounts.remove(&one, 0).await?);
+    let none = StoreError::NoAccount(one.as_str().to_owned());
+    assert_eq!(stores.sessions.put(session(&one, "k", 1)).await, Err(none.clone()));
+    for holders in [vec![], vec!["k".to_owned()]] {
+        let by = Some(("sender".to_owned(), 8));
+        let new = vec![(1, message("x")?)];
+        let appended = stores.sessions.append(&one, holders, new, MANY, by).await;
+        assert_eq!(appended, Err(none.clone()));
+    }
+    stores.sessions.hold(&one, "k", held).await?;
+    assert_eq!(stores.sessions.take(&one, "k", None).await?, None);
+    let one = account(stores, "one@gone.sessions.x").await?;
+    assert_eq!(self::held(stores, &one, "k").await?.len(), 0);
+    assert_eq!((waiting(stores, &one).await?.len(), room(stores, &one).await?), (0, 0));
+    assert_eq!(stores.sessions.take(&sender, "sender", None).await?.map(|s| s.handled), Some(7));
+    Ok(())
+}
+
 /// First, because pages are of all users.
 async fn sessions_of_all_users_come_in_pages_in_the_order_of_keys(stores: &Stores) -> Case {
-    let (one, other) = (user("one@page.sessions.x")?, user("other@page.sessions.x")?);
+    let (one, other) = (
+        account(stores, "one@page.sessions.x").await?,
+        account(stores, "other@page.sessions.x").await?,
+    );
     assert_eq!(stores.sessions.page("", 10).await?, []);
     for (n, key) in ["d", "b", "e", "a", "c", "B"].into_iter().enumerate() {
         let user = if n % 2 == 0 { &one } else { &other };
@@ -133,7 +163,10 @@ async fn sessions_of_all_users_come_in_pages_in_the_order_of_keys(stores: &Store
 
 /// Early, because what is released is of all users.
 async fn what_sessions_that_are_not_kept_hold_is_released_in_steps(stores: &Stores) -> Case {
-    let (one, other) = (user("one@release.sessions.x")?, user("other@release.sessions.x")?);
+    let (one, other) = (
+        account(stores, "one@release.sessions.x").await?,
+        account(stores, "other@release.sessions.x").await?,
+    );
     assert_eq!(stores.sessions.release(10).await?, 0);
     for user in [&one, &other] {
         let key = format!("kept {user}");
@@ -180,7 +213,7 @@ async fn what_sessions_that_are_not_kept_hold_is_released_in_steps(stores: &Stor
 }
 
 async fn a_session_comes_back_as_it_was_put(stores: &Stores) -> Case {
-    let one = user("one@put.sessions.x")?;
+    let one = account(stores, "one@put.sessions.x").await?;
     let frozen: Vec<u8> = (0..=255).collect();
     for (key, frozen) in [("put-1", frozen), ("put-2", Vec::new())] {
         let whole = StoredSession { frozen, until: 1_700_000_000_000, ..session(&one, key, 7) };
@@ -192,7 +225,10 @@ async fn a_session_comes_back_as_it_was_put(stores: &Stores) -> Case {
 }
 
 async fn a_session_is_replaced_by_a_later_epoch_only(stores: &Stores) -> Case {
-    let (one, other) = (user("one@epoch.sessions.x")?, user("other@epoch.sessions.x")?);
+    let (one, other) = (
+        account(stores, "one@epoch.sessions.x").await?,
+        account(stores, "other@epoch.sessions.x").await?,
+    );
     stores.sessions.put(session(&one, "epoch", 5)).await?;
     for late in [session(&one, "epoch", 5), session(&one, "epoch", 4), session(&other, "epoch", 9)]
     {
@@ -221,7 +257,7 @@ async fn a_session_is_replaced_by_a_later_epoch_only(stores: &Stores) -> Case {
 }
 
 async fn a_session_has_a_limit_in_bytes(stores: &Stores) -> Case {
-    let one = user("one@large.sessions.x")?;
+    let one = account(stores, "one@large.sessions.x").await?;
     let of =
         |bytes, epoch| StoredSession { frozen: vec![1; bytes], ..session(&one, "large", epoch) };
     stores.sessions.put(of(MAX_FROZEN, 1)).await?;
@@ -232,7 +268,7 @@ async fn a_session_has_a_limit_in_bytes(stores: &Stores) -> Case {
 }
 
 async fn one_of_many_takes_a_session(stores: &Stores) -> Case {
-    let one = user("one@race.sessions.x")?;
+    let one = account(stores, "one@race.sessions.x").await?;
     for epoch in 1..=8 {
         stores.sessions.put(session(&one, "race", epoch)).await?;
         let taking = (0..32).map(|n| {
@@ -251,7 +287,10 @@ async fn one_of_many_takes_a_session(stores: &Stores) -> Case {
 }
 
 async fn a_session_is_taken_by_its_user_with_its_epoch(stores: &Stores) -> Case {
-    let (one, other) = (user("one@take.sessions.x")?, user("other@take.sessions.x")?);
+    let (one, other) = (
+        account(stores, "one@take.sessions.x").await?,
+        account(stores, "other@take.sessions.x").await?,
+    );
     stores.sessions.put(session(&one, "take", 5)).await?;
     for (user, key, epoch) in [
         (&other, "take", None),
@@ -269,7 +308,10 @@ async fn a_session_is_taken_by_its_user_with_its_epoch(stores: &Stores) -> Case 
 }
 
 async fn a_key_is_its_user_s(stores: &Stores) -> Case {
-    let (one, other) = (user("one@key.sessions.x")?, user("other@key.sessions.x")?);
+    let (one, other) = (
+        account(stores, "one@key.sessions.x").await?,
+        account(stores, "other@key.sessions.x").await?,
+    );
     stores.sessions.put(session(&one, "key", 1)).await?;
     let ids = append(stores, &one, &["key"], &["a"]).await?;
     let others = append(stores, &other, &["key"], &["b"]).await?;
@@ -285,7 +327,7 @@ async fn a_key_is_its_user_s(stores: &Stores) -> Case {
 }
 
 async fn a_session_holds_its_messages_when_it_is_taken_and_put_again(stores: &Stores) -> Case {
-    let one = user("one@resume.sessions.x")?;
+    let one = account(stores, "one@resume.sessions.x").await?;
     // they are kept for it before it is
     append(stores, &one, &["resume"], &["a"]).await?;
     for epoch in 1..4 {
@@ -303,7 +345,7 @@ async fn a_session_holds_its_messages_when_it_is_taken_and_put_again(stores: &St
 }
 
 async fn any_characters_are_kept(stores: &Stores) -> Case {
-    let one = user("jürgen%_$@strange.sessions.x")?;
+    let one = account(stores, "jürgen%_$@strange.sessions.x").await?;
     let (plain, long) = (strange(), "k🦀".repeat(2000));
     for key in [STRANGE, &plain, &long, "%", "_", "'", " "] {
         let whole = StoredSession { frozen: key.into(), ..session(&one, key, 1) };
@@ -326,8 +368,10 @@ async fn any_characters_are_kept(stores: &Stores) -> Case {
 }
 
 async fn removing_an_account_removes_its_sessions(stores: &Stores) -> Case {
-    let (one, other) = (user("one@account.sessions.x")?, user("other@account.sessions.x")?);
-    stores.accounts.create(vec![(one.clone(), Account::default())]).await?;
+    let (one, other) = (
+        account(stores, "one@account.sessions.x").await?,
+        account(stores, "other@account.sessions.x").await?,
+    );
     for (user, key) in [(&one, "account"), (&other, "account too")] {
         stores.sessions.put(session(user, key, 1)).await?;
         append(stores, user, &[key, "other"], &["a"]).await?;
@@ -336,7 +380,7 @@ async fn removing_an_account_removes_its_sessions(stores: &Stores) -> Case {
     assert!(stores.accounts.remove(&one, 0).await?);
     assert_eq!(stores.sessions.take(&one, "account", None).await?, None);
     assert_eq!(held(stores, &one, "other").await?.len(), 0);
-    assert_eq!((waiting(stores, &one).await?.len(), room(stores, &one).await?), (0, 0));
+    assert_eq!(waiting(stores, &one).await?.len(), 0);
     assert_eq!(held(stores, &other, "other").await?, ["a"]);
     assert_eq!(waiting(stores, &other).await?, ["b"]);
     assert!(stores.sessions.take(&other, "account too", None).await?.is_some());

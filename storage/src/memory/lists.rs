@@ -15,6 +15,7 @@ impl VcardStore for MemoryStore {
 
     fn set<'a>(&'a self, user: &'a BareJid, xml: String) -> StoreFuture<'a, ()> {
         answer(move || {
+            let _account = self.account(user)?;
             self.vcards.lock().insert(user.clone(), xml.into());
             Ok(())
         })
@@ -42,6 +43,7 @@ impl PrivateStore for MemoryStore {
         limit: usize,
     ) -> StoreFuture<'a, ()> {
         answer(move || {
+            let _account = self.account(user)?;
             let mut private = self.private.lock();
             let all = private.entry(user.clone()).or_default();
             let rows = elements.into_iter().map(|(ns, name, xml)| ((ns, name), xml));
@@ -68,6 +70,7 @@ impl BlocklistStore for MemoryStore {
         limit: usize,
     ) -> StoreFuture<'a, Arc<Blocklist>> {
         answer(move || {
+            let _account = self.account(user)?;
             let mut blocklists = self.blocklists.lock();
             let mut list = blocklists.get(user).cloned().unwrap_or_default();
             let before = list.len();
@@ -106,6 +109,8 @@ impl ActivityStore for MemoryStore {
 
     fn set(&self, all: Vec<(BareJid, Activity)>) -> StoreFuture<'_, ()> {
         answer(move || {
+            let accounts = self.accounts.lock();
+            let all = all.into_iter().filter(|(user, _)| accounts.contains_key(user));
             self.activity.lock().extend(all);
             Ok(())
         })

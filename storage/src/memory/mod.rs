@@ -14,7 +14,7 @@ use crate::{
     Account, AccountStore, Activity, Blocklist, Roster, RosterStore, RosterWrite, StoreError,
     StoreFuture,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
     ops::Bound,
@@ -41,6 +41,18 @@ impl MemoryStore {
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What belongs to an account is not written without one: it stays while this is held.
+    fn account(
+        &self,
+        user: &BareJid,
+    ) -> Result<MutexGuard<'_, BTreeMap<BareJid, Arc<Account>>>, StoreError> {
+        let accounts = self.accounts.lock();
+        if accounts.contains_key(user) {
+            return Ok(accounts);
+        }
+        Err(StoreError::NoAccount(user.as_str().to_owned()))
     }
 
     /// Nothing is left of a user. Whoever calls holds the lock on the accounts: nobody creates or removes another.

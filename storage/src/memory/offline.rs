@@ -123,6 +123,7 @@ impl OfflineStore for MemoryStore {
         limits: OfflineLimits,
     ) -> StoreFuture<'a, u64> {
         answer(move || {
+            let _account = self.account(user)?;
             let all = &mut *self.offline.lock();
             let new = (at, stanza);
             all.check(user, std::slice::from_ref(&new), limits)?;

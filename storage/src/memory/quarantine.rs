@@ -114,6 +114,9 @@ impl QuarantineStore for MemoryStore {
 
     fn restore(&self, id: u64) -> StoreFuture<'_, Option<(BareJid, u64)>> {
         answer(move || {
+            let kept = self.offline.lock().quarantine.get(&id).map(|kept| kept.user.clone());
+            let Some(user) = kept else { return Ok(None) };
+            let _account = self.account(&user)?;
             let all = &mut *self.offline.lock();
             Ok(all.quarantine.remove(&id).map(|Kept { user, message, .. }| {
                 let message = all.numbered(message.at, message.stanza);

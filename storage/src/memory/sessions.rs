@@ -65,6 +65,7 @@ impl Messages {
 impl Sessions for MemoryStore {
     fn put(&self, mut session: StoredSession) -> StoreFuture<'_, ()> {
         answer(move || {
+            let _account = self.account(&session.user)?;
             let sessions = &mut self.offline.lock().sessions;
             let kept = sessions.get(&session.key);
             session.check(kept.map(|kept| (kept.user.as_str(), kept.epoch)))?;
@@ -85,6 +86,10 @@ impl Sessions for MemoryStore {
         by: Option<(String, u32)>,
     ) -> StoreFuture<'a, Vec<u64>> {
         answer(move || {
+            if messages.is_empty() {
+                return Ok(Vec::new());
+            }
+            let _account = self.account(user)?;
             let all = &mut *self.offline.lock();
             all.check(user, &messages, limits)?;
             if let Some((key, handled)) = by

@@ -141,6 +141,7 @@ mod tests {
     async fn so_do_sessions_what_they_hold_and_what_clients_ended_their_streams_over() {
         let first = MemoryStore::new();
         let user: BareJid = "juliet@localhost".parse().unwrap();
+        first.create(vec![(user.clone(), Account::default())]).await.unwrap();
         let frozen = vec![0, 255];
         let session = StoredSession {
             key: "k".to_owned(),

@@ -1,6 +1,11 @@
 //! vCards, private XML, blocklists and last activity in SQLite.
 
-use super::{SMALL, SqliteStore, accounts::address, cache::Caches, int, uint};
+use super::{
+    SMALL, SqliteStore,
+    accounts::{address, must_exist},
+    cache::Caches,
+    int, uint,
+};
 use crate::{
     Activity, ActivityStore, Blocklist, BlocklistStore, PrivateStore, StoreError, StoreFuture,
     VcardStore,
@@ -8,20 +13,6 @@ use crate::{
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
 use xmpp::jid::{BareJid, Jid};
-
-impl SqliteStore {
-    /// One statement that changes rows and concerns no cache.
-    async fn execute<P>(&self, bytes: usize, sql: &'static str, params: P) -> Result<(), StoreError>
-    where
-        P: rusqlite::Params + Send + 'static,
-    {
-        let work = move |db: &Connection| {
-            db.prepare_cached(sql)?.execute(params)?;
-            Ok(())
-        };
-        self.write(bytes, work, |_, _| ()).await
-    }
-}
 
 impl VcardStore for SqliteStore {
     fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Arc<str>>> {
@@ -33,9 +24,14 @@ impl VcardStore for SqliteStore {
     }
 
     fn set<'a>(&'a self, user: &'a BareJid, xml: String) -> StoreFuture<'a, ()> {
-        let bytes = SMALL + xml.len();
-        let row = [user.as_str().to_owned(), xml];
-        Box::pin(self.execute(bytes, "INSERT OR REPLACE INTO vcards VALUES (?, ?)", row))
+        let (user, bytes) = (user.clone(), SMALL + xml.len());
+        let work = move |db: &Connection| {
+            must_exist(db, &user)?;
+            let sql = "INSERT OR REPLACE INTO vcards VALUES (?, ?)";
+            db.prepare_cached(sql)?.execute([user.as_str(), &xml])?;
+            Ok(())
+        };
+        Box::pin(self.write(bytes, work, |_, _| ()))
     }
 }
 
@@ -63,6 +59,7 @@ impl PrivateStore for SqliteStore {
         let bytes: usize =
             elements.iter().map(|(ns, name, xml)| ns.len() + name.len() + xml.len()).sum();
         let work = move |db: &Connection| {
+            must_exist(db, &user)?;
             let sql = "SELECT count(*) FROM private WHERE user = ?";
             let mut count = db.prepare_cached(sql)?;
             let mut count = || count.query_row([user.as_str()], |row| row.get::<_, i64>(0));
@@ -118,6 +115,7 @@ impl BlocklistStore for SqliteStore {
         let key = user.clone();
         let bytes = SMALL + jids.iter().map(Jid::weight).sum::<usize>();
         let work = move |db: &Connection| {
+            must_exist(db, &key)?;
             let before = blocklist(db, &key)?;
             let sql = "INSERT INTO blocklists VALUES (?, ?) ON CONFLICT DO NOTHING";
             let mut insert = db.prepare_cached(sql)?;
@@ -168,7 +166,10 @@ impl ActivityStore for SqliteStore {
         let row = |(user, of): &(BareJid, Activity)| user.as_str().len() + of.status.len() + 64;
         let bytes = all.iter().map(row).sum();
         let work = move |db: &Connection| {
-            let mut put = db.prepare_cached("INSERT OR REPLACE INTO activity VALUES (?, ?, ?)")?;
+            let mut put = db.prepare_cached(
+                "INSERT OR REPLACE INTO activity SELECT ?1, ?2, ?3
+                 WHERE EXISTS (SELECT 1 FROM accounts WHERE user = ?1)",
+            )?;
             for (user, activity) in &all {
                 put.execute(params![user.as_str(), int(activity.at), activity.status])?;
             }

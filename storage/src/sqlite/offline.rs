@@ -1,6 +1,11 @@
 //! Offline messages in SQLite: one row a message, the stanza as XML that stands for itself.
 
-use super::{SMALL, SqliteStore, accounts::address, cache::Caches, int, rows, uint};
+use super::{
+    SMALL, SqliteStore,
+    accounts::{address, must_exist},
+    cache::Caches,
+    int, rows, uint,
+};
 use crate::{
     OfflineLimits, OfflineMessage, OfflineStore, StoreError, StoreFuture,
     offline::{Kept, sender},
@@ -63,6 +68,7 @@ pub(super) fn insert(
     holders: usize,
     limits: OfflineLimits,
 ) -> Result<Inserted, StoreError> {
+    must_exist(db, user)?;
     let mut waiting = 0;
     let sizes = new.iter().map(|new| (new.from.as_str(), new.bytes));
     limits.check_all(sizes, |from| {

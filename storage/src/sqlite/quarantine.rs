@@ -3,7 +3,7 @@
 
 use super::{
     SMALL, SqliteStore,
-    accounts::address,
+    accounts::{address, must_exist},
     cache::Caches,
     int,
     offline::{count, count_is, done, move_back},
@@ -152,12 +152,14 @@ fn restore(db: &Connection, id: u64) -> Result<Option<(BareJid, u64)>, StoreErro
     let mut select = db.prepare_cached("SELECT user FROM quarantine WHERE id = ?")?;
     let user: Option<String> = select.query_row([int(id)], |row| row.get(0)).optional()?;
     let Some(user) = user else { return Ok(None) };
+    let user = address(&user)?;
+    must_exist(db, &user)?;
     let sql = "INSERT INTO offline (user, at, stanza, sender, bytes)
                SELECT user, at, stanza, sender, bytes FROM quarantine WHERE id = ?";
     db.prepare_cached(sql)?.execute([int(id)])?;
     let new = uint(db.last_insert_rowid());
     discard(db, id)?;
-    Ok(Some((address(&user)?, new)))
+    Ok(Some((user, new)))
 }
 
 fn discard(db: &Connection, id: u64) -> Result<bool, StoreError> {

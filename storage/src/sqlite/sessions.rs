@@ -2,7 +2,7 @@
 
 use super::{
     SMALL, SqliteStore,
-    accounts::address,
+    accounts::{address, must_exist},
     cache::Caches,
     int,
     offline::{New, Page, count, count_is, done, insert, inserted, read},
@@ -33,6 +33,7 @@ pub(super) fn track(db: &Connection, user: &BareJid, key: &str) -> Result<(), St
 
 fn put(db: &Connection, session: &StoredSession) -> Result<(), StoreError> {
     let StoredSession { key, user, epoch, until, handled, frozen } = session;
+    must_exist(db, user)?;
     let mut select =
         db.prepare_cached("SELECT user, epoch, handled FROM sessions WHERE key = ?")?;
     let kept = select.query_row([key], |row| Ok((row.get(0)?, uint(row.get(1)?), row.get(2)?)));

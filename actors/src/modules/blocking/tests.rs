@@ -9,7 +9,7 @@ use crate::{
     },
     registrar::Modules,
     sessions,
-    testkit::World,
+    testkit::{World, script::Wire},
 };
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -178,7 +178,7 @@ fn who_is_blocked_while_a_session_begins_is_blocked_for_it_too() {
         let mut modules = Modules::default();
         modules.add_with::<BlockingModule>(BlockingConfig::default());
         let mut late = None;
-        let world = World::with_stores(modules, |mut stores| {
+        let mut world = World::with_stores(modules, |mut stores| {
             let (store, gate) = (Arc::clone(&stores.blocklists), Semaphore::new(0));
             let store = Arc::new(Late { store, late: AtomicBool::new(false), gate });
             stores.blocklists = Arc::clone(&store) as _;
@@ -186,6 +186,7 @@ fn who_is_blocked_while_a_session_begins_is_blocked_for_it_too() {
             stores
         })
         .await;
+        world.account("juliet@localhost", "x").await;
         let late = late.unwrap();
         let (env, serial, config) = (&world.env, Serial::default(), BlockingConfig::default());
         let user: BareJid = "juliet@localhost".parse().unwrap();

@@ -261,6 +261,10 @@ impl OfflineModule {
                     }
                     Offline::Taken
                 }
+                // RFC 6121 section 8.5.1: the account was removed meanwhile
+                Err(StoreError::NoAccount(_)) => {
+                    Offline::Bounce(message, StanzaError::service_unavailable())
+                }
                 // XEP-0160 section 2
                 Err(StoreError::Full { .. }) => {
                     let error = StanzaError::service_unavailable();

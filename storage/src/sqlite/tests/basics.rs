@@ -173,6 +173,7 @@ async fn a_full_queue_refuses_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options { queue: 2, ..Options::default() };
     let running = Running::start(dir.path(), options).await;
+    running.account("a@x").await;
     let store = &running.store;
     let (hold, first) = busy(store).await;
     let waiting = ["1", "2"].map(|id| Waiting::<()>::push(store, id));
@@ -181,7 +182,7 @@ async fn a_full_queue_refuses_at_once() {
         Err(LATER)
     );
     // readers go on
-    assert_eq!(store.is_empty().await, Ok(true));
+    assert_eq!(store.is_empty().await, Ok(false));
     drop(hold);
     assert_eq!(first.0.await, Ok(()));
     for call in waiting {
@@ -194,6 +195,9 @@ async fn a_full_queue_refuses_at_once() {
 #[tokio::test]
 async fn a_call_ends_at_its_deadline_and_what_it_asked_for_is_done_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path(), Options::default()).await;
+    running.account("a@x").await;
+    drop(running.stop().await);
     let options = Options { deadline: Duration::from_millis(20), ..Options::default() };
     let running = Running::start(dir.path(), options).await;
     let (hold, first) = busy(&running.store).await;
@@ -211,6 +215,7 @@ async fn a_call_ends_at_its_deadline_and_what_it_asked_for_is_done_all_the_same(
 async fn stopping_finishes_what_is_queued() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(dir.path(), Options::default()).await;
+    running.account("a@x").await;
     let store = Arc::clone(&running.store);
     let (hold, first) = busy(&store).await;
     let waiting = ["1", "2", "3"].map(|id| Waiting::<()>::push(&store, id));
@@ -235,6 +240,7 @@ async fn stopping_finishes_what_is_queued() {
 async fn a_job_that_fails_does_not_fail_its_batch() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(dir.path(), Options::default()).await;
+    running.account("a@x").await;
     let store = &running.store;
     let (hold, first) = busy(store).await;
     let one = Waiting::<()>::push(store, "1");
@@ -257,6 +263,7 @@ async fn a_job_that_fails_does_not_fail_its_batch() {
 async fn a_job_that_panics_hurts_only_its_caller_and_the_writer_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(dir.path(), Options::default()).await;
+    running.account("a@x").await;
     let store = &running.store;
     let (hold, first) = busy(store).await;
     let one = Waiting::<()>::push(store, "1");
@@ -306,6 +313,7 @@ async fn a_reader_that_panics_comes_back() {
 async fn a_writer_that_is_killed_comes_back_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(dir.path(), Options::default()).await;
+    running.account("a@x").await;
     let store = &running.store;
     let (hold, first) = busy(store).await;
     let one = Waiting::<()>::push(store, "1");
@@ -330,6 +338,8 @@ async fn a_full_file_is_reported_and_works_again_when_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options { max_bytes: Some(1 << 20), ..Options::default() };
     let running = Running::start(dir.path(), options.clone()).await;
+    running.account("a@x").await;
+    running.account("b@x").await;
     let store = &running.store;
     let large = message(&"x".repeat(50_000));
     let mut kept = 0;

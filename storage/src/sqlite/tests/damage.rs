@@ -100,8 +100,8 @@ fn a_place_that_cannot_be_used_is_named() {
 #[tokio::test]
 async fn an_offline_message_that_is_damaged_is_put_aside() {
     let dir = tempfile::tempdir().unwrap();
-    let user: BareJid = "a@x".parse().unwrap();
     let running = Running::start(dir.path(), Options::default()).await;
+    let user = running.account("a@x").await;
     for id in ["1", "2", "3"] {
         let limits = OfflineLimits::messages(9);
         let message = Stanza::new(Kind::Message, Type::Chat).with_id(id);

@@ -36,11 +36,12 @@ async fn a_store_without_room_is_not_ready_until_there_is_some() {
     let running = Running::start(dir.path(), options).await;
     let store = &running.store;
     assert_eq!(store.check().await, Ok(()));
+    let one = running.account("a").await;
     let body = format!("<message><body>{}</body></message>", "x".repeat(50_000));
     let large = Stanza::parse(body.as_bytes()).unwrap();
     let error = loop {
         let limits = OfflineLimits::messages(1_000);
-        if let Err(error) = store.push(&user("a"), 1, large.clone(), limits).await {
+        if let Err(error) = store.push(&one, 1, large.clone(), limits).await {
             break error;
         }
     };
@@ -50,9 +51,9 @@ async fn a_store_without_room_is_not_ready_until_there_is_some() {
     assert!(matches!(found, Err(StoreError::NoRoom(_))), "{found:?}");
     assert_eq!(store.is_good(), [false, true]);
     // what is there can be read, and be removed
-    let all = store.page(&user("a"), 0, 9_999, usize::MAX).await.unwrap();
+    let all = store.page(&one, 0, 9_999, usize::MAX).await.unwrap();
     assert!(!all.is_empty());
-    OfflineStore::remove(&**store, &user("a"), all.iter().map(|m| m.id).collect()).await.unwrap();
+    OfflineStore::remove(&**store, &one, all.iter().map(|m| m.id).collect()).await.unwrap();
     until(&running, Result::is_ok).await;
     assert_eq!(store.is_good(), [true; 2]);
     running.stop().await;
@@ -64,7 +65,8 @@ async fn that_there_is_no_room_is_found_without_anybody_who_writes() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(dir.path(), Options::default()).await;
     let xml = "x".repeat(200_000);
-    VcardStore::set(&*running.store, &user("a"), xml).await.unwrap();
+    let one = running.account("a").await;
+    VcardStore::set(&*running.store, &one, xml).await.unwrap();
     running.stop().await;
     let size = fs::metadata(dir.path().join("core.sqlite")).unwrap().len();
     let options = Options { max_bytes: Some(size + 4096), ..Options::default() };

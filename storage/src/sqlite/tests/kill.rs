@@ -26,11 +26,11 @@ const DIR: &str = "STORAGE_KILL_TEST_DIR";
 const ROUNDS: usize = 12;
 
 fn user() -> BareJid {
-    "user@x".parse().unwrap()
+    "user@y".parse().unwrap()
 }
 
 fn holder() -> BareJid {
-    "holder@x".parse().unwrap()
+    "holder@y".parse().unwrap()
 }
 
 fn message(id: &str) -> Stanza {
@@ -57,8 +57,9 @@ async fn write(dir: &Path) {
     let store = &running.store;
     let first =
         OfflineStore::page(&**store, &user(), 0, usize::MAX, usize::MAX).await.unwrap().len();
-    let accounts = pair().map(|user| (user, Account::default()));
-    store.create(accounts.into()).await.unwrap();
+    let accounts = pair().into_iter().chain([user(), holder()]);
+    let accounts = accounts.map(|user| (user, Account::default()));
+    store.create(accounts.collect()).await.unwrap();
     let push = |task: usize| -> BoxFuture<'_, ()> {
         Box::pin(async move {
             for n in first.. {

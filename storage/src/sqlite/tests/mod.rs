@@ -9,9 +9,10 @@ mod sessions;
 mod upgrade;
 
 use super::{Options, SqliteStore};
-use crate::{Stores, conformance};
+use crate::{Account, AccountStore, Stores, conformance};
 use std::{path::Path, sync::Arc};
 use supervision::{SupervisorRef, SupervisorSpec, System};
+use xmpp::jid::BareJid;
 
 /// A store at work.
 struct Running {
@@ -28,6 +29,12 @@ impl Running {
         let tree = SupervisorSpec::one_for_one().child(SqliteStore::child(&store));
         let root = system.start(tree).await.unwrap();
         Self { stores: Stores::of(Arc::clone(&store)), store, system, root }
+    }
+
+    async fn account(&self, text: &str) -> BareJid {
+        let user: BareJid = text.parse().unwrap();
+        self.store.create(vec![(user.clone(), Account::default())]).await.unwrap();
+        user
     }
 
     async fn stop(self) -> Arc<SqliteStore> {

@@ -41,6 +41,7 @@ async fn waiting(store: &SqliteStore) -> Vec<String> {
 async fn reopening_keeps_sessions_and_what_they_hold() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(dir.path(), Options::default()).await;
+    running.account("a@x").await;
     let store = &running.store;
     store.put(session("kept")).await.unwrap();
     let ids = append(store, &["kept", "live"], &["1", "2"]).await;
@@ -77,6 +78,7 @@ async fn reopening_keeps_sessions_and_what_they_hold() {
 async fn a_message_that_is_held_and_damaged_is_put_aside() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(dir.path(), Options::default()).await;
+    running.account("a@x").await;
     append(&running.store, &["k", "l"], &["1", "2", "3"]).await;
     let file = running.stop().await.path().to_owned();
     let db = Connection::open(&file).unwrap();
@@ -104,6 +106,7 @@ async fn a_message_that_is_held_and_damaged_is_put_aside() {
 async fn what_is_done_leaves_no_rows() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(dir.path(), Options::default()).await;
+    running.account("a@x").await;
     let store = &running.store;
     store.put(session("kept")).await.unwrap();
     store.put(session("gone")).await.unwrap();
@@ -129,6 +132,7 @@ async fn what_is_done_leaves_no_rows() {
 async fn one_that_is_damaged_keeps_no_other_from_going_on() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(dir.path(), Options::default()).await;
+    running.account("a@x").await;
     let store = &running.store;
     for key in ["a", "b", "c", "d"] {
         store.put(session(key)).await.unwrap();

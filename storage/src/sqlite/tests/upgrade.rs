@@ -20,7 +20,8 @@ fn older(dir: &Path, version: usize) {
         db.pragma_update(None, "user_version", i64::try_from(reached).unwrap()).unwrap();
         if reached == 1 {
             db.execute_batch(
-                "INSERT INTO offline (user, at, stanza) VALUES
+                "INSERT INTO accounts VALUES ('a@x', 'x', 1, 0);
+                 INSERT INTO offline (user, at, stanza) VALUES
                  ('a@x', 1, '<message id=\"1\"><body>b</body></message>'),
                  ('a@x', 1, '<message id=\"2\"><\u{370}/></message>'),
                  ('a@x', 1, '<message id=\"3\" from=\"b@x/r\"/>')",
@@ -111,5 +112,23 @@ async fn what_is_there_waits_for_nobody_in_particular() {
     assert_eq!(store.release(9).await, Ok(1));
     assert_eq!(OfflineStore::expire(&**store, 2, 9).await, Ok(2));
     assert_eq!(ids().await, [4]);
+    running.stop().await;
+}
+
+/// What was on its way into a store when the account was removed: nobody of that name gets it.
+#[tokio::test]
+async fn what_was_written_for_an_account_that_was_gone_is_not_for_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    older(dir.path(), STEPS.len());
+    let db = Connection::open(dir.path().join("core.sqlite")).unwrap();
+    db.execute("DELETE FROM accounts", []).unwrap();
+    drop(db);
+    let running = Running::start(dir.path(), Options::default()).await;
+    let store = &running.store;
+    let user: BareJid = "a@x".parse().unwrap();
+    // so that a cache has them
+    assert_eq!(store.count(&user).await, Ok(3));
+    running.account("a@x").await;
+    assert_eq!(store.count(&user).await, Ok(0));
     running.stop().await;
 }
