@@ -20,6 +20,7 @@ mod documents;
 mod examples;
 mod fair;
 mod ghosts;
+mod gone;
 mod http;
 mod interop;
 mod kill;

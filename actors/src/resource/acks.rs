@@ -5,6 +5,7 @@ use super::{
     copies::Share,
     kept::{AWAY, Kept},
     leftovers::Leaving,
+    seen::Seen,
     weight,
 };
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,9 @@ pub struct StreamManagement {
     /// What has been written over the present connection, or acknowledged: less than what was sent while a
     /// resumed session gets the rest again.
     pub written: u64,
+    /// Whom the client was told to be available.
+    #[serde(default)]
+    pub(crate) seen: Seen,
 }
 
 /// A count as it stands in `h`.

@@ -124,3 +124,29 @@ pub(crate) fn woken(
     }));
     session
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::{Resource, StreamManagement};
+    use serde_json::Value;
+
+    /// Of a program that did not know whom a client sees.
+    #[test]
+    fn what_an_older_program_stored_is_read() {
+        let jid = "juliet@localhost/balcony".parse().unwrap();
+        let resource = Resource::new(jid, 1, Default::default(), Default::default());
+        let sm = StreamManagement { token: Some("t".to_owned()), handled: 7, ..Default::default() };
+        resource.with_sm(|own| *own = Some(sm));
+        let presence = Stanza::presence(Type::Available);
+        resource.deliver(presence.with_from("romeo@localhost/a".parse().ok())).unwrap();
+        let stored = to_store(resource.freeze_attached()).unwrap();
+        let seen = |session: &FrozenWaiting| Vec::from(session.resource.sm.clone().unwrap().seen);
+        assert_eq!(seen(&from_store(&stored).unwrap()).len(), 1);
+        let mut older: Value = serde_json::from_slice(&stored).unwrap();
+        let sm = older.pointer_mut("/session/resource/sm").unwrap().as_object_mut().unwrap();
+        assert!(sm.remove("seen").is_some());
+        let session = from_store(older.to_string().as_bytes()).unwrap();
+        assert_eq!((session.handled(), seen(&session).len()), (7, 0));
+    }
+}

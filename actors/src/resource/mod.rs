@@ -17,6 +17,7 @@ mod leftovers;
 mod limits;
 mod notices;
 mod queue;
+mod seen;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -307,13 +308,13 @@ impl Resource {
         self.state.lock().queue.len()
     }
 
-    /// What it occupies, in bytes: what waits, what is not acknowledged, its presence, and what its connection
+    /// What it occupies, in bytes: what waits, what is not acknowledged, its presence, whom it sees, and what its connection
     /// holds.
     pub fn bytes(&self) -> usize {
         let held = self.held.load(Ordering::Relaxed);
         let s = self.state.lock();
         let presence = s.presence.as_ref().map_or(0, Stanza::weight);
-        s.queued_bytes + s.sm.as_ref().map_or(0, |sm| sm.bytes) + presence + held
+        s.queued_bytes + s.sm.as_ref().map_or(0, |sm| sm.bytes + sm.seen.bytes()) + presence + held
     }
 
     /// A connection that held so many bytes for the client holds so many now.

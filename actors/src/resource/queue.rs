@@ -190,6 +190,7 @@ impl Resource {
         }
         let kept = if let Keeping::Stored(id) = keeping { id } else { 0 };
         s.queued_bytes += bytes;
+        s.hears(&stanza, self.limits.durability);
         s.queue.push_back(Queued { item: Item::Stanza(stanza), at, kept, share });
         let (first, epoch) = (s.queue.len() == 1, s.epoch);
         drop(s);

@@ -1,6 +1,6 @@
 //! Presence on its way: to contacts, from contacts, probes (RFC 6121 section 4).
 
-use super::{here, may, reaches, send, to_available};
+use super::{here, may, reaches, send, to_available, whereabouts::session_of};
 use crate::{
     env::Env,
     future::BoxFuture,
@@ -126,13 +126,20 @@ pub async fn broadcast(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stan
     }
 }
 
-/// A session goes on in a process that does not know whom it saw: it sees its contacts anew, those who are gone too, and the user's
-/// other resources.
+/// A session goes on in a process that does not have all whom it saw: it hears who of them is gone, be it the user's own other
+/// resources or some of a contact's, and sees those anew who are there.
 pub async fn look_around(env: &Arc<Env>, resource: &Arc<Resource>) {
+    let me: Jid = resource.jid().clone().into();
+    let is_here = |jid: &Jid| session_of(env, jid).is_some_and(|r| r.priority().is_some());
+    // other domains and services know who of their own is gone
+    let ours = |jid: &Jid| env.hosts.find(jid).is_some();
+    for gone in resource.seen().into_iter().filter(|jid| ours(jid) && !is_here(jid)) {
+        let unavailable = Stanza::presence(Type::Unavailable).with_from(Some(gone));
+        send(env, unavailable.with_to(Some(me.clone()))).await;
+    }
     if resource.priority().is_none() {
         return;
     }
-    let me: Jid = resource.jid().clone().into();
     for other in here(env, resource.user()).iter().filter(|other| other.id() != resource.id()) {
         if let Some((theirs, _)) = other.presence() {
             drop(resource.deliver(theirs.with_to(Some(me.clone()))));
@@ -142,6 +149,21 @@ pub async fn look_around(env: &Arc<Env>, resource: &Arc<Resource>) {
     let seen = roster.items.iter().filter(|i| i.subscription.has_to() && !resource.blocks(&i.jid));
     for item in seen {
         probe(env, &me, &item.jid).await;
+    }
+}
+
+/// A session can be resumed from here on, and its client sees others already: see [`Resource::seen`].
+pub async fn note_seen(env: &Arc<Env>, resource: &Arc<Resource>) {
+    let me: Jid = resource.jid().clone().into();
+    let mut users = vec![resource.user().clone()];
+    if let Some(roster) = contacts(env, resource.user()).await {
+        let seen = roster.items.iter().filter(|i| i.subscription.has_to());
+        users.extend(seen.filter(|i| !resource.blocks(&i.jid)).map(|i| i.jid.bare()));
+    }
+    for other in users.iter().flat_map(|user| here(env, user)) {
+        if other.priority().is_some() && !other.blocks(&me) {
+            resource.sees(&other.jid().clone().into());
+        }
     }
 }
 

@@ -50,7 +50,7 @@ impl Session {
 
     /// Section 3: `<enable/>`.
     fn enable(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
-        let Some(cx) = self.cx(scope) else { return };
+        let Some(mut cx) = self.cx(scope) else { return };
         if cx.attached.bound.acks {
             return self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
         }
@@ -65,12 +65,17 @@ impl Session {
         let key = || cx.resource().stored_as().map(|key| key.to_string());
         let token = || key().unwrap_or_else(|| cx.env.token());
         let token = (resume && !window.is_zero()).then(token);
+        let resumable = token.is_some();
         let reply = sm::Enabled { id: token.clone(), max: token.is_some().then_some(window) };
         cx.resource().with_sm(|state| {
             *state = Some(StreamManagement { token, window, ..StreamManagement::default() });
         });
         cx.attached.bound.acks = true;
         cx.fx.out.nonza(reply.to_xml());
+        if resumable && cx.resource().priority().is_some() {
+            let (env, resource) = (Arc::clone(cx.env), Arc::clone(cx.resource()));
+            cx.job(async move { presence::note_seen(&env, &resource).await }, |_, ()| ());
+        }
     }
 
     /// Section 4: `<r/>`.

@@ -9,20 +9,24 @@ use actors::{
     },
 };
 use storage::{RosterChange, RosterItem, Subscription};
+use xmpp::jid::BareJid;
+
+/// Juliet and Romeo see each other.
+async fn befriend(scene: &Scene) {
+    let rosters = &scene.world.env.stores.rosters;
+    for (user, contact) in [("juliet", "romeo"), ("romeo", "juliet")] {
+        let jid = |name: &str| format!("{name}@localhost").parse::<BareJid>().unwrap();
+        let mut item = RosterItem::new(jid(contact).into());
+        item.subscription = Subscription::Both;
+        rosters.change(&jid(user), 0, RosterChange::Put(item), 9).await.unwrap();
+    }
+}
 
 #[test]
 fn a_session_that_goes_on_sees_who_is_there_now() {
     World::block_on(async {
         let mut scene = Scene::new(Durability::Detached).await;
-        let (juliet, romeo) = ("juliet@localhost".parse().unwrap(), "romeo@localhost");
-        let mut item = RosterItem::new(romeo.parse().unwrap());
-        item.subscription = Subscription::Both;
-        let rosters = &scene.world.env.stores.rosters;
-        rosters.change(&juliet, 0, RosterChange::Put(item), 9).await.unwrap();
-        let mut item = RosterItem::new("juliet@localhost".parse().unwrap());
-        item.subscription = Subscription::Both;
-        let romeo = romeo.parse().unwrap();
-        rosters.change(&romeo, 0, RosterChange::Put(item), 9).await.unwrap();
+        befriend(&scene).await;
         scene
             .follow(
                 "R C: <presence/>
@@ -34,7 +38,8 @@ fn a_session_that_goes_on_sees_who_is_there_now() {
             .await;
         let mut scene = scene.killed().await;
         scene.resumes(2, &resumed(1)).await;
-        let rest = "K S: <presence from='romeo@localhost' type='unavailable'/>
+        let rest = "K S: <presence from='romeo@localhost/orchard' type='unavailable'/>
+            K S: <presence from='romeo@localhost' type='unavailable'/>
             K S: <r xmlns='urn:xmpp:sm:3'/>
             password romeo@localhost rose
             R = romeo@localhost/garden
@@ -43,6 +48,92 @@ fn a_session_that_goes_on_sees_who_is_there_now() {
             R S: <presence from='juliet@localhost/balcony'/>
             K S: <presence from='romeo@localhost/garden'/>
             K S: nothing";
+        scene.follow(rest).await;
+        scene.world.stop().await;
+    });
+}
+
+/// RFC 6121 section 4.5: those who have no session in the next process went without a word.
+#[test]
+fn a_session_that_goes_on_hears_who_of_several_is_gone() {
+    for kill in [true, false] {
+        World::block_on(async {
+            let mut scene = Scene::new(Durability::Detached).await;
+            befriend(&scene).await;
+            let script = "J C: <a xmlns='urn:xmpp:sm:3' h='1'/>
+                R C: <presence/>
+                R S: <presence from='romeo@localhost/orchard'/>
+                R S: <presence from='juliet@localhost/balcony'/>
+                J S: <presence from='romeo@localhost/orchard'/>
+                J S: <r xmlns='urn:xmpp:sm:3'/>
+                password romeo@localhost rose
+                S = romeo@localhost/garden
+                S C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+                S S: <enabled xmlns='urn:xmpp:sm:3'/>
+                S C: <presence/>
+                J S: <presence from='romeo@localhost/garden'/>
+                password juliet@localhost pencil
+                L = juliet@localhost/garden
+                L C: <presence/>
+                J S: <presence from='juliet@localhost/garden'/>
+                account nurse@localhost angelica
+                N = nurse@localhost/house
+                N C: <presence to='juliet@localhost/balcony'/>
+                J S: <presence from='nurse@localhost/house'/>
+                J C: <a xmlns='urn:xmpp:sm:3' h='5'/>
+                S cut
+                J cut
+                N S: nothing";
+            scene.follow(script).await;
+            let mut scene = if kill { scene.killed().await } else { scene.stopped().await };
+            // one of them is back already
+            scene
+                .follow(
+                    "password nurse@localhost angelica
+                     N = nurse@localhost/house
+                     N C: <presence/>
+                     N C: <presence to='juliet@localhost/balcony'/>",
+                )
+                .await;
+            scene.resumes(5, &resumed(1)).await;
+            let rest = "K S: <presence from='nurse@localhost/house'/>
+                K S: <presence from='juliet@localhost/garden' type='unavailable'/>
+                K S: <presence from='romeo@localhost/orchard' type='unavailable'/>
+                K S: <presence from='romeo@localhost/garden'/>
+                K S: <r xmlns='urn:xmpp:sm:3'/>
+                K S: nothing";
+            scene.follow(rest).await;
+            scene.world.stop().await;
+        });
+    }
+}
+
+/// Whenever its client asked for that.
+#[test]
+fn so_does_one_that_could_be_resumed_only_when_it_saw_them() {
+    World::block_on(async {
+        let mut scene = Scene::new(Durability::Detached).await;
+        befriend(&scene).await;
+        let script = "R C: <presence/>
+            R S: <presence from='romeo@localhost/orchard'/>
+            R S: <presence from='juliet@localhost/balcony'/>
+            password juliet@localhost pencil
+            L = juliet@localhost/garden
+            L C: <presence/>
+            L S: <presence from='juliet@localhost/garden'/>
+            L S: <presence from='juliet@localhost/balcony'/>
+            L S: <presence from='romeo@localhost/orchard'/>
+            L C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+            L S: <enabled xmlns='urn:xmpp:sm:3'/>
+            L cut
+            R S: <presence from='juliet@localhost/garden'/>
+            R S: nothing";
+        scene.follow(script).await;
+        scene.token = scene.world.token("juliet@localhost/garden").unwrap();
+        let mut scene = scene.killed().await;
+        scene.resumes(0, &resumed(0)).await;
+        let rest = "K S: <presence from='juliet@localhost/balcony' type='unavailable'/>
+            K S: <presence from='romeo@localhost/orchard' type='unavailable'/>";
         scene.follow(rest).await;
         scene.world.stop().await;
     });

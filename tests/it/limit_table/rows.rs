@@ -154,6 +154,14 @@ pub const SESSION: &[Row] = &[
         tried: &["the_addresses_of_directed_presence_have_a_limit_in_bytes"],
     },
     Row {
+        what: "whom the client of a session that can be resumed sees",
+        from: &["actors/src/resource/seen.rs: SEEN"],
+        most: "`SEEN`",
+        at: "who comes is not noted: the client does not hear from the next process that this one of several resources is gone",
+        fields: &[("actors/src/resource/seen.rs", "all")],
+        tried: &["the_addresses_that_a_client_sees_have_a_limit_in_bytes"],
+    },
+    Row {
         what: "what a session that ended leaves behind",
         from: &["limits.queued_bytes"],
         most: "what waited and what was not acknowledged, together",
