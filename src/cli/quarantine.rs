@@ -5,6 +5,7 @@ use super::{
     output::{Output, Table, count, date, shown, value},
 };
 use mangrove::admin::protocol::{QuarantineRow, Request, Row};
+use serde_json::json;
 use std::fmt::Write;
 use xmpp::jid::BareJid;
 
@@ -59,6 +60,7 @@ pub async fn quarantine(node: &NodeArgs, command: Command, out: &mut Output) -> 
             out.json(&rows.iter().map(value).collect::<Vec<_>>());
         }
         (_, [row]) if out.json => out.json(&value(row)),
+        (Command::Drop { id }, _) if out.json => out.json(&json!({ "id": id })),
         (Command::Show { .. }, [Row::Quarantined(message)]) => out.text(&page(message)),
         (Command::Release { id }, _) => out.text(&format!("message {id} is released")),
         (Command::Drop { id }, _) => out.text(&format!("message {id} is dropped")),

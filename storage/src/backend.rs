@@ -62,6 +62,17 @@ impl Gauge {
             value: f64::from(u8::from(good)),
         }
     }
+
+    /// How many rows of a table could not be read.
+    fn bad_rows(table: &'static str, rows: u64) -> Self {
+        Self {
+            name: "mangrove_store_bad_rows",
+            unit: None,
+            help: "Rows that could not be read, each time that they were met",
+            label: ("table", table),
+            value: rows as f64,
+        }
+    }
 }
 
 /// What was asked of a store.
@@ -91,13 +102,19 @@ impl fmt::Debug for Backend {
     }
 }
 
-fn gauges([writes, reads]: [Duration; 2], [written, whole]: [bool; 2]) -> Vec<Gauge> {
-    vec![
+fn gauges(
+    [writes, reads]: [Duration; 2],
+    [written, whole]: [bool; 2],
+    bad: &[(&'static str, u64)],
+) -> Vec<Gauge> {
+    let mut all = vec![
         Gauge::queue_age("store_writes", writes),
         Gauge::queue_age("store_reads", reads),
         Gauge::good("written", written),
         Gauge::good("whole", whole),
-    ]
+    ];
+    all.extend(bad.iter().map(|(table, rows)| Gauge::bad_rows(table, *rows)));
+    all
 }
 
 impl Backend {
@@ -106,7 +123,7 @@ impl Backend {
         Self {
             stores: Stores::of(Arc::new(MemoryStore::new())),
             children: Vec::new(),
-            gauges: Box::new(|| gauges([Duration::ZERO; 2], [true; 2])),
+            gauges: Box::new(|| gauges([Duration::ZERO; 2], [true; 2], &[])),
             tell: Box::new(drop),
             check: Box::new(|| Box::pin(async { Ok(()) })),
         }
@@ -123,7 +140,7 @@ impl Backend {
             children: vec![SqliteStore::child(&store)],
             gauges: {
                 let store = Arc::clone(&store);
-                Box::new(move || gauges(store.queue_ages(), store.is_good()))
+                Box::new(move || gauges(store.queue_ages(), store.is_good(), &store.bad_rows()))
             },
             tell: {
                 let store = Arc::clone(&store);
@@ -178,9 +195,11 @@ mod tests {
 
     #[tokio::test]
     async fn every_backend_answers_while_its_children_run_and_shows_the_same_ages() {
+        const TABLES: [&str; 6] =
+            ["accounts", "blocklists", "offline", "quarantine", "rosters", "sessions"];
         let temp = tempfile::tempdir().unwrap();
         let sqlite = Backend::sqlite(temp.path()).unwrap();
-        for backend in [Backend::memory(), sqlite] {
+        for (backend, tables) in [(Backend::memory(), &[][..]), (sqlite, &TABLES)] {
             let group = SupervisorSpec::one_for_one();
             let spec = backend.children().into_iter().fold(group, SupervisorSpec::child);
             let root = System::new("tool").start(spec).await.unwrap();
@@ -189,7 +208,8 @@ mod tests {
             let good = "mangrove_store_good";
             let expected =
                 [(name, "store_writes"), (name, "store_reads"), (good, "written"), (good, "whole")];
-            assert_eq!(rows(&backend), expected);
+            let tables = tables.iter().map(|table| ("mangrove_store_bad_rows", *table));
+            assert_eq!(rows(&backend), expected.into_iter().chain(tables).collect::<Vec<_>>());
             root.stop().await;
             let served = backend.children().is_empty();
             assert_eq!(backend.check().await.is_ok(), served, "{backend:?} without its children");

@@ -7,7 +7,7 @@ use crate::{
 };
 use actors::routing;
 use std::sync::Arc;
-use storage::Quarantined;
+use storage::{Quarantined, StoreError};
 use xmpp::{jid::BareJid, stanza::Stanza};
 
 /// Messages that are read together.
@@ -42,8 +42,20 @@ pub(super) async fn list(
 }
 
 async fn find(node: &Shared, id: u64) -> Result<(Quarantined, Stanza), Refusal> {
-    let found = node.env.stores.quarantine.content(id).await.map_err(Refusal::new)?;
+    let found =
+        node.env.stores.quarantine.content(id).await.map_err(|error| unreadable(id, error))?;
     found.ok_or_else(|| unknown(id))
+}
+
+/// One that is damaged stays where it is.
+fn unreadable(id: u64, error: StoreError) -> Refusal {
+    match error {
+        StoreError::Corrupt(why) => Refusal::new(format!(
+            "message {id} cannot be read ({why}); it stays in the table quarantine of core.sqlite until \
+             `mangrove quarantine drop {id}`"
+        )),
+        error => Refusal::new(error),
+    }
 }
 
 fn unknown(id: u64) -> Refusal {
@@ -60,7 +72,8 @@ pub(super) async fn show(node: &Arc<Shared>, id: u64, rows: &Rows) -> Result<Don
 pub(super) async fn release(node: &Arc<Shared>, id: u64, rows: &Rows) -> Result<Done, Refusal> {
     let env = &node.env;
     let (message, _) = find(node, id).await?;
-    let restored = env.stores.quarantine.restore(id).await.map_err(Refusal::new)?;
+    let restored =
+        env.stores.quarantine.restore(id).await.map_err(|error| unreadable(id, error))?;
     let (user, new) = restored.ok_or_else(|| unknown(id))?;
     if let Some(keeper) = &env.hooks().keeper {
         routing::divert(env, &user, keeper.module, new);
@@ -70,10 +83,16 @@ pub(super) async fn release(node: &Arc<Shared>, id: u64, rows: &Rows) -> Result<
 }
 
 pub(super) async fn discard(node: &Arc<Shared>, id: u64, rows: &Rows) -> Result<Done, Refusal> {
-    let (message, _) = find(node, id).await?;
+    let found = match node.env.stores.quarantine.content(id).await {
+        // it can be forgotten all the same
+        Err(StoreError::Corrupt(_)) => None,
+        found => Some(found.map_err(Refusal::new)?.ok_or_else(|| unknown(id))?),
+    };
     if !node.env.stores.quarantine.discard(id).await.map_err(Refusal::new)? {
         return Err(unknown(id));
     }
-    say(rows, message, None).await?;
+    if let Some((message, _)) = found {
+        say(rows, message, None).await?;
+    }
     Ok(Done::default())
 }

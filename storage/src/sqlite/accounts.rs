@@ -199,6 +199,7 @@ impl AccountStore for SqliteStore {
     ) -> StoreFuture<'a, Vec<BareJid>> {
         Box::pin(async move {
             let (host, after) = (host.to_owned(), after.cloned());
+            let health = Arc::clone(&self.health);
             let work = move |db: &Connection| {
                 let mut select = db.prepare_cached(
                     "SELECT user FROM accounts WHERE host = ? AND user > ? ORDER BY user",
@@ -213,7 +214,10 @@ impl AccountStore for SqliteStore {
                     match address(row.get_ref(0)?.as_str().unwrap_or_default()) {
                         Ok(user) => users.push(user),
                         // the others are there
-                        Err(why) => tracing::error!(%why, "an account is left out of a list"),
+                        Err(why) => {
+                            tracing::error!(%why, "an account is left out of a list");
+                            health.unreadable("accounts", 1);
+                        }
                     }
                 }
                 Ok(users)

@@ -7,7 +7,10 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -51,7 +54,12 @@ impl Finding {
 pub(super) struct Health {
     written: Mutex<Finding>,
     whole: Mutex<Finding>,
+    bad: [AtomicU64; TABLES.len()],
 }
+
+/// Tables with rows that may be such as no program of this version writes: those that can be read are there all the same.
+const TABLES: [&str; 6] =
+    ["accounts", "blocklists", "offline", "quarantine", "rosters", "sessions"];
 
 impl Health {
     /// Something was asked of the store: its error may be the file's.
@@ -66,6 +74,21 @@ impl Health {
             }
             _ => {}
         }
+    }
+
+    /// So many rows of a table cannot be read.
+    pub(super) fn unreadable(&self, table: &str, rows: usize) {
+        for (_, bad) in TABLES.iter().zip(&self.bad).filter(|(name, _)| **name == table) {
+            bad.fetch_add(rows as u64, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn bad_rows(&self) -> [(&'static str, u64); TABLES.len()] {
+        let mut all = TABLES.map(|name| (name, 0));
+        for ((_, count), bad) in all.iter_mut().zip(&self.bad) {
+            *count = bad.load(Ordering::Relaxed);
+        }
+        all
     }
 
     /// Whether it can be written, and read, as far as is known.

@@ -4,6 +4,7 @@ use super::{
     SMALL, SqliteStore,
     accounts::{address, must_exist},
     cache::Caches,
+    health::Health,
     int, uint,
 };
 use crate::{
@@ -81,12 +82,25 @@ fn within(limit: usize, before: i64, after: i64) -> Result<(), StoreError> {
     if fits { Ok(()) } else { Err(StoreError::Full { limit }) }
 }
 
-fn blocklist(db: &Connection, user: &BareJid) -> Result<Arc<Blocklist>, StoreError> {
+fn blocklist(
+    db: &Connection,
+    health: &Health,
+    user: &BareJid,
+) -> Result<Arc<Blocklist>, StoreError> {
     let mut select = db.prepare_cached("SELECT jid FROM blocklists WHERE user = ?")?;
     let mut found = select.query([user.as_str()])?;
     let mut list = Blocklist::new();
     while let Some(row) = found.next()? {
-        list.insert(address(row.get_ref(0)?.as_str().unwrap_or_default())?);
+        match address(row.get_ref(0)?.as_str().unwrap_or_default()) {
+            Ok(jid) => {
+                list.insert(jid);
+            }
+            // it blocks nobody, and keeps no other from being in force; the row stays for an operator to look at
+            Err(why) => {
+                tracing::error!(%user, %why, "a blocked address cannot be read: see the table blocklists");
+                health.unreadable("blocklists", 1);
+            }
+        }
     }
     Ok(Arc::new(list))
 }
@@ -103,7 +117,9 @@ fn unblock_all(db: &Connection, user: &BareJid) -> Result<(), StoreError> {
 
 impl BlocklistStore for SqliteStore {
     fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Arc<Blocklist>> {
-        Box::pin(self.cached(&self.caches.blocklists, user, blocklist))
+        let health = Arc::clone(&self.health);
+        let load = move |db: &Connection, user: &BareJid| blocklist(db, &health, user);
+        Box::pin(self.cached(&self.caches.blocklists, user, load))
     }
 
     fn add<'a>(
@@ -112,11 +128,11 @@ impl BlocklistStore for SqliteStore {
         jids: Vec<Jid>,
         limit: usize,
     ) -> StoreFuture<'a, Arc<Blocklist>> {
-        let key = user.clone();
+        let (key, health) = (user.clone(), Arc::clone(&self.health));
         let bytes = SMALL + jids.iter().map(Jid::weight).sum::<usize>();
         let work = move |db: &Connection| {
             must_exist(db, &key)?;
-            let before = blocklist(db, &key)?;
+            let before = blocklist(db, &health, &key)?;
             let sql = "INSERT INTO blocklists VALUES (?, ?) ON CONFLICT DO NOTHING";
             let mut insert = db.prepare_cached(sql)?;
             for jid in &jids {
@@ -134,7 +150,7 @@ impl BlocklistStore for SqliteStore {
     }
 
     fn remove<'a>(&'a self, user: &'a BareJid, jids: Vec<Jid>) -> StoreFuture<'a, Arc<Blocklist>> {
-        let key = user.clone();
+        let (key, health) = (user.clone(), Arc::clone(&self.health));
         let work = move |db: &Connection| {
             if jids.is_empty() {
                 unblock_all(db, &key)?;
@@ -144,7 +160,7 @@ impl BlocklistStore for SqliteStore {
             for jid in &jids {
                 delete.execute([key.as_str(), jid.as_str()])?;
             }
-            blocklist(db, &key)
+            blocklist(db, &health, &key)
         };
         Box::pin(self.write(SMALL, work, blocklist_is(user)))
     }

@@ -226,6 +226,11 @@ impl SqliteStore {
         [self.writes.age(), self.reads.age()]
     }
 
+    /// How many rows could not be read, by table, each time that they were met.
+    pub fn bad_rows(&self) -> [(&'static str, u64); 6] {
+        self.health.bad_rows()
+    }
+
     /// Whether something can be written, and what is there be read, as far as is known.
     pub fn is_good(&self) -> [bool; 2] {
         self.health.is_good()
@@ -261,7 +266,7 @@ impl SqliteStore {
         &self,
         cache: &Cache<V>,
         user: &BareJid,
-        load: fn(&Connection, &BareJid) -> Result<V, StoreError>,
+        load: impl FnOnce(&Connection, &BareJid) -> Result<V, StoreError> + Send + 'static,
     ) -> Result<V, StoreError> {
         if let Some(value) = cache.get(user) {
             return Ok(value);

@@ -197,6 +197,7 @@ impl SqliteStore {
         if damaged.is_empty() {
             return;
         }
+        self.health.unreadable("offline", damaged.len());
         tracing::error!(%user, ids = ?damaged, "offline messages are damaged: see the table damaged");
         let (key, held) = (user.clone(), SMALL + 8 * damaged.len());
         let work = move |db: &Connection| put_aside(db, &key, &damaged);

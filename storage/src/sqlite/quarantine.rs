@@ -5,6 +5,7 @@ use super::{
     SMALL, SqliteStore,
     accounts::{address, must_exist},
     cache::Caches,
+    health::Health,
     int,
     offline::{count, count_is, done, move_back},
     sessions::track,
@@ -15,6 +16,7 @@ use crate::{
     quarantine::{LAST, QuarantineStore, Quarantined, Struck, Verdict, one_more},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::sync::Arc;
 use xmpp::{jid::BareJid, stanza::Stanza};
 
 /// What became of the message, and how many wait then.
@@ -103,6 +105,7 @@ fn message(row: &Row<'_>) -> Result<Quarantined, StoreError> {
 
 fn list(
     db: &Connection,
+    health: &Health,
     user: Option<&BareJid>,
     after: u64,
     limit: usize,
@@ -131,6 +134,7 @@ fn list(
             Err(StoreError::Corrupt(why)) => {
                 let id: i64 = row.get(0)?;
                 tracing::error!(id, why, "a message in quarantine is left out of a list");
+                health.unreadable("quarantine", 1);
             }
             message => page.push(message?),
         }
@@ -149,10 +153,8 @@ fn get(db: &Connection, id: u64) -> Result<Option<(Quarantined, Stanza)>, StoreE
 }
 
 fn restore(db: &Connection, id: u64) -> Result<Option<(BareJid, u64)>, StoreError> {
-    let mut select = db.prepare_cached("SELECT user FROM quarantine WHERE id = ?")?;
-    let user: Option<String> = select.query_row([int(id)], |row| row.get(0)).optional()?;
-    let Some(user) = user else { return Ok(None) };
-    let user = address(&user)?;
+    // one that cannot be read stays where it is
+    let Some((Quarantined { user, .. }, _)) = get(db, id)? else { return Ok(None) };
     must_exist(db, &user)?;
     let sql = "INSERT INTO offline (user, at, stanza, sender, bytes)
                SELECT user, at, stanza, sender, bytes FROM quarantine WHERE id = ?";
@@ -191,8 +193,8 @@ impl QuarantineStore for SqliteStore {
         after: u64,
         limit: usize,
     ) -> StoreFuture<'a, Vec<Quarantined>> {
-        let user = user.cloned();
-        Box::pin(self.read(move |db| list(db, user.as_ref(), after, limit)))
+        let (user, health) = (user.cloned(), Arc::clone(&self.health));
+        Box::pin(self.read(move |db| list(db, &health, user.as_ref(), after, limit)))
     }
 
     fn content(&self, id: u64) -> StoreFuture<'_, Option<(Quarantined, Stanza)>> {

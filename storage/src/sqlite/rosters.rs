@@ -1,6 +1,6 @@
 //! Rosters in SQLite: one row a roster, one a contact.
 
-use super::{SMALL, SqliteStore, accounts::must_exist, int, uint};
+use super::{SMALL, SqliteStore, accounts::must_exist, health::Health, int, uint};
 use crate::{Roster, RosterItem, RosterStore, RosterWrite, StoreError, StoreFuture};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{collections::HashMap, fmt::Display, sync::Arc};
@@ -10,7 +10,12 @@ fn corrupt(error: impl Display) -> StoreError {
     StoreError::Corrupt(format!("a roster: {error}"))
 }
 
-fn load(db: &Connection, user: &BareJid) -> Result<Arc<Roster>, StoreError> {
+/// What can be read of it: one bad contact does not cost its user all others. Its row stays until that contact is written again.
+fn load(db: &Connection, health: &Health, user: &BareJid) -> Result<Arc<Roster>, StoreError> {
+    let unreadable = |why: StoreError| {
+        tracing::error!(%user, %why, "a part of a roster cannot be read: see the tables rosters and roster_items");
+        health.unreadable("rosters", 1);
+    };
     // one statement sees one state of both tables
     let mut select = db.prepare_cached(
         "SELECT ver, floor, removed, item FROM rosters LEFT JOIN roster_items USING (user)
@@ -24,10 +29,20 @@ fn load(db: &Connection, user: &BareJid) -> Result<Arc<Roster>, StoreError> {
             roster.ver = uint(row.get(0)?);
             roster.floor = uint(row.get(1)?);
             let removed = row.get_ref(2)?.as_bytes().map_err(corrupt)?;
-            roster.removed = serde_json::from_slice(removed).map_err(corrupt)?;
+            match serde_json::from_slice(removed).map_err(corrupt) {
+                Ok(removed) => roster.removed = removed,
+                Err(why) => {
+                    unreadable(why);
+                    // clients get it as a whole
+                    roster.floor = roster.ver;
+                }
+            }
         }
         if let Some(item) = row.get_ref(3)?.as_bytes_or_null().map_err(corrupt)? {
-            roster.items.push(serde_json::from_slice::<RosterItem>(item).map_err(corrupt)?);
+            match serde_json::from_slice::<RosterItem>(item).map_err(corrupt) {
+                Ok(item) => roster.items.push(item),
+                Err(why) => unreadable(why),
+            }
         }
     }
     Ok(Arc::new(roster))
@@ -66,6 +81,7 @@ fn store(db: &Connection, user: &BareJid, roster: &Roster, jid: &Jid) -> Result<
 
 fn change(
     db: &Connection,
+    health: &Health,
     changes: Vec<RosterWrite>,
     known: Vec<Option<Arc<Roster>>>,
     limit: usize,
@@ -79,7 +95,7 @@ fn change(
                 must_exist(db, &user)?;
                 match known {
                     Some(known) if version(db, &user)? == ver => known,
-                    _ => load(db, &user)?,
+                    _ => load(db, health, &user)?,
                 }
             }
         };
@@ -97,6 +113,8 @@ fn change(
 
 impl RosterStore for SqliteStore {
     fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Arc<Roster>> {
+        let health = Arc::clone(&self.health);
+        let load = move |db: &Connection, user: &BareJid| load(db, &health, user);
         Box::pin(self.cached(&self.caches.rosters, user, load))
     }
 
@@ -113,7 +131,8 @@ impl RosterStore for SqliteStore {
             let known: Vec<_> = changes.iter().map(known).collect();
             let users: Vec<BareJid> = changes.iter().map(|w| w.user.clone()).collect();
             let bytes = SMALL * changes.len();
-            let work = move |db: &Connection| change(db, changes, known, limit);
+            let health = Arc::clone(&self.health);
+            let work = move |db: &Connection| change(db, &health, changes, known, limit);
             self.write(bytes, work, move |caches, after| {
                 for (n, user) in users.iter().enumerate() {
                     let after = after.and_then(|rosters| rosters.get(n)).map(Arc::clone);

@@ -364,6 +364,7 @@ impl Sessions for SqliteStore {
             let after = after.to_owned();
             let (page, damaged) = self.read(move |db| page(db, &after, limit)).await?;
             if !damaged.is_empty() {
+                self.health.unreadable("sessions", damaged.len());
                 let changed = |caches: &Caches, users: Option<&Vec<BareJid>>| {
                     let users = users.into_iter().flatten();
                     users.for_each(|user| caches.waiting.wrote(user, None));

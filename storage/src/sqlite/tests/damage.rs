@@ -2,7 +2,8 @@
 
 use super::Running;
 use crate::{
-    Account, AccountStore, OfflineLimits, OfflineStore, QuarantineStore, Quarantined, conformance,
+    Account, AccountStore, BlocklistStore, OfflineLimits, OfflineStore, QuarantineStore,
+    Quarantined, Roster, RosterChange, RosterItem, RosterStore, StoreError, conformance,
     sqlite::{OpenError, Options, SqliteStore, file::STEPS},
 };
 use rusqlite::Connection;
@@ -170,5 +171,109 @@ async fn a_row_whose_address_is_none_hides_no_other() {
         assert_eq!(ids(page), [2, 4][..limit.min(2)]);
         assert_eq!(ids(store.quarantined(None, 2, limit).await.unwrap()), [4]);
     }
+    running.stop().await;
+}
+
+/// A blocklist whose user hears of nobody would be none, nor would be one that is in force for nobody.
+#[tokio::test]
+async fn a_blocked_address_that_is_none_keeps_no_other_from_being_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path(), Options::default()).await;
+    let user = running.account("a@x").await;
+    let jids = |texts: &[&str]| texts.iter().map(|jid| jid.parse().unwrap()).collect::<Vec<_>>();
+    running.store.add(&user, jids(&["b@x", "c@x", "d@x"]), 9).await.unwrap();
+    let file = running.stop().await.path().to_owned();
+    let db = Connection::open(&file).unwrap();
+    let damage = "UPDATE blocklists SET jid = 'c@@x' WHERE jid = 'c@x'";
+    assert_eq!(db.execute(damage, []), Ok(1));
+
+    let running = Running::start(dir.path(), Options::default()).await;
+    let store = &running.store;
+    let list = async || {
+        let list = BlocklistStore::get(&**store, &user).await.unwrap();
+        list.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(list().await, ["b@x", "d@x"]);
+    assert!(store.bad_rows().contains(&("blocklists", 1)));
+    // nor from being changed
+    store.add(&user, jids(&["e@x"]), 9).await.unwrap();
+    BlocklistStore::remove(&**store, &user, jids(&["b@x"])).await.unwrap();
+    assert_eq!(list().await, ["d@x", "e@x"]);
+    let kept = "SELECT count(*) FROM blocklists WHERE user = 'a@x' AND jid = 'c@@x'";
+    assert_eq!(db.query_row(kept, [], |row| row.get(0)), Ok(1), "somebody has to look at it");
+    BlocklistStore::remove(&**store, &user, Vec::new()).await.unwrap();
+    assert_eq!(db.query_row(kept, [], |row| row.get(0)), Ok(0));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_in_quarantine_that_is_damaged_stays_there_until_it_is_dropped() {
+    for damage in [
+        "UPDATE quarantine SET stanza = '<mess' WHERE id = 1",
+        "UPDATE quarantine SET user = 'a@@x' WHERE id = 1",
+        "UPDATE quarantine SET bytes = x'00' WHERE id = 1",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let running = Running::start(dir.path(), Options::default()).await;
+        let user = running.account("a@x").await;
+        let db = Connection::open(running.store.path()).unwrap();
+        db.execute_batch(
+            "INSERT INTO quarantine (id, user, at, since, stanza, sender, bytes) VALUES
+             (1, 'a@x', 1, 1, '<message/>', '', 9), (2, 'a@x', 1, 1, '<message/>', '', 9)",
+        )
+        .unwrap();
+        assert_eq!(db.execute(damage, []), Ok(1));
+        let store = &running.store;
+        let content = store.content(1).await;
+        assert!(matches!(content, Err(StoreError::Corrupt(_))), "{damage}: {content:?}");
+        let restored = store.restore(1).await;
+        assert!(matches!(restored, Err(StoreError::Corrupt(_))), "{damage}: {restored:?}");
+        let rows =
+            || db.query_row("SELECT count(*) FROM quarantine", [], |row| row.get::<_, i64>(0));
+        assert_eq!((rows(), store.count(&user).await), (Ok(2), Ok(0)), "{damage}");
+        // the other one goes on
+        assert!(store.restore(2).await.unwrap().is_some());
+        assert_eq!((rows(), store.count(&user).await), (Ok(1), Ok(1)));
+        assert_eq!(store.discard(1).await, Ok(true));
+        assert_eq!(rows(), Ok(0));
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_contact_that_is_damaged_does_not_cost_its_user_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path(), Options::default()).await;
+    let user = running.account("a@x").await;
+    let put = |jid: &str| RosterChange::Put(RosterItem::new(jid.parse().unwrap()));
+    for (ver, jid) in ["b@x", "c@x", "d@x"].into_iter().enumerate() {
+        running.store.change(&user, ver as u64, put(jid), 9).await.unwrap();
+    }
+    let file = running.stop().await.path().to_owned();
+    let db = Connection::open(&file).unwrap();
+    db.execute_batch(
+        "UPDATE roster_items SET item = '{' WHERE jid = 'c@x';
+         UPDATE rosters SET removed = '{' WHERE user = 'a@x';",
+    )
+    .unwrap();
+    drop(db);
+
+    let running = Running::start(dir.path(), Options::default()).await;
+    let store = &running.store;
+    let names =
+        |roster: &Roster| roster.items.iter().map(|i| i.jid.to_string()).collect::<Vec<_>>();
+    let roster = RosterStore::get(&**store, &user).await.unwrap();
+    assert_eq!(
+        (names(&roster), roster.ver, roster.floor),
+        (vec!["b@x".into(), "d@x".into()], 3, 3)
+    );
+    assert!(store.bad_rows().contains(&("rosters", 2)));
+    // who writes it anew has it again
+    let roster = store.change(&user, 3, put("c@x"), 9).await.unwrap();
+    assert_eq!(names(&roster), ["b@x", "c@x", "d@x"]);
+    running.stop().await;
+    let running = Running::start(dir.path(), Options::default()).await;
+    let roster = RosterStore::get(&*running.store, &user).await.unwrap();
+    assert_eq!((names(&roster).len(), running.store.bad_rows()[4]), (3, ("rosters", 0)));
     running.stop().await;
 }
