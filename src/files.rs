@@ -28,7 +28,9 @@ impl FileError {
     pub(crate) fn new(what: &'static str, path: &Path, error: io::Error) -> Self {
         let fix = match error.kind() {
             io::ErrorKind::PermissionDenied => "the user that runs the server must be allowed to",
-            io::ErrorKind::StorageFull => "make room on the disk",
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => "make room on the disk",
             _ => "check the path",
         };
         Self { what, path: path.to_owned(), error, fix }

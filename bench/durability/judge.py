@@ -3,7 +3,7 @@ from collections import Counter
 
 KINDS = ('offline', 'detached', 'resumed', 'slow', 'wavering', 'plain', 'both')
 MODES = ('always', 'detached', 'memory')
-COLUMNS = ('sent', 'accepted', 'delivered', 'lost', 'promised', 'twice', 'again', 'disorder', 'bounced')
+COLUMNS = ('sent', 'accepted', 'delivered', 'not delivered', 'promised to survive', 'of these lost', 'twice', 'again', 'disorder', 'bounced')
 
 
 def user(session):
@@ -75,10 +75,11 @@ class Judge:
             c['accepted'] += m.accepted
             c['bounced'] += m.bounced
             c['delivered'] += bool(to)
-            c['promised'] += self.promises(m)
+            c['promised to survive'] += self.promises(m)
             if m.accepted and not m.bounced and (missed or not to):
-                c['lost'] += 1
+                c['not delivered'] += 1
                 if self.promises(m):
+                    c['of these lost'] += 1
                     lost[m.kind, min(missed, default=m.to)] += 1
             for who in to:
                 # its session is gone, and it had not been acknowledged: so it should come again

@@ -54,26 +54,38 @@ pub async fn account(node: &NodeArgs, command: Command, out: &mut Output) -> Don
     match command {
         Command::Add { jid, password } => {
             let account = new(&jid, password)?;
-            with(node, async |client| add(client, account, out).await).await
+            with(node.connect_or_make().await?, async |client| add(client, account, out).await)
+                .await
         }
         Command::Passwd { jid, password } => {
             let request = Request::AccountPasswd { account: new(&jid, password)? };
-            with(node, async |client| change(client, request, "changed", out).await).await
+            with(node.connect_or_open().await?, async |client| {
+                change(client, request, "changed", out).await
+            })
+            .await
         }
         Command::Remove { jid } => {
             let request = Request::AccountRemove { jid: address(&jid)? };
-            with(node, async |client| change(client, request, "removed", out).await).await
+            with(node.connect_or_open().await?, async |client| {
+                change(client, request, "removed", out).await
+            })
+            .await
         }
         Command::List { host } => {
-            with(node, async |client| list(client, host.as_deref(), out).await).await
+            with(node.connect_or_open().await?, async |client| {
+                list(client, host.as_deref(), out).await
+            })
+            .await
         }
-        Command::Import => with(node, async |client| import::import(client, out).await).await,
+        Command::Import => {
+            with(node.connect_or_make().await?, async |client| import::import(client, out).await)
+                .await
+        }
     }
 }
 
 /// Does something with a node, and lets go of it in good order.
-async fn with(node: &NodeArgs, work: impl AsyncFnOnce(&mut Client) -> Done) -> Done {
-    let mut client = node.connect_or_open().await?;
+async fn with(mut client: Client, work: impl AsyncFnOnce(&mut Client) -> Done) -> Done {
     let done = work(&mut client).await;
     client.close().await;
     done

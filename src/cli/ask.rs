@@ -7,6 +7,7 @@ use std::{
     io,
     path::{Path, PathBuf},
 };
+use storage::Backend;
 
 /// Which node.
 #[derive(Clone, Debug, clap::Args)]
@@ -65,8 +66,17 @@ impl NodeArgs {
         Client::connect(&socket).await.map_err(|e| unreachable(&socket, &e))
     }
 
-    /// The running node; its stores when none runs.
+    /// The running node; its stores when none runs, which are made if there are none.
+    pub async fn connect_or_make(&self) -> Result<Client, Failure> {
+        self.connect_or(true).await
+    }
+
+    /// The running node; its stores when none runs, if there are any.
     pub async fn connect_or_open(&self) -> Result<Client, Failure> {
+        self.connect_or(false).await
+    }
+
+    async fn connect_or(&self, make: bool) -> Result<Client, Failure> {
         let socket = self.socket()?;
         match Client::connect(&socket).await {
             Ok(client) => Ok(client),
@@ -75,6 +85,16 @@ impl NodeArgs {
                 if setup.config.storage.backend == config::schema::Backend::Memory {
                     let why = "and with storage.backend = \"memory\" there is nothing without one";
                     return Err(Failure::new(format!("{} {why}", unreachable(&socket, &e).text)));
+                }
+                let data = &setup.config.server.data;
+                if !make && !Backend::sqlite_is_in(data) {
+                    // where it looked, not how it was told to
+                    let data = std::path::absolute(data).unwrap_or_else(|_| data.clone());
+                    return Err(Failure::new(format!(
+                        "there is no data of a node in {}, and {}",
+                        data.display(),
+                        unreachable(&socket, &e).text
+                    )));
                 }
                 Ok(Client::Offline(Node::start_offline(setup).await?))
             }

@@ -1,13 +1,12 @@
 //! `mangrove quarantine list|show|release|drop`.
 
 use super::{
-    Done, Failure, NodeArgs,
+    Done, NodeArgs, account,
     output::{Output, Table, count, date, shown, value},
 };
 use mangrove::admin::protocol::{QuarantineRow, Request, Row};
 use serde_json::json;
 use std::fmt::Write;
-use xmpp::jid::BareJid;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -43,8 +42,7 @@ pub enum Command {
 pub async fn quarantine(node: &NodeArgs, command: Command, out: &mut Output) -> Done {
     let request = match &command {
         Command::List { user, after, limit } => {
-            let bad = |user: &str, e| Failure::usage(format!("{user}: {e}"));
-            let user = user.as_ref().map(|u| u.parse::<BareJid>().map_err(|e| bad(u, e)));
+            let user = user.as_deref().map(account::address);
             Request::QuarantineList { user: user.transpose()?, after: *after, limit: *limit }
         }
         Command::Show { id } => Request::QuarantineShow { id: *id },

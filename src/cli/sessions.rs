@@ -1,11 +1,11 @@
 //! `mangrove sessions`, `mangrove sessions kick`.
 
 use super::{
-    Done, Failure, NodeArgs,
+    Done, Failure, NodeArgs, account,
     output::{Output, Table, count, count_of, value},
 };
 use mangrove::admin::protocol::{Request, Row};
-use xmpp::jid::{BareJid, Jid};
+use xmpp::jid::Jid;
 
 /// Whose sessions.
 #[derive(Debug, clap::Args)]
@@ -38,10 +38,13 @@ pub async fn sessions(node: &NodeArgs, args: Sessions, out: &mut Output) -> Done
     let kick = args.command.is_some();
     let request = match args.command {
         Some(Command::Kick { jid }) => {
-            Request::Kick { jid: jid.parse::<Jid>().map_err(|e| bad(&jid, e))? }
+            let whose = jid.parse::<Jid>().map_err(|e| bad(&jid, e))?;
+            // of an account, whichever of its sessions
+            account::address(whose.bare().as_str())?;
+            Request::Kick { jid: whose }
         }
         None => {
-            let user = args.user.map(|u| u.parse::<BareJid>().map_err(|e| bad(&u, e)));
+            let user = args.user.as_deref().map(account::address);
             let host = args.host.map(|h| {
                 xmpp::jid::prepare_domain(&h).map(|h| h.into_owned()).map_err(|e| bad(&h, e))
             });

@@ -153,6 +153,11 @@ impl Backend {
         })
     }
 
+    /// Whether [`Backend::sqlite`] would find a store there; else it makes one.
+    pub fn sqlite_is_in(dir: &Path) -> bool {
+        SqliteStore::is_in(dir)
+    }
+
     /// The stores. They answer while the children run.
     pub fn stores(&self) -> &Stores {
         &self.stores

@@ -30,6 +30,7 @@ mod load;
 mod logs;
 mod node;
 mod outage;
+mod places;
 mod poison;
 mod pressure;
 mod proxy;

@@ -148,7 +148,10 @@ fn a_poisonous_message_keeps_nobody_from_the_others_for_long() {
         }
         assert_eq!(visit(to).await, (vec![], false));
     });
+    let warned = node.until_log("a message over which clients end their streams goes last");
+    assert!(warned.contains("\"strikes\":3"), "{warned}");
     let warned = node.until_log("a message is in quarantine");
+    assert!(warned.contains("\"strikes\":6"), "{warned}");
     assert!(warned.contains("juliet@localhost"), "{warned}");
     node.signal(Signal::TERM);
     assert!(!node.end().err.contains(SECRET));

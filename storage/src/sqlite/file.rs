@@ -4,8 +4,9 @@ use super::{OpenError, Options};
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    io::{self, ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -133,6 +134,39 @@ fn migrate(db: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), Probl
     Ok(())
 }
 
+/// As much as SQLite wants on the disk to open a file, in bytes.
+const ROOM: usize = 256 << 10;
+
+/// What the system says when there is no room beside a file.
+fn full(path: &Path) -> Option<io::Error> {
+    let probe = path.with_extension("room");
+    let write = || -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&probe)?;
+        file.write_all(&vec![0; ROOM])?;
+        file.sync_all()
+    };
+    let written = write();
+    drop(fs::remove_file(&probe));
+    let full = |kind| {
+        matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+    };
+    written.err().filter(|error| full(error.kind()))
+}
+
+fn no_room(path: PathBuf, why: String) -> OpenError {
+    let disk = mounted_at(&path);
+    OpenError::NoRoom { path, disk, why }
+}
+
+/// Where the disk is mounted that a file is on: the uppermost of the directories above it that are on the same.
+fn mounted_at(path: &Path) -> PathBuf {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let disk = |path: &Path| fs::metadata(path).ok().map(|file| file.dev());
+    let on = disk(&path);
+    path.ancestors().take_while(|above| disk(above) == on).last().unwrap_or(&path).to_owned()
+}
+
 /// What can go wrong inside, before the path is known.
 enum Problem {
     Open(OpenError),
@@ -161,7 +195,12 @@ impl Problem {
                     Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                         OpenError::Damaged { path, why }
                     }
-                    _ => OpenError::Failed { path, why },
+                    Some(ErrorCode::DiskFull) => no_room(path, why),
+                    // SQLite says no more than "disk I/O error" of files that are not written like others
+                    _ => match full(&path) {
+                        Some(error) => no_room(path, error.to_string()),
+                        None => OpenError::Failed { path, why },
+                    },
                 }
             }
         }

@@ -65,6 +65,9 @@ use tokio::sync::oneshot;
 use worker::Role;
 use xmpp::jid::BareJid;
 
+/// The name of the file.
+const FILE: &str = "core.sqlite";
+
 /// What a job holds that has no content of a client's making: addresses, keys, a change of a roster.
 const SMALL: usize = 8 << 10;
 
@@ -149,6 +152,19 @@ pub enum OpenError {
         /// What SQLite says.
         why: String,
     },
+    /// There is no room for it.
+    #[error(
+        "no room for {}: {why}; make room on the disk that is mounted at {}",
+        path.display(), disk.display()
+    )]
+    NoRoom {
+        /// The file.
+        path: PathBuf,
+        /// Where the disk is mounted that it is on.
+        disk: PathBuf,
+        /// What the system says.
+        why: String,
+    },
     /// Anything else.
     #[error("cannot open {}: {why}", path.display())]
     Failed {
@@ -184,7 +200,7 @@ impl SqliteStore {
     /// See [`OpenError`]; each names the file.
     pub fn open(dir: &Path, options: Options) -> Result<Arc<Self>, OpenError> {
         let claim = file::claim(dir)?;
-        let path = dir.join("core.sqlite");
+        let path = dir.join(FILE);
         file::make(&path)?;
         let db = file::writer(&path, &options)?;
         file::check(&db, &path)?;
@@ -201,6 +217,12 @@ impl SqliteStore {
             reads: Arc::new(Queue::new(options.queue, options.queue_bytes)),
             options,
         }))
+    }
+
+    /// Whether there is a store in that directory, as far as can be told: one that may not be looked into is for
+    /// [`SqliteStore::open`] to say so.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(FILE).try_exists().unwrap_or(true)
     }
 
     /// The supervisor of its writer and readers. While it does not run, every call is answered

@@ -13,7 +13,10 @@ use crate::{
     routing,
 };
 use std::sync::Arc;
-use storage::Struck;
+use storage::{
+    Struck,
+    quarantine::{LAST, OUT},
+};
 use xmpp::error::{ErrorType, StanzaError, StanzaErrorCondition};
 
 /// What the sender is told. The recipient is neither gone nor away (RFC 6120 section 8.3.3.13): the server has stopped to try
@@ -63,13 +66,16 @@ async fn strike(env: &Arc<Env>, resource: &Resource, id: u64, room: usize, count
             tracing::info!(%user, id, strikes, "a client ended its stream over a message");
         }
         Struck::Last => {
-            tracing::warn!(%user, id, "a message over which clients end their streams goes last");
+            let strikes = LAST;
+            tracing::warn!(%user, id, strikes, "a message over which clients end their streams goes last");
         }
         Struck::Full => {
-            tracing::warn!(%user, id, "the quarantine is full: a message goes last once more");
+            let strikes = OUT;
+            tracing::warn!(%user, id, strikes, "the quarantine is full: a message goes last once more");
         }
         Struck::Quarantined(message) => {
-            tracing::warn!(%user, id, "a message is in quarantine: see `mangrove quarantine`");
+            let strikes = OUT;
+            tracing::warn!(%user, id, strikes, "a message is in quarantine: see `mangrove quarantine`");
             counts.quarantined.inc();
             if let Some(later) = routing::bounce(env, &message, &refusal()) {
                 later.await;
