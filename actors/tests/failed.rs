@@ -4,12 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of the scene is a panic")]
 
 use actors::{
-    modules::offline::{OfflineConfig, OfflineModule},
-    registrar::Modules,
-    resource::{Durability, QueueLimits},
-    settings::Settings,
+    resource::QueueLimits,
     testkit::{
-        World, WorldOptions,
+        World,
+        resumable::{DURABILITIES, limited, offline},
         script::{Got, Wire, follow},
     },
 };
@@ -21,20 +19,6 @@ const ROMEO: &str = "account romeo@localhost rose
     R C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
     R S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
     ";
-
-const DURABILITIES: [Durability; 3] =
-    [Durability::Memory, Durability::Detached, Durability::Always];
-
-fn modules() -> Modules {
-    let mut modules = Modules::default();
-    modules.add_with::<OfflineModule>(OfflineConfig::default());
-    modules
-}
-
-fn options(queues: QueueLimits) -> WorldOptions {
-    let settings = Settings { queues, ..Settings::default() };
-    WorldOptions { settings, ..WorldOptions::default() }
-}
 
 /// To nobody, of so many bytes.
 fn message(n: usize, bytes: usize) -> String {
@@ -70,14 +54,13 @@ fn what_failed_comes_back_to_a_sender_whose_queue_is_full() {
             World::block_on(async {
                 let queues =
                     QueueLimits { queued: 4, unacked: 4, durability, ..QueueLimits::default() };
-                let mut world = World::new(modules(), options(queues)).await;
+                let mut world = World::new(offline(), limited(queues)).await;
                 let sent = (0..COUNT).map(|n| message(n, 10)).collect::<String>();
                 // whoever asks is answered, too
                 let asks =
                     "R C: <iq to='nobody@elsewhere' type='get' id='q'><x xmlns='n:x'/></iq>\n";
                 follow(&[ROMEO, &sent, asks].concat(), &mut world).await.unwrap();
-                let romeo = world.env.table.find(&"romeo@localhost".parse().unwrap(), "orchard");
-                let token = romeo.unwrap().with_sm(|sm| sm.as_ref().unwrap().token.clone());
+                let token = world.token("romeo@localhost/orchard");
                 let resumes = format!(
                     "password romeo@localhost rose
                      R cut
@@ -105,7 +88,7 @@ fn a_sender_who_takes_nothing_of_too_much_that_failed_hears_that_it_is_not_told(
     let fit = 6;
     for (count, ended) in [(fit, false), (fit + 4, true)] {
         World::block_on(async {
-            let mut world = World::new(modules(), options(queues)).await;
+            let mut world = World::new(offline(), limited(queues)).await;
             let sent = (0..count).map(|n| message(n, 2_500)).collect::<String>();
             follow(&[ROMEO, &sent].concat(), &mut world).await.unwrap();
             if ended {

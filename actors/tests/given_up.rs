@@ -3,39 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of the scene is a panic")]
 
 use actors::{
-    modules::offline::{OfflineConfig, OfflineModule},
-    registrar::Modules,
     resource::{Ended, Left, Parked, Parking, QueueLimits, Resource, Share, StreamManagement},
     routing,
-    testkit::{World, pace::Pace, script::follow},
+    testkit::{
+        World,
+        pace::Pace,
+        resumable::{offline, two},
+        script::follow,
+    },
 };
 use std::sync::Arc;
 use tokio::time::Instant;
 use xmpp::stanza::Stanza;
 
-/// Juliet has two sessions that can be resumed, with nothing to acknowledge.
-const TWO: &str = "account juliet@localhost pencil
-    account romeo@localhost rose
-    R = romeo@localhost/orchard
-    J = juliet@localhost/balcony
-    J C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
-    J S: <enabled xmlns='urn:xmpp:sm:3'/>
-    J C: <presence/>
-    J S: <presence/>
-    J S: <r xmlns='urn:xmpp:sm:3'/>
-    J C: <a xmlns='urn:xmpp:sm:3' h='1'/>
-    L = juliet@localhost/garden
-    L C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
-    L S: <enabled xmlns='urn:xmpp:sm:3'/>
-    L C: <presence/>
-    L S: <presence from='juliet@localhost/garden'/>
-    L S: <presence from='juliet@localhost/balcony'/>
-    L S: <r xmlns='urn:xmpp:sm:3'/>
-    L C: <a xmlns='urn:xmpp:sm:3' h='2'/>
-    J S: <presence from='juliet@localhost/garden'/>
-    J S: <r xmlns='urn:xmpp:sm:3'/>
-    J C: <a xmlns='urn:xmpp:sm:3' h='2'/>
-    ";
 /// It was sent that, has not acknowledged it, and goes.
 const CLOSES: &str = "J S: <message id='1'/>
     J S: <r xmlns='urn:xmpp:sm:3'/>
@@ -43,16 +23,10 @@ const CLOSES: &str = "J S: <message id='1'/>
     J S: </stream:stream>
     J S: eof\n";
 
-fn modules() -> Modules {
-    let mut modules = Modules::default();
-    modules.add_with::<OfflineModule>(OfflineConfig::default());
-    modules
-}
-
 /// One session lost its connection; the other one has the message, and goes before the store is asked to keep it for the first.
 async fn both_go(message: &str, room: bool, then: &str) -> World {
-    let (mut world, pace) = Pace::world(modules()).await;
-    follow(TWO, &mut world).await.unwrap();
+    let (mut world, pace) = Pace::world(offline()).await;
+    follow(&two(), &mut world).await.unwrap();
     pace.lock().full = !room;
     follow("L cut\nR S: nothing", &mut world).await.unwrap();
     let later = routing::route(&world.env, Stanza::parse(message.as_bytes()).unwrap());

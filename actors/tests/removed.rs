@@ -4,14 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of the scene is a panic")]
 
 use actors::{
-    account,
-    modules::offline::{OfflineConfig, OfflineModule},
-    registrar::Modules,
-    routing,
+    account, routing,
     testkit::{
         World,
         pace::{DONE_LATE, Pace},
-        resumable::PAIR,
+        resumable::{PAIR, offline},
         script::follow,
     },
 };
@@ -19,9 +16,7 @@ use xmpp::stanza::Stanza;
 
 /// Juliet has a session that is attached, waits to be resumed, or is gone.
 async fn removed_meanwhile(juliet: &str) {
-    let mut modules = Modules::default();
-    modules.add_with::<OfflineModule>(OfflineConfig::default());
-    let (mut world, pace) = Pace::world(modules).await;
+    let (mut world, pace) = Pace::world(offline()).await;
     let script = PAIR.to_owned() + "J C: <a xmlns='urn:xmpp:sm:3' h='1'/>\n" + juliet;
     follow(&script, &mut world).await.unwrap();
     pace.lock().append = DONE_LATE;

@@ -4,36 +4,19 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of the scene is a panic")]
 
 use actors::{
-    modules::offline::{OfflineConfig, OfflineModule},
-    registrar::Modules,
-    resource::Durability,
     routing,
     testkit::{
         World,
         pace::{DONE_LATE, Pace},
-        resumable::{PAIR, SECOND, message, options},
+        resumable::{DURABILITIES, message, offline, options, two},
         script::follow,
     },
 };
 use xmpp::stanza::Stanza;
 
-const DURABILITIES: [Durability; 3] =
-    [Durability::Memory, Durability::Detached, Durability::Always];
-
 /// A store that does late whatever it is told of sessions that lose their connections.
 const LATE: Pace =
     Pace { put: DONE_LATE, append: DONE_LATE, take: DONE_LATE, full: false, appends: 0 };
-
-fn modules() -> Modules {
-    let mut modules = Modules::default();
-    modules.add_with::<OfflineModule>(OfflineConfig::default());
-    modules
-}
-
-/// Juliet has two sessions that can be resumed, with nothing to acknowledge.
-fn two() -> String {
-    PAIR.to_owned() + SECOND
-}
 
 /// One session waits to be resumed, in vain; the other one has not acknowledged two messages of that time.
 fn one_waits() -> String {
@@ -44,7 +27,7 @@ fn one_waits() -> String {
 fn what_the_store_kept_for_one_that_ended_does_not_come_again_to_one_that_has_it() {
     for durability in DURABILITIES {
         World::block_on(async {
-            let mut world = World::new(modules(), options(durability)).await;
+            let mut world = World::new(offline(), options(durability)).await;
             follow(&one_waits(), &mut world).await.unwrap();
             assert_eq!(world.messages("L").await, ["1", "2"]);
             follow("T: 61s", &mut world).await.unwrap();
@@ -70,7 +53,7 @@ fn what_the_store_kept_for_one_that_ended_is_there_once_when_the_other_ends() {
     for durability in DURABILITIES {
         for one in ["J", "L"] {
             World::block_on(async {
-                let mut world = World::new(modules(), options(durability)).await;
+                let mut world = World::new(offline(), options(durability)).await;
                 follow(&one_waits(), &mut world).await.unwrap();
                 let (first, then) = match one {
                     "J" => ("balcony", "garden"),
@@ -112,7 +95,7 @@ async fn left(mut world: World) -> Vec<String> {
 #[test]
 fn what_two_have_that_lose_their_connections_at_once_is_stored_once() {
     World::block_on(async {
-        let (mut world, pace) = Pace::world(modules()).await;
+        let (mut world, pace) = Pace::world(offline()).await;
         *pace.lock() = LATE;
         let script = two() + &message(1) + &message(2) + "R S: nothing\nJ cut\nL cut\n";
         follow(&script, &mut world).await.unwrap();
@@ -124,7 +107,7 @@ fn what_two_have_that_lose_their_connections_at_once_is_stored_once() {
 #[test]
 fn what_is_stored_for_one_while_another_that_has_it_loses_its_connection_is_stored_once() {
     World::block_on(async {
-        let (mut world, pace) = Pace::world(modules()).await;
+        let (mut world, pace) = Pace::world(offline()).await;
         follow(&(two() + "J cut"), &mut world).await.unwrap();
         *pace.lock() = LATE;
         let message =

@@ -6,6 +6,8 @@ use super::{
     script::{Got, Wire},
 };
 use crate::{
+    modules::offline::{OfflineConfig, OfflineModule},
+    registrar::Modules,
     resource::{Durability, QueueLimits, Resource},
     settings::Settings,
 };
@@ -37,6 +39,22 @@ pub const SECOND: &str = "password juliet@localhost pencil
     J S: <presence from='juliet@localhost/garden'/>
     J C: <a xmlns='urn:xmpp:sm:3' h='2'/>
     ";
+
+/// Both sessions.
+pub fn two() -> String {
+    PAIR.to_owned() + SECOND
+}
+
+/// What keeps messages, and nothing else.
+pub fn offline() -> Modules {
+    let mut modules = Modules::default();
+    modules.add_with::<OfflineModule>(OfflineConfig::default());
+    modules
+}
+
+/// All that can be asked of the store.
+pub const DURABILITIES: [Durability; 3] =
+    [Durability::Memory, Durability::Detached, Durability::Always];
 
 /// K is asked what it has.
 pub const ASKED: &str = "K S: <r xmlns='urn:xmpp:sm:3'/>\n";
@@ -75,9 +93,28 @@ pub fn all(of: impl IntoIterator<Item = u32>, line: impl Fn(u32) -> String) -> S
     of.into_iter().map(line).collect()
 }
 
+/// A client closes its stream in order.
+pub fn closes(name: &str) -> String {
+    format!("{name} C: </stream:stream>\n{name} S: </stream:stream>\n{name} S: eof\n")
+}
+
+/// Juliet logs on as L, and these are all messages that there are.
+pub fn has(ids: impl IntoIterator<Item = u32>) -> String {
+    "password juliet@localhost pencil
+     L = juliet@localhost/garden
+     L C: <presence/>\n"
+        .to_owned()
+        + &all(ids, |n| got("L", n))
+        + "L S: <presence/>\nL S: nothing\n"
+}
+
 /// Options of a world that keeps what waits as [`Durability`] says.
 pub fn options(durability: Durability) -> WorldOptions {
-    let queues = QueueLimits { durability, ..QueueLimits::default() };
+    limited(QueueLimits { durability, ..QueueLimits::default() })
+}
+
+/// Options of a world with these limits.
+pub fn limited(queues: QueueLimits) -> WorldOptions {
     let settings = Settings { queues, ..Settings::default() };
     WorldOptions { settings, ..WorldOptions::default() }
 }

@@ -8,11 +8,27 @@ use actors::{
     settings::Settings,
     testkit::{
         World,
-        resumable::{ASKED, all, got, message, options, resumed},
+        resumable::{ASKED, all, closes, got, has, message, options, resumed},
     },
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 use xmpp::{jid::BareJid, stanza::Stanza};
+
+/// Juliet logs on anew, and her session can be resumed.
+const AGAIN: &str = "password juliet@localhost pencil
+    J = juliet@localhost/balcony
+    J C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
+    J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
+    J C: <presence/>\n";
+
+/// Juliet's session goes on, and these come; it is asked for an acknowledgement after three.
+async fn come_in_order(mut scene: Scene, ids: Range<u32>) {
+    scene.resumes(1, &resumed(1)).await;
+    let (first, rest) = (ids.start..ids.start + 3, ids.start + 3..ids.end);
+    let script = all(first, |n| got("K", n)) + ASKED + &all(rest, |n| got("K", n)) + "K S: nothing";
+    scene.follow(&script).await;
+    scene.world.stop().await;
+}
 
 #[test]
 fn what_was_stored_before_is_not_overtaken_by_what_waited_in_a_queue() {
@@ -24,12 +40,7 @@ fn what_was_stored_before_is_not_overtaken_by_what_waited_in_a_queue() {
         scene.world.env.set_settings(Settings::default());
         let script = "J cut\n".to_owned() + &all(1..9, message) + "R S: nothing";
         scene.follow(&script).await;
-        let mut scene = scene.killed().await;
-        scene.resumes(1, &resumed(1)).await;
-        let rest =
-            all(1..4, |n| got("K", n)) + ASKED + &all(4..9, |n| got("K", n)) + "K S: nothing";
-        scene.follow(&rest).await;
-        scene.world.stop().await;
+        come_in_order(scene.killed().await, 1..9).await;
     });
 }
 
@@ -42,12 +53,7 @@ fn what_did_not_fit_into_a_queue_comes_after_what_did() {
         // it acknowledges nothing: four are sent, three wait, and the others are in the store at once
         let script = all(1..10, message) + &all(1..4, |n| got("J", n)) + "J S: nothing\nJ cut\n";
         scene.follow(&script).await;
-        let mut scene = scene.killed().await;
-        scene.resumes(1, &resumed(1)).await;
-        let rest =
-            all(1..4, |n| got("K", n)) + ASKED + &all(4..10, |n| got("K", n)) + "K S: nothing";
-        scene.follow(&rest).await;
-        scene.world.stop().await;
+        come_in_order(scene.killed().await, 1..10).await;
     });
 }
 
@@ -58,7 +64,7 @@ fn what_comes_when_a_connection_is_just_lost_comes_after_what_waited() {
         let juliet: BareJid = "juliet@localhost".parse().unwrap();
         let session = scene.world.resource("juliet@localhost/balcony").unwrap();
         let stanza = |n: u32| {
-            let xml = format!("<message type='chat' id='{n}'><body/></message>");
+            let xml = format!("<message type='chat' id='{n}'><body>{n}</body></message>");
             Stanza::parse(xml.as_bytes()).unwrap().with_to(Some(juliet.clone().into()))
         };
         // its connection does not come to these before it is lost
@@ -69,16 +75,7 @@ fn what_comes_when_a_connection_is_just_lost_comes_after_what_waited() {
         tokio::join!(sent, lost);
         drop(session);
         let mut scene = scene.killed().await;
-        let rest = "password juliet@localhost pencil
-            T: 61s
-            L = juliet@localhost/garden
-            L C: <presence/>
-            L S: <message id='1'/>
-            L S: <message id='2'/>
-            L S: <message id='3'/>
-            L S: <presence/>
-            L S: nothing";
-        scene.follow(rest).await;
+        scene.follow(&("T: 61s\n".to_owned() + &has(1..4))).await;
         scene.world.stop().await;
     });
 }
@@ -92,17 +89,7 @@ fn what_offline_storage_has_comes_before_what_waited_behind_it() {
                 let mut few = options(durability);
                 few.settings.queues.unacked = 6;
                 let mut scene = Scene::with(few).await;
-                let first = "J C: </stream:stream>
-                    J S: </stream:stream>
-                    J S: eof\n"
-                    .to_owned()
-                    + &all(1..8, message)
-                    + "password juliet@localhost pencil
-                       J = juliet@localhost/balcony
-                       J C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
-                       J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
-                       J C: <presence/>\n"
-                    + &all(1..5, |n| got("J", n));
+                let first = closes("J") + &all(1..8, message) + AGAIN + &all(1..5, |n| got("J", n));
                 scene.follow(&first).await;
                 scene.token = scene.world.token("juliet@localhost/balcony").unwrap();
                 scene.follow(&(all(8..10, message) + "R S: nothing\nJ cut")).await;
@@ -127,16 +114,9 @@ fn what_offline_storage_has_comes_before_what_waited_behind_it() {
 fn what_was_sent_of_offline_storage_comes_again_in_its_place() {
     World::block_on(async {
         let mut scene = Scene::new(Durability::Always).await;
-        let script = "J C: </stream:stream>
-            J S: </stream:stream>
-            J S: eof\n"
-            .to_owned()
+        let script = closes("J")
             + &all(1..4, message)
-            + "password juliet@localhost pencil
-               J = juliet@localhost/balcony
-               J C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
-               J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
-               J C: <presence/>\n"
+            + AGAIN
             + &all(1..4, |n| got("J", n))
             + "J S: <r xmlns='urn:xmpp:sm:3'/>
                J S: <presence/>\n"
@@ -150,15 +130,9 @@ fn what_was_sent_of_offline_storage_comes_again_in_its_place() {
             + "K S: <presence/>\n"
             + &got("K", 4)
             + ASKED
-            + "K C: <a xmlns='urn:xmpp:sm:3' h='5'/>
-               K C: </stream:stream>
-               K S: </stream:stream>
-               K S: eof
-               password juliet@localhost pencil
-               L = juliet@localhost/garden
-               L C: <presence/>
-               L S: <presence/>
-               L S: nothing";
+            + "K C: <a xmlns='urn:xmpp:sm:3' h='5'/>\n"
+            + &closes("K")
+            + &has([]);
         scene.follow(&rest).await;
         scene.world.stop().await;
     });

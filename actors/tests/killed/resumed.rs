@@ -6,7 +6,7 @@ use actors::{
     routing,
     testkit::{
         World,
-        resumable::{ASKED, FAILED, all, got, message, options, resumed},
+        resumable::{ASKED, FAILED, all, closes, got, has, message, options, resumed},
         script::follow,
     },
 };
@@ -26,20 +26,14 @@ fn a_session_that_waits_is_resumed_in_the_next_process() {
                     + &all(3..6, |n| got("K", n))
                     + "K C: <a xmlns='urn:xmpp:sm:3' h='6'/>
                        K S: nothing
-                       password juliet@localhost pencil
                        password romeo@localhost rose
                        R = romeo@localhost/orchard\n"
                     + &message(6)
                     + &got("K", 6)
                     + "K S: <r xmlns='urn:xmpp:sm:3'/>
-                       K C: <a xmlns='urn:xmpp:sm:3' h='7'/>
-                       K C: </stream:stream>
-                       K S: </stream:stream>
-                       K S: eof
-                       L = juliet@localhost/garden
-                       L C: <presence/>
-                       L S: <presence/>
-                       L S: nothing";
+                       K C: <a xmlns='urn:xmpp:sm:3' h='7'/>\n"
+                    + &closes("K")
+                    + &has([]);
                 scene.follow(&rest).await;
                 scene.world.stop().await;
             });
@@ -51,15 +45,7 @@ fn a_session_that_waits_is_resumed_in_the_next_process() {
 fn what_waits_for_one_that_nobody_resumes_in_time_is_in_offline_storage() {
     World::block_on(async {
         let mut scene = cut_off(Durability::Detached).await.killed().await;
-        let rest = "password juliet@localhost pencil
-            T: 61s
-            L = juliet@localhost/garden
-            L C: <presence/>\n"
-            .to_owned()
-            + &all(2..6, |n| got("L", n))
-            + "L S: <presence/>
-               L S: nothing";
-        scene.follow(&rest).await;
+        scene.follow(&("T: 61s\n".to_owned() + &has(2..6))).await;
         scene.resumes(2, FAILED).await;
         scene.world.stop().await;
     });
@@ -93,14 +79,7 @@ fn one_that_was_resumed_is_not_resumed_from_what_the_store_had() {
         let mut scene = scene.killed().await;
         scene.resumes(4, FAILED).await;
         // what it had not acknowledged was in the store
-        let rest = "password juliet@localhost pencil
-            L = juliet@localhost/garden
-            L C: <presence/>\n"
-            .to_owned()
-            + &all(4..6, |n| got("L", n))
-            + "L S: <presence/>
-               L S: nothing";
-        scene.follow(&rest).await;
+        scene.follow(&has(4..6)).await;
         scene.world.stop().await;
     });
 }
@@ -110,15 +89,7 @@ fn without_durability_what_is_in_memory_is_lost() {
     World::block_on(async {
         let mut scene = cut_off(Durability::Memory).await.killed().await;
         scene.resumes(2, FAILED).await;
-        scene
-            .follow(
-                "password juliet@localhost pencil
-                 L = juliet@localhost/garden
-                 L C: <presence/>
-                 L S: <presence/>
-                 L S: nothing",
-            )
-            .await;
+        scene.follow(&has([])).await;
         scene.world.stop().await;
     });
 }
@@ -153,15 +124,9 @@ fn who_is_connected_is_resumed_if_all_is_kept() {
                K S: <message id='4'/>
                K S: <r xmlns='urn:xmpp:sm:3'/>
                S S: nothing
-               K C: <a xmlns='urn:xmpp:sm:3' h='5'/>
-               K C: </stream:stream>
-               K S: </stream:stream>
-               K S: eof
-               password juliet@localhost pencil
-               L = juliet@localhost/garden
-               L C: <presence/>
-               L S: <presence/>
-               L S: nothing");
+               K C: <a xmlns='urn:xmpp:sm:3' h='5'/>\n")
+            + &closes("K")
+            + &has([]);
         scene.follow(&rest).await;
         scene.world.stop().await;
     });
@@ -226,14 +191,7 @@ fn without_acknowledgements_it_is_kept_until_it_is_written() {
         assert_eq!(kept().await, (1, Ok(0)));
         drop(session);
         let mut world = world.killed(modules(), options(Durability::Always)).await;
-        let rest = "password juliet@localhost pencil
-            L = juliet@localhost/garden
-            L C: <presence/>\n"
-            .to_owned()
-            + &got("L", 4)
-            + "L S: <presence/>
-               L S: nothing";
-        follow(&rest, &mut world).await.unwrap();
+        follow(&has([4]), &mut world).await.unwrap();
         world.stop().await;
     });
 }

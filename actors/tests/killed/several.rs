@@ -6,7 +6,7 @@ use actors::{
     resource::Durability,
     testkit::{
         World,
-        resumable::{ASKED, PAIR, SECOND, all, got, message, resumed},
+        resumable::{ASKED, PAIR, SECOND, all, closes, got, has, message, resumed},
     },
 };
 
@@ -50,19 +50,12 @@ fn each_of_two_sessions_that_wait_gets_it_and_nobody_twice() {
             + "M S: <r xmlns='urn:xmpp:sm:3'/>\n"
             + &got("M", 3)
             + "M S: <presence from='juliet@localhost/balcony'/>
-               M C: <a xmlns='urn:xmpp:sm:3' h='6'/>
-               M C: </stream:stream>
-               M S: </stream:stream>
-               M S: eof
-               K S: <presence type='unavailable' from='juliet@localhost/garden'/>
-               K S: <r xmlns='urn:xmpp:sm:3'/>
-               K C: </stream:stream>
-               K S: </stream:stream>
-               K S: eof
-               N = juliet@localhost/orchard
-               N C: <presence/>
-               N S: <presence/>
-               N S: nothing";
+               M C: <a xmlns='urn:xmpp:sm:3' h='6'/>\n"
+            + &closes("M")
+            + "K S: <presence type='unavailable' from='juliet@localhost/garden'/>
+               K S: <r xmlns='urn:xmpp:sm:3'/>\n"
+            + &closes("K")
+            + &has([]);
         scene.follow(&rest).await;
         scene.world.stop().await;
     });
@@ -82,17 +75,11 @@ fn what_one_of_two_sessions_got_does_not_come_again_when_the_other_ends() {
         let mut scene = scene.killed().await;
         scene.resumes(2, &resumed(1)).await;
         assert_eq!(scene.world.messages("K").await, ["1", "2"]);
-        let rest = "K C: <a xmlns='urn:xmpp:sm:3' h='5'/>
-               K C: </stream:stream>
-               K S: </stream:stream>
-               K S: eof
-               T: 61s
-               password juliet@localhost pencil
-               N = juliet@localhost/orchard
-               N C: <presence/>
-               N S: <presence/>
-               N S: nothing";
-        scene.follow(rest).await;
+        let rest = "K C: <a xmlns='urn:xmpp:sm:3' h='5'/>\n".to_owned()
+            + &closes("K")
+            + "T: 61s\n"
+            + &has([]);
+        scene.follow(&rest).await;
         scene.world.stop().await;
     });
 }
@@ -123,11 +110,9 @@ fn what_a_session_held_that_ended_goes_to_one_that_has_newer_messages() {
            L S: <presence type='unavailable' from='juliet@localhost/balcony'/>\n"
         + &all(1..3, |n| got("L", n))
         + "L S: nothing
-           L C: <a xmlns='urn:xmpp:sm:3' h='6'/>
-           L C: </stream:stream>
-           L S: </stream:stream>
-           L S: eof
-           K = juliet@localhost/orchard
+           L C: <a xmlns='urn:xmpp:sm:3' h='6'/>\n"
+        + &closes("L")
+        + "K = juliet@localhost/orchard
            K C: <presence/>
            K S: <presence/>
            K S: nothing";

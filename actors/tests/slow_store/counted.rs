@@ -1,13 +1,13 @@
 //! A stanza is not counted as handled before the store has what it caused.
 
-use super::{Scene, has};
+use super::Scene;
 use actors::{
     resource::{Durability, Ended},
     sessions,
     testkit::{
         World,
         pace::{DONE_LATE, Pace},
-        resumable::{message, options},
+        resumable::{has, message, options},
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -61,7 +61,7 @@ fn a_stanza_counts_with_its_own_message_and_no_other() {
              S C: <resume xmlns='urn:xmpp:sm:3' previd='{romeo}' h='0'/>
              S S: <resumed xmlns='urn:xmpp:sm:3' h='0'/>\n"
         );
-        scene.follow(&(rest + &has(&[1]))).await;
+        scene.follow(&(rest + &has([1]))).await;
         scene.world.stop().await;
     });
 }

@@ -1,10 +1,10 @@
 //! The store does not take for a while what it is told of sessions (its disk is full, say): what it had taken is delivered, and what it
 //! had not is told it again, without another start.
 
-use super::{Scene, has};
+use super::Scene;
 use actors::testkit::{
     World,
-    resumable::{ASKED, FAILED, message, resume, resumed},
+    resumable::{ASKED, FAILED, has, message, resume, resumed},
 };
 
 /// Longer than it takes until something is tried again.
@@ -37,7 +37,7 @@ fn what_there_was_no_room_for_comes_before_what_came_when_there_was() {
         scene.room(true);
         scene.follow(&(message(2) + "R S: nothing")).await;
         let mut scene = scene.killed().await;
-        scene.follow(&("T: 61s\n".to_owned() + &has(&[1, 2]))).await;
+        scene.follow(&("T: 61s\n".to_owned() + &has([1, 2]))).await;
         scene.world.stop().await;
     });
 }

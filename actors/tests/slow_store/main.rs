@@ -7,24 +7,14 @@ mod counted;
 mod full;
 mod slow;
 
-use actors::{
-    modules::offline::{OfflineConfig, OfflineModule},
-    registrar::Modules,
-    testkit::{
-        World, WorldOptions,
-        pace::Pace,
-        resumable::{PAIR, resume},
-        script::follow,
-    },
+use actors::testkit::{
+    World, WorldOptions,
+    pace::Pace,
+    resumable::{PAIR, offline, resume},
+    script::follow,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
-
-fn modules() -> Modules {
-    let mut modules = Modules::default();
-    modules.add_with::<OfflineModule>(OfflineConfig::default());
-    modules
-}
 
 /// Juliet's session can be resumed, and she has acknowledged what she was sent.
 struct Scene {
@@ -35,7 +25,7 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let (mut world, pace) = Pace::world(modules()).await;
+        let (mut world, pace) = Pace::world(offline()).await;
         let script = PAIR.to_owned() + "J C: <a xmlns='urn:xmpp:sm:3' h='1'/>";
         follow(&script, &mut world).await.unwrap();
         let token = world.token("juliet@localhost/balcony").unwrap();
@@ -58,14 +48,14 @@ impl Scene {
     /// The process is killed. The store of the next one is neither slow nor full.
     async fn killed(self) -> Self {
         let Self { world, token, .. } = self;
-        let world = world.killed(modules(), WorldOptions::default()).await;
+        let world = world.killed(offline(), WorldOptions::default()).await;
         Self { world, pace: Arc::default(), token }
     }
 
     /// The same, but it is stopped in good order.
     async fn stopped(self) -> Self {
         let Self { world, token, .. } = self;
-        let world = world.stopped(modules(), WorldOptions::default()).await;
+        let world = world.stopped(offline(), WorldOptions::default()).await;
         Self { world, pace: Arc::default(), token }
     }
 
@@ -73,16 +63,4 @@ impl Scene {
     async fn resumes(&mut self, answer: &str) {
         self.follow(&resume(&self.token, 1, answer)).await;
     }
-}
-
-/// Juliet logs on, and these are all messages that there are.
-fn has(ids: &[u32]) -> String {
-    let mut script = "password juliet@localhost pencil
-        L = juliet@localhost/garden
-        L C: <presence/>\n"
-        .to_owned();
-    for id in ids {
-        script += &format!("L S: <message id='{id}'/>\n");
-    }
-    script + "L S: <presence/>\nL S: nothing"
 }

@@ -1,12 +1,12 @@
 //! The store is slow while a session loses its connection, is resumed, or ends: what waits for it is there after a kill, once.
 
-use super::{Scene, has};
+use super::Scene;
 use actors::{
     sessions,
     testkit::{
         World,
         pace::{DONE_LATE, Pace, SAID_LATE},
-        resumable::{ASKED, FAILED, message, resumed},
+        resumable::{ASKED, FAILED, has, message, resumed},
     },
 };
 use std::time::Duration;
@@ -78,7 +78,7 @@ fn what_a_session_that_ends_is_storing_comes_once() {
                 .follow("password juliet@localhost pencil\nL = juliet@localhost/balcony\nT: 30s")
                 .await;
             let mut scene = scene.killed().await;
-            scene.follow(&has(&[1])).await;
+            scene.follow(&has([1])).await;
             scene.world.stop().await;
         });
     }

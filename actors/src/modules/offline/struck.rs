@@ -1,12 +1,11 @@
 //! Conversations about messages over which clients end their streams.
 
-use super::*;
+use super::{tests::backlog, *};
 use crate::{
     registrar::Modules,
     resource::Durability,
     testkit::{World, resumable::options, script::follow},
 };
-use std::fmt::Write as _;
 
 const ERROR: &str = "<stream:error><bad-format xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
 const CLOSE: &str = "</stream:stream>";
@@ -18,21 +17,6 @@ fn modules(modules: &mut Modules) {
         quarantine: kib(64),
         ..OfflineConfig::default()
     });
-}
-
-/// Messages to Juliet, numbered.
-fn messages(n: usize) -> String {
-    let mut script = "account juliet@localhost pencil
-         account romeo@localhost rose
-         R = romeo@localhost/orchard\n"
-        .to_owned();
-    for i in 0..n {
-        let _ = writeln!(
-            script,
-            "R C: <message to='juliet@localhost' id='{i}'><body>b</body></message>"
-        );
-    }
-    script
 }
 
 /// Juliet logs on with XEP-0198.
@@ -93,7 +77,7 @@ fn after(script: &str, durability: Durability) -> (String, Vec<u64>) {
 fn a_message_goes_last_and_then_into_quarantine_and_its_sender_is_told() {
     for end in [ERROR, CLOSE] {
         let script = [
-            messages(3),
+            backlog(3),
             gets(&[0, 1, 2]) + &ends(end),
             // it goes alone now
             gets_only(&[0]) + &ends(end),
@@ -119,7 +103,7 @@ fn a_message_goes_last_and_then_into_quarantine_and_its_sender_is_told() {
 #[test]
 fn the_one_that_deserves_it_is_found_among_others() {
     let script = [
-        messages(5),
+        backlog(5),
         // it chokes on the third, and has said nothing of those before
         gets(&[0, 1, 2, 3, 4]) + &ends(ERROR),
         gets_only(&[0]) + &ack(1) + &got(&[1]) + &ack(2) + &got(&[2]) + &ends(ERROR),
@@ -159,7 +143,7 @@ fn what_is_not_the_message_s_fault_does_not_count() {
         ),
     ] {
         for durability in [Durability::Memory, Durability::Detached, Durability::Always] {
-            let script = messages(2) + &round;
+            let script = backlog(2) + &round;
             let left = after(&script, durability);
             assert_eq!(left, (format!("0:{strikes} 1:0 "), vec![]), "{what} {durability:?}");
         }
@@ -170,7 +154,7 @@ fn what_is_not_the_message_s_fault_does_not_count() {
 #[test]
 fn what_it_has_is_forgotten_though_the_next_one_waits() {
     let script = [
-        messages(3),
+        backlog(3),
         gets(&[0, 1, 2]) + &ends(ERROR),
         gets_only(&[0]),
         "J C: <iq type='get' id='q' to='localhost'><a xmlns='urn:x'/></iq>
@@ -198,7 +182,7 @@ fn a_client_that_takes_what_it_gets_leaves_nothing_and_counts_nothing() {
             R C: <message to='juliet@localhost' id='1'><body>b</body></message>\n";
         let rounds = vec![round.clone(); 7].join(again);
         for durability in [Durability::Memory, Durability::Detached, Durability::Always] {
-            let left = after(&(messages(2) + &rounds), durability);
+            let left = after(&(backlog(2) + &rounds), durability);
             assert_eq!(left, (String::new(), vec![]), "{durability:?}: {round}");
         }
     }
@@ -207,7 +191,7 @@ fn a_client_that_takes_what_it_gets_leaves_nothing_and_counts_nothing() {
 /// Without acknowledgements an error says that what was not taken did not arrive.
 #[test]
 fn without_acknowledgements_an_error_counts_against_the_first_that_was_not_taken() {
-    let script = messages(2)
+    let script = backlog(2)
         + &format!("J = juliet@localhost/balcony\nJ C: <presence/>{ERROR}\n")
         + "J S: <message id='0'/>
            J S: <message id='1'/>
@@ -222,7 +206,7 @@ fn without_acknowledgements_an_error_counts_against_the_first_that_was_not_taken
 #[test]
 fn what_goes_alone_waits_for_the_one_before_no_longer_than_that_can_be_blamed() {
     let script = [
-        messages(3),
+        backlog(3),
         gets(&[0, 1, 2]) + &ends(ERROR),
         gets_only(&[0]) + "T: 9s\nJ S: nothing\nT: 2s\n",
         "J S: <message id='1'/>
@@ -244,7 +228,7 @@ fn what_goes_alone_waits_for_the_one_before_no_longer_than_that_can_be_blamed() 
 /// What a session holds that was resumed, too.
 #[test]
 fn a_strike_counts_in_whatever_session_it_comes() {
-    let script = messages(0)
+    let script = backlog(0)
         + "J = juliet@localhost/balcony
            J C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
            J S: <enabled xmlns='urn:xmpp:sm:3' id='{token}'/>
@@ -282,7 +266,7 @@ fn nothing_is_lost_when_the_quarantine_is_full() {
     let six = |id: usize| {
         gets(&[id]) + &ends(ERROR) + &(gets_only(&[id]) + &ends(ERROR)).repeat(2) + &three(id)
     };
-    let script = messages(0)
+    let script = backlog(0)
         + &large("0")
         + &six(0)
         + "R S: <message type='error' id='0'/>\n"

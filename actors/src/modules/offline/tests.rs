@@ -21,7 +21,7 @@ fn offline(messages: usize, keep: Duration) -> impl Fn(&mut Modules) {
 }
 
 /// Accounts, and `n` messages of Romeo to Juliet, numbered.
-fn backlog(n: usize) -> String {
+pub(super) fn backlog(n: usize) -> String {
     let mut script = "account juliet@localhost pencil
          account romeo@localhost rose
          R = romeo@localhost/orchard
