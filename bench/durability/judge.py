@@ -18,13 +18,13 @@ def survives(mode, kind, waited):
     return mode == 'detached' and (kind in ('detached', 'both') or kind == 'resumed' and waited)
 
 
-def resumes(mode, kind, stopped):
+def resumes(mode, kind):
     """whether a session goes on after the restart; None: it depends on the moment"""
     if kind in ('plain', 'brief') or mode == 'memory':
         return False
     if kind == 'wavering':
-        return True if mode == 'always' and not stopped else None
-    return kind in ('detached', 'both') or mode == 'always' and not stopped
+        return True if mode == 'always' else None
+    return kind in ('detached', 'both') or mode == 'always'
 
 
 class Message:
@@ -56,7 +56,7 @@ class Judge:
         return m.accepted and not m.bounced and (self.stopped or survives(self.mode, m.kind, m.waited))
 
     def session(self, kind, who, resumed):
-        if resumed != resumes(self.mode, kind, self.stopped) is not None:
+        if resumed != resumes(self.mode, kind) is not None:
             self.breaks(f'{who} was {"" if resumed else "not "}resumed after the restart')
 
     def round(self, number, messages, before, after, went_on):

@@ -184,6 +184,13 @@ impl Resource {
         self.limits.durability == Durability::Always
     }
 
+    /// Whether the connection with that epoch has it, and it goes on when the node has ended, however that ends.
+    pub fn outlives(&self, epoch: u64) -> bool {
+        let s = self.state.lock();
+        let resumable = s.sm.as_ref().is_some_and(|sm| sm.token.is_some());
+        self.is_always_kept() && resumable && s.owner == Owner::Attached(epoch)
+    }
+
     /// Whether it goes on with a connection, of which the store is told before the client hears anything: what it has until
     /// then is true.
     pub fn is_noted(&self) -> bool {

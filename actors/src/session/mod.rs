@@ -93,8 +93,13 @@ impl Session {
             Input::Event(Event::Whitespace) => {}
             Input::Event(Event::Close) => self.close(true, scope),
             Input::Refused(error) => self.fail(&error, scope),
+            Input::Evicted(error) if self.outlives(&error) => {
+                self.say_handled(scope);
+                self.break_off(&error, scope);
+            }
             Input::Evicted(error) => {
-                self.say_last(scope);
+                self.say_failures(scope);
+                self.say_handled(scope);
                 self.fail(&error, scope);
             }
             Input::Secured(tls) => self.secured(tls),
@@ -107,6 +112,13 @@ impl Session {
     /// Whether its session is another connection's, or has ended: then nothing is for this client any more.
     fn is_replaced(&self) -> bool {
         self.attached.as_ref().is_some_and(|a| a.resource.owner() != Owner::Attached(a.epoch))
+    }
+
+    /// Whether the session is one that goes on after a kill, and the node stops: then it goes on too, with what its client does
+    /// not hear any more.
+    fn outlives(&self, error: &StreamError) -> bool {
+        error.condition == StreamErrorCondition::SystemShutdown
+            && self.attached.as_ref().is_some_and(|a| a.resource.outlives(a.epoch))
     }
 
     /// Writes up to `max` stanzas, until `full` bytes wait to be sent: what a resumed session gets again,

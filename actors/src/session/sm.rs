@@ -88,13 +88,17 @@ impl Session {
         }
     }
 
-    /// The stream ends for a reason that is not the client's: it hears what failed of what it sent, and how much was handled,
-    /// so that it need not send that again.
-    pub(super) fn say_last(&self, scope: &mut Scope<'_>) {
-        let Some(attached) = self.attached.as_ref().filter(|_| !self.is_replaced()) else { return };
+    /// The session ends for a reason that is not the client's: it hears what failed of what it sent.
+    pub(super) fn say_failures(&self, scope: &mut Scope<'_>) {
+        let Some(attached) = &self.attached else { return };
         for failure in attached.resource.take_failures(attached.epoch) {
             scope.fx.out.stanza(&failure);
         }
+    }
+
+    /// The stream ends for a reason that is not the client's: it hears how much was handled, so that it need not send that again.
+    pub(super) fn say_handled(&self, scope: &mut Scope<'_>) {
+        let Some(attached) = self.attached.as_ref().filter(|_| !self.is_replaced()) else { return };
         if let Some(h) = attached.resource.with_sm(|sm| sm.as_ref().map(|sm| sm.handled)) {
             scope.fx.out.nonza(sm::ack(h));
         }
