@@ -263,3 +263,53 @@ fn nothing_is_lost_if_all_is_kept() {
 fn what_waits_for_nobodys_session_survives_whatever_is_configured() {
     killed("memory");
 }
+
+/// In order: whoever is connected and can resume goes on after it where all is kept, and otherwise logs on anew.
+#[test]
+fn a_stop_keeps_what_a_kill_keeps() {
+    for durability in ["always", "detached", "memory"] {
+        let program = Program::new(&format!(
+            "limits.session_rate = '0B'\ndelivery.durability = '{durability}'\n"
+        ));
+        for who in [Slow, Resumed] {
+            program.say(&["account", "add", &format!("{}@localhost", who.name()), PASSWORD]).good();
+        }
+        let mut node = program.run();
+        let to = node.addresses.starttls[0];
+        let mut clients = block_on(async {
+            let slow = Client::new(to, Slow).await;
+            let mut sender = Client::new(to, Resumed).await;
+            for (id, to) in [(1, "slow"), (2, "nobody"), (3, "slow")] {
+                let head = format!("<message to='{to}@localhost' type='chat' id='{id}'>");
+                let rest = format!("<body>x</body></message><r xmlns='{}'/>", ns::SM);
+                sender.peer.send(&(head + &rest)).await;
+            }
+            // it hears that one failed, and does not say so
+            while sender.peer.element().await.attr("h") != Some("4") {}
+            [(slow, Slow), (sender, Resumed)]
+        });
+        node.signal(Signal::TERM);
+        assert_eq!(node.end().code, Some(0));
+        let node = program.run();
+        let to = node.addresses.starttls[0];
+        block_on(async {
+            for (client, who) in &mut clients {
+                let answer = client.resume(to, *who).await;
+                let goes_on = durability == "always";
+                assert_eq!(answer.name() == "resumed", goes_on, "{durability}, {who:?}");
+                let got = match goes_on {
+                    true => client.messages().await,
+                    false => Client::new(to, *who).await.messages().await,
+                };
+                let waited = match who {
+                    Slow => vec![1, 3],
+                    // it had heard that before its session ended
+                    _ if goes_on => vec![2],
+                    _ => Vec::new(),
+                };
+                assert_eq!(got, waited, "{durability}, {who:?}");
+            }
+        });
+        node.signal(Signal::TERM);
+    }
+}
