@@ -61,8 +61,7 @@ async fn answer_probe(env: &Arc<Env>, from: &Jid, to: &Jid) {
     let resources = here(env, &user).into_iter().filter(asked);
     let allowed = may(env, &user, from).await == Flow::Continue;
     // a resource that `from` already sees by directed presence stays visible (section 4.6.3)
-    let sees = |r: &Resource| r.directed_has(from) || r.directed_has(&from.bare_jid());
-    let seen = resources.filter(|r| allowed || sees(r));
+    let seen = resources.filter(|r| allowed || directs(r, from));
     let answers: Vec<_> = seen.filter_map(|r| r.presence()).map(|(p, _)| p).collect();
     if answers.is_empty() {
         let (ty, of, to) = if allowed {
@@ -130,12 +129,12 @@ pub async fn broadcast(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stan
 /// resources or some of a contact's, and sees those anew who are there.
 pub async fn look_around(env: &Arc<Env>, resource: &Arc<Resource>) {
     let me: Jid = resource.jid().clone().into();
-    let is_here = |jid: &Jid| session_of(env, jid).is_some_and(|r| r.priority().is_some());
     // other domains and services know who of their own is gone
-    let ours = |jid: &Jid| env.hosts.find(jid).is_some();
-    for gone in resource.seen().into_iter().filter(|jid| ours(jid) && !is_here(jid)) {
-        let unavailable = Stanza::presence(Type::Unavailable).with_from(Some(gone));
-        send(env, unavailable.with_to(Some(me.clone()))).await;
+    for seen in resource.seen().into_iter().filter(|jid| env.hosts.find(jid).is_some()) {
+        if !shows_itself(env, &seen, &me).await {
+            let unavailable = Stanza::presence(Type::Unavailable).with_from(Some(seen));
+            send(env, unavailable.with_to(Some(me.clone()))).await;
+        }
     }
     if resource.priority().is_none() {
         return;
@@ -150,6 +149,23 @@ pub async fn look_around(env: &Arc<Env>, resource: &Arc<Resource>) {
     for item in seen {
         probe(env, &me, &item.jid).await;
     }
+}
+
+/// Whether a session of that address is there that `to` sees: by its broadcasts, or by directed presence (section 4.6). It may be
+/// of somebody else than the one that had the address before.
+async fn shows_itself(env: &Arc<Env>, jid: &Jid, to: &Jid) -> bool {
+    let Some(resource) = session_of(env, jid).filter(|resource| !resource.blocks(to)) else {
+        return false;
+    };
+    let user = jid.bare();
+    directs(&resource, to)
+        || resource.priority().is_some()
+            && (to.bare() == user || may(env, &user, to).await == Flow::Continue)
+}
+
+/// Whether `to` sees it by directed presence.
+fn directs(resource: &Resource, to: &Jid) -> bool {
+    resource.directed_has(to) || resource.directed_has(&to.bare_jid())
 }
 
 /// A session can be resumed from here on, and its client sees others already: see [`Resource::seen`].

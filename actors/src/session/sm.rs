@@ -5,7 +5,7 @@ use super::{
     state::{Phase, Session},
 };
 use crate::{
-    env::Env,
+    cx::SessionCx,
     resource::{Ended, Resource, StreamManagement},
     routing::presence,
     sessions::{self, Attached, Claim, ResumeError},
@@ -107,7 +107,7 @@ impl Session {
     /// Section 4: `<a h=''/>`.
     fn acked(&mut self, nonza: &Nonza, scope: &mut Scope<'_>) {
         let starved = self.stream.starved;
-        let Some(cx) = self.cx(scope) else { return };
+        let Some(mut cx) = self.cx(scope) else { return };
         if !cx.attached.bound.acks {
             return self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest);
         }
@@ -118,7 +118,7 @@ impl Session {
         let acked = |r: &Resource| r.with_sm(|sm| sm.as_ref().map_or(0, |sm| sm.acked));
         let before = starved.then(|| acked(cx.resource()));
         match cx.resource().acknowledge(cx.attached.epoch, h) {
-            Ok(true) => kept_arrived(cx.env, cx.resource()),
+            Ok(true) => kept_arrived(&mut cx),
             Ok(false) => {}
             Err(sent) => {
                 return self.fail(&StreamError::handled_count_too_high(h, sent), scope);
@@ -220,7 +220,7 @@ impl Session {
         match checked {
             // over another connection meanwhile, and this one hears that
             Ok(None) => return,
-            Ok(Some(kept)) if kept => kept_arrived(scope.env, &resource),
+            Ok(Some(kept)) if kept => self.cx(scope).iter_mut().for_each(kept_arrived),
             Ok(Some(_)) => {}
             Err(sent) => {
                 return self.fail(&StreamError::handled_count_too_high(h, sent), scope);
@@ -245,10 +245,19 @@ impl Session {
 }
 
 /// The client has something for good that the keeper of messages keeps.
-fn kept_arrived(env: &Env, resource: &Resource) {
-    if let Some(keeper) = &env.hooks().keeper {
-        resource.notice(keeper.module);
+fn kept_arrived(cx: &mut SessionCx<'_>) {
+    let Some(keeper) = &cx.env.hooks().keeper else { return };
+    if cx.resource().queued() == 0 {
+        return cx.resource().notice(keeper.module);
     }
+    // a notice would wait behind what may wait for the client to acknowledge more
+    let (env, resource) = (Arc::clone(cx.env), Arc::clone(cx.resource()));
+    let forget = async move {
+        if let Err(error) = sessions::acknowledge(&env, &resource).await {
+            tracing::warn!(jid = %resource.jid(), %error, "messages may come again");
+        }
+    };
+    cx.job(forget, |_, ()| ());
 }
 
 #[cfg(test)]

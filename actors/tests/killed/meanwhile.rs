@@ -230,3 +230,68 @@ fn who_is_not_blocked_any_more_is_heard_by_a_session_that_was_stored_before() {
         scene.world.stop().await;
     });
 }
+
+/// Section 4.6: those whose directed presence it saw are there if their sessions go on with it.
+#[test]
+fn one_that_showed_itself_to_it_alone_is_there() {
+    for durability in [Durability::Detached, Durability::Always] {
+        World::block_on(async {
+            let mut scene = Scene::new(durability).await;
+            let script = "account nurse@localhost angelica
+                N = nurse@localhost/house
+                N C: <enable xmlns='urn:xmpp:sm:3' resume='true'/>
+                N S: <enabled xmlns='urn:xmpp:sm:3'/>
+                N C: <presence to='juliet@localhost/balcony'/>
+                J S: <presence from='nurse@localhost/house'/>
+                J C: <a xmlns='urn:xmpp:sm:3' h='2'/>
+                J S: nothing
+                N cut
+                J cut";
+            scene.follow(script).await;
+            let mut scene = scene.killed().await;
+            scene.resumes(2, &resumed(1)).await;
+            scene.follow("K S: nothing").await;
+            scene.world.stop().await;
+        });
+    }
+}
+
+/// Somebody may have an address that does not show itself to those who saw the one that had it before.
+#[test]
+fn one_that_came_back_and_hides_is_gone() {
+    World::block_on(async {
+        let mut scene = Scene::new(Durability::Detached).await;
+        befriend(&scene).await;
+        let script = "R C: <presence/>
+            R S: <presence from='romeo@localhost/orchard'/>
+            R S: <presence from='juliet@localhost/balcony'/>
+            J S: <presence from='romeo@localhost/orchard'/>
+            account nurse@localhost angelica
+            N = nurse@localhost/house
+            N C: <presence to='juliet@localhost/balcony'/>
+            J S: <presence from='nurse@localhost/house'/>
+            J C: <a xmlns='urn:xmpp:sm:3' h='3'/>
+            J S: nothing
+            J cut";
+        scene.follow(script).await;
+        let mut scene = scene.killed().await;
+        let script = "password romeo@localhost rose
+            R = romeo@localhost/orchard
+            R C: <iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='juliet@localhost'/></block></iq>
+            R S: <iq type='result' id='b'/>
+            R C: <presence/>
+            R S: <presence from='romeo@localhost/orchard'/>
+            password nurse@localhost angelica
+            N = nurse@localhost/house
+            N C: <presence/>
+            N S: <presence from='nurse@localhost/house'/>";
+        scene.follow(script).await;
+        scene.resumes(3, &resumed(1)).await;
+        let rest = "K S: <presence from='nurse@localhost/house' type='unavailable'/>
+            K S: <presence from='romeo@localhost/orchard' type='unavailable'/>
+            K S: <r xmlns='urn:xmpp:sm:3'/>
+            K S: nothing";
+        scene.follow(rest).await;
+        scene.world.stop().await;
+    });
+}

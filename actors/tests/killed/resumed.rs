@@ -2,11 +2,11 @@
 
 use super::{Scene, cut_off, modules};
 use actors::{
-    resource::Durability,
+    resource::{Durability, QueueLimits},
     routing,
     testkit::{
         World,
-        resumable::{ASKED, FAILED, all, closes, got, has, message, options, resumed},
+        resumable::{ASKED, FAILED, all, closes, got, has, limited, message, options, resumed},
         script::follow,
     },
 };
@@ -193,5 +193,29 @@ fn without_acknowledgements_it_is_kept_until_it_is_written() {
         let mut world = world.killed(modules(), options(Durability::Always)).await;
         follow(&has([4]), &mut world).await.unwrap();
         world.stop().await;
+    });
+}
+
+/// However much waits for it to acknowledge more.
+#[test]
+fn what_it_acknowledged_after_it_was_resumed_does_not_come_again() {
+    World::block_on(async {
+        let queues =
+            QueueLimits { durability: Durability::Detached, unacked: 8, ..QueueLimits::default() };
+        let mut scene = Scene::with(limited(queues)).await;
+        scene.follow(&("J cut\n".to_owned() + &all(1..11, message) + "R S: nothing")).await;
+        scene.resumes(1, &resumed(1)).await;
+        let script = all(1..6, |n| got("K", n))
+            + ASKED
+            + "K C: <a xmlns='urn:xmpp:sm:3' h='3'/>\n"
+            + ASKED
+            + &got("K", 6)
+            + &got("K", 7)
+            + "K S: nothing";
+        scene.follow(&script).await;
+        let mut scene = scene.killed().await;
+        scene.resumes(3, FAILED).await;
+        scene.follow(&has(3..11)).await;
+        scene.world.stop().await;
     });
 }
