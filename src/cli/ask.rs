@@ -15,7 +15,7 @@ pub struct NodeArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", global = true, env = "MANGROVE_CONFIG")]
     pub config: Option<PathBuf>,
-    /// The data directory, instead of server.data
+    /// The data directory, instead of server.data; admin.sock is in it, whatever admin.socket says
     #[arg(long, value_name = "DIR", global = true)]
     data: Option<PathBuf>,
     /// The node's admin socket, instead of admin.socket
@@ -50,7 +50,12 @@ impl NodeArgs {
         let data = option("--data", "server.data", &self.data);
         let socket = option("--socket", "admin.socket", &self.socket);
         let all: Vec<_> = data.into_iter().chain(socket).collect();
-        Setup::read(self.config.as_deref(), &all)
+        let mut setup = Setup::read(self.config.as_deref(), &all)?;
+        if self.data.is_some() && self.socket.is_none() {
+            // the configured one may be of a node with other data
+            setup.config.admin.socket = None;
+        }
+        Ok(setup)
     }
 
     fn socket(&self) -> Result<PathBuf, Failure> {
@@ -117,6 +122,9 @@ fn unreachable(socket: &Path, error: &io::Error) -> Failure {
             "no node answers on {at}; start one with `mangrove run`, or say which with --config, \
              --data or --socket"
         ),
+        io::ErrorKind::NotADirectory => {
+            format!("{at} cannot be: what is to be its directory is a file")
+        }
         _ => format!("cannot connect to {at}: {error}"),
     })
 }
@@ -160,6 +168,24 @@ mod tests {
         let denied = "you may not use /run/x.sock; be the user the node runs as, or root";
         assert_eq!(said(ErrorKind::PermissionDenied), denied);
         assert!(said(ErrorKind::TimedOut).starts_with("cannot connect to /run/x.sock: "));
+    }
+
+    /// Its socket may be configured: that is of the node that uses the configured data.
+    #[test]
+    fn whoever_names_the_data_means_the_node_that_uses_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("mangrove.toml");
+        std::fs::write(&file, "server.data = '/var/x'\nadmin.socket = '/run/x.sock'\n").unwrap();
+        let file = file.to_str().unwrap();
+        let socket = |flags: &[&str]| {
+            let node = args(&[&["--config", file], flags].concat());
+            let (asked, served) = (node.socket(), node.read().unwrap().config.admin_socket());
+            assert_eq!(asked.map_err(|e| e.text).unwrap(), served);
+            served
+        };
+        assert_eq!(socket(&[]), Path::new("/run/x.sock"));
+        assert_eq!(socket(&["--data", "d"]), Path::new("d/admin.sock"));
+        assert_eq!(socket(&["--data", "d", "--socket", "s"]), Path::new("s"));
     }
 
     #[test]
