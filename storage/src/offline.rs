@@ -148,6 +148,15 @@ pub trait OfflineStore: Send + Sync + 'static {
     /// that are not there are passed over.
     fn move_back<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> StoreFuture<'a, ()>;
 
+    /// Puts all messages that wait with a number greater than `after` behind all others of their user, in their order, if one of
+    /// them is before number `before`: that one came later, and so did those after it.
+    fn move_back_after<'a>(
+        &'a self,
+        user: &'a BareJid,
+        after: u64,
+        before: u64,
+    ) -> StoreFuture<'a, ()>;
+
     /// How many messages wait.
     fn count<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, usize>;
 

@@ -93,15 +93,11 @@ async fn park(
         store.hold(user, &key, std::mem::take(&mut parking.kept)).await?;
     }
     if !parking.messages.is_empty() {
-        // offline storage keeps some that came after these
-        let newer = match resource.newer_after() {
-            Some(after) => kept_after(env, user, after).await?,
-            None => Vec::new(),
-        };
         let messages = std::mem::take(&mut parking.messages);
         // they were taken already
         let limits = OfflineLimits::messages(usize::MAX);
         let ids = store.append(user, vec![key.clone()], messages, limits, None).await?;
+        let (first, newer_after) = (ids.first().copied(), resource.newer_after());
         match resource.parked(parking, &ids) {
             Parked::Kept(delivered) if delivered.is_empty() => {}
             Parked::Kept(delivered) => store.acknowledge(user, "", delivered).await?,
@@ -110,8 +106,9 @@ async fn park(
                 return Ok(false);
             }
         }
-        if !newer.is_empty() {
-            env.stores.offline.move_back(user, newer).await?;
+        // offline storage keeps some that came after these, and takes more
+        if let (Some(after), Some(first)) = (newer_after, first) {
+            env.stores.offline.move_back_after(user, after, first).await?;
         }
     }
     let Some(frozen) = resource.freeze_waiting(left) else { return Ok(false) };

@@ -7,11 +7,15 @@ mod counted;
 mod full;
 mod slow;
 
-use actors::testkit::{
-    World, WorldOptions,
-    pace::Pace,
-    resumable::{PAIR, offline, resume},
-    script::follow,
+use actors::{
+    resource::QueueLimits,
+    settings::Settings,
+    testkit::{
+        World, WorldOptions,
+        pace::Pace,
+        resumable::{PAIR, offline, resume},
+        script::follow,
+    },
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -25,7 +29,12 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
+        Self::with(QueueLimits::default()).await
+    }
+
+    async fn with(queues: QueueLimits) -> Self {
         let (mut world, pace) = Pace::world(offline()).await;
+        world.env.set_settings(Settings { queues, ..Settings::clone(&world.env.settings()) });
         let script = PAIR.to_owned() + "J C: <a xmlns='urn:xmpp:sm:3' h='1'/>";
         follow(&script, &mut world).await.unwrap();
         let token = world.token("juliet@localhost/balcony").unwrap();

@@ -2,11 +2,12 @@
 
 use super::Scene;
 use actors::{
+    resource::QueueLimits,
     sessions,
     testkit::{
         World,
         pace::{DONE_LATE, Pace, SAID_LATE},
-        resumable::{ASKED, FAILED, has, message, resumed},
+        resumable::{ASKED, FAILED, all, has, message, resumed},
     },
 };
 use std::time::Duration;
@@ -81,5 +82,34 @@ fn what_a_session_that_ends_is_storing_comes_once() {
             scene.follow(&has([1])).await;
             scene.world.stop().await;
         });
+    }
+}
+
+/// What does not fit into its queue is kept like any other's, and is newer.
+#[test]
+fn what_comes_while_a_session_is_stored_comes_after_what_waited() {
+    for append in [DONE_LATE, SAID_LATE] {
+        for resumes in [false, true] {
+            World::block_on(async {
+                let queues = QueueLimits { queued: 2, unacked: 4, ..QueueLimits::default() };
+                let mut scene = Scene::with(queues).await;
+                scene.follow(&(all(1..7, message) + "R S: nothing")).await;
+                scene.world.messages("J").await;
+                scene.set(Pace { append, ..Pace::default() });
+                scene.follow("J cut").await;
+                scene.set(Pace::default());
+                let script = message(7) + "R S: nothing\nT: 30s\n" + &message(8) + "R S: nothing";
+                scene.follow(&script).await;
+                let mut scene = scene.killed().await;
+                if resumes {
+                    scene.resumes(&resumed(1)).await;
+                    let ids = scene.world.messages("K").await;
+                    assert_eq!(ids, ["1", "2", "3", "4", "5", "6", "7", "8"]);
+                } else {
+                    scene.follow(&("T: 61s\n".to_owned() + &has(1..9))).await;
+                }
+                scene.world.stop().await;
+            });
+        }
     }
 }

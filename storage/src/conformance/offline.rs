@@ -17,6 +17,7 @@ pub(super) async fn suite(stores: &Stores) {
         no_sender_has_more_than_a_share
         an_id_is_never_used_again
         messages_can_be_put_behind_the_others
+        messages_after_one_can_be_put_behind_the_others
         what_many_push_at_once_is_all_there
         many_that_push_at_once_do_not_pass_the_limit
     );
@@ -257,6 +258,38 @@ async fn an_id_is_never_used_again(stores: &Stores) -> Case {
         stores.offline.remove(&one, ids).await?;
     }
     assert_eq!(seen.len(), 5);
+    Ok(())
+}
+
+/// Those that came before are held, or were sent.
+async fn messages_after_one_can_be_put_behind_the_others(stores: &Stores) -> Case {
+    let one = account(stores, "one@after.x").await?;
+    let other = account(stores, "other@after.x").await?;
+    let mut ids = Vec::new();
+    for n in 0..4 {
+        let message = message(&n.to_string())?;
+        ids.push(stores.offline.push(&one, n, message, OfflineLimits::messages(1000)).await?);
+    }
+    push(stores, &other, 1_000_000, "x").await?;
+    let others = page(stores, &other).await?;
+    let held = vec![(9, message("held")?)];
+    let limits = OfflineLimits::messages(1000);
+    let held = stores.sessions.append(&one, vec!["k".to_owned()], held, limits, None).await?;
+    let (first, last) = (ids.first().copied().unwrap_or(0), held.first().copied().unwrap_or(0));
+    push(stores, &one, 1_000_000, "new").await?;
+    let before = page(stores, &one).await?;
+    // none of them is before that
+    stores.offline.move_back_after(&one, ids.last().copied().unwrap_or(0), last).await?;
+    assert_eq!(page(stores, &one).await?, before);
+    stores.offline.move_back_after(&one, first, last).await?;
+    let kept = page(stores, &one).await?;
+    assert_eq!(bodies(&kept), ["0", "1", "2", "3", "new"]);
+    let moved: Vec<u64> = kept.iter().skip(1).map(|m| m.id).collect();
+    assert!(moved.iter().all(|id| *id > last) && moved.is_sorted());
+    assert_eq!(kept.iter().map(|m| m.at).take(4).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert_eq!(page(stores, &other).await?, others);
+    stores.sessions.expire(&one, "k").await?;
+    assert_eq!(bodies(&page(stores, &one).await?), ["0", "held", "1", "2", "3", "new"]);
     Ok(())
 }
 

@@ -165,6 +165,23 @@ impl OfflineStore for MemoryStore {
         })
     }
 
+    fn move_back_after<'a>(
+        &'a self,
+        user: &'a BareJid,
+        after: u64,
+        before: u64,
+    ) -> StoreFuture<'a, ()> {
+        answer(move || {
+            let all = &mut *self.offline.lock();
+            let waiting = all.users.get(user).into_iter().flat_map(BTreeMap::keys);
+            let ids: Vec<u64> = waiting.copied().filter(|id| *id > after).collect();
+            if ids.first().is_some_and(|first| *first < before) {
+                ids.into_iter().for_each(|id| all.move_back(user, id));
+            }
+            Ok(())
+        })
+    }
+
     fn count<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, usize> {
         answer(move || Ok(self.offline.lock().users.get(user).map_or(0, BTreeMap::len)))
     }

@@ -271,6 +271,31 @@ impl OfflineStore for SqliteStore {
         })
     }
 
+    fn move_back_after<'a>(
+        &'a self,
+        user: &'a BareJid,
+        after: u64,
+        before: u64,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let key = user.clone();
+            let work = move |db: &Connection| {
+                let mut select = db.prepare_cached(
+                    "SELECT id FROM offline WHERE user = ? AND holders = 0 AND id > ? ORDER BY id",
+                )?;
+                let ids = select.query_map(params![key.as_str(), int(after)], |row| row.get(0))?;
+                let ids: Vec<i64> = ids.collect::<Result<_, _>>()?;
+                if ids.first().is_some_and(|first| uint(*first) < before) {
+                    for id in ids {
+                        move_back(db, &key, uint(id))?;
+                    }
+                }
+                count(db, &key)
+            };
+            self.write(SMALL, work, count_is(user)).await.map(drop)
+        })
+    }
+
     fn count<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, usize> {
         Box::pin(self.cached(&self.caches.waiting, user, count))
     }
