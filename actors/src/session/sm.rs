@@ -244,13 +244,9 @@ impl Session {
     }
 }
 
-/// The client has something for good that the keeper of messages keeps.
+/// The client has something for good that the store keeps, which may forget it. Now: what waits in the queue may wait for the
+/// client to acknowledge more.
 fn kept_arrived(cx: &mut SessionCx<'_>) {
-    let Some(keeper) = &cx.env.hooks().keeper else { return };
-    if cx.resource().queued() == 0 {
-        return cx.resource().notice(keeper.module);
-    }
-    // a notice would wait behind what may wait for the client to acknowledge more
     let (env, resource) = (Arc::clone(cx.env), Arc::clone(cx.resource()));
     let forget = async move {
         if let Err(error) = sessions::acknowledge(&env, &resource).await {

@@ -22,20 +22,22 @@ async fn befriend(scene: &Scene) {
     }
 }
 
+/// And both are there.
+async fn friends() -> Scene {
+    let mut scene = Scene::new(Durability::Detached).await;
+    befriend(&scene).await;
+    let romeo_comes = "R C: <presence/>
+        R S: <presence from='romeo@localhost/orchard'/>
+        R S: <presence from='juliet@localhost/balcony'/>";
+    scene.follow(romeo_comes).await;
+    scene
+}
+
 #[test]
 fn a_session_that_goes_on_sees_who_is_there_now() {
     World::block_on(async {
-        let mut scene = Scene::new(Durability::Detached).await;
-        befriend(&scene).await;
-        scene
-            .follow(
-                "R C: <presence/>
-                 R S: <presence from='romeo@localhost/orchard'/>
-                 R S: <presence from='juliet@localhost/balcony'/>
-                 J S: <presence from='romeo@localhost/orchard'/>
-                 J cut",
-            )
-            .await;
+        let mut scene = friends().await;
+        scene.follow("J S: <presence from='romeo@localhost/orchard'/>\nJ cut").await;
         let mut scene = scene.killed().await;
         scene.resumes(2, &resumed(1)).await;
         let rest = "K S: <presence from='romeo@localhost/orchard' type='unavailable'/>
@@ -112,12 +114,8 @@ fn a_session_that_goes_on_hears_who_of_several_is_gone() {
 #[test]
 fn so_does_one_that_could_be_resumed_only_when_it_saw_them() {
     World::block_on(async {
-        let mut scene = Scene::new(Durability::Detached).await;
-        befriend(&scene).await;
-        let script = "R C: <presence/>
-            R S: <presence from='romeo@localhost/orchard'/>
-            R S: <presence from='juliet@localhost/balcony'/>
-            password juliet@localhost pencil
+        let mut scene = friends().await;
+        let script = "password juliet@localhost pencil
             L = juliet@localhost/garden
             L C: <presence/>
             L S: <presence from='juliet@localhost/garden'/>
@@ -260,12 +258,8 @@ fn one_that_showed_itself_to_it_alone_is_there() {
 #[test]
 fn one_that_came_back_and_hides_is_gone() {
     World::block_on(async {
-        let mut scene = Scene::new(Durability::Detached).await;
-        befriend(&scene).await;
-        let script = "R C: <presence/>
-            R S: <presence from='romeo@localhost/orchard'/>
-            R S: <presence from='juliet@localhost/balcony'/>
-            J S: <presence from='romeo@localhost/orchard'/>
+        let mut scene = friends().await;
+        let script = "J S: <presence from='romeo@localhost/orchard'/>
             account nurse@localhost angelica
             N = nurse@localhost/house
             N C: <presence to='juliet@localhost/balcony'/>

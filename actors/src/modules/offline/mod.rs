@@ -195,13 +195,7 @@ impl OfflineModule {
                 let forget = self.forget(cx.env, cx.resource(), None);
                 cx.job(forget, |_, ()| ());
             }
-            Step::Client if cx.resource().crowded() || alone && cx.resource().may_blame() => {
-                // what it has does not come again, however long the next one waits
-                if !cx.resource().received().is_empty() {
-                    let forget = self.forget(cx.env, cx.resource(), None);
-                    cx.job(forget, |_, ()| ());
-                }
-            }
+            Step::Client if cx.resource().crowded() || alone && cx.resource().may_blame() => {}
             Step::Client => proceed(cx, &self.counts),
         }
     }
