@@ -7,7 +7,12 @@ use super::{
     kept::{AWAY, Kept, PENDING, settled},
     stored::is_chat,
 };
-use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{Mutex, Notify},
     time::timeout,
@@ -57,12 +62,14 @@ pub(super) struct Leaving {
     left: VecDeque<Left>,
     /// Messages of it went on their way.
     passed: bool,
+    /// The largest number of those that went on their way and that the store keeps.
+    last: u64,
 }
 
 impl Leaving {
     pub(super) fn new(number: u64) -> Self {
-        let (one_at_a_time, over, left, passed) = Default::default();
-        Self { number, one_at_a_time, over, left, passed }
+        let (one_at_a_time, over, left, passed, last) = Default::default();
+        Self { number, one_at_a_time, over, left, passed, last }
     }
 
     /// The next one, unless another session of the user has it or will have it.
@@ -107,6 +114,15 @@ impl Leaving {
             Some(Left::Kept(ids)) => ids.push(id),
             _ => self.left.push_back(Left::Kept(vec![id])),
         }
+    }
+
+    /// The numbers of those that the store keeps.
+    fn kept(&self) -> impl Iterator<Item = u64> {
+        let kept = self.left.iter().filter_map(|left| match left {
+            Left::Kept(ids) => Some(ids),
+            Left::Stanza(_) => None,
+        });
+        kept.flatten().copied()
     }
 
     /// Whether nothing has to go on its way.
@@ -227,12 +243,14 @@ impl Resource {
         s.diverted.map(|first| (first.get() - 1).max(s.kept.after()))
     }
 
-    /// Those are these, oldest first.
-    pub fn also_left(&self, ids: impl IntoIterator<Item = u64>) {
+    /// Those are among these, oldest first; the others are of what was left.
+    pub fn also_left(&self, ids: Vec<u64>) {
         let mut s = self.state.lock();
         s.diverted = None;
         if let Some(leaving) = &mut s.leaving {
-            ids.into_iter().for_each(|id| leaving.push_kept(id));
+            let known: HashSet<u64> = leaving.kept().collect();
+            let newer = ids.into_iter().filter(|id| !known.contains(id));
+            newer.for_each(|id| leaving.push_kept(id));
         }
     }
 
@@ -246,8 +264,13 @@ impl Resource {
     pub fn passed(&self) {
         let mut s = self.state.lock();
         if let Some(leaving) = &mut s.leaving {
-            let passed = leaving.left.pop_front();
-            leaving.passed |= matches!(passed, Some(Left::Stanza(of)) if is_chat(&of.stanza));
+            match leaving.left.pop_front() {
+                Some(Left::Stanza(of)) => leaving.passed |= is_chat(&of.stanza),
+                Some(Left::Kept(ids)) => {
+                    leaving.last = ids.into_iter().fold(leaving.last, u64::max)
+                }
+                None => {}
+            }
         }
         s.settle();
     }
@@ -255,6 +278,16 @@ impl Resource {
     /// Whether messages of it that the store did not keep went on their way: they may be there now, behind others.
     pub fn has_stored(&self) -> bool {
         self.state.lock().leaving.as_ref().is_some_and(|leaving| leaving.passed)
+    }
+
+    /// The largest number of those that the store kept and that went on their way.
+    pub fn last_passed(&self) -> u64 {
+        self.state.lock().leaving.as_ref().map_or(0, |leaving| leaving.last)
+    }
+
+    /// The last of those are behind all others in the store now, under new numbers: so are the next ones to be.
+    pub fn moved_back(&self) {
+        self.state.lock().leaving.iter_mut().for_each(|leaving| leaving.last = u64::MAX);
     }
 
     /// Whoever ended the session crashed over what was next: that is not tried again.

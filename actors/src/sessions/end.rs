@@ -7,7 +7,7 @@ use crate::{
     resource::{Arrived, Ended, Left, PATIENCE, Resource},
     routing::{Best, When, best, bounce, divert, message, presence},
 };
-use std::{collections::HashSet, sync::Arc};
+use std::{iter, sync::Arc};
 use tokio::task::coop::consume_budget;
 use xmpp::{
     error::StanzaError,
@@ -86,31 +86,30 @@ async fn pass_on(env: &Arc<Env>, resource: &Arc<Resource>) {
 /// The store keeps messages that came after those that were passed on just now: they are to be
 /// fetched after them too. Another resource that takes messages looks for them in the store. One that becomes available at this
 /// very moment can get them twice.
-async fn kept(env: &Arc<Env>, resource: &Resource, mut ids: Vec<u64>) {
-    // some that came after may be among those before
-    let mut before = HashSet::new();
-    ids.retain(|id| before.insert(*id));
+async fn kept(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
     let (user, first) = (resource.user(), ids.iter().min().copied());
     let nobody = matches!(best(env, user, When::Now), Best::Of(best) if best.is_empty());
     let behind = match resource.has_stored() && nobody {
         true => ids,
-        false => out_of_order(ids),
+        false => out_of_order(ids, resource.last_passed()),
     };
-    if !behind.is_empty()
-        && let Err(error) = env.stores.offline.move_back(user, behind).await
-    {
-        tracing::warn!(%error, "messages may be out of order");
+    if !behind.is_empty() {
+        match env.stores.offline.move_back(user, behind).await {
+            Ok(()) => resource.moved_back(),
+            Err(error) => tracing::warn!(%error, "messages may be out of order"),
+        }
     }
     if let (false, Some(keeper), Some(first)) = (nobody, &env.hooks().keeper, first) {
         divert(env, user, keeper.module, first);
     }
 }
 
-/// Of messages in the order in which they came, those from the first on whose number says otherwise: it was on its way into
-/// the store when the ones before it were put there too.
-fn out_of_order(ids: Vec<u64>) -> Vec<u64> {
-    let first = ids.iter().zip(ids.iter().skip(1)).position(|(one, next)| next < one);
-    first.map_or_else(Vec::new, |before| ids.into_iter().skip(before + 1).collect())
+/// Of messages in the order in which they came, after the one of the number `last`, those from the first on whose number says
+/// otherwise: it was on its way into the store when the ones before it were put there too.
+fn out_of_order(mut ids: Vec<u64>, last: u64) -> Vec<u64> {
+    let before = iter::once(&last).chain(&ids);
+    let first = before.zip(&ids).position(|(one, next)| next < one);
+    ids.split_off(first.unwrap_or(ids.len()))
 }
 
 /// A stanza that the client never got: a message goes to the user's account again, where another
@@ -145,14 +144,17 @@ mod tests {
 
     #[test]
     fn the_rest_is_out_of_order_from_the_first_on_that_is() {
-        for (ids, rest) in [
-            (vec![], vec![]),
-            (vec![7], vec![]),
-            (vec![1, 2, 9], vec![]),
-            (vec![3, 4, 1, 2, 5], vec![1, 2, 5]),
-            (vec![3, 1, 4, 2], vec![1, 4, 2]),
+        for (last, ids, rest) in [
+            (0, vec![], vec![]),
+            (9, vec![], vec![]),
+            (0, vec![7], vec![]),
+            (0, vec![1, 2, 9], vec![]),
+            (0, vec![3, 4, 1, 2, 5], vec![1, 2, 5]),
+            (0, vec![3, 1, 4, 2], vec![1, 4, 2]),
+            (2, vec![3, 4, 1], vec![1]),
+            (4, vec![3, 5], vec![3, 5]),
         ] {
-            assert_eq!(out_of_order(ids), rest);
+            assert_eq!(out_of_order(ids, last), rest);
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     env::Env,
     modules::offline::{OfflineConfig, OfflineModule},
     registrar::Modules,
-    resource::{Ended, Resource},
+    resource::{Ended, Keeping, Resource},
     routing::send,
     sessions::{self, end},
     testkit::{
@@ -15,10 +15,11 @@ use crate::{
     },
 };
 use std::sync::Arc;
+use storage::OfflineLimits;
 use tokio::task::yield_now;
 use xmpp::{
     jid::{BareJid, FullJid},
-    stanza::Stanza,
+    stanza::{Stanza, Type},
 };
 
 fn user() -> BareJid {
@@ -40,7 +41,7 @@ async fn world() -> World {
 }
 
 /// A session for which these messages wait.
-async fn session(env: &Arc<Env>, name: &str, messages: [u32; 2]) -> Arc<Resource> {
+async fn session<const N: usize>(env: &Arc<Env>, name: &str, messages: [u32; N]) -> Arc<Resource> {
     let jid: FullJid = format!("b@localhost/{name}").parse().unwrap();
     let bound = sessions::bind(env, &user(), Some(jid)).await.unwrap().keep();
     for id in messages {
@@ -52,6 +53,25 @@ async fn session(env: &Arc<Env>, name: &str, messages: [u32; 2]) -> Arc<Resource
 async fn stored(env: &Arc<Env>) -> Vec<String> {
     let page = env.stores.offline.page(&user(), 0, 10, usize::MAX).await.unwrap();
     page.iter().map(|m| m.stanza.head.id.as_deref().unwrap().to_owned()).collect()
+}
+
+/// Puts messages into the store for a session; their numbers.
+async fn held(env: &Arc<Env>, messages: &[u32]) -> Vec<u64> {
+    let new = messages.iter().map(|id| (0, message(*id))).collect();
+    let (store, limits) = (&env.stores.sessions, OfflineLimits::messages(9));
+    store.append(&user(), vec!["key".to_owned()], new, limits, None).await.unwrap()
+}
+
+/// A session for which these messages wait, which the store keeps for it, with a presence before each.
+async fn apart(env: &Arc<Env>, messages: &[(u32, u64)]) -> Arc<Resource> {
+    let one = session(env, "one", []).await;
+    one.keep_as("key");
+    for (id, kept) in messages {
+        let presence = Stanza::presence(Type::Available);
+        one.deliver(presence.with_from("a@localhost/a".parse().ok())).unwrap();
+        one.deliver_as(message(*id), None, Keeping::Stored(*kept)).unwrap();
+    }
+    one
 }
 
 /// Begins the end of a session, and is killed in the middle.
@@ -80,6 +100,37 @@ fn a_message_does_not_overtake_what_ending_sessions_leave_behind() {
         tokio::join!(first, second, send(env, message(5)), slowly);
         assert_eq!(stored(env).await, ["1", "2", "3", "4", "5"]);
         assert!(env.table.is_empty());
+        world.stop().await;
+    });
+}
+
+#[test]
+fn what_a_session_leaves_behind_is_not_taken_for_what_came_after_it() {
+    World::block_on(async {
+        let world = world().await;
+        let (env, limits) = (&world.env, OfflineLimits::messages(9));
+        let newer = env.stores.offline.push(&user(), 0, message(3), limits).await.unwrap();
+        let ids = held(env, &[1, 2]).await;
+        env.stores.offline.move_back_after(&user(), newer - 1, ids[0]).await.unwrap();
+        let one = apart(env, &[(1, ids[0]), (2, ids[1])]).await;
+        one.divert("offline", newer);
+        open(9);
+        end(env, &one, Ended::Closed).await;
+        assert_eq!(stored(env).await, ["1", "2", "3"]);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn messages_with_something_between_them_keep_their_order() {
+    World::block_on(async {
+        let world = world().await;
+        let env = &world.env;
+        let ids = held(env, &[2, 4, 1, 3]).await;
+        let one = apart(env, &[(1, ids[2]), (2, ids[0]), (3, ids[3]), (4, ids[1])]).await;
+        open(9);
+        end(env, &one, Ended::Closed).await;
+        assert_eq!(stored(env).await, ["1", "2", "3", "4"]);
         world.stop().await;
     });
 }
