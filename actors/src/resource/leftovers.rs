@@ -43,6 +43,34 @@ pub enum Left {
     Kept(Vec<u64>),
 }
 
+/// A message is on its way into the store, past the queues of these sessions. Should one end meanwhile, what it leaves behind
+/// waits until this is dropped: it came before.
+#[derive(Debug)]
+pub struct Coming(Vec<Arc<Resource>>);
+
+impl Coming {
+    pub(super) fn past(resource: &Arc<Resource>, s: &mut State) -> Self {
+        s.coming += 1;
+        Self(vec![Arc::clone(resource)])
+    }
+
+    /// Past those too.
+    pub fn and(mut self, mut other: Self) -> Self {
+        self.0.append(&mut other.0);
+        self
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        for resource in &self.0 {
+            let mut s = resource.state.lock();
+            s.coming -= 1;
+            s.leaving.iter().for_each(|leaving| leaving.over.notify_waiters());
+        }
+    }
+}
+
 /// What has to be said of a session that is not available any more.
 #[derive(Clone, Debug, Default)]
 pub struct Remains {
@@ -211,6 +239,11 @@ impl Resource {
     /// Resolves when whoever saw a session that ended knows that it is gone; `false`: not within [`PATIENCE`].
     pub async fn is_told(&self) -> bool {
         self.comes_to(|s| s.untold.is_none()).await
+    }
+
+    /// Resolves when nothing that came before it ended is on its way into the store; `false`: not within [`PATIENCE`].
+    pub async fn nothing_comes(&self) -> bool {
+        self.comes_to(|s| s.coming == 0).await
     }
 
     async fn comes_to(&self, that: impl Fn(&State) -> bool) -> bool {

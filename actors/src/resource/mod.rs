@@ -29,7 +29,7 @@ pub use blocking::blocks;
 pub use copies::{Share, Shares};
 pub use frozen::{FrozenResource, FrozenWaiting, Thawing};
 pub(crate) use leftovers::PATIENCE;
-pub use leftovers::{Left, Remains, Standing};
+pub use leftovers::{Coming, Left, Remains, Standing};
 pub use limits::{Durability, QueueLimits};
 pub use queue::{Arrived, Drained, Item, Refused, Sending};
 pub use stored::{Keeping, Parked, Parking};
@@ -82,6 +82,8 @@ struct State {
     /// From which number on offline storage keeps messages that are newer than those in `queue`: see
     /// [`Resource::divert`].
     diverted: Option<NonZeroU64>,
+    /// How many messages are on their way into the store instead: see [`Coming`].
+    coming: u32,
     /// The head of `queue` is being worked on: if the process crashes now, this is the poison.
     in_hand: bool,
     /// The client's stanza that is being handled (XEP-0198 sessions only).
@@ -151,6 +153,7 @@ impl Resource {
             queue: VecDeque::new(),
             queued_bytes: 0,
             diverted: None,
+            coming: 0,
             in_hand: false,
             working: None,
             unfinished: None,

@@ -20,14 +20,18 @@ impl Resource {
 
     /// A message is kept, under the number `id`, that came after all that waits here: `module` is told
     /// when the client has got that. Until [`Resource::rejoin`] later messages are refused, so that they go the same
-    /// way and do not overtake it.
+    /// way and do not overtake it. To one that has ended meanwhile it is the first that came after all that it leaves behind.
     pub fn divert(&self, module: &'static str, id: u64) {
         let mut s = self.state.lock();
-        if s.owner == Owner::Ended {
+        let ended = s.owner == Owner::Ended;
+        if ended && s.coming == 0 {
             return;
         }
         let from = NonZeroU64::new(id).unwrap_or(NonZeroU64::MIN);
         s.diverted = Some(s.diverted.map_or(from, |first| first.min(from)));
+        if ended {
+            return;
+        }
         s.kept.again_from(id);
         // the first may be in the connection's hands
         let mut first = s.in_hand;

@@ -1,16 +1,19 @@
 //! The queue of a resource: what waits for its connection, who puts it there, and what becomes of it when it is written.
 
-use super::{Keeping, Owner, Resource, State, blocking::blocked, copies::Share, stored::is_chat};
+use super::{
+    Coming, Keeping, Owner, Resource, State, blocking::blocked, copies::Share, stored::is_chat,
+};
 use crate::clock::Clock;
 use parking_lot::MutexGuard;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use xmpp::stanza::{Kind, Stanza, Type};
 
 /// Why a delivery was refused; the stanza comes back to whoever routes it.
 #[derive(Debug)]
 pub enum Refused {
     /// The queue is at its limit, or what did not fit into it has to come first.
-    Full(Stanza),
+    Full(Stanza, Coming),
     /// The session has ended in the meantime.
     Ended(Stanza),
     /// The user blocks the sender (XEP-0191).
@@ -119,7 +122,7 @@ impl Resource {
     ///
     /// # Errors
     /// The stanza comes back when the queue is full, the session has ended, or its sender is blocked.
-    pub fn deliver(&self, stanza: Stanza) -> Result<(), Refused> {
+    pub fn deliver(self: &Arc<Self>, stanza: Stanza) -> Result<(), Refused> {
         self.put(stanza, None, Keeping::Unknown, false)
     }
 
@@ -128,7 +131,7 @@ impl Resource {
     ///
     /// # Errors
     /// As [`Resource::deliver`].
-    pub fn deliver_failure(&self, stanza: Stanza) -> Result<(), Refused> {
+    pub fn deliver_failure(self: &Arc<Self>, stanza: Stanza) -> Result<(), Refused> {
         self.put(stanza, None, Keeping::Not, true)
     }
 
@@ -136,7 +139,7 @@ impl Resource {
     ///
     /// # Errors
     /// As [`Resource::deliver`]; the share is given back by dropping it.
-    pub fn deliver_shared(&self, stanza: Stanza, share: Share) -> Result<(), Refused> {
+    pub fn deliver_shared(self: &Arc<Self>, stanza: Stanza, share: Share) -> Result<(), Refused> {
         self.put(stanza, Some(share), Keeping::Unknown, false)
     }
 
@@ -145,7 +148,7 @@ impl Resource {
     /// # Errors
     /// As [`Resource::deliver`], but for [`Refused::Unstored`].
     pub fn deliver_as(
-        &self,
+        self: &Arc<Self>,
         stanza: Stanza,
         share: Option<Share>,
         keeping: Keeping,
@@ -159,7 +162,7 @@ impl Resource {
     }
 
     fn put(
-        &self,
+        self: &Arc<Self>,
         stanza: Stanza,
         share: Option<Share>,
         keeping: Keeping,
@@ -182,7 +185,7 @@ impl Resource {
                 false => self.limits.full(s.queue.len(), s.queued_bytes + bytes),
             };
             if full || chat && s.diverted.is_some() {
-                return Err(Refused::Full(stanza));
+                return Err(Refused::Full(stanza, Coming::past(self, &mut s)));
             }
             if chat && keeping == Keeping::Unknown && self.must_store(&s) {
                 return Err(Refused::Unstored(stanza));

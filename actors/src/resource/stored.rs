@@ -1,7 +1,9 @@
 //! What the store has of a session: the session itself while nobody is connected, and the messages that it holds there
 //! (`storage::Sessions`).
 
-use super::{Durability, Item, Owner, PATIENCE, Resource, Share, State, copies::Seen, kept};
+use super::{
+    Coming, Durability, Item, Owner, PATIENCE, Resource, Share, State, copies::Seen, kept,
+};
 use serde::{Deserialize, Serialize};
 use std::{pin::pin, sync::Arc};
 use tokio::{
@@ -164,14 +166,16 @@ impl Resource {
         }
     }
 
-    /// The key under which the store keeps what has to be there before it is delivered; `None`: nothing has to.
-    pub fn holds_as(&self) -> Option<Arc<str>> {
-        let s = self.state.lock();
-        if !self.must_store(&s) {
+    /// The key under which the store keeps what has to be there before it is delivered; `None`: nothing has to, or it has
+    /// ended.
+    pub fn holds_as(self: &Arc<Self>) -> Option<(Arc<str>, Coming)> {
+        let mut s = self.state.lock();
+        if !self.must_store(&s) || s.owner == Owner::Ended {
             return None;
         }
         let token = || s.sm.as_ref().and_then(|sm| sm.token.as_deref()).map(Arc::from);
-        s.stored.as_ref().map(|stored| Arc::clone(&stored.key)).or_else(token)
+        let key = s.stored.as_ref().map(|stored| Arc::clone(&stored.key)).or_else(token)?;
+        Some((key, Coming::past(self, &mut s)))
     }
 
     /// The store is to keep what waits for it although there is a connection, under this key.

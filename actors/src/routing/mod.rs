@@ -185,11 +185,15 @@ fn refused(env: &Arc<Env>, user: BareJid, why: Refused, when: When) -> Option<Bo
             _ => bounce(env, &stanza, &StanzaError::service_unavailable()),
         },
         Refused::Unstored(stanza) => Some(Box::pin(offline(Arc::clone(env), user, stanza))),
-        Refused::Full(stanza) => {
+        Refused::Full(stanza, coming) => {
             env.metrics.queue_full();
             match (stanza.head.kind, stanza.head.ty) {
                 (Kind::Message, Type::Normal | Type::Chat) => {
-                    Some(Box::pin(offline(Arc::clone(env), user, stanza)))
+                    let offline = offline(Arc::clone(env), user, stanza);
+                    Some(Box::pin(async move {
+                        offline.await;
+                        drop(coming);
+                    }))
                 }
                 (Kind::Presence, _) => None,
                 _ => bounce(env, &stanza, &StanzaError::resource_constraint()),
@@ -264,7 +268,7 @@ pub fn bounce(env: &Arc<Env>, stanza: &Stanza, error: &StanzaError) -> Option<Bo
         return route(env, reply);
     }
     let (told, kind) = (session_of(env, &from)?, reply.head.kind);
-    if let Err(Refused::Full(_)) = told.deliver_failure(reply) {
+    if let Err(Refused::Full(..)) = told.deliver_failure(reply) {
         // nothing may answer an error: a client that takes none of so many hears that it is not told of this one
         env.metrics.queue_full();
         env.managers.end(&told, Ended::NoMemory);

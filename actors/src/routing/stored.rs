@@ -5,7 +5,7 @@ use super::{When, bounce, divert, message, refused, whereabouts::session_of};
 use crate::{
     env::Env,
     future::BoxFuture,
-    resource::{Keeping, Refused, Resource, Share},
+    resource::{Coming, Keeping, Refused, Resource, Share},
     sessions::park::try_to_sleep,
 };
 use std::sync::Arc;
@@ -59,7 +59,7 @@ struct Holder {
     /// In the one message.
     share: Share,
     /// Under which the store keeps it for that session.
-    key: Option<Arc<str>>,
+    key: Option<(Arc<str>, Coming)>,
 }
 
 /// Stores a message that is worth it, if it has to be.
@@ -72,7 +72,7 @@ async fn keep(
     let Some(keeper) = env.hooks().keeper.as_ref().filter(|keeper| (keeper.worth)(stanza)) else {
         return Ok(Keeping::Not);
     };
-    let keys: Vec<_> = holders.iter().filter_map(|h| Some(h.key.as_ref()?.to_string())).collect();
+    let keys: Vec<_> = holders.iter().filter_map(|h| Some(h.key.as_ref()?.0.to_string())).collect();
     if keys.is_empty() {
         return Ok(Keeping::Unknown);
     }
@@ -114,7 +114,13 @@ pub(crate) fn sender(env: &Env, stanza: &Stanza) -> Option<(String, u32)> {
 
 /// Of the reasons why several sessions did not take one message: that the user blocks its sender goes before any other.
 pub(super) fn first_of_all(before: Option<Refused>, now: Refused) -> Refused {
-    before.filter(|before| matches!(before, Refused::Blocked(_))).unwrap_or(now)
+    match (before, now) {
+        (Some(blocked @ Refused::Blocked(_)), _) => blocked,
+        (Some(Refused::Full(stanza, coming)), Refused::Full(_, too)) => {
+            Refused::Full(stanza, coming.and(too))
+        }
+        (_, now) => now,
+    }
 }
 
 /// Delivers it to all of them, and deals with each that does not take it by its own reason.
@@ -155,7 +161,7 @@ async fn hand(
         };
     };
     let store = &env.stores.sessions;
-    for (resource, key, blocked) in &gone {
+    for (resource, (key, _), blocked) in &gone {
         if !blocked {
             // it may have ended before the message was there
             if let Err(error) = store.expire(&user, key).await {
@@ -223,8 +229,15 @@ mod tests {
                     env.table.find(&user, "garden").unwrap(),
                 ];
                 sessions.sort_by_key(|resource| resource.jid().resource() != first);
-                let keys: Vec<_> = sessions.iter().map(|r| r.holds_as().unwrap()).collect();
-                let holders = keys.iter().map(|key| key.to_string());
+                let share = Share::default();
+                let holds = |resource: &Arc<Resource>| Holder {
+                    resource: Arc::clone(resource),
+                    share: share.clone(),
+                    key: resource.holds_as(),
+                };
+                let holders: Vec<_> = sessions.iter().map(holds).collect();
+                let key = |holder: &Holder| holder.key.as_ref().unwrap().0.to_string();
+                let keys: Vec<_> = holders.iter().map(key).collect();
                 let message = |id| {
                     let xml = format!(
                         "<message from='romeo@localhost/orchard' to='juliet@localhost' type='chat' id='{id}'><body/></message>"
@@ -234,7 +247,7 @@ mod tests {
                 let limits = OfflineLimits::messages(9);
                 let store = &env.stores.sessions;
                 let both = vec![(1, message(1)), (2, message(2))];
-                let ids = store.append(&user, holders.collect(), both, limits, None).await.unwrap();
+                let ids = store.append(&user, keys.clone(), both, limits, None).await.unwrap();
                 // one blocks him, the other one has gone
                 for resource in &sessions {
                     if resource.jid().resource() == "balcony" {
@@ -244,13 +257,6 @@ mod tests {
                         assert!(resource.end(Ended::Kicked, env.next_session()));
                     }
                 }
-                let share = Share::default();
-                let with = |(resource, key): (&Arc<Resource>, &Arc<str>)| Holder {
-                    resource: Arc::clone(resource),
-                    share: share.clone(),
-                    key: Some(Arc::clone(key)),
-                };
-                let holders = sessions.iter().zip(&keys).map(with).collect();
                 let keeping = Keeping::Stored(ids[1]);
                 let (to, when) = (user.clone(), When::InOrder);
                 if let Some(later) = hand(&env, to, holders, message(2), keeping, false, when).await

@@ -100,8 +100,11 @@ pub(super) fn session_of(env: &Env, jid: &Jid) -> Option<Arc<Resource>> {
 /// Offline storage keeps a message that came before what waits for the user: its best resource looks there first.
 /// See [`Resource::divert`].
 pub fn divert(env: &Env, user: &BareJid, module: &'static str, id: u64) {
-    let resources = here(env, user);
-    let takes = resources.iter().filter_map(|r| Some((r.priority().filter(|p| *p >= 0)?, r)));
+    let all = env.table.with_user(user, <[_]>::to_vec);
+    for ended in all.iter().filter(|r| r.owner() == Owner::Ended) {
+        ended.divert(module, id);
+    }
+    let takes = all.iter().filter_map(|r| Some((r.priority().filter(|p| *p >= 0)?, r)));
     if let Some((_, best)) = takes.max_by_key(|(priority, _)| *priority) {
         best.divert(module, id);
     }

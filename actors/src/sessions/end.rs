@@ -57,6 +57,9 @@ pub(super) async fn finish(env: &Arc<Env>, resource: &Arc<Resource>) {
 
 /// Sends on their way, oldest first, the stanzas that the client never got.
 async fn pass_on(env: &Arc<Env>, resource: &Arc<Resource>) {
+    if resource.leftover().is_some() && !resource.nothing_comes().await {
+        tracing::warn!(jid = %resource.jid(), "messages may be out of order");
+    }
     forget(env, resource).await;
     if resource.leftover().is_none() {
         return;

@@ -5,8 +5,8 @@ use crate::{
     env::Env,
     modules::offline::{OfflineConfig, OfflineModule},
     registrar::Modules,
-    resource::{Ended, Keeping, Resource},
-    routing::send,
+    resource::{Ended, Keeping, Resource, StreamManagement},
+    routing::{divert, send},
     sessions::{self, end},
     testkit::{
         World, WorldOptions,
@@ -117,6 +117,35 @@ fn what_a_session_leaves_behind_is_not_taken_for_what_came_after_it() {
         open(9);
         end(env, &one, Ended::Closed).await;
         assert_eq!(stored(env).await, ["1", "2", "3"]);
+        world.stop().await;
+    });
+}
+
+#[test]
+fn what_is_on_its_way_into_the_store_when_a_session_ends_comes_after_what_it_leaves_behind() {
+    World::block_on(async {
+        let world = world().await;
+        let env = &world.env;
+        let ids = held(env, &[2, 1]).await;
+        let one = apart(env, &[(1, ids[1]), (2, ids[0])]).await;
+        one.with_sm(|sm| {
+            *sm = Some(StreamManagement { token: Some("key".to_owned()), ..Default::default() });
+        });
+        assert!(one.detach(1, None));
+        let (key, coming) = one.holds_as().unwrap();
+        let late = held(env, &[3]).await;
+        open(9);
+        let slowly = async {
+            for _ in 0..5 {
+                yield_now().await;
+            }
+            env.stores.sessions.expire(&user(), &key).await.unwrap();
+            divert(env, &user(), "offline", late[0]);
+            drop(coming);
+        };
+        tokio::join!(end(env, &one, Ended::Conflict), slowly);
+        assert_eq!(stored(env).await, ["1", "2", "3"]);
+        assert!(one.holds_as().is_none() && env.table.is_empty());
         world.stop().await;
     });
 }
