@@ -11,7 +11,7 @@ mod tests;
 mod whereabouts;
 
 pub(crate) use stored::sender;
-pub(crate) use whereabouts::{Best, best};
+pub(crate) use whereabouts::{Best, best, none_leaves};
 pub use whereabouts::{
     Missed, divert, here, is_connected, others_available, to_available, to_marked, to_resource,
 };

@@ -110,6 +110,16 @@ pub fn divert(env: &Env, user: &BareJid, module: &'static str, id: u64) {
     }
 }
 
+/// Resolves when nothing is left of sessions of the user that ended; later than [`PATIENCE`](crate::resource::PATIENCE) whatever is.
+pub(crate) async fn none_leaves(env: &Env, user: &BareJid) {
+    let leaving = |all: &[Arc<Resource>]| -> Vec<_> {
+        all.iter().filter(|r| r.standing() == Standing::Leaving).cloned().collect()
+    };
+    for session in env.table.with_user(user, leaving) {
+        session.is_over().await;
+    }
+}
+
 /// Who takes a message for an account.
 pub(crate) enum Best {
     /// These.

@@ -80,19 +80,25 @@ async fn pass_on(env: &Arc<Env>, resource: &Arc<Resource>) {
         consume_budget().await;
         match left {
             Left::Stanza(arrived) => undelivered(env, resource, arrived).await,
-            Left::Kept(ids) => kept(env, resource, ids).await,
+            Left::Kept(ids) => kept(env, resource, ids, false).await,
+            Left::Newer(ids) => kept(env, resource, ids, true).await,
         }
         resource.passed();
     }
 }
 
 /// The store keeps messages that came after those that were passed on just now: they are to be
-/// fetched after them too. Another resource that takes messages looks for them in the store. One that becomes available at this
-/// very moment can get them twice.
-async fn kept(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
-    let (user, first) = (resource.user(), ids.iter().min().copied());
-    let nobody = matches!(best(env, user, When::Now), Best::Of(best) if best.is_empty());
-    let behind = match resource.has_stored() && nobody {
+/// fetched after them too. Another resource that takes messages looks for them in the store, when this one is done with.
+async fn kept(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>, newer: bool) {
+    let user = resource.user();
+    let Some(first) = ids.iter().min().copied() else { return };
+    let best = match best(env, user, When::Now) {
+        Best::Of(best) => best,
+        Best::After(_) => Vec::new(),
+    };
+    let behind = match resource.has_stored() {
+        // nobody was to see them; those that came after they may have been sent
+        _ if newer && best.iter().any(|other| other.kept_after() >= first) => Vec::new(),
         true => ids,
         false => out_of_order(ids, resource.last_passed()),
     };
@@ -102,7 +108,7 @@ async fn kept(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
             Err(error) => tracing::warn!(%error, "messages may be out of order"),
         }
     }
-    if let (false, Some(keeper), Some(first)) = (nobody, &env.hooks().keeper, first) {
+    if let (false, Some(keeper)) = (best.is_empty(), &env.hooks().keeper) {
         divert(env, user, keeper.module, first);
     }
 }

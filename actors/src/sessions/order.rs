@@ -10,7 +10,7 @@ use crate::{
     sessions::{self, end},
     testkit::{
         World, WorldOptions,
-        script::Wire,
+        script::{Wire, follow},
         slow::{Slow, SlowConfig, open},
     },
 };
@@ -146,6 +146,35 @@ fn what_is_on_its_way_into_the_store_when_a_session_ends_comes_after_what_it_lea
         tokio::join!(end(env, &one, Ended::Conflict), slowly);
         assert_eq!(stored(env).await, ["1", "2", "3"]);
         assert!(one.holds_as().is_none() && env.table.is_empty());
+        world.stop().await;
+    });
+}
+
+#[test]
+fn a_session_that_begins_meanwhile_gets_what_was_left_behind_once_and_in_order() {
+    World::block_on(async {
+        let mut world = world().await;
+        let env = Arc::clone(&world.env);
+        follow("password b@localhost x\nJ = b@localhost/two", &mut world).await.unwrap();
+        let one = session(&env, "one", [1]).await;
+        one.keep_as("key");
+        let ids = held(&env, &[2]).await;
+        one.deliver_as(message(2), None, Keeping::Stored(ids[0])).unwrap();
+        begin_to_end(&env, &one).await;
+        let slowly = async {
+            // it looks into the store, and no time passes
+            for _ in 0..99 {
+                yield_now().await;
+            }
+            sessions::lost(&env, one);
+            open(9);
+        };
+        tokio::join!(world.send("J", "<presence/>", false), slowly);
+        let script = "J S: <presence/>
+            J S: <message id='1'/>
+            J S: <message id='2'/>
+            J S: nothing";
+        follow(script, &mut world).await.unwrap();
         world.stop().await;
     });
 }

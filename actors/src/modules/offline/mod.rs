@@ -339,6 +339,8 @@ fn proceed(cx: &mut SessionCx<'_>, counts: &Counts) {
     cx.job(
         async move {
             sessions::acknowledge(&env, &resource).await?;
+            // what it leaves behind may get other numbers
+            routing::none_leaves(&env, resource.user()).await;
             let after = resource.kept_after();
             let store = &env.stores.offline;
             if takes {
