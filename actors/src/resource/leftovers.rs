@@ -45,34 +45,6 @@ pub enum Left {
     Newer(Vec<u64>),
 }
 
-/// A message is on its way into the store, past the queues of these sessions. Should one end meanwhile, what it leaves behind
-/// waits until this is dropped: it came before.
-#[derive(Debug)]
-pub struct Coming(Vec<Arc<Resource>>);
-
-impl Coming {
-    pub(super) fn past(resource: &Arc<Resource>, s: &mut State) -> Self {
-        s.coming += 1;
-        Self(vec![Arc::clone(resource)])
-    }
-
-    /// Past those too.
-    pub fn and(mut self, mut other: Self) -> Self {
-        self.0.append(&mut other.0);
-        self
-    }
-}
-
-impl Drop for Coming {
-    fn drop(&mut self) {
-        for resource in &self.0 {
-            let mut s = resource.state.lock();
-            s.coming -= 1;
-            s.leaving.iter().for_each(|leaving| leaving.over.notify_waiters());
-        }
-    }
-}
-
 /// What has to be said of a session that is not available any more.
 #[derive(Clone, Debug, Default)]
 pub struct Remains {
@@ -88,7 +60,7 @@ pub(super) struct Leaving {
     /// Sessions that ended later have larger ones.
     number: u64,
     one_at_a_time: Arc<Mutex<()>>,
-    over: Arc<Notify>,
+    pub(super) over: Arc<Notify>,
     left: VecDeque<Left>,
     /// Messages of it went on their way.
     passed: bool,
@@ -244,12 +216,7 @@ impl Resource {
         self.comes_to(|s| s.untold.is_none()).await
     }
 
-    /// Resolves when nothing that came before it ended is on its way into the store; `false`: not within [`PATIENCE`].
-    pub async fn nothing_comes(&self) -> bool {
-        self.comes_to(|s| s.coming == 0).await
-    }
-
-    async fn comes_to(&self, that: impl Fn(&State) -> bool) -> bool {
+    pub(super) async fn comes_to(&self, that: impl Fn(&State) -> bool) -> bool {
         let over = async {
             loop {
                 let over = self.state.lock().leaving.as_ref().map(|l| Arc::clone(&l.over));
@@ -303,7 +270,7 @@ impl Resource {
             match leaving.left.pop_front() {
                 Some(Left::Stanza(of)) => leaving.passed |= is_chat(&of.stanza),
                 Some(Left::Kept(ids) | Left::Newer(ids)) => {
-                    leaving.last = ids.into_iter().fold(leaving.last, u64::max)
+                    leaving.last = ids.into_iter().fold(leaving.last, u64::max);
                 }
                 None => {}
             }
