@@ -592,6 +592,7 @@ pub const STILL: &[(&str, &str)] = &[
     ("actors/src/metrics/modules.rs", "rows names"),
     ("actors/src/modules/disco.rs", "abuse admin feedback sales security support"),
     ("actors/src/handover.rs", "modules waiting"),
+    ("actors/src/resource/coming.rs", "Coming"),
     ("actors/src/resource/copies.rs", "Shares"),
     ("actors/src/resource/frozen.rs", "queue marks shares"),
     ("actors/src/settings.rs", "mechanisms"),
