@@ -94,14 +94,19 @@ impl Pressure {
         } else {
             Level::Calm
         };
+        // who sees that it is short finds that log-ons wait
+        self.opened_by(level, level > Level::Calm && self.is_spent());
         self.level.send_if_modified(|now| std::mem::replace(now, level) != level);
-        self.set_spent(level > Level::Calm && self.is_spent());
     }
 
     /// Whether less can be freed than would have to be.
     pub(crate) fn set_spent(&self, spent: bool) {
+        self.opened_by(self.level(), spent);
+    }
+
+    fn opened_by(&self, level: Level, spent: bool) {
         self.spent.store(spent, Ordering::Relaxed);
-        let open = match self.level() {
+        let open = match level {
             Level::Calm => true,
             Level::High => spent,
             Level::Critical => false,
