@@ -194,6 +194,33 @@ fn the_addresses_of_directed_presence_have_a_limit_in_bytes() {
 }
 
 #[test]
+fn what_is_kept_does_not_overtake_messages_of_a_lower_number() {
+    let resource = resource();
+    resource.deliver_as(from("a@x/1"), None, Keeping::Stored(5)).unwrap();
+    assert!(!resource.waits_for_queue("offline", 4) && !resource.is_diverted());
+    assert!(resource.waits_for_queue("offline", 6) && resource.is_diverted());
+    let mut order = Vec::new();
+    resource.drain(1, 9, |item| {
+        order.push(matches!(item, Item::Notice("offline")));
+        Drained::Sent
+    });
+    assert_eq!((order, resource.waits_for_queue("offline", 6)), (vec![false, true], false));
+}
+
+#[test]
+fn what_may_just_have_been_refused_does_not_overtake_what_waits() {
+    let resource = resource();
+    for n in ["a@x/1", "a@x/2"] {
+        resource.deliver(from(n)).unwrap();
+    }
+    assert!(!resource.waits_for_queue("offline", 7));
+    let refused = resource.deliver(from("a@x/3"));
+    assert!(matches!(refused, Err(Refused::Full(..))) && resource.waits_for_queue("offline", 7));
+    resource.drain(1, 9, |_| Drained::Sent);
+    assert!(!resource.waits_for_queue("offline", 7), "it may go");
+}
+
+#[test]
 fn messages_do_not_overtake_what_is_kept() {
     let resource = resource();
     resource.deliver(from("a@x/1")).unwrap();
