@@ -69,27 +69,20 @@ impl Resource {
     }
 
     /// Whether the kept message of that number came after messages that wait here: those before the
-    /// notice for `module`, of which what is behind it, a headline say, is newer; those that the store keeps under a lower number; or,
-    /// while one is on its way into the store past the queue, which it may be, any. It is seen to that `module` is told when they
-    /// are written.
+    /// notice for `module` (what is behind it, a headline say, is newer), those that the store keeps under a lower number, or
+    /// all, while one is on its way into the store past the queue: it may be that one.
     pub fn waits_for_queue(&self, module: &'static str, id: u64) -> bool {
-        let waits = {
-            let s = self.state.lock();
-            let is_notice = |q: &Queued| matches!(q.item, Item::Notice(m) if m == module);
-            let diverted = s.diverted.is_some_and(|first| id >= first.get());
-            let notice = s.queue.iter().rposition(is_notice).filter(|_| diverted);
-            let mut messages = s.queue.iter().enumerate().filter(
-                |(_, q)| matches!(&q.item, Item::Stanza(s) if s.head.kind == Kind::Message),
-            );
-            messages.any(|(place, q)| match q.kept {
-                _ if notice.is_some_and(|notice| place < notice) => true,
-                0 => s.coming > 0,
-                kept => kept < id,
-            })
+        let s = self.state.lock();
+        let message =
+            |q: &Queued| matches!(&q.item, Item::Stanza(s) if s.head.kind == Kind::Message);
+        let is_notice = |q: &Queued| matches!(q.item, Item::Notice(m) if m == module);
+        let diverted = s.diverted.is_some_and(|first| id >= first.get());
+        let notice = s.queue.iter().rposition(is_notice).filter(|_| diverted).unwrap_or_default();
+        let older = |place: usize, q: &Queued| match q.kept {
+            _ if place < notice => true,
+            0 => s.coming > 0,
+            kept => kept < id,
         };
-        if waits {
-            self.divert(module, id);
-        }
-        waits
+        s.queue.iter().enumerate().any(|(place, q)| message(q) && older(place, q))
     }
 }

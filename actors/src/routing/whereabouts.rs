@@ -4,9 +4,10 @@
 use super::When;
 use crate::{
     env::Env,
-    resource::{Owner, Refused, Resource, Standing},
+    resource::{Owner, PATIENCE, Refused, Resource, Standing},
 };
 use std::sync::Arc;
+use tokio::time::timeout;
 use xmpp::{
     jid::{BareJid, Jid},
     stanza::Stanza,
@@ -110,14 +111,19 @@ pub fn divert(env: &Env, user: &BareJid, module: &'static str, id: u64) {
     }
 }
 
-/// Resolves when nothing is left of sessions of the user that ended; later than [`PATIENCE`](crate::resource::PATIENCE) whatever is.
+/// Resolves when nothing is left of sessions of the user that ended, or after [`PATIENCE`].
 pub(crate) async fn none_leaves(env: &Env, user: &BareJid) {
     let leaving = |all: &[Arc<Resource>]| -> Vec<_> {
         all.iter().filter(|r| r.standing() == Standing::Leaving).cloned().collect()
     };
-    for session in env.table.with_user(user, leaving) {
-        session.is_over().await;
-    }
+    let leaving = env.table.with_user(user, leaving);
+    let all_over = async {
+        for session in &leaving {
+            session.is_over().await;
+        }
+    };
+    // an error: it has been waited for long enough
+    drop(timeout(PATIENCE, all_over).await);
 }
 
 /// Who takes a message for an account.

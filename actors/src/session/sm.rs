@@ -248,12 +248,7 @@ impl Session {
 /// client to acknowledge more.
 fn kept_arrived(cx: &mut SessionCx<'_>) {
     let (env, resource) = (Arc::clone(cx.env), Arc::clone(cx.resource()));
-    let forget = async move {
-        if let Err(error) = sessions::acknowledge(&env, &resource).await {
-            tracing::warn!(jid = %resource.jid(), %error, "messages may come again");
-        }
-    };
-    cx.job(forget, |_, ()| ());
+    cx.job(async move { sessions::forget_received(&env, &resource).await }, |_, ()| ());
 }
 
 #[cfg(test)]

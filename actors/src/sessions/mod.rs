@@ -26,7 +26,7 @@ pub use calm::{admits, calm};
 pub use claim::{Attached, BindError, Claim, ResumeError};
 pub use end::end;
 pub use manager::spec;
-pub(crate) use park::{acknowledge, note};
+pub(crate) use park::{acknowledge, forget_received, note};
 pub use registry::publish_priority;
 pub use sleep::restored;
 

@@ -61,8 +61,8 @@ pub(super) async fn fall_asleep(env: &Arc<Env>, resource: &Arc<Resource>, until:
     };
     resource.told_store(asleep);
     // what its client had meanwhile
-    if !asleep && let Err(error) = acknowledge(env, resource).await {
-        tracing::warn!(jid = %resource.jid(), %error, "messages may come again");
+    if !asleep {
+        forget_received(env, resource).await;
     }
 }
 
@@ -176,6 +176,13 @@ pub(crate) async fn acknowledge(env: &Env, resource: &Resource) -> Result<(), St
     env.stores.sessions.acknowledge(resource.user(), key, received.clone()).await?;
     resource.forgotten(&received);
     Ok(())
+}
+
+/// The same, where there is nothing else to do if it cannot.
+pub(crate) async fn forget_received(env: &Env, resource: &Resource) {
+    if let Err(error) = acknowledge(env, resource).await {
+        tracing::warn!(jid = %resource.jid(), %error, "messages may come again");
+    }
 }
 
 /// The numbers of the messages that offline storage keeps after that one.

@@ -291,9 +291,7 @@ async fn refuse(env: &Arc<Env>, resource: &Resource, stanzas: &[Stanza]) {
             later.await;
         }
     }
-    if let Err(error) = sessions::acknowledge(env, resource).await {
-        tracing::warn!(jid = %resource.jid(), %error, "what was refused may come again");
-    }
+    sessions::forget_received(env, resource).await;
 }
 
 fn push(env: &Env, user: &BareJid, what: &str, jids: &[Jid]) {

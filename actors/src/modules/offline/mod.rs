@@ -222,11 +222,7 @@ impl OfflineModule {
         _: Option<&Stanza>,
     ) -> BoxFuture<()> {
         let (env, resource) = (Arc::clone(env), Arc::clone(resource));
-        Box::pin(async move {
-            if let Err(error) = sessions::acknowledge(&env, &resource).await {
-                tracing::warn!(%error, "offline messages may be delivered again");
-            }
-        })
+        Box::pin(async move { sessions::forget_received(&env, &resource).await })
     }
 
     fn keep(&self, env: &Arc<Env>, user: &BareJid, message: Stanza) -> BoxFuture<Offline> {
@@ -339,7 +335,7 @@ fn proceed(cx: &mut SessionCx<'_>, counts: &Counts) {
     cx.job(
         async move {
             sessions::acknowledge(&env, &resource).await?;
-            // what it leaves behind may get other numbers
+            // what a session leaves behind may get other numbers
             routing::none_leaves(&env, resource.user()).await;
             let after = resource.kept_after();
             let store = &env.stores.offline;
@@ -401,8 +397,9 @@ fn write(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
             cx.resource().skip_kept(message.id);
             continue;
         }
-        // it came after what waits in the queue: we are told when that is written
         if cx.resource().waits_for_queue(OfflineModule::NAME, message.id) {
+            // we are told when that is written
+            cx.resource().divert(OfflineModule::NAME, message.id);
             return end(cx, counts);
         }
         if message.strikes > 0 {
