@@ -3,6 +3,7 @@
 use crate::{StoreError, StoreFuture};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeSet,
     collections::{HashMap, hash_map::Entry},
     hash::Hash,
 };
@@ -149,12 +150,13 @@ pub trait OfflineStore: Send + Sync + 'static {
     fn move_back<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> StoreFuture<'a, ()>;
 
     /// Puts all messages that wait with a number greater than `after` behind all others of their user, in their order, if one of
-    /// them is before number `before`: that one came later, and so did those after it.
+    /// them is before number `before`: that one came later, and so did those after it. `but` stay where they are.
     fn move_back_after<'a>(
         &'a self,
         user: &'a BareJid,
         after: u64,
         before: u64,
+        but: BTreeSet<u64>,
     ) -> StoreFuture<'a, ()>;
 
     /// How many messages wait.

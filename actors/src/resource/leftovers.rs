@@ -41,8 +41,6 @@ pub enum Left {
     Stanza(Arrived),
     /// Messages that the store keeps under these numbers, and that came after those before.
     Kept(Vec<u64>),
-    /// The same, which it does for nobody alone: what came after all of the session's.
-    Newer(Vec<u64>),
 }
 
 /// What has to be said of a session that is not available any more.
@@ -106,7 +104,6 @@ impl Leaving {
                     }
                 }
                 Left::Kept(ids) => ids.into_iter().for_each(|id| self.push_kept(id)),
-                newer @ Left::Newer(_) => self.left.push_back(newer),
             }
         }
     }
@@ -123,7 +120,7 @@ impl Leaving {
     fn kept(&self) -> impl Iterator<Item = u64> {
         let kept = self.left.iter().filter_map(|left| match left {
             Left::Kept(ids) => Some(ids),
-            Left::Stanza(_) | Left::Newer(_) => None,
+            Left::Stanza(_) => None,
         });
         kept.flatten().copied()
     }
@@ -247,13 +244,13 @@ impl Resource {
     }
 
     /// Those are among these, oldest first; the others are of what was left.
-    pub fn also_left(&self, mut ids: Vec<u64>) {
+    pub fn also_left(&self, ids: Vec<u64>) {
         let mut s = self.state.lock();
         s.diverted = None;
         if let Some(leaving) = &mut s.leaving {
             let known: HashSet<u64> = leaving.kept().collect();
-            ids.retain(|id| !known.contains(id));
-            leaving.left.push_back(Left::Newer(ids));
+            let newer = ids.into_iter().filter(|id| !known.contains(id));
+            newer.for_each(|id| leaving.push_kept(id));
         }
     }
 
@@ -269,7 +266,7 @@ impl Resource {
         if let Some(leaving) = &mut s.leaving {
             match leaving.left.pop_front() {
                 Some(Left::Stanza(of)) => leaving.passed |= is_chat(&of.stanza),
-                Some(Left::Kept(ids) | Left::Newer(ids)) => {
+                Some(Left::Kept(ids)) => {
                     leaving.last = ids.into_iter().fold(leaving.last, u64::max);
                 }
                 None => {}

@@ -11,7 +11,7 @@ mod tests;
 mod whereabouts;
 
 pub(crate) use stored::sender;
-pub(crate) use whereabouts::{Best, best, none_leaves};
+pub(crate) use whereabouts::none_leaves;
 pub use whereabouts::{
     Missed, divert, here, is_connected, others_available, to_available, to_marked, to_resource,
 };
@@ -29,7 +29,7 @@ use std::sync::Arc;
 use storage::StoreError;
 use stored::{first_of_all, stored_first};
 use tokio::task::coop::consume_budget;
-use whereabouts::{session_of, to_non_negative};
+use whereabouts::{Best, best, session_of, to_non_negative};
 use xmpp::{
     error::StanzaError,
     jid::{BareJid, Jid},

@@ -127,7 +127,7 @@ pub(crate) async fn none_leaves(env: &Env, user: &BareJid) {
 }
 
 /// Who takes a message for an account.
-pub(crate) enum Best {
+pub(super) enum Best {
     /// These.
     Of(Vec<Arc<Resource>>),
     /// That is to be seen when what this one leaves behind is on its way.
@@ -136,7 +136,7 @@ pub(crate) enum Best {
 
 /// The resources of the highest priority, none below 0 (RFC 6121 section 8.5.2.1.1, option of the
 /// most available resource; equal ones all count), in the order in which they were bound.
-pub(crate) fn best(env: &Env, user: &BareJid, when: When) -> Best {
+pub(super) fn best(env: &Env, user: &BareJid, when: When) -> Best {
     env.table.with_user(user, |all| most_available(all, when))
 }
 

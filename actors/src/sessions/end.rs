@@ -1,11 +1,15 @@
 //! The end of a session, orderly or not: its contacts learn that it is gone, and what it did not
 //! get goes on its way again (XEP-0198 section 5, RFC 6121 section 4.5.4, law 11).
 
-use super::{park::kept_after, registry::unbind, sleep::forget};
+use super::{
+    park::{kept_after, sent_to_any},
+    registry::unbind,
+    sleep::forget,
+};
 use crate::{
     env::Env,
     resource::{Arrived, Ended, Left, PATIENCE, Resource},
-    routing::{Best, When, best, bounce, divert, message, presence},
+    routing::{When, bounce, divert, message, presence},
 };
 use std::{iter, sync::Arc};
 use tokio::task::coop::consume_budget;
@@ -80,35 +84,31 @@ async fn pass_on(env: &Arc<Env>, resource: &Arc<Resource>) {
         consume_budget().await;
         match left {
             Left::Stanza(arrived) => undelivered(env, resource, arrived).await,
-            Left::Kept(ids) => kept(env, resource, ids, false).await,
-            Left::Newer(ids) => kept(env, resource, ids, true).await,
+            Left::Kept(ids) => kept(env, resource, ids).await,
         }
         resource.passed();
     }
 }
 
 /// The store keeps messages that came after those that were passed on just now: they are to be
-/// fetched after them too. Another resource that takes messages looks for them in the store, when this one is done with.
-async fn kept(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>, newer: bool) {
+/// fetched after them too, unless a session of the user has them. Another resource that takes messages looks for them in the store,
+/// when this one is done with.
+async fn kept(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
     let user = resource.user();
     let Some(first) = ids.iter().min().copied() else { return };
-    let best = match best(env, user, When::Now) {
-        Best::Of(best) => best,
-        Best::After(_) => Vec::new(),
-    };
-    let behind = match resource.has_stored() {
-        // nobody was to see them; those that came after they may have been sent
-        _ if newer && best.iter().any(|other| other.kept_after() >= first) => Vec::new(),
+    let mut behind = match resource.has_stored() {
         true => ids,
         false => out_of_order(ids, resource.last_passed()),
     };
+    let sent = sent_to_any(env, user);
+    behind.retain(|id| !sent.contains(id));
     if !behind.is_empty() {
         match env.stores.offline.move_back(user, behind).await {
             Ok(()) => resource.moved_back(),
             Err(error) => tracing::warn!(%error, "messages may be out of order"),
         }
     }
-    if let (false, Some(keeper)) = (best.is_empty(), &env.hooks().keeper) {
+    if let Some(keeper) = &env.hooks().keeper {
         divert(env, user, keeper.module, first);
     }
 }

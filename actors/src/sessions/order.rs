@@ -14,7 +14,7 @@ use crate::{
         slow::{Slow, SlowConfig, open},
     },
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use storage::OfflineLimits;
 use tokio::task::yield_now;
 use xmpp::{
@@ -111,7 +111,11 @@ fn what_a_session_leaves_behind_is_not_taken_for_what_came_after_it() {
         let (env, limits) = (&world.env, OfflineLimits::messages(9));
         let newer = env.stores.offline.push(&user(), 0, message(3), limits).await.unwrap();
         let ids = held(env, &[1, 2]).await;
-        env.stores.offline.move_back_after(&user(), newer - 1, ids[0]).await.unwrap();
+        env.stores
+            .offline
+            .move_back_after(&user(), newer - 1, ids[0], BTreeSet::new())
+            .await
+            .unwrap();
         let one = apart(env, &[(1, ids[0]), (2, ids[1])]).await;
         one.divert("offline", newer);
         open(9);

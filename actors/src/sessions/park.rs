@@ -6,7 +6,7 @@ use crate::{
     future::BoxFuture,
     resource::{FrozenWaiting, Parked, Parking, Resource, to_store},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use storage::{OfflineLimits, StoreError, StoredSession};
 use tokio::time::Instant;
 use xmpp::jid::BareJid;
@@ -108,7 +108,8 @@ async fn park(
         }
         // offline storage keeps some that came after these, and takes more
         if let (Some(after), Some(first)) = (newer_after, first) {
-            env.stores.offline.move_back_after(user, after, first).await?;
+            let sent = sent_to_any(env, user);
+            env.stores.offline.move_back_after(user, after, first, sent).await?;
         }
     }
     let Some(frozen) = resource.freeze_waiting(left) else { return Ok(false) };
@@ -183,6 +184,12 @@ pub(crate) async fn forget_received(env: &Env, resource: &Resource) {
     if let Err(error) = acknowledge(env, resource).await {
         tracing::warn!(jid = %resource.jid(), %error, "messages may come again");
     }
+}
+
+/// The numbers of the messages that the store keeps and a session of the user has, or may have: under another number it would get
+/// them again.
+pub(super) fn sent_to_any(env: &Env, user: &BareJid) -> BTreeSet<u64> {
+    env.table.with_user(user, |all| all.iter().flat_map(|session| session.has_kept()).collect())
 }
 
 /// The numbers of the messages that offline storage keeps after that one.

@@ -279,9 +279,13 @@ async fn messages_after_one_can_be_put_behind_the_others(stores: &Stores) -> Cas
     push(stores, &one, 1_000_000, "new").await?;
     let before = page(stores, &one).await?;
     // none of them is before that
-    stores.offline.move_back_after(&one, ids.last().copied().unwrap_or(0), last).await?;
+    let (none, all) = (BTreeSet::new(), ids.iter().copied().collect());
+    let of_last = ids.last().copied().unwrap_or(0);
+    stores.offline.move_back_after(&one, of_last, last, none.clone()).await?;
     assert_eq!(page(stores, &one).await?, before);
-    stores.offline.move_back_after(&one, first, last).await?;
+    stores.offline.move_back_after(&one, first, last, all).await?;
+    assert_eq!(page(stores, &one).await?, before, "what is new stays behind them");
+    stores.offline.move_back_after(&one, first, last, none).await?;
     let kept = page(stores, &one).await?;
     assert_eq!(bodies(&kept), ["0", "1", "2", "3", "new"]);
     let moved: Vec<u64> = kept.iter().skip(1).map(|m| m.id).collect();

@@ -170,11 +170,13 @@ impl OfflineStore for MemoryStore {
         user: &'a BareJid,
         after: u64,
         before: u64,
+        but: BTreeSet<u64>,
     ) -> StoreFuture<'a, ()> {
         answer(move || {
             let all = &mut *self.offline.lock();
             let waiting = all.users.get(user).into_iter().flat_map(BTreeMap::keys);
-            let ids: Vec<u64> = waiting.copied().filter(|id| *id > after).collect();
+            let ids: Vec<u64> =
+                waiting.copied().filter(|id| *id > after && !but.contains(id)).collect();
             if ids.first().is_some_and(|first| *first < before) {
                 ids.into_iter().for_each(|id| all.move_back(user, id));
             }

@@ -11,6 +11,7 @@ use crate::{
     offline::{Kept, sender},
 };
 use rusqlite::{Connection, Rows, params};
+use std::collections::BTreeSet;
 use xmpp::{jid::BareJid, stanza::Stanza};
 
 pub(super) fn count(db: &Connection, user: &BareJid) -> Result<usize, StoreError> {
@@ -276,6 +277,7 @@ impl OfflineStore for SqliteStore {
         user: &'a BareJid,
         after: u64,
         before: u64,
+        but: BTreeSet<u64>,
     ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let key = user.clone();
@@ -284,7 +286,8 @@ impl OfflineStore for SqliteStore {
                     "SELECT id FROM offline WHERE user = ? AND holders = 0 AND id > ? ORDER BY id",
                 )?;
                 let ids = select.query_map(params![key.as_str(), int(after)], |row| row.get(0))?;
-                let ids: Vec<i64> = ids.collect::<Result<_, _>>()?;
+                let mut ids: Vec<i64> = ids.collect::<Result<_, _>>()?;
+                ids.retain(|id| !but.contains(&uint(*id)));
                 if ids.first().is_some_and(|first| uint(*first) < before) {
                     for id in ids {
                         move_back(db, &key, uint(id))?;
