@@ -152,13 +152,22 @@ fn text(payload: &(dyn Any + Send)) -> String {
 type Who = (u64, &'static str);
 
 thread_local! {
-    /// The process that runs on this thread.
-    static INSIDE: Cell<Option<Who>> = const { Cell::new(None) };
+    /// The process that runs on this thread, and its id.
+    static INSIDE: Cell<Option<(Who, u64)>> = const { Cell::new(None) };
+}
+
+fn who(pid: &Pid) -> (Who, u64) {
+    ((pid.system().crashes().number(), pid.kind()), pid.id())
+}
+
+/// Whether that process runs on this thread: it is who asks.
+pub(crate) fn is_inside(pid: &Pid) -> bool {
+    INSIDE.get() == Some(who(pid))
 }
 
 /// Calls something of a process; a panic in it becomes what the hook noted.
 pub(crate) fn catch<T>(pid: &Pid, call: impl FnOnce() -> T) -> Result<T, Panic> {
-    let outside = INSIDE.replace(Some((pid.system().crashes().number(), pid.kind())));
+    let outside = INSIDE.replace(Some(who(pid)));
     let began = pid.system().is_metered().then(sys::thread_cpu);
     let result = catch_unwind(AssertUnwindSafe(call));
     if let Some(began) = began {
@@ -207,7 +216,7 @@ pub(crate) fn install_hook() {
         let previous = std::panic::take_hook();
         #[expect(clippy::disallowed_methods, reason = "the one panic hook of the program")]
         std::panic::set_hook(Box::new(move |info| {
-            let Some(who) = INSIDE.get() else {
+            let Some((who, _)) = INSIDE.get() else {
                 return previous(info);
             };
             let mut noted = LAST.take();

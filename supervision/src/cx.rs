@@ -122,11 +122,18 @@ impl<M: Send + 'static> Cx<M> {
         self.me.pid.set_status(status.into());
     }
 
+    /// Whoever sends is told when the next timer is due.
+    fn timed(&mut self) {
+        let deadline = self.deadline();
+        self.me.set_deadline(deadline);
+    }
+
     fn own(&mut self) -> &mut Own<M> {
         self.own.get_or_insert_default().get_mut()
     }
 
-    /// Sends itself a message later. The timer ends with the process.
+    /// Sends itself a message later, behind those that wait then. The timer ends with the process; of a time that is too long
+    /// to be one it is never.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -145,26 +152,37 @@ impl<M: Send + 'static> Cx<M> {
     /// }
     /// ```
     pub fn send_after(&mut self, after: Duration, msg: M) -> Timer {
-        self.own().timers.once(after, msg)
+        let timer = self.own().timers.once(after, msg);
+        self.timed();
+        timer
     }
 
-    /// Sends itself a message every `period`, the first after one. What was missed is not caught up.
+    /// Sends itself a message every `period`, the first after one. What was missed is not caught up; between two there is room
+    /// for a message of somebody else's, however long they take.
     pub fn send_every(
         &mut self,
         period: Duration,
         make: impl FnMut() -> M + Send + 'static,
     ) -> Timer {
-        self.own().timers.every(period, make)
+        let timer = self.own().timers.every(period, make);
+        self.timed();
+        timer
     }
 
-    /// Cancels a timer; `false` when it had fired.
+    /// Cancels a timer; `false` when its message was taken already.
     pub fn cancel(&mut self, timer: Timer) -> bool {
-        self.own.as_mut().is_some_and(|own| own.get_mut().timers.cancel(timer))
+        let cancelled = self.own.as_mut().is_some_and(|own| own.get_mut().timers.cancel(timer));
+        if cancelled {
+            self.timed();
+        }
+        cancelled
     }
 
-    /// Sends itself `msg` when nothing else comes for so long (the time-out of a `gen_server`).
+    /// Sends itself `msg` when nothing else comes for so long, be it a message, a signal or a timer's message (the time-out of a
+    /// `gen_server`). Of zero: after what waits, if nothing does.
     pub fn idle_after(&mut self, after: Duration, msg: M) {
         self.own().timers.set_idle(after, msg);
+        self.timed();
     }
 
     /// Handles `msg` next, before everything that waits (`{continue, Msg}`): in `init`, for work
@@ -180,43 +198,65 @@ impl<M: Send + 'static> Cx<M> {
         }
     }
 
-    /// What is to be done now, without waiting: what is continued, signals, timers, messages.
+    /// What is to be done now, without waiting: questions, what is continued, urgent messages; then signals, timers and messages
+    /// in the order in which they came.
     pub(crate) fn take(&mut self) -> Option<Taken<M>> {
         let pid = &self.me.pid;
-        let held = pid.is_suspended();
-        let mut own = self.own.as_mut().filter(|_| !held).map(|own| own.get_mut());
+        if let Some(ask) = pid.next_ask() {
+            return Some(Taken::Ask(ask));
+        }
+        if let Some(own) = &mut self.own {
+            own.get_mut().timers.look(&self.me);
+        }
+        if pid.is_suspended() {
+            let signal = pid.next_signal(None)?;
+            return Some(Taken::Event(self.signalled(signal)));
+        }
+        let mut own = self.own.as_mut().map(|own| own.get_mut());
         if let Some(msg) = own.as_mut().and_then(|own| own.continued.pop_front()) {
             return Some(Taken::Event(Event::Msg(msg)));
         }
-        match pid.next_signal() {
-            Some(Signal::Sys(ask)) => return Some(Taken::Ask(ask)),
-            Some(Signal::Exit { from, reason }) => {
-                sys::note(pid, || format!("exit signal of {from:?}: {reason}"));
-                return Some(Taken::Event(Event::Exit { from, reason }));
+        let due = own.as_ref().and_then(|own| own.timers.first_due());
+        let mut msg = None;
+        if due.is_some() || pid.is_signalled() {
+            msg = self.me.pop(true);
+            if msg.is_none() {
+                if let Some(signal) = pid.next_signal(due) {
+                    return Some(Taken::Event(self.signalled(signal)));
+                }
+                if let Some(own) = &mut own
+                    && let Some(msg) = own.timers.take(pid)
+                {
+                    own.timers.stop_idle();
+                    self.me.set_deadline(own.timers.deadline());
+                    sys::note(pid, || format!("timer: {}", (self.describe)(&msg)));
+                    return Some(Taken::Event(Event::Msg(msg)));
+                }
             }
-            Some(Signal::Down { monitor, pid: who, reason }) => {
-                sys::note(pid, || format!("down: {who:?}: {reason}"));
-                let monitor = Monitor(monitor);
-                return Some(Taken::Event(Event::Down { monitor, pid: who, reason }));
-            }
-            None => {}
         }
-        if held {
-            return None;
-        }
-        if let Some(own) = &mut own
-            && own.timers.deadline().is_some()
-            && let Some(msg) = own.timers.fire(Instant::now())
-        {
-            sys::note(pid, || format!("timer: {}", (self.describe)(&msg)));
-            return Some(Taken::Event(Event::Msg(msg)));
-        }
-        let msg = self.me.pop()?;
+        let msg = msg.or_else(|| self.me.pop(false))?;
         if let Some(own) = own {
             own.timers.stop_idle();
         }
         sys::note(pid, || format!("message: {}", (self.describe)(&msg)));
         Some(Taken::Event(Event::Msg(msg)))
+    }
+
+    fn signalled(&mut self, signal: Signal) -> Event<M> {
+        if let Some(own) = &mut self.own {
+            own.get_mut().timers.stop_idle();
+        }
+        let pid = &self.me.pid;
+        match signal {
+            Signal::Exit { from, reason } => {
+                sys::note(pid, || format!("exit signal of {from:?}: {reason}"));
+                Event::Exit { from, reason }
+            }
+            Signal::Down { monitor, pid: who, reason } => {
+                sys::note(pid, || format!("down: {who:?}: {reason}"));
+                Event::Down { monitor: Monitor(monitor), pid: who, reason }
+            }
+        }
     }
 
     /// Waits until there may be something to take.
@@ -230,10 +270,9 @@ impl<M: Send + 'static> Cx<M> {
         }
     }
 
-    /// When the next timer fires, if it may.
+    /// When the next timer is due. What comes from then on is behind it.
     fn deadline(&mut self) -> Option<Instant> {
-        let own = self.own.as_mut().filter(|_| !self.me.pid.is_suspended())?;
-        own.get_mut().timers.deadline()
+        self.own.as_mut()?.get_mut().timers.deadline()
     }
 
     /// Whether that is the process that started it: whose exit signal stops it, whatever it traps. (OTP's behaviours
@@ -242,8 +281,8 @@ impl<M: Send + 'static> Cx<M> {
         self.pid().parent() == Some(pid)
     }
 
-    /// The next event: signals first, then timers, then messages in order. Can be cancelled without
-    /// loss.
+    /// The next event: what is continued, urgent messages, then all else in the order in which it came. Can be cancelled
+    /// without loss.
     #[expect(
         clippy::should_implement_trait,
         reason = "no iterator; an `async fn` around it would be larger"

@@ -1,11 +1,14 @@
 //! Typed addresses and bounded inboxes: [`Ref::cast`] and [`Ref::call`] fail at once when the
 //! receiver is gone or full; nobody waits for room (law 2).
 
-use crate::pid::Pid;
+use crate::{
+    crash,
+    pid::{Pid, Turn},
+};
 use parking_lot::Mutex;
 use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 /// Why a message was not taken; it comes back.
 ///
@@ -43,6 +46,9 @@ pub enum CallError {
     /// No answer within the deadline; the request may still be carried out.
     #[error("no answer in time")]
     Timeout,
+    /// The process called itself: it could never answer (`calling_self`).
+    #[error("the process called itself")]
+    Itself,
 }
 
 /// Where the answer to a call goes. Dropped without an answer, the caller gets
@@ -72,8 +78,8 @@ pub enum Overflow {
     /// It comes back to the sender as [`CastError::Full`].
     #[default]
     Reject,
-    /// It is taken, and the oldest is dropped; if that was a call, its caller gets
-    /// [`CallError::Gone`].
+    /// It is taken, and the oldest that is not urgent is dropped; if that was a call, its caller gets
+    /// [`CallError::Gone`]. When all are urgent, it comes back.
     DropOldest,
     /// The process ends (`inbox overflow`), and the message comes back.
     Close,
@@ -84,6 +90,28 @@ struct Queue<M> {
     /// How many at the front are urgent.
     urgent: u32,
     closed: bool,
+    /// Of a process that has timers.
+    timed: Option<Box<Timed>>,
+}
+
+/// What came since a timer was due, before the process had time to look.
+struct Timed {
+    deadline: Instant,
+    /// When the first of them came, and which turn what was due by then has.
+    late: Vec<(Instant, Turn)>,
+}
+
+/// The most of those; to the process all that was due after the last of them was due when it looked.
+const LATE: usize = 32;
+
+impl Timed {
+    /// A message comes, which is to have that turn.
+    fn comes(&mut self, turn: Turn) {
+        let now = Instant::now();
+        if now >= self.deadline && self.late.len() < LATE {
+            self.late.push((now, turn));
+        }
+    }
 }
 
 /// What waits for a process; the same for both engines.
@@ -167,7 +195,8 @@ impl<M> fmt::Debug for Ref<M> {
 impl<M: Send + 'static> Ref<M> {
     pub(crate) fn new(pid: Pid, limit: usize, overflow: Overflow) -> Self {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let queue = Mutex::new(Queue { items: VecDeque::new(), urgent: 0, closed: false });
+        let queue = Queue { items: VecDeque::new(), urgent: 0, closed: false, timed: None };
+        let queue = Mutex::new(queue);
         Self { pid, inbox: Arc::new(Inbox { queue, limit, overflow }) }
     }
 
@@ -212,7 +241,14 @@ impl<M: Send + 'static> Ref<M> {
                     self.pid.overflow();
                     return Err(CastError::Full(msg));
                 }
-                Overflow::DropOldest => dropped = queue.take(),
+                Overflow::DropOldest => {
+                    let oldest = queue.urgent as usize;
+                    dropped = queue.items.remove(oldest);
+                    if dropped.is_none() {
+                        return Err(CastError::Full(msg));
+                    }
+                    self.pid.took();
+                }
             }
         }
         let first = queue.items.is_empty();
@@ -221,7 +257,11 @@ impl<M: Send + 'static> Ref<M> {
             queue.items.insert(at, msg);
             queue.urgent += 1;
         } else {
+            if let Some(timed) = &mut queue.timed {
+                timed.comes(self.pid.last_turn());
+            }
             queue.items.push_back(msg);
+            self.pid.came();
         }
         self.pid.set_depth(queue.items.len());
         drop(queue);
@@ -235,7 +275,7 @@ impl<M: Send + 'static> Ref<M> {
     /// Sends a request and waits for its answer, at most `deadline`.
     ///
     /// # Errors
-    /// At once when the process is gone or its inbox full; [`CallError::Gone`] also when it ends
+    /// At once when the process is gone, its inbox full, or it calls itself; [`CallError::Gone`] also when it ends
     /// while the call waits.
     pub async fn call<R>(
         &self,
@@ -258,6 +298,9 @@ impl<M: Send + 'static> Ref<M> {
         &self,
         request: impl FnOnce(Reply<R>) -> M,
     ) -> Result<oneshot::Receiver<R>, CallError> {
+        if crash::is_inside(&self.pid) {
+            return Err(CallError::Itself);
+        }
         let (sender, receiver) = oneshot::channel();
         self.cast(request(Reply(sender))).map_err(|e| match e {
             CastError::Full(_) => CallError::Full,
@@ -266,9 +309,40 @@ impl<M: Send + 'static> Ref<M> {
         Ok(receiver)
     }
 
-    pub(crate) fn pop(&self) -> Option<M> {
+    /// The next timer of the process is due then.
+    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
+        let timed = &mut self.inbox.queue.lock().timed;
+        match (timed, deadline) {
+            (Some(timed), Some(deadline)) => {
+                timed.deadline = deadline;
+                timed.late.clear();
+            }
+            (timed, deadline) => {
+                *timed = deadline.map(|deadline| Box::new(Timed { deadline, late: Vec::new() }));
+            }
+        }
+    }
+
+    /// The turn of a timer that was due at that time.
+    pub(crate) fn turn_at(&self, due: Instant) -> Turn {
+        let queue = self.inbox.queue.lock();
+        let late = queue.timed.iter().flat_map(|timed| &timed.late);
+        let after = late.filter(|(at, _)| *at >= due).map(|(_, turn)| *turn).next();
+        after.unwrap_or_else(|| self.pid.last_turn())
+    }
+
+    /// The next message; `urgent`: if it is urgent.
+    pub(crate) fn pop(&self, urgent: bool) -> Option<M> {
         let mut queue = self.inbox.queue.lock();
-        let msg = queue.take();
+        if urgent && queue.urgent == 0 {
+            return None;
+        }
+        let msg = queue.items.pop_front();
+        match queue.urgent.checked_sub(1) {
+            Some(left) => queue.urgent = left,
+            None if msg.is_some() => self.pid.took(),
+            None => {}
+        }
         self.pid.set_depth(queue.items.len());
         if queue.items.is_empty() && queue.items.capacity() > KEPT {
             queue.items = VecDeque::new();
@@ -276,24 +350,17 @@ impl<M: Send + 'static> Ref<M> {
         msg
     }
 
-    /// Takes no more, and drops what waits: callers learn at once that nobody answers.
-    pub(crate) fn close(&self) {
+    /// Takes no more, and drops what waits: callers learn at once that nobody answers. How many waited.
+    pub(crate) fn close(&self) -> usize {
         let mut queue = self.inbox.queue.lock();
         queue.closed = true;
         let waiting = std::mem::take(&mut queue.items);
         self.pid.set_depth(0);
         // not under the lock: what is dropped may send
         drop(queue);
-        drop(waiting);
+        waiting.len()
     }
 }
 
 /// The room for messages an empty inbox keeps.
 const KEPT: usize = 64;
-
-impl<M> Queue<M> {
-    fn take(&mut self) -> Option<M> {
-        self.urgent = self.urgent.saturating_sub(1);
-        self.items.pop_front()
-    }
-}

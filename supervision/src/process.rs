@@ -177,7 +177,7 @@ impl<M: Send + 'static> Guard<M> {
     /// The end: nothing comes in any more, who waits for an answer learns it, then all who are
     /// linked or watch.
     pub(crate) fn end(&mut self, exit: &Exit) {
-        self.me.close();
+        self.me.pid.system().count_unhandled(self.me.close());
         if let Some(count) = self.counted.take() {
             count.fetch_sub(1, Ordering::AcqRel);
         }

@@ -108,19 +108,20 @@ pub trait Server: Sized + Send + 'static {
         cx: &mut Cx<Self::Msg>,
     ) -> impl Future<Output = Next> + Send;
 
-    /// Handles an exit signal (with [`Cx::trap_exit`]) or the end of a monitored process. The
-    /// default stops when the signal is the parent's, as `gen_server` does.
+    /// Handles an exit signal (with [`Cx::trap_exit`]) or the end of a monitored process. The parent's exit signal does not
+    /// come here: it ends the server, as a `gen_server`.
     fn event(
         &mut self,
-        event: Event<Self::Msg>,
-        cx: &mut Cx<Self::Msg>,
+        _event: Event<Self::Msg>,
+        _cx: &mut Cx<Self::Msg>,
     ) -> impl Future<Output = Next> + Send {
-        async move {
-            match event {
-                Event::Exit { from, reason } if cx.is_parent(&from) => Next::Stop(reason),
-                _ => Next::Continue,
-            }
-        }
+        async { Next::Continue }
+    }
+
+    /// The reason with which it ends when its parent stops it.
+    #[doc(hidden)]
+    fn stopped(&self, reason: Exit) -> Exit {
+        reason
     }
 
     /// How [`crate::sys::trace`] and [`crate::sys::log`] show a message: a word, no secrets.
@@ -225,6 +226,10 @@ impl<S: Server> Live<S> {
             let outcome = match self.cx.take() {
                 Some(Taken::Event(Event::Msg(msg))) => {
                     callback(&pid, pin!(server.handle(msg, &mut self.cx))).await
+                }
+                Some(Taken::Event(Event::Exit { from, reason })) if self.cx.is_parent(&from) => {
+                    pid.count();
+                    return server.stopped(reason);
                 }
                 Some(Taken::Event(event)) => {
                     callback(&pid, pin!(server.event(event, &mut self.cx))).await

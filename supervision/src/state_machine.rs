@@ -102,20 +102,15 @@ pub trait StateMachine: Sized + Send + 'static {
         cx: &mut Cx<Self::Msg>,
     ) -> impl Future<Output = Step<Self::State, Self::Msg>> + Send;
 
-    /// Handles an exit signal (with [`Cx::trap_exit`]) or the end of a monitored process. The
-    /// default stops when the signal is the parent's.
+    /// Handles an exit signal (with [`Cx::trap_exit`]) or the end of a monitored process. The parent's exit signal does not
+    /// come here: it ends the machine.
     fn event(
         &mut self,
         _state: &Self::State,
-        event: Event<Self::Msg>,
-        cx: &mut Cx<Self::Msg>,
+        _event: Event<Self::Msg>,
+        _cx: &mut Cx<Self::Msg>,
     ) -> impl Future<Output = Step<Self::State, Self::Msg>> + Send {
-        let parents = matches!(&event, Event::Exit { from, .. } if cx.is_parent(from));
-        let step = match event {
-            Event::Exit { reason, .. } if parents => Step::stop(reason),
-            _ => Step::keep(),
-        };
-        async { step }
+        async { Step::keep() }
     }
 
     /// How [`crate::sys::trace`] and [`crate::sys::log`] show a message: a word, no secrets.
@@ -264,8 +259,7 @@ impl<S, M> Step<S, M> {
         Self::new(To::Keep)
     }
 
-    /// Stays, as if it had come into it anew (`repeat_state`): it enters it, what was postponed
-    /// comes again.
+    /// Stays, and enters it once more (`repeat_state`). As with [`Step::keep`] its time-out goes on, and what was postponed waits.
     pub fn repeat() -> Self {
         Self::new(To::Repeat)
     }
@@ -323,13 +317,13 @@ impl<M: StateMachine> Machine<M> {
             }
             self.postponed.push_back(msg);
         }
-        let changed = match to {
-            To::Keep => false,
-            To::Repeat => true,
+        let (changed, enters) = match to {
+            To::Keep => (false, false),
+            To::Repeat => (false, true),
             To::State(state) => {
                 let changed = state != self.state;
                 self.state = state;
-                changed
+                (changed, changed)
             }
         };
         if changed && let Some(timer) = self.state_timer.take() {
@@ -340,8 +334,10 @@ impl<M: StateMachine> Machine<M> {
         if let Some(why) = stop {
             return Next::Stop(why);
         }
-        if changed {
+        if enters {
             self.enter(&mut next, cx);
+        }
+        if changed {
             next.append(&mut self.postponed);
         }
         cx.continue_first(next);

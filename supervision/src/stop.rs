@@ -6,6 +6,7 @@ use crate::{
     exit::Exit,
     pid::Pid,
     spec::{Restart, Shutdown},
+    timer::after,
 };
 use std::collections::BTreeMap;
 use tokio::time::{Instant, timeout_at};
@@ -27,7 +28,7 @@ impl Stop<'_> {
             self.tell(pid);
         }
         let mut deadline = match self.shutdown {
-            Shutdown::Timeout(after) => Some(Instant::now() + after),
+            Shutdown::Timeout(time) => Some(after(Instant::now(), time)),
             Shutdown::BrutalKill | Shutdown::Infinity => None,
         };
         let mut reasons = Reasons::default();

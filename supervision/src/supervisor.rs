@@ -131,8 +131,8 @@ impl Server for Supervisor {
 
     async fn event(&mut self, event: Event<Msg>, cx: &mut Cx<Msg>) -> Next {
         let Event::Exit { from, reason } = event else { return Next::Continue };
-        // the parent's signal, or for a root without one the signal to itself
-        if cx.is_parent(&from) || from == *cx.pid() {
+        // how a root is stopped, which has no parent
+        if from == *cx.pid() {
             return self.stop(reason);
         }
         let Some(key) = self.by_pid.remove(&from) else { return Next::Continue };
@@ -155,6 +155,10 @@ impl Server for Supervisor {
                 Next::Continue
             }
         }
+    }
+
+    fn stopped(&self, reason: Exit) -> Exit {
+        if self.ghost { Exit::error("a child is undefined") } else { reason }
     }
 
     async fn terminate(&mut self, _: &Exit, cx: &mut Cx<Msg>) {
@@ -182,7 +186,7 @@ impl Supervisor {
     }
 
     fn stop(&self, reason: Exit) -> Next {
-        Next::Stop(if self.ghost { Exit::error("a child is undefined") } else { reason })
+        Next::Stop(self.stopped(reason))
     }
 
     /// Whether another significant child is alive or being restarted.

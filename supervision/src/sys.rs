@@ -32,7 +32,7 @@
 //! # });
 //! ```
 
-use crate::pid::{Pid, Signal};
+use crate::pid::Pid;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -327,7 +327,7 @@ async fn ask<T>(
     answer: oneshot::Receiver<Result<T, SysError>>,
     deadline: Duration,
 ) -> Result<T, SysError> {
-    if !pid.signal(Signal::Sys(ask)) {
+    if !pid.ask(ask) {
         return Err(SysError::Gone);
     }
     match tokio::time::timeout(deadline, answer).await {

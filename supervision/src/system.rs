@@ -78,6 +78,7 @@ struct Inner {
     next: AtomicU64,
     alive: AtomicUsize,
     restarts: AtomicU64,
+    unhandled: AtomicU64,
     /// How many [`Metering`]s there are.
     meters: AtomicUsize,
     processes: Vec<Mutex<ById<u64, Pid>>>,
@@ -124,7 +125,7 @@ struct Inner {
 ///     Change::Ended(pid, why) => println!("{pid:?} has ended: {why}"),
 /// }));
 /// assert_eq!((one.pids().len(), one.find("/echo").as_ref()), (1, Some(echo.pid())));
-/// assert_eq!((one.name(), one.restarts(), one.crashes().count()), ("one", 0, 0));
+/// assert_eq!((one.name(), one.restarts(), one.crashes().count(), one.unhandled()), ("one", 0, 0, 0));
 /// assert!(one.age() >= echo.pid().uptime());
 /// assert_eq!(one.tree()[0].process.kind, "echo");
 /// echo.pid().kill();
@@ -157,6 +158,7 @@ impl System {
             next: AtomicU64::new(1),
             alive: AtomicUsize::new(0),
             restarts: AtomicU64::new(0),
+            unhandled: AtomicU64::new(0),
             meters: AtomicUsize::new(0),
             processes: (0..SHARDS).map(|_| Mutex::default()).collect(),
             names: Mutex::default(),
@@ -359,6 +361,17 @@ impl System {
 
     pub(crate) fn count_restart(&self) {
         self.0.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many messages were in the inboxes of processes when these ended: nobody has handled them.
+    pub fn unhandled(&self) -> u64 {
+        self.0.unhandled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_unhandled(&self, messages: usize) {
+        if messages > 0 {
+            self.0.unhandled.fetch_add(messages as u64, Ordering::Relaxed);
+        }
     }
 }
 

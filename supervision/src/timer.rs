@@ -1,7 +1,23 @@
-//! Timers of a process: its own, and gone with it (`erlang:send_after/3`).
+//! Timers of a process: its own, and gone with it (`erlang:send_after/3`). When its time has come, the message of a timer
+//! takes its turn behind those that wait.
 
-use std::{collections::BTreeMap, time::Duration};
+use crate::{
+    inbox::Ref,
+    pid::{Pid, Turn},
+};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::Duration,
+};
 use tokio::time::Instant;
+
+/// Longer than any program runs, and still a time.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// The time after so long; a very long time after, if there is none.
+pub(crate) fn after(now: Instant, time: Duration) -> Instant {
+    now.checked_add(time).unwrap_or_else(|| now + NEVER)
+}
 
 /// A timer, to cancel it.
 ///
@@ -19,23 +35,28 @@ enum Fire<M> {
 
 /// The timers that run, the next first.
 pub(crate) struct Timers<M> {
-    due: BTreeMap<Timer, Fire<M>>,
+    running: BTreeMap<Timer, Fire<M>>,
+    /// When those that repeat are due: what is known of one has its first time.
+    repeating: HashMap<u64, Instant>,
+    /// Those whose time has come.
+    due: VecDeque<(Turn, Timer, Fire<M>)>,
     next: u64,
-    /// Ends with the next message.
+    /// Ends with whatever comes.
     idle: Option<Timer>,
 }
 
 impl<M> Default for Timers<M> {
     fn default() -> Self {
-        Self { due: BTreeMap::new(), next: 0, idle: None }
+        let (running, repeating, due, idle) = Default::default();
+        Self { running, repeating, due, next: 0, idle }
     }
 }
 
-impl<M> Timers<M> {
-    fn add(&mut self, after: Duration, fire: Fire<M>) -> Timer {
+impl<M: Send + 'static> Timers<M> {
+    fn add(&mut self, time: Duration, fire: Fire<M>) -> Timer {
         self.next += 1;
-        let timer = Timer { at: Instant::now() + after, number: self.next };
-        self.due.insert(timer, fire);
+        let timer = Timer { at: after(Instant::now(), time), number: self.next };
+        self.running.insert(timer, fire);
         timer
     }
 
@@ -50,14 +71,19 @@ impl<M> Timers<M> {
     ) -> Timer {
         // a period of zero would leave room for nothing else
         let period = period.max(Duration::from_millis(1));
-        self.add(period, Fire::Every(period, Box::new(make)))
+        let timer = self.add(period, Fire::Every(period, Box::new(make)));
+        self.repeating.insert(timer.number, timer.at);
+        timer
     }
 
-    /// Whether it had not fired.
+    /// Whether its message was not taken yet, and will not be.
     pub(crate) fn cancel(&mut self, timer: Timer) -> bool {
-        // one that repeats keeps its number, not its time
-        let running = self.due.keys().find(|t| t.number == timer.number).copied();
-        running.is_some_and(|t| self.due.remove(&t).is_some())
+        let at = self.repeating.remove(&timer.number).unwrap_or(timer.at);
+        if self.running.remove(&Timer { at, ..timer }).is_some() {
+            return true;
+        }
+        let due = self.due.iter().position(|(_, due, _)| due.number == timer.number);
+        due.is_some_and(|n| self.due.remove(n).is_some())
     }
 
     pub(crate) fn set_idle(&mut self, after: Duration, msg: M) {
@@ -65,28 +91,52 @@ impl<M> Timers<M> {
         self.idle = Some(self.once(after, msg));
     }
 
-    /// There was a message.
+    /// Something came.
     pub(crate) fn stop_idle(&mut self) {
         if let Some(timer) = self.idle.take() {
-            self.due.remove(&timer);
+            self.cancel(timer);
         }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.due.keys().next().map(|t| t.at)
+        self.running.keys().next().map(|t| t.at)
     }
 
-    /// The message of a timer whose time has come.
-    pub(crate) fn fire(&mut self, now: Instant) -> Option<M> {
-        let entry = self.due.first_entry().filter(|e| e.key().at <= now)?;
-        let (timer, fire) = entry.remove_entry();
+    /// Those whose time has come get their turn: behind what had come by then.
+    pub(crate) fn look(&mut self, me: &Ref<M>) {
+        let now = match self.deadline() {
+            Some(_) => Instant::now(),
+            None => return,
+        };
+        let before = self.due.len();
+        while let Some(first) = self.running.first_entry().filter(|first| first.key().at <= now) {
+            let (timer, fire) = first.remove_entry();
+            self.due.push_back((me.turn_at(timer.at), timer, fire));
+        }
+        if self.due.len() > before {
+            me.set_deadline(self.deadline());
+        }
+    }
+
+    /// The turn of the first whose time has come, and when that was.
+    pub(crate) fn first_due(&self) -> Option<(Turn, Instant)> {
+        self.due.front().map(|(turn, timer, _)| (*turn, timer.at))
+    }
+
+    /// The message of a timer whose turn it is.
+    pub(crate) fn take(&mut self, pid: &Pid) -> Option<M> {
+        let (_, timer, fire) = self.due.pop_front_if(|(turn, ..)| pid.is_turn(*turn))?;
+        if self.idle == Some(timer) {
+            self.idle = None;
+        }
         match fire {
             Fire::Once(msg) => Some(msg),
             Fire::Every(period, mut make) => {
                 let msg = make();
                 // missed ones are not caught up
-                let at = (timer.at + period).max(now);
-                self.due.insert(Timer { at, ..timer }, Fire::Every(period, make));
+                let at = after(timer.at, period).max(Instant::now());
+                self.repeating.insert(timer.number, at);
+                self.running.insert(Timer { at, ..timer }, Fire::Every(period, make));
                 Some(msg)
             }
         }

@@ -114,12 +114,8 @@ impl Server for SessionManager {
     }
 
     async fn event(&mut self, event: Event<Msg>, cx: &mut Cx<Msg>) -> Next {
-        match event {
-            Event::Exit { from, reason } if cx.is_parent(&from) => {
-                return Next::Stop(reason);
-            }
-            Event::Down { monitor, reason, .. } => self.down((monitor, &reason), cx),
-            Event::Exit { .. } | Event::Msg(_) => {}
+        if let Event::Down { monitor, reason, .. } = event {
+            self.down((monitor, &reason), cx);
         }
         self.go_on(cx);
         Next::Continue

@@ -1,12 +1,13 @@
 //! A process from outside: its address, its flags and figures, exit signals; links and monitors below.
 //!
 //! Signals do not count against an inbox's bound: there are as many as links, monitors and requests
-//! of others, and a process takes them before its messages.
+//! of others. A process takes them in their turn among its messages.
 
 mod links;
 
 use crate::{
     bell::Bell,
+    crash,
     exit::Exit,
     sys::{Ask, Watch},
     system::{Owned, System},
@@ -22,7 +23,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 /// A signal on its way to a process.
 #[derive(Debug)]
@@ -31,14 +32,15 @@ pub(crate) enum Signal {
     Exit { from: Pid, reason: Exit },
     /// A monitored process is gone.
     Down { monitor: u64, pid: Pid, reason: Exit },
-    /// A question of [`crate::sys`].
-    Sys(Ask),
 }
 
 /// What most processes do without, for most of their lives.
 #[derive(Default)]
 struct Extra {
-    signals: VecDeque<Signal>,
+    /// Each with its turn, and when it came.
+    signals: VecDeque<(Turn, Instant, Signal)>,
+    /// Questions of [`crate::sys`]: they come before all else.
+    asks: VecDeque<Ask>,
     /// By id, so in start order. The parent is not among them: a child's link to it is in the
     /// parent's map only.
     links: BTreeMap<u64, Pid>,
@@ -74,6 +76,20 @@ const ENDED: u16 = 32;
 const GONE: u16 = 64;
 /// There are signals.
 const SIGNALLED: u16 = 128;
+/// There are questions.
+const ASKED: u16 = 256;
+
+/// When something's turn comes among the messages of a process: after so many of them, counted modulo 2^32. So signals and
+/// timers come in the order of sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn(u32);
+
+impl Turn {
+    /// Whether it is not after that one.
+    fn is_by(self, other: Self) -> bool {
+        other.0.wrapping_sub(self.0) < 1 << 31
+    }
+}
 
 pub(crate) struct Cell {
     id: u64,
@@ -89,6 +105,9 @@ pub(crate) struct Cell {
     flags: AtomicU16,
     /// Messages that wait.
     depth: AtomicU32,
+    /// Messages that came and that were taken, ever, modulo 2^32; without the urgent ones, which wait for no turn.
+    came: AtomicU32,
+    taken: AtomicU32,
     busy_since: AtomicU64,
     handled: AtomicU64,
     /// For what it waits for in its loop: messages and signals.
@@ -201,6 +220,8 @@ impl Pid {
             state: Mutex::default(),
             flags: AtomicU16::new(0),
             depth: AtomicU32::new(0),
+            came: AtomicU32::new(0),
+            taken: AtomicU32::new(0),
             busy_since: AtomicU64::new(0),
             handled: AtomicU64::new(0),
             bell: Bell::default(),
@@ -298,8 +319,11 @@ impl Pid {
     }
 
     /// Sends an exit signal as OTP's `exit/2` without a sender of its own: one that does not trap
-    /// exits ends with the reason; one that does gets it as an event.
+    /// exits ends with the reason; one that does gets it as an event. `normal` ends only a process that sends it to itself.
     pub fn exit(&self, reason: Exit) {
+        if !self.has(TRAP) && crash::is_inside(self) {
+            return self.doom(reason, false);
+        }
         self.exit_from(self, reason);
     }
 
@@ -349,36 +373,94 @@ impl Pid {
         if self.has(ENDED) {
             return false;
         }
-        state.extra().signals.push_back(signal);
+        let turn = self.last_turn();
+        state.extra().signals.push_back((turn, Instant::now(), signal));
         self.set(SIGNALLED, true);
         drop(state);
         self.wake();
         true
     }
 
+    /// `false`: it has ended, nobody will answer.
+    pub(crate) fn ask(&self, ask: Ask) -> bool {
+        let mut state = self.0.state.lock();
+        if self.has(ENDED) {
+            return false;
+        }
+        state.extra().asks.push_back(ask);
+        self.set(ASKED, true);
+        drop(state);
+        self.wake();
+        true
+    }
+
+    /// The next question.
+    pub(crate) fn next_ask(&self) -> Option<Ask> {
+        if !self.has(ASKED) {
+            return None;
+        }
+        let mut state = self.0.state.lock();
+        let asks = &mut state.extra.as_mut()?.asks;
+        let ask = asks.pop_front();
+        self.set(ASKED, !asks.is_empty());
+        ask
+    }
+
+    /// Behind all messages that have come.
+    pub(crate) fn last_turn(&self) -> Turn {
+        Turn(self.0.came.load(Ordering::Acquire))
+    }
+
+    /// Whether all messages before that are taken.
+    pub(crate) fn is_turn(&self, turn: Turn) -> bool {
+        turn.is_by(Turn(self.0.taken.load(Ordering::Relaxed)))
+    }
+
+    /// A message came. Only with the lock on its inbox.
+    pub(crate) fn came(&self) {
+        let came = self.0.came.load(Ordering::Relaxed);
+        self.0.came.store(came.wrapping_add(1), Ordering::Release);
+    }
+
+    /// One was taken, or dropped. Only with the lock on its inbox.
+    pub(crate) fn took(&self) {
+        let taken = self.0.taken.load(Ordering::Relaxed);
+        self.0.taken.store(taken.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Whether there is a signal, whether it is its turn or not.
+    pub(crate) fn is_signalled(&self) -> bool {
+        self.has(SIGNALLED)
+    }
+
     pub(crate) fn wake(&self) {
         self.0.bell.ring();
     }
 
-    /// The next signal. One that is suspended takes only what it must: questions of
-    /// [`crate::sys`], and its parent's exit signal.
-    pub(crate) fn next_signal(&self) -> Option<Signal> {
-        if !self.has(SIGNALLED) {
+    /// The signal that comes before the next message, and before the next timer: its turn, and when it was due. One that is
+    /// suspended takes only what it must: its parent's exit signal.
+    pub(crate) fn next_signal(&self, timer: Option<(Turn, Instant)>) -> Option<Signal> {
+        if !self.is_signalled() {
             return None;
         }
         let mut state = self.0.state.lock();
         let signals = &mut state.extra.as_mut()?.signals;
-        if !self.has(SUSPENDED) {
-            let signal = signals.pop_front();
-            self.set(SIGNALLED, !signals.is_empty());
-            return signal;
-        }
-        let due = signals.iter().position(|signal| match signal {
-            Signal::Sys(_) => true,
-            Signal::Exit { from, .. } => Some(from) == self.parent() || from == self,
-            Signal::Down { .. } => false,
-        })?;
-        signals.remove(due)
+        let signal = if self.has(SUSPENDED) {
+            let stops = |(.., signal): &(Turn, Instant, Signal)| match signal {
+                Signal::Exit { from, .. } => Some(from) == self.parent() || from == self,
+                Signal::Down { .. } => false,
+            };
+            signals.remove(signals.iter().position(stops)?)
+        } else {
+            let first = |turn: Turn, at: Instant| {
+                timer.is_none_or(|(its, due)| {
+                    its != turn && turn.is_by(its) || its == turn && at < due
+                })
+            };
+            signals.pop_front_if(|(turn, at, _)| self.is_turn(*turn) && first(*turn, *at))
+        };
+        self.set(SIGNALLED, !signals.is_empty());
+        signal.map(|(.., signal)| signal)
     }
 
     pub(crate) fn set_trap(&self, trap: bool) {

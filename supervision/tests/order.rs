@@ -1,0 +1,255 @@
+//! In which order a process takes what comes, held against OTP: `otp/order.expected.txt` has scenarios and what a `gen_server`
+//! did in each; `otp/order.escript` makes them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod common;
+
+use common::{BOTH, Engine};
+use parking_lot::Mutex;
+use std::{sync::Arc, time::Duration};
+use supervision::{
+    ChildSpec, Cx, Event, Exit, InitError, Monitor, Next, Pid, Process, Ref, Restart, Server,
+    Shutdown, Started, SupervisorSpec, System, Timer,
+};
+use tokio::time::{Instant, sleep, sleep_until};
+
+const HELPERS: [&str; 4] = ["h0", "h1", "l0", "l1"];
+
+/// A unit of the scenarios.
+fn units(n: &str) -> Duration {
+    Duration::from_millis(n.parse().unwrap())
+}
+
+enum Do {
+    Note(String),
+    Busy(String, Duration),
+    Timer(String, Duration),
+    Due(String),
+    Idle(String, Duration),
+    TooLong(String),
+    Cancel,
+}
+
+#[derive(Clone)]
+struct Args {
+    trap: bool,
+    helpers: Vec<Ref<Last>>,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+struct Scribe {
+    args: Args,
+    timer: Option<Timer>,
+    monitors: Vec<(Monitor, &'static str)>,
+}
+
+impl Scribe {
+    fn new(args: Args, cx: &mut Cx<Do>) -> Self {
+        cx.trap_exit(args.trap);
+        let mut monitors = Vec::new();
+        for (name, helper) in HELPERS.into_iter().zip(&args.helpers) {
+            match name.starts_with('h') {
+                true => monitors.push((cx.monitor(helper.pid()), name)),
+                false => cx.link(helper.pid()),
+            }
+        }
+        Self { args, timer: None, monitors }
+    }
+
+    fn say(&self, what: String) {
+        self.args.said.lock().push(what);
+    }
+
+    async fn act(&mut self, what: Do, cx: &mut Cx<Do>) {
+        match what {
+            Do::Note(at) => self.say(at),
+            Do::Busy(at, time) => {
+                self.say(format!("busy{at}"));
+                sleep(time).await;
+            }
+            Do::Timer(at, after) => self.timer = Some(cx.send_after(after, Do::Due(at))),
+            Do::Due(at) => self.say(format!("due{at}")),
+            Do::Idle(at, after) => cx.idle_after(after, Do::TooLong(at)),
+            Do::TooLong(at) => self.say(format!("idle{at}")),
+            Do::Cancel => {
+                if let Some(timer) = self.timer.take() {
+                    cx.cancel(timer);
+                }
+            }
+        }
+    }
+
+    fn told(&self, event: Event<Do>) {
+        let (what, name, reason) = match event {
+            Event::Down { monitor, reason, .. } => {
+                let of = self.monitors.iter().find(|(of, _)| *of == monitor).unwrap();
+                ("down", of.1, reason)
+            }
+            Event::Exit { from, reason } => {
+                let is = |(_, helper): &(&str, &Ref<Last>)| *helper.pid() == from;
+                let (name, _) = HELPERS.into_iter().zip(&self.args.helpers).find(is).unwrap();
+                ("exit", name, reason)
+            }
+            Event::Msg(_) => panic!("no event"),
+        };
+        self.say(format!("{what}:{name}:{reason}"));
+    }
+}
+
+impl Process for Scribe {
+    type Args = Args;
+    type Msg = Do;
+    const NAME: &'static str = "scribe";
+
+    async fn init(args: Args, cx: &mut Cx<Do>) -> Result<Self, InitError> {
+        Ok(Self::new(args, cx))
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Do>) -> Exit {
+        loop {
+            match cx.next().await {
+                Event::Msg(what) => self.act(what, cx).await,
+                Event::Exit { from, reason } if cx.is_parent(&from) => return reason,
+                event => self.told(event),
+            }
+        }
+    }
+}
+
+struct Serving(Scribe);
+
+impl Server for Serving {
+    type Args = Args;
+    type Msg = Do;
+    const NAME: &'static str = "serving";
+
+    async fn init(args: Args, cx: &mut Cx<Do>) -> Result<Self, InitError> {
+        Ok(Self(Scribe::new(args, cx)))
+    }
+
+    async fn handle(&mut self, what: Do, cx: &mut Cx<Do>) -> Next {
+        self.0.act(what, cx).await;
+        Next::Continue
+    }
+
+    async fn event(&mut self, event: Event<Do>, _: &mut Cx<Do>) -> Next {
+        self.0.told(event);
+        Next::Continue
+    }
+}
+
+/// What a helper is told: to say something, and to end so.
+struct Last(Ref<Do>, String, Exit);
+
+struct Helper;
+
+impl Process for Helper {
+    type Args = ();
+    type Msg = Last;
+    const NAME: &'static str = "helper";
+
+    async fn init((): (), _: &mut Cx<Last>) -> Result<Self, InitError> {
+        Ok(Self)
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Last>) -> Exit {
+        match cx.next().await {
+            Event::Msg(Last(to, at, exit)) => {
+                drop(to.cast(Do::Note(at)));
+                exit
+            }
+            _ => Exit::Normal,
+        }
+    }
+}
+
+async fn start(
+    engine: Engine,
+    args: Args,
+    within: Duration,
+) -> (supervision::SupervisorRef, Ref<Do>) {
+    let slot: Arc<Mutex<Option<Ref<Do>>>> = Arc::default();
+    let keep = Arc::clone(&slot);
+    let child = ChildSpec::new("scribe", move |place| {
+        let (args, keep) = (args.clone(), Arc::clone(&keep));
+        async move {
+            let started = match engine {
+                Engine::Lean => place.process::<Scribe>(args).await?,
+                Engine::Ractor => place.server::<Serving>(args).await?,
+            };
+            let pid = started.pid().clone();
+            *keep.lock() = Some(started);
+            Ok(Started::Up(pid))
+        }
+    });
+    let child = child.restart(Restart::Temporary).shutdown(Shutdown::Timeout(within));
+    let root =
+        System::new("order").start(SupervisorSpec::one_for_one().child(child)).await.unwrap();
+    let me = slot.lock().take().unwrap();
+    (root, me)
+}
+
+async fn run(engine: Engine, scenario: &str) -> String {
+    let mut parts = scenario.split(" | ");
+    let trap = parts.next() == Some("trap");
+    let acts: Vec<Vec<&str>> = parts.map(|act| act.split(' ').collect()).collect();
+    let within = match acts.last().map(Vec::as_slice) {
+        Some([_, "stop", within]) => units(within),
+        _ => Duration::ZERO,
+    };
+    let (system, said) = (System::new("helpers"), Arc::default());
+    let mut helpers = Vec::new();
+    for name in HELPERS {
+        helpers.push(system.spawn::<Helper>(name, ()).await.unwrap());
+    }
+    let args = Args { trap, helpers: helpers.clone(), said: Arc::clone(&said) };
+    let (root, me) = start(engine, args, within).await;
+    let pid: Pid = me.pid().clone();
+    let began = Instant::now();
+    let at = |at: &str| began + units(at);
+    for act in &acts {
+        sleep_until(at(act[0])).await;
+        let name = act[0].to_owned();
+        let what = match act[1..] {
+            ["note"] => Do::Note(name),
+            ["busy", time] => Do::Busy(name, units(time)),
+            ["timer", after] => Do::Timer(name, units(after)),
+            ["idle", after] => Do::Idle(name, units(after)),
+            ["cancel"] => Do::Cancel,
+            ["last", helper, reason] => {
+                let exit = if reason == "normal" { Exit::Normal } else { Exit::error(reason) };
+                let n = HELPERS.iter().position(|name| *name == helper).unwrap();
+                drop(helpers[n].cast(Last(me.clone(), name, exit)));
+                continue;
+            }
+            ["stop", _] => {
+                drop(root.terminate_child("scribe").await);
+                continue;
+            }
+            _ => panic!("{act:?}"),
+        };
+        drop(me.cast(what));
+    }
+    sleep(Duration::from_millis(1_500)).await;
+    if let Some(reason) = pid.exit_reason() {
+        said.lock().push(format!("ended:{reason}"));
+    }
+    root.stop().await;
+    let said: &Vec<String> = &said.lock();
+    said.join(" ")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_is_taken_in_the_order_of_otp() {
+    let mut differs = Vec::new();
+    for line in include_str!("otp/order.expected.txt").lines() {
+        let (scenario, expected) = line.split_once(" =>").unwrap();
+        for engine in BOTH {
+            let ours = run(engine, scenario).await;
+            if ours != expected.trim() {
+                differs.push(format!("{engine:?}: {scenario}\n  otp:{expected}\n  ours: {ours}"));
+            }
+        }
+    }
+    assert!(differs.is_empty(), "{} differ:\n{}", differs.len(), differs.join("\n"));
+}
