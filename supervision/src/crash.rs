@@ -331,6 +331,13 @@ pub(crate) fn report(
     pid.system().crashes().add(report, pid.kind())
 }
 
+/// The report of a panic in something that a process, which goes on, was given to call.
+pub(crate) fn report_beside(pid: &Pid, panic: Panic, what: &str) -> Arc<CrashReport> {
+    let mut input = BlackBox::default();
+    input.record(what.into());
+    report(pid, panic, &mut input, pid.depth(), None)
+}
+
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

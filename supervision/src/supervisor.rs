@@ -5,11 +5,12 @@
 
 pub use crate::supervisor_ref::{ChildError, ChildInfo, ChildState, Counts, Msg, SupervisorRef};
 use crate::{
+    crash::{self, Panic},
     decide::{self, Verdict, Window},
     exit::Exit,
     inbox::CastError,
     pid::{At, Pid},
-    process::{Cx, Event, InitError},
+    process::{Cx, Event, InitError, caught},
     server::{self, Next, Server},
     spec::{
         AutoShutdown, ChildSpec, Intensity, Kind, Place, Restart, StartError, Started, Strategy,
@@ -20,7 +21,7 @@ use crate::{
     system::{ById, System},
     timer::Timer,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// When an inbox full of requests is looked at again.
@@ -492,24 +493,46 @@ impl Supervisor {
 
 async fn launch(spec: &ChildSpec, at: At, cx: &Cx<Msg>) -> Result<Started, StartError> {
     let (system, parent) = (cx.system().clone(), cx.pid().clone());
-    let Some(limit) = spec.ready_within else {
-        return (spec.start)(Place { system, parent, at }).await;
+    let place = Place { system, parent: parent.clone(), at: at.clone() };
+    // the function is the child's, and so is a panic in it
+    let mut starting = match crash::catch(&parent, || (spec.start)(place)) {
+        Ok(starting) => starting,
+        Err(panic) => return Err(not_started(&parent, panic, &at)),
     };
-    let path = at.path(Some(&parent));
-    let starting = (spec.start)(Place { system, parent, at });
-    match timeout(limit, starting).await {
-        Ok(started) => started,
-        Err(_) => {
-            // it is linked, but nobody's child yet
-            let late = cx.pid().links(usize::MAX).into_iter().filter(|pid| *pid.path() == path);
-            for pid in late {
-                cx.pid().unlink(&pid);
-                pid.kill();
-                pid.wait().await;
+    let starting = caught(&parent, Pin::new(&mut starting));
+    let started = match spec.ready_within {
+        None => starting.await,
+        Some(limit) => match timeout(limit, starting).await {
+            Ok(started) => started,
+            Err(_) => {
+                abandon(&parent, &at).await;
+                return Err(StartError::Timeout(limit));
             }
-            Err(StartError::Timeout(limit))
+        },
+    };
+    match started {
+        Ok(started) => started,
+        Err(panic) => {
+            abandon(&parent, &at).await;
+            Err(not_started(&parent, panic, &at))
         }
     }
+}
+
+/// Ends what a start had begun: it is linked, but nobody's child yet.
+async fn abandon(parent: &Pid, at: &At) {
+    let path = at.path(Some(parent));
+    for pid in parent.links(usize::MAX).into_iter().filter(|pid| *pid.path() == path) {
+        parent.unlink(&pid);
+        pid.kill();
+        pid.wait().await;
+    }
+}
+
+/// A start function panicked: a start that failed, like any other.
+fn not_started(parent: &Pid, panic: Panic, at: &At) -> StartError {
+    let what = format!("start of {}", at.path(Some(parent)));
+    StartError::Exited(Exit::Crash(crash::report_beside(parent, panic, &what)))
 }
 
 /// Stops children of one specification.

@@ -32,7 +32,7 @@
 //! # });
 //! ```
 
-use crate::pid::Pid;
+use crate::{crash, pid::Pid};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -129,11 +129,18 @@ impl Watch {
 /// The most events [`log`] keeps of a process.
 pub const LOG_LIMIT: usize = 1000;
 
-/// Notes an event; `what` is only made when somebody watches.
+/// Notes an event; `what` is only made when somebody watches. What panics here is reported and not called again: nobody
+/// watches any more.
 pub(crate) fn note(pid: &Pid, what: impl FnOnce() -> String) {
-    if !pid.is_watched() {
-        return;
+    if pid.is_watched()
+        && let Err(panic) = crash::catch(pid, || tell(pid, what))
+    {
+        pid.watch(|watch| *watch = None);
+        crash::report_beside(pid, panic, "a trace or a log: it has ended");
     }
+}
+
+fn tell(pid: &Pid, what: impl FnOnce() -> String) {
     let event = SysEvent { at: pid.uptime(), what: what() };
     let mut sink = None;
     pid.watch(|slot| {

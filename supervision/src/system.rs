@@ -19,7 +19,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -87,6 +87,8 @@ struct Inner {
     pools: Mutex<ById<Pid, Erased>>,
     crashes: CrashLog,
     observer: OnceLock<Observer>,
+    /// The observer panicked: it is not told any more.
+    blind: AtomicBool,
 }
 
 /// The processes of one node: names, groups, tree, crashes.
@@ -166,12 +168,13 @@ impl System {
             pools: Mutex::default(),
             crashes: CrashLog::new(limits, dir),
             observer: OnceLock::new(),
+            blind: AtomicBool::new(false),
         }))
     }
 
     /// Sees every start and every end of a process (`erlang:trace(all, true, [procs])`), in order,
     /// in the thread where it happens: it must be short. There is one observer; `false`: there was
-    /// one already.
+    /// one already. One that panics is reported, and told no more.
     pub fn observe(&self, observer: impl Fn(&Change<'_>) + Send + Sync + 'static) -> bool {
         self.0.observer.set(Box::new(observer)).is_ok()
     }
@@ -219,8 +222,18 @@ impl System {
         if let Some(shard) = self.shard(pid.id()) {
             shard.lock().insert(pid.id(), pid.clone());
         }
-        if let Some(observer) = self.0.observer.get() {
-            observer(&Change::Started(pid));
+        self.tell(pid, &Change::Started(pid));
+    }
+
+    fn tell(&self, pid: &Pid, change: &Change<'_>) {
+        let Some(observer) = self.0.observer.get() else { return };
+        if self.0.blind.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(panic) = crash::catch(pid, || observer(change))
+            && !self.0.blind.swap(true, Ordering::Relaxed)
+        {
+            crash::report_beside(pid, panic, "the observer of the system: it is not told any more");
         }
     }
 
@@ -242,9 +255,7 @@ impl System {
             }
         }
         self.0.alive.fetch_sub(1, Ordering::AcqRel);
-        if let Some(observer) = self.0.observer.get() {
-            observer(&Change::Ended(pid, exit));
-        }
+        self.tell(pid, &Change::Ended(pid, exit));
     }
 
     pub(crate) fn enter_pool(&self, pid: &Pid, shared: Erased) {

@@ -2,6 +2,7 @@
 //! takes its turn behind those that wait.
 
 use crate::{
+    crash,
     inbox::Ref,
     pid::{Pid, Turn},
 };
@@ -132,7 +133,14 @@ impl<M: Send + 'static> Timers<M> {
         match fire {
             Fire::Once(msg) => Some(msg),
             Fire::Every(period, mut make) => {
-                let msg = make();
+                let msg = match crash::catch(pid, &mut make) {
+                    Ok(msg) => msg,
+                    Err(panic) => {
+                        self.repeating.remove(&timer.number);
+                        crash::report_beside(pid, panic, "a timer that repeats: it has ended");
+                        return self.take(pid);
+                    }
+                };
                 // missed ones are not caught up
                 let at = after(timer.at, period).max(Instant::now());
                 self.repeating.insert(timer.number, at);

@@ -178,3 +178,22 @@ async fn postponed_messages_have_a_limit() {
     drop(probe);
     kit.root.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_state_that_is_repeated_goes_on() {
+    let kit = gate().await;
+    log(&kit).await;
+    let (mut push, me) = (tokio::task::JoinSet::new(), kit.me.clone());
+    push.spawn(async move { me.call(Move::Push, SECOND * 9).await });
+    tokio::task::yield_now().await;
+    kit.me.cast(Move::Timers).unwrap();
+    tokio::time::sleep(SECOND / 20).await;
+    kit.me.cast(Move::Again).unwrap();
+    assert_eq!(log(&kit).await, ["postponed", "event", "enter Locked"]);
+    // it is as old as it was, and what was postponed waits for another
+    tokio::time::sleep(SECOND / 20).await;
+    assert_eq!(log(&kit).await, ["state"]);
+    kit.me.cast(Move::Coin).unwrap();
+    assert_eq!(push.join_next().await.unwrap().unwrap(), Ok("through"));
+    kit.root.stop().await;
+}

@@ -1,0 +1,257 @@
+//! What a process is given to call may panic: it is reported, the thing is switched off, and nothing else comes to harm.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod common;
+
+use common::{BOTH, Do, Plan, SECOND, Serving, world};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+use std::time::Duration;
+use supervision::{
+    ChildError, ChildSpec, Cx, Event, Exit, InitError, Next, Process, Reply, Server, StartError,
+    Started, SupervisorSpec, System, sys, testkit,
+};
+
+/// A child whose start panics from then on.
+fn fragile(id: &str, how: &'static str, starts: &Arc<AtomicUsize>, from: usize) -> ChildSpec {
+    let starts = Arc::clone(starts);
+    let panics = move || assert!(starts.fetch_add(1, Ordering::Relaxed) < from, "no start");
+    match how {
+        "args" => ChildSpec::server::<Serving>(id, move || {
+            panics();
+            Plan::default()
+        }),
+        "function" => ChildSpec::new(id, move |place| {
+            panics();
+            async { Ok(Started::Up(place.server::<Serving>(Plan::default()).await?.pid().clone())) }
+        }),
+        "future" => {
+            let panics = Arc::new(panics);
+            ChildSpec::new(id, move |place| {
+                let panics = Arc::clone(&panics);
+                async move {
+                    panics();
+                    Ok(Started::Up(place.server::<Serving>(Plan::default()).await?.pid().clone()))
+                }
+            })
+        }
+        // after the child was started
+        _ => {
+            let panics = Arc::new(panics);
+            ChildSpec::new(id, move |place| {
+                let panics = Arc::clone(&panics);
+                async move {
+                    let started = place.server::<Serving>(Plan::default()).await?;
+                    panics();
+                    Ok(Started::Up(started.pid().clone()))
+                }
+            })
+        }
+    }
+}
+
+const HOW: [&str; 4] = ["args", "function", "future", "late"];
+
+#[tokio::test]
+async fn a_start_that_panics_is_a_start_that_failed() {
+    for how in HOW {
+        let world = world().await;
+        let sibling = world.puppet(BOTH[0], "sibling", Plan::default()).await;
+        let failed =
+            world.root.start_child(fragile("a", how, &Arc::default(), 0)).await.unwrap_err();
+        let ChildError::Start(StartError::Exited(Exit::Crash(report))) = failed else {
+            panic!("{how}: {failed}");
+        };
+        assert_eq!((&*report.reason, &*report.path), ("no start", "/"), "{how}");
+        assert!(report.location.contains("fences.rs"), "{how}: {}", report.location);
+        assert_eq!(report.inputs, ["start of /a"]);
+        assert!(sibling.pid().is_alive() && world.root.pid().is_alive(), "{how}");
+        // nothing of it is left
+        assert_eq!((world.system.alive(), world.root.pid().links(9).len()), (2, 1), "{how}");
+        world.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_tree_with_such_a_child_does_not_start_and_leaves_nothing() {
+    for how in HOW {
+        let system = System::new("test");
+        let good = ChildSpec::server::<Serving>("good", Plan::default);
+        let spec =
+            SupervisorSpec::one_for_one().child(good).child(fragile("a", how, &Arc::default(), 0));
+        let Err(StartError::Child { child, .. }) = system.start(spec).await else {
+            panic!("{how}")
+        };
+        assert_eq!((&*child, system.alive()), ("a", 0), "{how}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_that_panics_is_tried_again_until_it_is_one_too_many() {
+    for how in HOW {
+        let (system, starts) = (System::new("test"), Arc::default());
+        let spec = SupervisorSpec::one_for_one()
+            .intensity(3, SECOND * 60)
+            .child(fragile("a", how, &starts, 1));
+        let root = system.start(spec).await.unwrap();
+        system.find("/a").unwrap().kill();
+        assert_eq!(testkit::ended(root.pid()).await.word(), "shutdown", "{how}");
+        assert_eq!(starts.load(Ordering::Relaxed), 4, "{how}: three restarts");
+        assert_eq!((system.alive(), system.crashes().count()), (0, 3), "{how}");
+    }
+}
+
+/// Shows its messages badly.
+struct Shy(usize);
+
+enum Say {
+    Hello(Reply<usize>),
+    Every,
+    Tick,
+}
+
+impl Server for Shy {
+    type Args = ();
+    type Msg = Say;
+    const NAME: &'static str = "shy";
+
+    async fn init((): (), _: &mut Cx<Say>) -> Result<Self, InitError> {
+        Ok(Self(0))
+    }
+
+    async fn handle(&mut self, msg: Say, cx: &mut Cx<Say>) -> Next {
+        match msg {
+            Say::Hello(reply) => reply.send(self.0),
+            Say::Every => {
+                let mut left = 2;
+                cx.send_every(Duration::from_secs(1), move || {
+                    left -= 1;
+                    assert!(left >= 0, "no tick");
+                    Say::Tick
+                });
+            }
+            Say::Tick => self.0 += 1,
+        }
+        Next::Continue
+    }
+
+    fn describe(_: &Say) -> String {
+        panic!("no word")
+    }
+
+    async fn terminate(&mut self, _: &Exit, _: &mut Cx<Say>) {}
+}
+
+impl Process for Shy {
+    type Args = ();
+    type Msg = Say;
+    const NAME: &'static str = "shy";
+
+    async fn init((): (), _: &mut Cx<Say>) -> Result<Self, InitError> {
+        Ok(Self(0))
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Say>) -> Exit {
+        loop {
+            match cx.next().await {
+                Event::Msg(msg) => drop(self.handle(msg, cx).await),
+                Event::Exit { reason, .. } => return reason,
+                Event::Down { .. } => {}
+            }
+        }
+    }
+
+    fn describe(_: &Say) -> String {
+        panic!("no word")
+    }
+}
+
+async fn shy() -> [testkit::Kit<Say>; 2] {
+    [testkit::process::<Shy>("shy", || ()).await, testkit::server::<Shy>("shy", || ()).await]
+}
+
+#[tokio::test]
+async fn what_watches_a_process_and_panics_watches_it_no_more() {
+    for kit in shy().await {
+        let pid = kit.me.pid();
+        // a word for a message, and a sink that does not take it
+        for watch in [
+            (|pid| sys::log(pid, 10)) as fn(&_),
+            |pid| sys::trace(pid, 10, |_| panic!("no room")),
+            |pid| sys::trace(pid, 10, |event| panic!("{event}")),
+        ] {
+            let before = kit.system.crashes().count();
+            watch(pid);
+            for _ in 0..3 {
+                assert_eq!(kit.me.call(Say::Hello, SECOND).await, Ok(0));
+            }
+            assert_eq!(kit.system.crashes().count(), before + 1);
+            assert_eq!(sys::last_events(pid), []);
+        }
+        let report = &kit.system.crashes().list()[0];
+        assert_eq!((&*report.path, &*report.reason), ("/shy", "no word"));
+        assert_eq!(report.inputs, ["a trace or a log: it has ended"]);
+        kit.root.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_repeats_and_panics_is_gone() {
+    for kit in shy().await {
+        kit.me.cast(Say::Every).unwrap();
+        tokio::time::sleep(SECOND * 10).await;
+        assert_eq!(kit.me.call(Say::Hello, SECOND).await, Ok(2));
+        assert_eq!(kit.system.crashes().count(), 1);
+        assert_eq!(kit.system.crashes().list()[0].reason, "no tick");
+        kit.root.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_is_told_no_more() {
+    let (system, seen) = (System::new("test"), Arc::new(AtomicUsize::new(0)));
+    let sees = Arc::clone(&seen);
+    system.observe(move |change| {
+        assert!(sees.fetch_add(1, Ordering::Relaxed) < 2, "it saw {change:?}");
+    });
+    let root = system.start(SupervisorSpec::one_for_one()).await.unwrap();
+    for n in 0..3 {
+        root.start_child(ChildSpec::server::<Serving>(&format!("{n}"), Plan::default))
+            .await
+            .unwrap();
+    }
+    assert_eq!((seen.load(Ordering::Relaxed), system.alive()), (3, 4));
+    root.stop().await;
+    assert_eq!((seen.load(Ordering::Relaxed), system.alive(), system.crashes().count()), (3, 0, 1));
+}
+
+/// Overrides `event`, and does not end with its parent there.
+struct Stubborn;
+
+impl Server for Stubborn {
+    type Args = ();
+    type Msg = Do;
+    const NAME: &'static str = "stubborn";
+
+    async fn init((): (), cx: &mut Cx<Do>) -> Result<Self, InitError> {
+        cx.trap_exit(true);
+        Ok(Self)
+    }
+
+    async fn handle(&mut self, _: Do, _: &mut Cx<Do>) -> Next {
+        Next::Continue
+    }
+
+    async fn event(&mut self, _: Event<Do>, _: &mut Cx<Do>) -> Next {
+        Next::Continue
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_ends_with_its_parent_whatever_it_does_with_events() {
+    let kit = testkit::server::<Stubborn>("stubborn", || ()).await;
+    kit.root.stop().await;
+    assert_eq!(kit.me.pid().exit_reason().unwrap().word(), "shutdown", "it was not killed");
+}
