@@ -21,7 +21,12 @@ use crate::{
     system::{ById, System},
     timer::Timer,
 };
-use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::{Instant, timeout};
 
 /// When an inbox full of requests is looked at again.
@@ -56,6 +61,8 @@ pub struct Supervisor {
     children: BTreeMap<Key, Child>,
     /// Whose process it is.
     by_pid: ById<Pid, Key>,
+    /// Without the instances of a template, which have none.
+    by_id: HashMap<Arc<str>, Key>,
     next: u64,
 }
 
@@ -93,6 +100,7 @@ impl Server for Supervisor {
             ghost: false,
             children: BTreeMap::new(),
             by_pid: ById::default(),
+            by_id: HashMap::new(),
             next: 0,
         };
         if strategy == Strategy::SimpleOneForOne {
@@ -150,7 +158,13 @@ impl Server for Supervisor {
             Verdict::Forget => {
                 let significant = child.spec.significant;
                 self.forget(key);
-                if decide::auto_shutdown(self.auto_shutdown, significant, self.significant_left()) {
+                if significant
+                    && decide::auto_shutdown(
+                        self.auto_shutdown,
+                        significant,
+                        self.significant_left(),
+                    )
+                {
                     return self.stop(Exit::Shutdown);
                 }
                 Next::Continue
@@ -181,6 +195,9 @@ impl Supervisor {
         let key = self.next;
         if let Some(pid) = state.pid() {
             self.by_pid.insert(pid.clone(), key);
+        }
+        if self.template.is_none() {
+            self.by_id.insert(Arc::clone(&spec.id), key);
         }
         self.children.insert(key, Child { spec, state, failures: 0, wait: None });
         key
@@ -324,7 +341,11 @@ impl Supervisor {
 
     fn remove(&mut self, key: Key) {
         self.set(key, ChildState::Undefined);
-        self.children.remove(&key);
+        if let Some(child) = self.children.remove(&key)
+            && self.template.is_none()
+        {
+            self.by_id.remove(&child.spec.id);
+        }
     }
 
     /// Stops children in reverse order, one after the other; temporary ones are forgotten.
@@ -389,7 +410,8 @@ impl Supervisor {
     }
 
     fn find(&self, id: &str) -> Option<(Key, &Child)> {
-        self.children.iter().find(|(_, c)| &*c.spec.id == id).map(|(k, c)| (*k, c))
+        let key = *self.by_id.get(id)?;
+        self.children.get(&key).map(|child| (key, child))
     }
 
     async fn restart_child(
@@ -451,7 +473,7 @@ impl Supervisor {
             ChildState::Up(_) => Err(ChildError::Running),
             ChildState::Restarting => Err(ChildError::Restarting),
             ChildState::Undefined => {
-                self.children.remove(&key);
+                self.remove(key);
                 Ok(())
             }
         }

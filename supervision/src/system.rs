@@ -13,7 +13,7 @@ use crate::{
 use parking_lot::Mutex;
 use std::{
     any::Any,
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt,
     hash::{BuildHasherDefault, Hasher},
     path::PathBuf,
@@ -39,6 +39,7 @@ pub enum Change<'a> {
 }
 
 /// What a process has in its system, to be cleared up when it ends.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owned {
     Name(Arc<str>),
     Group(Arc<str>),
@@ -82,8 +83,10 @@ struct Inner {
     /// How many [`Metering`]s there are.
     meters: AtomicUsize,
     processes: Vec<Mutex<ById<u64, Pid>>>,
+    /// Those that are not known by a number; of several the last started.
+    paths: Mutex<HashMap<Arc<str>, Pid>>,
     names: Mutex<HashMap<Arc<str>, (Pid, Erased)>>,
-    groups: Mutex<HashMap<Arc<str>, HashSet<Pid>>>,
+    groups: Mutex<Groups>,
     pools: Mutex<ById<Pid, Erased>>,
     crashes: CrashLog,
     observer: OnceLock<Observer>,
@@ -118,6 +121,7 @@ struct Inner {
 /// assert!(one.register("echo", &echo) && !one.register("echo", &echo));
 /// one.join("all", echo.pid());
 /// assert_eq!(one.members("all").len(), 1);
+/// assert_eq!((&*echo.pid().names()[0], &*echo.pid().groups()[0]), ("echo", "all"));
 /// assert!(two.whereis("echo").is_none());
 /// one.leave_group("all", echo.pid());
 /// assert!(one.members("all").is_empty() && one.unregister("echo") && one.register("echo", &echo));
@@ -163,6 +167,7 @@ impl System {
             unhandled: AtomicU64::new(0),
             meters: AtomicUsize::new(0),
             processes: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            paths: Mutex::default(),
             names: Mutex::default(),
             groups: Mutex::default(),
             pools: Mutex::default(),
@@ -222,6 +227,9 @@ impl System {
         if let Some(shard) = self.shard(pid.id()) {
             shard.lock().insert(pid.id(), pid.clone());
         }
+        if let Some(path) = pid.given_path() {
+            self.0.paths.lock().insert(Arc::clone(path), pid.clone());
+        }
         self.tell(pid, &Change::Started(pid));
     }
 
@@ -237,10 +245,16 @@ impl System {
         }
     }
 
-    pub(crate) fn leave(&self, pid: &Pid, exit: &Exit, owned: Vec<Owned>) {
+    pub(crate) fn leave(&self, pid: &Pid, exit: &Exit, owned: BTreeSet<Owned>) {
         crash::log_exit(pid, exit);
         if let Some(shard) = self.shard(pid.id()) {
             shard.lock().remove(&pid.id());
+        }
+        if let Some(path) = pid.given_path() {
+            let mut paths = self.0.paths.lock();
+            if paths.get(path) == Some(pid) {
+                paths.remove(path);
+            }
         }
         for owned in owned {
             match owned {
@@ -250,7 +264,7 @@ impl System {
                         names.remove(&name);
                     }
                 }
-                Owned::Group(group) => self.leave_group(&group, pid),
+                Owned::Group(group) => drop(take_out(&mut self.0.groups.lock(), &group, pid)),
                 Owned::Pool => drop(self.0.pools.lock().remove(pid)),
             }
         }
@@ -285,7 +299,13 @@ impl System {
 
     /// The live process at that path; the last started, should there be several.
     pub fn find(&self, path: &str) -> Option<Pid> {
-        self.pids().into_iter().filter(|p| &**p.path() == path).max_by_key(Pid::id)
+        if let Some(pid) = self.0.paths.lock().get(path) {
+            return Some(pid.clone());
+        }
+        let (name, number) = path.rsplit_once('#')?;
+        let (above, template) = name.rsplit_once('/')?;
+        let parent = self.find(if above.is_empty() { "/" } else { above })?;
+        parent.child(template, number.parse().ok()?)
     }
 
     /// Names a process. `false` when the name is taken by a live one, or the process has ended.
@@ -306,7 +326,11 @@ impl System {
 
     /// Frees a name before its process has ended.
     pub fn unregister(&self, name: &str) -> bool {
-        self.0.names.lock().remove(name).is_some()
+        let mut names = self.0.names.lock();
+        let Some((name, (pid, _))) = names.remove_entry(name) else { return false };
+        // with the lock held, as when it got it
+        pid.disown(&Owned::Name(name));
+        true
     }
 
     /// The process of that name.
@@ -335,11 +359,8 @@ impl System {
     /// Takes a process out of a group before its end.
     pub fn leave_group(&self, group: &str, pid: &Pid) {
         let mut groups = self.0.groups.lock();
-        if let Some(members) = groups.get_mut(group) {
-            members.remove(pid);
-            if members.is_empty() {
-                groups.remove(group);
-            }
+        if let Some(group) = take_out(&mut groups, group, pid) {
+            pid.disown(&Owned::Group(group));
         }
     }
 
@@ -384,6 +405,19 @@ impl System {
             self.0.unhandled.fetch_add(messages as u64, Ordering::Relaxed);
         }
     }
+}
+
+type Groups = HashMap<Arc<str>, HashSet<Pid>>;
+
+/// Takes a process out of a group, which ends with its last member; the group's name, if it was in it.
+fn take_out(groups: &mut Groups, group: &str, pid: &Pid) -> Option<Arc<str>> {
+    let name = groups.get_key_value(group).map(|(name, _)| Arc::clone(name))?;
+    let members = groups.get_mut(group)?;
+    let was_in = members.remove(pid);
+    if members.is_empty() {
+        groups.remove(group);
+    }
+    was_in.then_some(name)
 }
 
 /// While it is there, processes are metered: see [`System::meter`].

@@ -8,9 +8,18 @@ impl Pid {
         let mut state = self.0.state.lock();
         let alive = !self.has(ENDED);
         if alive {
-            state.extra().links.insert(other.id(), other.clone());
+            let extra = state.extra();
+            match other.number_below(self) {
+                Some(number) => extra.numbered.insert(number, other.clone()),
+                None => extra.links.insert(other.id(), other.clone()),
+            };
         }
         alive
+    }
+
+    /// By which number that one knows it as its child.
+    fn number_below(&self, other: &Pid) -> Option<u64> {
+        (self.0.number != 0 && self.parent() == Some(other)).then_some(self.0.number)
     }
 
     /// Links two processes: when one ends, the other gets an exit signal (`link/1`).
@@ -41,27 +50,60 @@ impl Pid {
 
     pub(super) fn drop_link(&self, other: &Pid) -> bool {
         let mut state = self.0.state.lock();
-        state.extra.as_mut().is_some_and(|e| e.links.remove(&other.id()).is_some())
+        let Some(extra) = &mut state.extra else { return false };
+        let link = match other.number_below(self) {
+            Some(number) => extra.numbered.remove(&number),
+            None => extra.links.remove(&other.id()),
+        };
+        link.is_some()
     }
 
     /// `watcher` gets a [`crate::Event::Down`] when this process ends (`monitor/2`).
     pub fn monitor(&self, watcher: &Pid) -> Monitor {
         let monitor = self.0.system.next_id();
+        if !watcher.watch_of(monitor, self) {
+            return Monitor(monitor);
+        }
         let mut state = self.0.state.lock();
-        if !self.has(ENDED) {
-            state.extra().monitors.push((monitor, watcher.clone()));
-        } else {
+        if self.has(ENDED) {
             drop(state);
+            watcher.stop_watching(monitor);
             let pid = self.clone();
             watcher.signal(Signal::Down { monitor, pid, reason: Exit::NoProc });
+            return Monitor(monitor);
+        }
+        state.extra().monitors.insert(monitor, watcher.clone());
+        drop(state);
+        // its end may have passed in between
+        if !watcher.is_alive() {
+            self.demonitor(Monitor(monitor));
         }
         Monitor(monitor)
     }
 
+    /// `false`: it has ended, and watches nobody.
+    fn watch_of(&self, monitor: u64, whom: &Pid) -> bool {
+        let mut state = self.0.state.lock();
+        let alive = !self.has(ENDED);
+        if alive {
+            state.extra().watched.insert(monitor, whom.clone());
+        }
+        alive
+    }
+
+    pub(super) fn stop_watching(&self, monitor: u64) {
+        if let Some(extra) = &mut self.0.state.lock().extra {
+            extra.watched.remove(&monitor);
+        }
+    }
+
     /// Ends a monitor (`demonitor/1`).
     pub fn demonitor(&self, monitor: Monitor) {
-        if let Some(extra) = &mut self.0.state.lock().extra {
-            extra.monitors.retain(|(id, _)| *id != monitor.0);
+        let mut state = self.0.state.lock();
+        let watcher = state.extra.as_mut().and_then(|extra| extra.monitors.remove(&monitor.0));
+        drop(state);
+        if let Some(watcher) = watcher {
+            watcher.stop_watching(monitor.0);
         }
     }
 
@@ -74,8 +116,13 @@ impl Pid {
     /// its parent.
     pub fn links(&self, limit: usize) -> Vec<Pid> {
         let state = self.0.state.lock();
-        let links = state.extra.as_ref().map(|e| e.links.values());
+        let links = state.extra.as_ref().map(|e| e.links.values().chain(e.numbered.values()));
         links.into_iter().flatten().take(limit).cloned().collect()
+    }
+
+    /// How many monitors tell it of the ends of others.
+    pub fn watching(&self) -> usize {
+        self.0.state.lock().extra.as_ref().map_or(0, |e| e.watched.len())
     }
 
     /// How many processes watch it.

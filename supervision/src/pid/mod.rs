@@ -14,7 +14,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     hash::{Hash, Hasher},
     sync::{
@@ -44,12 +44,17 @@ struct Extra {
     /// By id, so in start order. The parent is not among them: a child's link to it is in the
     /// parent's map only.
     links: BTreeMap<u64, Pid>,
-    monitors: Vec<(u64, Pid)>,
+    /// Links to children that are known by a number, by that.
+    numbered: BTreeMap<u64, Pid>,
+    /// Who is told of its end, by the monitor.
+    monitors: BTreeMap<u64, Pid>,
+    /// Of whose ends it is told.
+    watched: BTreeMap<u64, Pid>,
     status: Option<Arc<str>>,
     /// While the system is metered.
     ran: Duration,
     watch: Option<Watch>,
-    owned: Vec<Owned>,
+    owned: BTreeSet<Owned>,
 }
 
 #[derive(Default)]
@@ -151,7 +156,7 @@ pub(crate) struct Cell {
 /// let (pid, other) = (system.spawn::<Echo>("/echo", ()).await.unwrap(), watcher.pid());
 /// let pid = pid.pid();
 /// let monitor: Monitor = pid.monitor(other);
-/// assert_eq!(pid.watchers(), 1);
+/// assert_eq!((pid.watchers(), other.watching()), (1, 1));
 /// pid.demonitor(monitor);
 /// pid.link(other);
 /// assert_eq!((pid.watchers(), pid.links(10).len()), (0, 1));
@@ -269,6 +274,19 @@ impl Pid {
             let path = At::Number(self.0.number).path(self.parent());
             Box::new(Name { path, template: None })
         })
+    }
+
+    /// Its live child of that template and number.
+    pub(crate) fn child(&self, template: &str, number: u64) -> Option<Pid> {
+        if self.name().template.as_deref().unwrap_or_default() != template {
+            return None;
+        }
+        self.0.state.lock().extra.as_ref()?.numbered.get(&number).cloned()
+    }
+
+    /// Its path, if that is not only made when somebody asks.
+    pub(crate) fn given_path(&self) -> Option<&Arc<str>> {
+        (self.0.number == 0).then(|| self.path())
     }
 
     /// The path of its child with that number.
@@ -477,9 +495,32 @@ impl Pid {
         let mut state = self.0.state.lock();
         let alive = !self.has(ENDED);
         if alive {
-            state.extra().owned.push(what);
+            state.extra().owned.insert(what);
         }
         alive
+    }
+
+    /// Its names ([`System::register`]).
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.owns(|owned| if let Owned::Name(name) = owned { Some(name) } else { None })
+    }
+
+    /// The groups it is in ([`System::join`]).
+    pub fn groups(&self) -> Vec<Arc<str>> {
+        self.owns(|owned| if let Owned::Group(group) = owned { Some(group) } else { None })
+    }
+
+    fn owns(&self, which: impl Fn(&Owned) -> Option<&Arc<str>>) -> Vec<Arc<str>> {
+        let state = self.0.state.lock();
+        let owned = state.extra.iter().flat_map(|extra| &extra.owned);
+        owned.filter_map(which).cloned().collect()
+    }
+
+    /// It is cleared up already.
+    pub(crate) fn disown(&self, what: &Owned) {
+        if let Some(extra) = &mut self.0.state.lock().extra {
+            extra.owned.remove(what);
+        }
     }
 
     pub(crate) fn set_suspended(&self, suspended: bool) {
@@ -555,7 +596,10 @@ impl Pid {
         self.0.bell.clear();
         self.0.fatal.clear();
         self.0.system.leave(self, exit, extra.owned);
-        for other in extra.links.into_values() {
+        for (monitor, pid) in extra.watched {
+            pid.demonitor(Monitor(monitor));
+        }
+        for other in extra.links.into_values().chain(extra.numbered.into_values()) {
             other.drop_link(self);
             other.exit_from(self, exit.clone());
         }
@@ -565,6 +609,7 @@ impl Pid {
             parent.exit_from(self, exit.clone());
         }
         for (monitor, watcher) in extra.monitors {
+            watcher.stop_watching(monitor);
             let (pid, reason) = (self.clone(), exit.clone());
             watcher.signal(Signal::Down { monitor, pid, reason });
         }
