@@ -1,14 +1,17 @@
 //! Typed addresses and bounded inboxes: [`Ref::cast`] and [`Ref::call`] fail at once when the
-//! receiver is gone or full; nobody waits for room (law 2).
+//! receiver is gone or full (law 2); who wants to wait for room says so ([`Ref::send`], [`Ref::ask`]).
 
 use crate::{
     crash,
     pid::{Pid, Turn},
 };
 use parking_lot::Mutex;
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, pin::pin, sync::Arc, time::Duration};
 use thiserror::Error;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
 /// Why a message was not taken; it comes back.
 ///
@@ -92,6 +95,8 @@ struct Queue<M> {
     closed: bool,
     /// Of a process that has timers.
     timed: Option<Box<Timed>>,
+    /// When somebody has waited for room.
+    room: Option<Arc<Notify>>,
 }
 
 /// What came since a timer was due, before the process had time to look.
@@ -112,6 +117,15 @@ impl Timed {
             self.late.push((now, turn));
         }
     }
+}
+
+/// How a message goes into an inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Last,
+    /// The same; it comes back when there is no room.
+    Patient,
+    Urgent,
 }
 
 /// What waits for a process; the same for both engines.
@@ -171,6 +185,9 @@ pub(crate) struct Inbox<M> {
 /// assert_eq!(echo.call(|reply| reply, Duration::from_secs(60)).await, Err(CallError::Full));
 /// echo.pid().kill();
 /// echo.pid().wait().await;
+/// assert_eq!(echo.ask(|reply| reply).await, Err(CallError::Gone));
+/// # let four = reply().await;
+/// assert!(matches!(echo.send(four).await, Err(CastError::Gone(_))));
 /// // no waiting for the deadline
 /// assert_eq!(echo.call(|reply| reply, Duration::from_secs(60)).await, Err(CallError::Gone));
 /// # });
@@ -195,7 +212,8 @@ impl<M> fmt::Debug for Ref<M> {
 impl<M: Send + 'static> Ref<M> {
     pub(crate) fn new(pid: Pid, limit: usize, overflow: Overflow) -> Self {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let queue = Queue { items: VecDeque::new(), urgent: 0, closed: false, timed: None };
+        let queue =
+            Queue { items: VecDeque::new(), urgent: 0, closed: false, timed: None, room: None };
         let queue = Mutex::new(queue);
         Self { pid, inbox: Arc::new(Inbox { queue, limit, overflow }) }
     }
@@ -215,7 +233,7 @@ impl<M: Send + 'static> Ref<M> {
     /// # Errors
     /// The message comes back when the inbox is full or the process has ended.
     pub fn cast(&self, msg: M) -> Result<(), CastError<M>> {
-        self.push(msg, false)
+        self.push(msg, How::Last)
     }
 
     /// Sends a message that is taken before all that are not urgent: for control messages. The
@@ -224,10 +242,33 @@ impl<M: Send + 'static> Ref<M> {
     /// # Errors
     /// As [`Ref::cast`].
     pub fn cast_urgent(&self, msg: M) -> Result<(), CastError<M>> {
-        self.push(msg, true)
+        self.push(msg, How::Urgent)
     }
 
-    fn push(&self, msg: M, urgent: bool) -> Result<(), CastError<M>> {
+    /// Sends a message, and waits for room in the inbox, whatever its overflow is: who sends faster than it is handled is
+    /// held back. Can be cancelled: then it is not sent.
+    ///
+    /// # Errors
+    /// The message comes back when the process has ended, or when it is full and the one that sends.
+    pub async fn send(&self, msg: M) -> Result<(), CastError<M>> {
+        let mut msg = match self.push(msg, How::Patient) {
+            Err(CastError::Full(msg)) if !crash::is_inside(&self.pid) => msg,
+            sent => return sent,
+        };
+        let room = Arc::clone(self.inbox.queue.lock().room.get_or_insert_default());
+        loop {
+            let mut waits = pin!(room.notified());
+            // listens before it looks
+            waits.as_mut().enable();
+            match self.push(msg, How::Patient) {
+                Err(CastError::Full(back)) => msg = back,
+                sent => return sent,
+            }
+            waits.await;
+        }
+    }
+
+    fn push(&self, msg: M, how: How) -> Result<(), CastError<M>> {
         let mut queue = self.inbox.queue.lock();
         if queue.closed {
             return Err(CastError::Gone(msg));
@@ -235,6 +276,7 @@ impl<M: Send + 'static> Ref<M> {
         let mut dropped = None;
         if queue.items.len() >= self.inbox.limit as usize {
             match self.inbox.overflow {
+                _ if how == How::Patient => return Err(CastError::Full(msg)),
                 Overflow::Reject => return Err(CastError::Full(msg)),
                 Overflow::Close => {
                     drop(queue);
@@ -252,7 +294,7 @@ impl<M: Send + 'static> Ref<M> {
             }
         }
         let first = queue.items.is_empty();
-        if urgent {
+        if how == How::Urgent {
             let at = queue.urgent as usize;
             queue.items.insert(at, msg);
             queue.urgent += 1;
@@ -289,9 +331,17 @@ impl<M: Send + 'static> Ref<M> {
         }
     }
 
-    /// [`Ref::call`] without a deadline: for supervisors, as OTP calls them.
-    pub(crate) async fn ask<R>(&self, request: impl FnOnce(Reply<R>) -> M) -> Result<R, CallError> {
-        self.request(request)?.await.map_err(|_| CallError::Gone)
+    /// [`Ref::call`] without a deadline (`infinity`), which waits for room too.
+    ///
+    /// # Errors
+    /// When the process is gone, ends before it answers, or calls itself.
+    pub async fn ask<R>(&self, request: impl FnOnce(Reply<R>) -> M) -> Result<R, CallError> {
+        if crash::is_inside(&self.pid) {
+            return Err(CallError::Itself);
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.send(request(Reply(sender))).await.map_err(|_| CallError::Gone)?;
+        receiver.await.map_err(|_| CallError::Gone)
     }
 
     fn request<R>(
@@ -347,6 +397,11 @@ impl<M: Send + 'static> Ref<M> {
         if queue.items.is_empty() && queue.items.capacity() > KEPT {
             queue.items = VecDeque::new();
         }
+        let room = queue.room.as_ref().filter(|_| msg.is_some()).map(Arc::clone);
+        drop(queue);
+        if let Some(room) = room {
+            room.notify_one();
+        }
         msg
     }
 
@@ -356,8 +411,12 @@ impl<M: Send + 'static> Ref<M> {
         queue.closed = true;
         let waiting = std::mem::take(&mut queue.items);
         self.pid.set_depth(0);
+        let room = queue.room.take();
         // not under the lock: what is dropped may send
         drop(queue);
+        if let Some(room) = room {
+            room.notify_waiters();
+        }
         waiting.len()
     }
 }
