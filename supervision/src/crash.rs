@@ -258,9 +258,9 @@ pub struct CrashReport {
     pub process: String,
     /// Paths of those above it, the nearest first.
     pub ancestors: Vec<String>,
-    /// The panic's message.
+    /// The panic's message, or the reason of an end that was none.
     pub reason: String,
-    /// File, line and column.
+    /// File, line and column; of an end that was no panic, what it was.
     pub location: String,
     /// It happened in `terminate`.
     pub in_terminate: bool,
@@ -329,6 +329,21 @@ pub(crate) fn report(
         stack: panic.backtrace,
     };
     pid.system().crashes().add(report, pid.kind())
+}
+
+/// The report of an abnormal end that is no panic: a process that ended itself with an error, or that was killed, but not by
+/// its supervisor. One that ends with somebody else's crash, over a link, has that one's report.
+pub(crate) fn account_for(pid: &Pid, exit: &Exit, black_box: &mut BlackBox, state: Option<Value>) {
+    let location = match exit {
+        Exit::Killed if pid.is_dismissed() => return,
+        Exit::Killed if pid.is_killed() => "killed from outside",
+        Exit::Killed | Exit::Error(_) | Exit::NoProc => "no panic",
+        Exit::Normal | Exit::Shutdown | Exit::ShutdownWith(_) | Exit::Crash(_) => return,
+    };
+    let message = exit.to_string();
+    let location = location.to_owned();
+    let end = Panic { message, location, backtrace: None, in_terminate: false };
+    report(pid, end, black_box, pid.depth(), state);
 }
 
 /// The report of a panic in something that a process, which goes on, was given to call.

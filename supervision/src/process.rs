@@ -305,6 +305,7 @@ async fn live<P: Process>(
         Exit::Crash(crash::report(&pid, panic, &mut cx.black_box, queued, None))
     });
     let exit = wind_up(&pid, exit.clone(), pin!(process.terminate(&exit, &mut cx))).await;
+    crash::account_for(&pid, &exit, &mut cx.black_box, None);
     drop(cx);
     discard(&pid, process);
     guard.end(&exit);

@@ -255,6 +255,11 @@ impl<S: Server> Live<S> {
     async fn end(&mut self, mut server: S, exit: Exit) {
         let pid = self.guard.me.pid.clone();
         let exit = wind_up(&pid, exit.clone(), pin!(server.terminate(&exit, &mut self.cx))).await;
+        let state = match &exit {
+            Exit::Error(_) => crash::catch(&pid, || server.state()).ok().flatten(),
+            _ => None,
+        };
+        crash::account_for(&pid, &exit, &mut self.cx.black_box, state);
         discard(&pid, server);
         self.guard.end(&exit);
     }

@@ -53,6 +53,7 @@ impl Stop<'_> {
     }
 
     fn tell(&self, pid: &Pid) {
+        pid.dismiss();
         if let Some(parent) = pid.parent() {
             parent.unlink(pid);
         }

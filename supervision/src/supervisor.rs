@@ -546,6 +546,7 @@ async fn abandon(parent: &Pid, at: &At) {
     let path = at.path(Some(parent));
     for pid in parent.links(usize::MAX).into_iter().filter(|pid| *pid.path() == path) {
         parent.unlink(&pid);
+        pid.dismiss();
         pid.kill();
         pid.wait().await;
     }

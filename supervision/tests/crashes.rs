@@ -71,6 +71,68 @@ async fn a_panic_in_init_terminate_or_drop_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_abnormal_end_has_a_report() {
+    for engine in BOTH {
+        // it ends itself
+        for (exit, reasons) in [
+            (Exit::error("out of paper"), vec!["out of paper"]),
+            (Exit::Normal, vec![]),
+            (Exit::Shutdown, vec![]),
+            (Exit::shutdown("not needed"), vec![]),
+        ] {
+            let orders = vec![Do::Record("one"), Do::Exit(exit), Do::Record("waits")];
+            let (_, reports) = crash_of(engine, Plan::default(), orders).await;
+            let said: Vec<_> = reports.iter().map(|report| &*report.reason).collect();
+            assert_eq!(said, reasons, "{engine:?}");
+            for report in reports {
+                assert_eq!((&*report.path, &*report.location), ("/a", "no panic"));
+                assert_eq!(
+                    (&*report.inputs, report.queued, report.stack()),
+                    (&["one".to_owned()][..], 1, String::new())
+                );
+            }
+        }
+        // others end it
+        let world = world().await;
+        let all = async |id: &str| world.puppet(engine, id, Plan::default()).await;
+        let (told, killed, linked, stopped) =
+            (all("told").await, all("killed").await, all("linked").await, all("stopped").await);
+        killed.pid().link(linked.pid());
+        told.pid().exit(Exit::error("go"));
+        ended(told.pid()).await;
+        killed.pid().kill();
+        ended(linked.pid()).await;
+        world.root.terminate_child("stopped").await.unwrap();
+        ended(stopped.pid()).await;
+        let mut reports: Vec<_> = world.system.crashes().list();
+        reports.sort_by(|a, b| a.path.cmp(&b.path));
+        let reports: Vec<_> =
+            reports.iter().map(|r| (&*r.path, &*r.reason, &*r.location)).collect();
+        let expected = [
+            ("/killed", "killed", "killed from outside"),
+            ("/linked", "killed", "no panic"),
+            ("/told", "go", "no panic"),
+        ];
+        assert_eq!(reports, expected, "{engine:?}");
+        world.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_supervisor_ends_has_no_report_however_it_ends_it() {
+    for engine in BOTH {
+        let world = world().await;
+        let hangs = world.puppet(engine, "hangs", Plan { trap: true, ..Plan::default() }).await;
+        hangs.cast(Do::Hang).unwrap();
+        tokio::task::yield_now().await;
+        world.root.terminate_child("hangs").await.unwrap();
+        assert_eq!(ended(hangs.pid()).await.word(), "killed");
+        assert_eq!(world.system.crashes().count(), 0, "{engine:?}");
+        world.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crash_concerns_nobody_else_and_its_child_is_back() {
     for engine in BOTH {
         let system = System::new("test");

@@ -83,6 +83,8 @@ const GONE: u16 = 64;
 const SIGNALLED: u16 = 128;
 /// There are questions.
 const ASKED: u16 = 256;
+/// Its supervisor ends it.
+const DISMISSED: u16 = 512;
 
 /// When something's turn comes among the messages of a process: after so many of them, counted modulo 2^32. So signals and
 /// timers come in the order of sending.
@@ -552,6 +554,15 @@ impl Pid {
     /// How many messages wait in its inbox.
     pub fn depth(&self) -> usize {
         self.0.depth.load(Ordering::Relaxed) as usize
+    }
+
+    /// Its supervisor ends it: however it has to, that is no crash.
+    pub(crate) fn dismiss(&self) {
+        self.set(DISMISSED, true);
+    }
+
+    pub(crate) fn is_dismissed(&self) -> bool {
+        self.has(DISMISSED)
     }
 
     pub(crate) fn is_killed(&self) -> bool {
