@@ -1,10 +1,7 @@
 //! Typed addresses and bounded inboxes: [`Ref::cast`] and [`Ref::call`] fail at once when the
 //! receiver is gone or full (law 2); who wants to wait for room says so ([`Ref::send`], [`Ref::ask`]).
 
-use crate::{
-    crash,
-    pid::{Pid, Turn},
-};
+use crate::pid::{Pid, Turn};
 use parking_lot::Mutex;
 use std::{collections::VecDeque, fmt, pin::pin, sync::Arc, time::Duration};
 use thiserror::Error;
@@ -252,7 +249,7 @@ impl<M: Send + 'static> Ref<M> {
     /// The message comes back when the process has ended, or when it is full and the one that sends.
     pub async fn send(&self, msg: M) -> Result<(), CastError<M>> {
         let mut msg = match self.push(msg, How::Patient) {
-            Err(CastError::Full(msg)) if !crash::is_inside(&self.pid) => msg,
+            Err(CastError::Full(msg)) if !self.pid.is_inside() => msg,
             sent => return sent,
         };
         let room = Arc::clone(self.inbox.queue.lock().room.get_or_insert_default());
@@ -336,7 +333,7 @@ impl<M: Send + 'static> Ref<M> {
     /// # Errors
     /// When the process is gone, ends before it answers, or calls itself.
     pub async fn ask<R>(&self, request: impl FnOnce(Reply<R>) -> M) -> Result<R, CallError> {
-        if crash::is_inside(&self.pid) {
+        if self.pid.is_inside() {
             return Err(CallError::Itself);
         }
         let (sender, receiver) = oneshot::channel();
@@ -348,7 +345,7 @@ impl<M: Send + 'static> Ref<M> {
         &self,
         request: impl FnOnce(Reply<R>) -> M,
     ) -> Result<oneshot::Receiver<R>, CallError> {
-        if crash::is_inside(&self.pid) {
+        if self.pid.is_inside() {
             return Err(CallError::Itself);
         }
         let (sender, receiver) = oneshot::channel();

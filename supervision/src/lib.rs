@@ -50,7 +50,6 @@
 
 mod bell;
 pub mod crash;
-mod crash_log;
 mod cx;
 pub mod decide;
 pub mod exit;

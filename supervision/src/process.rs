@@ -5,7 +5,7 @@
 
 pub use crate::cx::Cx;
 use crate::{
-    crash::{self, BlackBox, Recorded},
+    crash::{BlackBox, Panic, Recorded},
     exit::Exit,
     inbox::{Overflow, Ref},
     pid::{At, Monitor, Pid},
@@ -196,8 +196,8 @@ impl<M: Send + 'static> Drop for Guard<M> {
 pub(crate) fn caught<T>(
     pid: &Pid,
     mut future: Pin<&mut impl Future<Output = T>>,
-) -> impl Future<Output = Result<T, crash::Panic>> {
-    poll_fn(move |cx| match crash::catch(pid, || future.as_mut().poll(cx)) {
+) -> impl Future<Output = Result<T, Panic>> {
+    poll_fn(move |cx| match pid.catch(|| future.as_mut().poll(cx)) {
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
         Ok(Poll::Pending) => Poll::Pending,
         Err(panic) => Poll::Ready(Err(panic)),
@@ -218,7 +218,7 @@ pub(crate) async fn wind_up(
         result = caught(pid, terminate) => {
             if let Err(panic) = result {
                 // what terminate did wrong does not hide why the process ended
-                let report = crash::report(pid, panic.in_terminate(), &mut BlackBox::default(), 0, None);
+                let report = pid.report(panic.in_terminate(), &mut BlackBox::default(), 0, None);
                 if !matches!(exit, Exit::Crash(_)) {
                     exit = Exit::Crash(report);
                 }
@@ -231,8 +231,8 @@ pub(crate) async fn wind_up(
 
 /// Drops what a process was; a panic in it is reported as one in `terminate`.
 pub(crate) fn discard<T>(pid: &Pid, value: T) {
-    if let Err(panic) = crash::catch(pid, || drop(value)) {
-        crash::report(pid, panic.in_terminate(), &mut BlackBox::default(), 0, None);
+    if let Err(panic) = pid.catch(|| drop(value)) {
+        pid.report(panic.in_terminate(), &mut BlackBox::default(), 0, None);
     }
 }
 
@@ -302,16 +302,16 @@ async fn live<P: Process>(
             cx.black_box.record(input);
         }
         let queued = pid.depth();
-        Exit::Crash(crash::report(&pid, panic, &mut cx.black_box, queued, None))
+        Exit::Crash(pid.report(panic, &mut cx.black_box, queued, None))
     });
     let exit = wind_up(&pid, exit.clone(), pin!(process.terminate(&exit, &mut cx))).await;
-    crash::account_for(&pid, &exit, &mut cx.black_box, None);
+    pid.account_for(&exit, &mut cx.black_box, None);
     drop(cx);
     discard(&pid, process);
     guard.end(&exit);
 }
 
-async fn ran(pid: &Pid, run: Pin<&mut impl Future<Output = Exit>>) -> Result<Exit, crash::Panic> {
+async fn ran(pid: &Pid, run: Pin<&mut impl Future<Output = Exit>>) -> Result<Exit, Panic> {
     tokio::select! {
         biased;
         reason = pid.fatal() => Ok(reason),
@@ -323,7 +323,7 @@ async fn ran(pid: &Pid, run: Pin<&mut impl Future<Output = Exit>>) -> Result<Exi
 pub(crate) async fn begin<T>(
     pid: &Pid,
     init: Pin<&mut impl Future<Output = Result<T, InitError>>>,
-) -> Result<Result<T, StartError>, crash::Panic> {
+) -> Result<Result<T, StartError>, Panic> {
     tokio::select! {
         biased;
         reason = pid.fatal() => Ok(Err(StartError::Exited(reason))),
@@ -335,8 +335,8 @@ pub(crate) async fn begin<T>(
     }
 }
 
-pub(crate) fn crashed(pid: &Pid, panic: crash::Panic, black_box: &mut BlackBox) -> StartError {
-    StartError::Exited(Exit::Crash(crash::report(pid, panic, black_box, 0, None)))
+pub(crate) fn crashed(pid: &Pid, panic: Panic, black_box: &mut BlackBox) -> StartError {
+    StartError::Exited(Exit::Crash(pid.report(panic, black_box, 0, None)))
 }
 
 /// The end of one whose `init` did not succeed: the parent is told by the answer, not by a signal

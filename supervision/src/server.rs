@@ -2,7 +2,7 @@
 //! signals before messages, crash reports, and a `terminate` that is always called unless killed.
 
 use crate::{
-    crash::{self, Panic},
+    crash::Panic,
     cx::{Cx, Taken},
     exit::Exit,
     inbox::{Overflow, Ref},
@@ -244,9 +244,9 @@ impl<S: Server> Live<S> {
                 Ok(Next::Continue) => {}
                 Ok(Next::Stop(exit)) => return exit,
                 Err(panic) => {
-                    let state = crash::catch(&pid, || server.state()).ok().flatten();
+                    let state = pid.catch(|| server.state()).ok().flatten();
                     let (queued, inputs) = (pid.depth(), &mut self.cx.black_box);
-                    return Exit::Crash(crash::report(&pid, panic, inputs, queued, state));
+                    return Exit::Crash(pid.report(panic, inputs, queued, state));
                 }
             }
         }
@@ -256,10 +256,10 @@ impl<S: Server> Live<S> {
         let pid = self.guard.me.pid.clone();
         let exit = wind_up(&pid, exit.clone(), pin!(server.terminate(&exit, &mut self.cx))).await;
         let state = match &exit {
-            Exit::Error(_) => crash::catch(&pid, || server.state()).ok().flatten(),
+            Exit::Error(_) => pid.catch(|| server.state()).ok().flatten(),
             _ => None,
         };
-        crash::account_for(&pid, &exit, &mut self.cx.black_box, state);
+        pid.account_for(&exit, &mut self.cx.black_box, state);
         discard(&pid, server);
         self.guard.end(&exit);
     }
@@ -267,7 +267,7 @@ impl<S: Server> Live<S> {
 
 fn answer<S: Server>(pid: &Pid, server: &mut S, ask: Ask) -> Result<Next, Panic> {
     // a panic in what only shows it is as bad as any other: its state may be broken
-    let shown = crash::catch(pid, || match ask {
+    let shown = pid.catch(|| match ask {
         Ask::State(reply) => {
             drop(reply.send(server.state().ok_or(SysError::NotSupported)));
         }

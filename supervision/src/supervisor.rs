@@ -5,7 +5,7 @@
 
 pub use crate::supervisor_ref::{ChildError, ChildInfo, ChildState, Counts, Msg, SupervisorRef};
 use crate::{
-    crash::{self, Panic},
+    crash::Panic,
     decide::{self, Verdict, Window},
     exit::Exit,
     inbox::CastError,
@@ -517,7 +517,7 @@ async fn launch(spec: &ChildSpec, at: At, cx: &Cx<Msg>) -> Result<Started, Start
     let (system, parent) = (cx.system().clone(), cx.pid().clone());
     let place = Place { system, parent: parent.clone(), at: at.clone() };
     // the function is the child's, and so is a panic in it
-    let mut starting = match crash::catch(&parent, || (spec.start)(place)) {
+    let mut starting = match parent.catch(|| (spec.start)(place)) {
         Ok(starting) => starting,
         Err(panic) => return Err(not_started(&parent, panic, &at)),
     };
@@ -555,7 +555,7 @@ async fn abandon(parent: &Pid, at: &At) {
 /// A start function panicked: a start that failed, like any other.
 fn not_started(parent: &Pid, panic: Panic, at: &At) -> StartError {
     let what = format!("start of {}", at.path(Some(parent)));
-    StartError::Exited(Exit::Crash(crash::report_beside(parent, panic, &what)))
+    StartError::Exited(Exit::Crash(parent.report_beside(panic, &what)))
 }
 
 /// Stops children of one specification.

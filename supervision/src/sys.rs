@@ -32,8 +32,7 @@
 //! # });
 //! ```
 
-use crate::{crash, pid::Pid};
-use rustix::time::{ClockId, clock_gettime};
+use crate::pid::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
@@ -133,10 +132,10 @@ pub const LOG_LIMIT: usize = 1000;
 /// watches any more.
 pub(crate) fn note(pid: &Pid, what: impl FnOnce() -> String) {
     if pid.is_watched()
-        && let Err(panic) = crash::catch(pid, || tell(pid, what))
+        && let Err(panic) = pid.catch(|| tell(pid, what))
     {
         pid.watch(|watch| *watch = None);
-        crash::report_beside(pid, panic, "a trace or a log: it has ended");
+        pid.report_beside(panic, "a trace or a log: it has ended");
     }
 }
 
@@ -242,11 +241,6 @@ pub fn status(pid: &Pid) -> Status {
 pub fn statistics(pid: &Pid) -> Statistics {
     let (uptime, handled, queued, ran) = (pid.uptime(), pid.handled(), pid.depth(), pid.ran());
     Statistics { uptime, handled, queued, ran }
-}
-
-/// What this thread has used of a CPU.
-pub(crate) fn thread_cpu() -> Duration {
-    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
 /// Holds a process (`sys:suspend/1`): after its present message it takes no other, nor timers, until

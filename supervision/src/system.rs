@@ -238,15 +238,14 @@ impl System {
         if self.0.blind.load(Ordering::Relaxed) {
             return;
         }
-        if let Err(panic) = crash::catch(pid, || observer(change))
+        if let Err(panic) = pid.catch(|| observer(change))
             && !self.0.blind.swap(true, Ordering::Relaxed)
         {
-            crash::report_beside(pid, panic, "the observer of the system: it is not told any more");
+            pid.report_beside(panic, "the observer of the system: it is not told any more");
         }
     }
 
     pub(crate) fn leave(&self, pid: &Pid, exit: &Exit, owned: BTreeSet<Owned>) {
-        crash::log_exit(pid, exit);
         if let Some(shard) = self.shard(pid.id()) {
             shard.lock().remove(&pid.id());
         }
@@ -412,9 +411,8 @@ type Groups = HashMap<Arc<str>, HashSet<Pid>>;
 /// Takes a process out of a group, which ends with its last member; the group's name, if it was in it.
 fn take_out(groups: &mut Groups, group: &str, pid: &Pid) -> Option<Arc<str>> {
     let name = groups.get_key_value(group).map(|(name, _)| Arc::clone(name))?;
-    let members = groups.get_mut(group)?;
-    let was_in = members.remove(pid);
-    if members.is_empty() {
+    let was_in = groups.get_mut(group).is_some_and(|members| members.remove(pid));
+    if groups.get(group).is_some_and(HashSet::is_empty) {
         groups.remove(group);
     }
     was_in.then_some(name)

@@ -2,7 +2,6 @@
 //! takes its turn behind those that wait.
 
 use crate::{
-    crash,
     inbox::Ref,
     pid::{Pid, Turn},
 };
@@ -133,11 +132,11 @@ impl<M: Send + 'static> Timers<M> {
         match fire {
             Fire::Once(msg) => Some(msg),
             Fire::Every(period, mut make) => {
-                let msg = match crash::catch(pid, &mut make) {
+                let msg = match pid.catch(&mut make) {
                     Ok(msg) => msg,
                     Err(panic) => {
                         self.repeating.remove(&timer.number);
-                        crash::report_beside(pid, panic, "a timer that repeats: it has ended");
+                        pid.report_beside(panic, "a timer that repeats: it has ended");
                         return self.take(pid);
                     }
                 };

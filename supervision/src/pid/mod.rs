@@ -4,10 +4,10 @@
 //! of others. A process takes them in their turn among its messages.
 
 mod links;
+mod report;
 
 use crate::{
     bell::Bell,
-    crash,
     exit::Exit,
     sys::{Ask, Watch},
     system::{Owned, System},
@@ -341,7 +341,7 @@ impl Pid {
     /// Sends an exit signal as OTP's `exit/2` without a sender of its own: one that does not trap
     /// exits ends with the reason; one that does gets it as an event. `normal` ends only a process that sends it to itself.
     pub fn exit(&self, reason: Exit) {
-        if !self.has(TRAP) && crash::is_inside(self) {
+        if !self.has(TRAP) && self.is_inside() {
             return self.doom(reason, false);
         }
         self.exit_from(self, reason);
@@ -606,6 +606,7 @@ impl Pid {
         drop(state);
         self.0.bell.clear();
         self.0.fatal.clear();
+        self.log_exit(exit);
         self.0.system.leave(self, exit, extra.owned);
         for (monitor, pid) in extra.watched {
             pid.demonitor(Monitor(monitor));

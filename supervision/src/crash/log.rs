@@ -3,7 +3,7 @@
 //! Files are written by a thread of the log's own, some 50 ms later: resolving a backtrace and writing
 //! take far longer than the restart of the process. What an earlier run left is found again when the log is opened.
 
-use crate::crash::{self, CrashReport};
+use super::{panic::spent, report::CrashReport};
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
@@ -139,7 +139,7 @@ impl CrashLog {
             Err(until) => {
                 // the first that is not kept: the hook had captured it
                 if report.stack.is_some() {
-                    crash::spent((self.number, kind), &report.location, until);
+                    spent((self.number, kind), &report.location, until);
                 }
                 return Arc::new(report);
             }

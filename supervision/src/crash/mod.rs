@@ -1,0 +1,17 @@
+//! Crash reports: what happened, where, with which input. [`CrashLog`] keeps the last of them.
+//!
+//! What cannot be reported: a stack overflow, an abort (a panic while another unwinds) and memory
+//! that ran out end the whole program at once; only who started it sees that.
+//!
+//! The backtrace is captured when it happens and resolved to symbols only when somebody looks, off
+//! the restart's path (resolving costs fifty times as much as capturing). Of a crash that is only
+//! counted (a storm) it is not captured.
+
+mod log;
+mod panic;
+mod report;
+
+pub use log::{CrashLog, CrashLogLimits};
+pub(crate) use panic::{Panic, Who, catch, install_hook, is_inside};
+pub(crate) use report::BlackBox;
+pub use report::{CrashReport, Recorded};

@@ -1,0 +1,104 @@
+//! What a process is given to call is called here: a panic in it is caught; and the reports of its abnormal ends.
+
+use super::Pid;
+use crate::{
+    crash::{self, BlackBox, CrashReport, Panic, Who},
+    exit::Exit,
+};
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::Value;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+impl Pid {
+    fn who(&self) -> (Who, u64) {
+        ((self.system().crashes().number(), self.kind()), self.id())
+    }
+
+    /// Whether it runs on this thread: it is who asks.
+    pub(crate) fn is_inside(&self) -> bool {
+        crash::is_inside(self.who())
+    }
+
+    /// Calls something of the process; a panic in it becomes what the hook noted.
+    pub(crate) fn catch<T>(&self, call: impl FnOnce() -> T) -> Result<T, Panic> {
+        let began = self.system().is_metered().then(thread_cpu);
+        let result = crash::catch(self.who(), call);
+        if let Some(began) = began {
+            self.add_ran(thread_cpu().saturating_sub(began));
+        }
+        result
+    }
+
+    /// Makes the report of a panic, logs it and keeps it.
+    pub(crate) fn report(
+        &self,
+        panic: Panic,
+        black_box: &mut BlackBox,
+        queued: usize,
+        state: Option<Value>,
+    ) -> Arc<CrashReport> {
+        let report = CrashReport {
+            id: 0,
+            path: self.path().to_string(),
+            process: self.kind().to_owned(),
+            ancestors: self.ancestors(),
+            reason: panic.message,
+            location: panic.location,
+            in_terminate: panic.in_terminate,
+            inputs: black_box.take(),
+            status: self.status().map(|s| s.to_string()),
+            state,
+            queued,
+            uptime: self.uptime(),
+            at: now(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            suppressed: 0,
+            backtrace: None,
+            stack: panic.backtrace,
+        };
+        self.system().crashes().add(report, self.kind())
+    }
+
+    /// The report of an abnormal end that is no panic: a process that ended itself with an error, or that was killed, but
+    /// not by its supervisor. One that ends with somebody else's crash, over a link, has that one's report.
+    pub(crate) fn account_for(&self, exit: &Exit, black_box: &mut BlackBox, state: Option<Value>) {
+        let location = match exit {
+            Exit::Killed if self.is_dismissed() => return,
+            Exit::Killed if self.is_killed() => "killed from outside",
+            Exit::Killed | Exit::Error(_) | Exit::NoProc => "no panic",
+            Exit::Normal | Exit::Shutdown | Exit::ShutdownWith(_) | Exit::Crash(_) => return,
+        };
+        let message = exit.to_string();
+        let location = location.to_owned();
+        let end = Panic { message, location, backtrace: None, in_terminate: false };
+        self.report(end, black_box, self.depth(), state);
+    }
+
+    /// The report of a panic in something that a process, which goes on, was given to call.
+    pub(crate) fn report_beside(&self, panic: Panic, what: &str) -> Arc<CrashReport> {
+        let mut input = BlackBox::default();
+        input.record(what.into());
+        self.report(panic, &mut input, self.depth(), None)
+    }
+
+    /// Says in one line that it ended and why, unless it is as it should be.
+    pub(super) fn log_exit(&self, exit: &Exit) {
+        match exit {
+            Exit::Crash(_) | Exit::Normal | Exit::Shutdown | Exit::ShutdownWith(_) => {}
+            exit => tracing::debug!(path = %self.path(), reason = %exit, "process ended"),
+        }
+    }
+}
+
+/// What this thread has used of a CPU.
+fn thread_cpu() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
