@@ -3,13 +3,14 @@
 
 use crate::{
     crash::{BlackBox, Recorded},
+    event::Event,
     exit::Exit,
     inbox::Ref,
     pid::{Monitor, Pid, Signal},
-    process::Event,
-    sys::{self, Ask, Question, SysError},
+    sys,
     system::System,
     timer::{Timer, Timers},
+    watch::{Ask, Question, SysError},
 };
 use parking_lot::Mutex;
 use serde_json::Value;

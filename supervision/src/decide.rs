@@ -26,7 +26,8 @@
 
 use crate::{
     exit::Exit,
-    spec::{AutoShutdown, ChildSpec, Intensity, Restart, Shutdown, Strategy},
+    policy::{AutoShutdown, Intensity, Restart, Shutdown, Strategy},
+    spec::ChildSpec,
 };
 use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;

@@ -52,14 +52,19 @@ mod bell;
 pub mod crash;
 mod cx;
 pub mod decide;
+mod event;
 pub mod exit;
 pub mod inbox;
+mod names;
 pub mod pid;
+mod policy;
 pub mod pool;
 pub mod process;
 pub mod replay;
 pub mod server;
 pub mod spec;
+mod start;
+mod start_error;
 pub mod state_machine;
 mod stop;
 pub mod supervisor;
@@ -71,18 +76,20 @@ pub mod testkit;
 pub mod timer;
 pub mod topic;
 pub mod tree;
+mod watch;
 
 pub use crash::{CrashLog, CrashReport, Recorded};
+pub use cx::Cx;
+pub use event::Event;
 pub use exit::Exit;
 pub use inbox::{CallError, CastError, Overflow, Ref, Reply};
 pub use pid::{Monitor, Pid};
+pub use policy::{AutoShutdown, Backoff, Intensity, Kind, Restart, Shutdown, Strategy};
 pub use pool::{Pool, PoolRef, PoolSpec};
-pub use process::{Cx, Event, InitError, Process};
+pub use process::Process;
 pub use server::{Next, Server};
-pub use spec::{
-    AutoShutdown, Backoff, ChildSpec, Intensity, Kind, Place, Restart, Shutdown, StartError,
-    Started, Strategy, SupervisorSpec,
-};
+pub use spec::{ChildSpec, Place, Started, SupervisorSpec};
+pub use start_error::{InitError, StartError};
 pub use state_machine::{Actions, StateMachine, Step};
 pub use supervisor::{ChildError, ChildInfo, ChildState, Counts, SupervisorRef};
 pub use system::System;

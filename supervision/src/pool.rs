@@ -5,11 +5,15 @@
 //! they are stopped at the same time under one timer.
 
 use crate::{
+    cx::Cx,
+    event::Event,
     exit::Exit,
     inbox::{CallError, Ref, Reply},
     pid::{At, Pid},
-    process::{self, Cx, Event, InitError, Process},
-    spec::{Place, Restart, Shutdown, StartError},
+    policy::{Restart, Shutdown},
+    process::{self, Process},
+    spec::Place,
+    start_error::{InitError, StartError},
     stop::{Reasons, Stop},
     system::System,
 };
@@ -191,7 +195,8 @@ impl<P: Process> Pool<P> {
         name: Arc<str>,
         spec: PoolSpec,
     ) -> Result<Ref<Msg>, StartError> {
-        at.process::<Self>((name, spec)).await
+        let Place { system, parent, at } = at;
+        process::start::<Self>(&system, Some(parent), at, (name, spec), None).await
     }
 }
 

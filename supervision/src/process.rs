@@ -3,15 +3,15 @@
 //! A lean task of ours: nothing of ractor in it. It is started with its parent waiting for `init`,
 //! takes signals before messages, and whatever way it ends, its links and monitors are told.
 
-pub use crate::cx::Cx;
 use crate::{
     crash::{BlackBox, Panic, Recorded},
     exit::Exit,
     inbox::{Overflow, Ref},
-    pid::{At, Monitor, Pid},
-    spec::StartError,
+    pid::{At, Pid},
+    start_error::StartError,
     system::System,
 };
+pub use crate::{cx::Cx, event::Event, start_error::InitError};
 use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -22,56 +22,7 @@ use std::{
     },
     task::Poll,
 };
-use thiserror::Error;
 use tokio::sync::oneshot;
-
-/// Why a process did not start.
-///
-/// Example: [`Process`].
-#[derive(Debug, Error)]
-pub enum InitError {
-    /// It has nothing to do: OTP's `ignore`. Not a failure.
-    #[error("ignore")]
-    Ignore,
-    /// It cannot.
-    #[error("{0}")]
-    Failed(Box<dyn std::error::Error + Send + Sync>),
-    /// It cannot, as a start of something below it says.
-    #[error(transparent)]
-    Start(#[from] StartError),
-}
-
-impl InitError {
-    /// A failure with a text.
-    pub fn failed(why: impl Into<String>) -> Self {
-        Self::Failed(why.into().into())
-    }
-}
-
-/// What a process is told, in [`Cx::next`].
-///
-/// Example: [`Process`].
-#[derive(Debug)]
-pub enum Event<M> {
-    /// A message.
-    Msg(M),
-    /// An exit signal; only with [`Cx::trap_exit`]. From the parent: stop now.
-    Exit {
-        /// Who ended, or sent it.
-        from: Pid,
-        /// Why.
-        reason: Exit,
-    },
-    /// A monitored process ended.
-    Down {
-        /// Which monitor.
-        monitor: Monitor,
-        /// Who.
-        pid: Pid,
-        /// Why.
-        reason: Exit,
-    },
-}
 
 /// A process that owns its loop.
 ///

@@ -35,8 +35,10 @@
 
 use crate::{
     crash::CrashReport,
+    policy::Restart,
     server::Server,
-    spec::{ChildSpec, Restart, StartError, Started, SupervisorSpec},
+    spec::{ChildSpec, Started, SupervisorSpec},
+    start_error::StartError,
     sys,
     system::System,
 };

@@ -4,13 +4,14 @@
 use crate::{
     crash::Panic,
     cx::{Cx, Taken},
+    event::Event,
     exit::Exit,
     inbox::{Overflow, Ref},
     pid::{At, Pid},
-    process::{Event, Guard, InitError, begin, caught, crashed, discard, not_started, wind_up},
-    spec::StartError,
-    sys::{Ask, SysError},
+    process::{Guard, begin, caught, crashed, discard, not_started, wind_up},
+    start_error::{InitError, StartError},
     system::System,
+    watch::{Ask, SysError},
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
 use serde_json::Value;

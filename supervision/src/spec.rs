@@ -1,183 +1,13 @@
-//! Child and supervisor specifications, with OTP's defaults (`supervisor(3)`).
+//! Child and supervisor specifications, with OTP's defaults (`supervisor(3)`): what is to run, and how. That a child is a
+//! server, or a pool, is said in `start.rs`.
 
+pub use crate::policy::{AutoShutdown, Backoff, Intensity, Kind, Restart, Shutdown, Strategy};
+pub use crate::start_error::StartError;
 use crate::{
-    exit::Exit,
     pid::{At, Pid},
-    pool::{Pool, PoolSpec},
-    process::{self, Process},
-    server::{self, Server},
-    state_machine::{Machine, StateMachine},
-    supervisor::{self, SupervisorRef},
     system::System,
 };
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
-use thiserror::Error;
-
-/// When a child that ended is started again.
-///
-/// Example: [`SupervisorSpec`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Restart {
-    /// Always.
-    #[default]
-    Permanent,
-    /// When it ended abnormally.
-    Transient,
-    /// Never.
-    Temporary,
-}
-
-/// How a child is stopped.
-///
-/// Example: [`SupervisorSpec`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shutdown {
-    /// Killed at once.
-    BrutalKill,
-    /// Asked; killed when it has not ended by then.
-    Timeout(Duration),
-    /// Asked, and waited for.
-    Infinity,
-}
-
-/// Worker or supervisor.
-///
-/// Example: [`ChildSpec`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Does work.
-    Worker,
-    /// Has children.
-    Supervisor,
-}
-
-/// Which children are affected when one ends.
-///
-/// Example: [`SupervisorSpec`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Strategy {
-    /// That one.
-    #[default]
-    OneForOne,
-    /// All.
-    OneForAll,
-    /// That one and those started after it.
-    RestForOne,
-    /// Instances of one template, each for itself.
-    SimpleOneForOne,
-}
-
-impl Strategy {
-    /// Whether a restart concerns other children too.
-    pub(crate) fn is_shared(self) -> bool {
-        matches!(self, Self::OneForAll | Self::RestForOne)
-    }
-}
-
-/// Whether a supervisor ends when its significant children do.
-///
-/// Example: [`SupervisorSpec`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AutoShutdown {
-    /// No.
-    #[default]
-    Never,
-    /// When one of them ends by itself.
-    AnySignificant,
-    /// When the last of them has ended by itself.
-    AllSignificant,
-}
-
-/// How many restarts within which time are too many.
-///
-/// Example: [`SupervisorSpec`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Intensity {
-    /// As many are still allowed.
-    pub restarts: u32,
-    /// Within this time.
-    pub period: Duration,
-}
-
-impl Default for Intensity {
-    /// OTP's: 1 in 5 seconds.
-    fn default() -> Self {
-        Self { restarts: 1, period: Duration::from_secs(5) }
-    }
-}
-
-/// A restart that waits, for a child that needs something outside (a database): the wait doubles
-/// with each failure, and starts anew when the child has lived for `max`. These restarts do not
-/// count against the supervisor's [`Intensity`], and a failed start does not fail the supervisor's.
-///
-/// ```
-/// use std::time::Duration;
-/// use supervision::Backoff;
-///
-/// let seconds = Duration::from_secs;
-/// let backoff = Backoff { first: seconds(1), max: seconds(60) };
-/// assert_eq!([0, 1, 2, 30].map(|n| backoff.delay(n)), [1, 2, 4, 60].map(seconds));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backoff {
-    /// The first wait.
-    pub first: Duration,
-    /// The longest.
-    pub max: Duration,
-}
-
-impl Backoff {
-    /// The wait after that many failures before.
-    pub fn delay(&self, failures: u32) -> Duration {
-        self.first.saturating_mul(1 << failures.min(20)).min(self.max)
-    }
-}
-
-/// Why something did not start.
-///
-/// Example: [`ChildSpec`].
-#[derive(Clone, Debug, Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// It had nothing to do. Not a failure: the child stays without a process.
-    #[error("ignore")]
-    Ignore,
-    /// It could not.
-    #[error("{0}")]
-    Failed(Arc<str>),
-    /// It ended before it was started.
-    #[error("ended while starting: {0}")]
-    Exited(Exit),
-    /// A supervisor's child did not start.
-    #[error("child {child} failed to start: {error}")]
-    Child {
-        /// Which.
-        child: Arc<str>,
-        /// Why.
-        error: Box<StartError>,
-    },
-    /// The pool has as many children as it may have.
-    #[error("the pool is full")]
-    Full,
-    /// It was not ready in time, and was killed.
-    #[error("not ready within {0:?}")]
-    Timeout(Duration),
-    /// The specification makes no sense.
-    #[error("invalid specification: {0}")]
-    InvalidSpec(Arc<str>),
-}
-
-impl StartError {
-    /// The reason such a process ends with.
-    pub(crate) fn exit(&self) -> Exit {
-        match self {
-            Self::Ignore => Exit::Normal,
-            Self::Exited(exit) => exit.clone(),
-            Self::Child { .. } => Exit::shutdown(&self.to_string()),
-            other => Exit::error(&other.to_string()),
-        }
-    }
-}
 
 /// What a start brought.
 ///
@@ -206,33 +36,6 @@ impl Place {
     /// The child's path.
     pub fn path(&self) -> Arc<str> {
         self.at.path(Some(&self.parent))
-    }
-
-    /// Starts a process there.
-    ///
-    /// # Errors
-    /// When its `init` says so, or it ended before.
-    pub async fn process<P: Process>(
-        self,
-        args: P::Args,
-    ) -> Result<crate::Ref<P::Msg>, StartError> {
-        process::start::<P>(&self.system, Some(self.parent), self.at, args, None).await
-    }
-
-    /// Starts a server there.
-    ///
-    /// # Errors
-    /// When its `init` says so, or it ended before.
-    pub async fn server<S: Server>(self, args: S::Args) -> Result<crate::Ref<S::Msg>, StartError> {
-        server::start::<S>(&self.system, Some(self.parent), self.at, args).await
-    }
-
-    /// Starts a supervisor with its children there.
-    ///
-    /// # Errors
-    /// When one of them does not start; those before it were stopped again.
-    pub async fn supervisor(self, spec: SupervisorSpec) -> Result<SupervisorRef, StartError> {
-        supervisor::start(&self.system, Some(self.parent), self.at, spec).await
     }
 }
 
@@ -284,14 +87,6 @@ impl fmt::Debug for ChildSpec {
     }
 }
 
-fn started<M>(result: Result<crate::Ref<M>, StartError>) -> Result<Started, StartError> {
-    match result {
-        Ok(started) => Ok(Started::Up(started.pid)),
-        Err(StartError::Ignore) => Ok(Started::Ignored),
-        Err(error) => Err(error),
-    }
-}
-
 impl ChildSpec {
     /// A child with a start function of its own.
     pub fn new<F>(id: &str, start: impl Fn(Place) -> F + Send + Sync + 'static) -> Self
@@ -308,55 +103,6 @@ impl ChildSpec {
             backoff: None,
             ready_within: None,
         }
-    }
-
-    /// A process that owns its loop; `args` makes what each start gets.
-    pub fn process<P: Process>(
-        id: &str,
-        args: impl Fn() -> P::Args + Send + Sync + 'static,
-    ) -> Self {
-        Self::new(id, move |at: Place| {
-            let args = args();
-            async move { started(at.process::<P>(args).await) }
-        })
-    }
-
-    /// A server.
-    pub fn server<S: Server>(id: &str, args: impl Fn() -> S::Args + Send + Sync + 'static) -> Self {
-        Self::new(id, move |at: Place| {
-            let args = args();
-            async move { started(at.server::<S>(args).await) }
-        })
-    }
-
-    /// A state machine.
-    pub fn state_machine<M: StateMachine>(
-        id: &str,
-        args: impl Fn() -> M::Args + Send + Sync + 'static,
-    ) -> Self {
-        Self::server::<Machine<M>>(id, args)
-    }
-
-    /// A supervisor with its children.
-    pub fn supervisor(id: &str, spec: SupervisorSpec) -> Self {
-        let child = Self::new(id, move |at: Place| {
-            let spec = spec.clone();
-            async move {
-                let sup = at.supervisor(spec).await?;
-                Ok(Started::Up(sup.pid().clone()))
-            }
-        });
-        Self { kind: Kind::Supervisor, shutdown: Shutdown::Infinity, ..child }
-    }
-
-    /// A pool of processes that come and go, registered in the system under `name`.
-    pub fn pool<P: Process>(id: &str, name: &str, spec: PoolSpec) -> Self {
-        let name: Arc<str> = name.into();
-        let child = Self::new(id, move |at: Place| {
-            let (name, spec) = (Arc::clone(&name), spec.clone());
-            async move { started(Pool::<P>::start(at, name, spec).await) }
-        });
-        Self { kind: Kind::Supervisor, shutdown: Shutdown::Infinity, ..child }
     }
 
     /// Sets when it is restarted (default permanent).

@@ -7,10 +7,12 @@
 //! See `examples/door.rs`.
 
 use crate::{
+    cx::Cx,
+    event::Event,
     exit::Exit,
     inbox::{Overflow, Reply},
-    process::{Cx, Event, InitError},
     server::{Next, Server},
+    start_error::InitError,
     timer::Timer,
 };
 use serde_json::Value;

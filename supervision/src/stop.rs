@@ -5,7 +5,7 @@ use crate::{
     decide,
     exit::Exit,
     pid::Pid,
-    spec::{Restart, Shutdown},
+    policy::{Restart, Shutdown},
     timer::after,
 };
 use std::collections::BTreeMap;

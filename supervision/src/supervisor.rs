@@ -6,16 +6,17 @@
 pub use crate::supervisor_ref::{ChildError, ChildInfo, ChildState, Counts, Msg, SupervisorRef};
 use crate::{
     crash::Panic,
+    cx::Cx,
     decide::{self, Verdict, Window},
+    event::Event,
     exit::Exit,
     inbox::CastError,
     pid::{At, Pid},
-    process::{Cx, Event, InitError, caught},
+    policy::{AutoShutdown, Intensity, Kind, Restart, Strategy},
+    process::caught,
     server::{self, Next, Server},
-    spec::{
-        AutoShutdown, ChildSpec, Intensity, Kind, Place, Restart, StartError, Started, Strategy,
-        SupervisorSpec,
-    },
+    spec::{ChildSpec, Place, Started, SupervisorSpec},
+    start_error::{InitError, StartError},
     stop::Stop,
     supervisor_ref::{Request, Target},
     system::{ById, System},

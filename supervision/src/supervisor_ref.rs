@@ -4,7 +4,9 @@ use crate::{
     exit::Exit,
     inbox::{CallError, Ref, Reply},
     pid::Pid,
-    spec::{ChildSpec, Kind, StartError, Started},
+    policy::Kind,
+    spec::{ChildSpec, Started},
+    start_error::StartError,
 };
 use std::sync::Arc;
 use thiserror::Error;

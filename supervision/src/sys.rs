@@ -32,98 +32,15 @@
 //! # });
 //! ```
 
-use crate::pid::Pid;
+pub use crate::watch::{Question, SysError, SysEvent};
+use crate::{
+    pid::Pid,
+    watch::{Ask, Sink},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
-use thiserror::Error;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
-
-/// Why a question has no answer.
-///
-/// Example: [`crate::Cx::next_answering`].
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SysError {
-    /// The process has ended.
-    #[error("the process has ended")]
-    Gone,
-    /// It is in a handler, since then.
-    #[error("busy in handler for {:.1} s", .0.as_secs_f64())]
-    Busy(Duration),
-    /// It waits for something of its own and does not look at its inbox.
-    #[error("no answer in time")]
-    Timeout,
-    /// Its behaviour does not show its state, or does not let it be replaced.
-    #[error("not supported by this behaviour")]
-    NotSupported,
-    /// It did not take the new state.
-    #[error("refused: {0}")]
-    Refused(String),
-}
-
-/// A question to a process that owns its loop: see [`crate::Cx::next_answering`].
-///
-/// Example: [`crate::Cx::next_answering`].
-#[derive(Clone, Debug, PartialEq)]
-pub enum Question {
-    /// What is your state?
-    State,
-    /// Take this state; the answer is the new one.
-    Replace(Value),
-}
-
-/// What the process itself must answer.
-#[derive(Debug)]
-pub(crate) enum Ask {
-    State(oneshot::Sender<Result<Value, SysError>>),
-    Replace(Value, oneshot::Sender<Result<(), SysError>>),
-}
-
-impl Ask {
-    pub(crate) fn answer(self, how: impl FnOnce(Question) -> Result<Value, SysError>) {
-        match self {
-            Self::State(reply) => drop(reply.send(how(Question::State))),
-            Self::Replace(state, reply) => {
-                drop(reply.send(how(Question::Replace(state)).map(drop)));
-            }
-        }
-    }
-}
-
-/// One thing that happened to a process.
-///
-/// Example: [`crate::sys`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SysEvent {
-    /// When, as uptime of the process.
-    pub at: Duration,
-    /// What.
-    pub what: String,
-}
-
-impl fmt::Display for SysEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.6} {}", self.at.as_secs_f64(), self.what)
-    }
-}
-
-type Sink = Arc<dyn Fn(&SysEvent) + Send + Sync>;
-
-/// Who watches the events of a process.
-#[derive(Default)]
-pub(crate) struct Watch {
-    /// The last events, at most as many.
-    log: Option<(usize, VecDeque<SysEvent>)>,
-    /// How many are still to be told, and to whom.
-    trace: Option<(usize, Sink)>,
-}
-
-impl Watch {
-    fn is_idle(&self) -> bool {
-        self.log.is_none() && self.trace.is_none()
-    }
-}
 
 /// The most events [`log`] keeps of a process.
 pub const LOG_LIMIT: usize = 1000;

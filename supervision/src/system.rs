@@ -4,11 +4,7 @@
 use crate::{
     crash::{self, CrashLog, CrashLogLimits},
     exit::Exit,
-    inbox::Ref,
-    pid::{At, Pid},
-    process::{self, Process},
-    spec::{StartError, SupervisorSpec},
-    supervisor::{self, SupervisorRef},
+    pid::Pid,
 };
 use parking_lot::Mutex;
 use std::{
@@ -47,7 +43,7 @@ pub(crate) enum Owned {
 }
 
 type Observer = Box<dyn Fn(&Change<'_>) + Send + Sync>;
-type Erased = Arc<dyn Any + Send + Sync>;
+pub(crate) type Erased = Arc<dyn Any + Send + Sync>;
 
 /// What is found by a process's id.
 pub(crate) type ById<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
@@ -73,7 +69,7 @@ impl Hasher for IdHasher {
     }
 }
 
-struct Inner {
+pub(crate) struct Inner {
     name: Arc<str>,
     since: Instant,
     next: AtomicU64,
@@ -85,9 +81,9 @@ struct Inner {
     processes: Vec<Mutex<ById<u64, Pid>>>,
     /// Those that are not known by a number; of several the last started.
     paths: Mutex<HashMap<Arc<str>, Pid>>,
-    names: Mutex<HashMap<Arc<str>, (Pid, Erased)>>,
-    groups: Mutex<Groups>,
-    pools: Mutex<ById<Pid, Erased>>,
+    pub(crate) names: Mutex<HashMap<Arc<str>, (Pid, Erased)>>,
+    pub(crate) groups: Mutex<Groups>,
+    pub(crate) pools: Mutex<ById<Pid, Erased>>,
     crashes: CrashLog,
     observer: OnceLock<Observer>,
     /// The observer panicked: it is not told any more.
@@ -141,7 +137,7 @@ struct Inner {
 /// # });
 /// ```
 #[derive(Clone)]
-pub struct System(Arc<Inner>);
+pub struct System(pub(crate) Arc<Inner>);
 
 impl fmt::Debug for System {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,26 +188,6 @@ impl System {
     /// How long it has been there.
     pub fn age(&self) -> Duration {
         self.0.since.elapsed()
-    }
-
-    /// Starts a tree and waits until all of it has started.
-    ///
-    /// # Errors
-    /// When a child does not start; what had started is stopped again.
-    pub async fn start(&self, root: SupervisorSpec) -> Result<SupervisorRef, StartError> {
-        supervisor::start(self, None, At::Path("/".into()), root).await
-    }
-
-    /// Starts a process without a supervisor: for tools and tests. Nobody hears of its end.
-    ///
-    /// # Errors
-    /// When its `init` says so, or it ended before.
-    pub async fn spawn<P: Process>(
-        &self,
-        path: &str,
-        args: P::Args,
-    ) -> Result<Ref<P::Msg>, StartError> {
-        process::start::<P>(self, None, At::Path(path.into()), args, None).await
     }
 
     pub(crate) fn next_id(&self) -> u64 {
@@ -271,17 +247,6 @@ impl System {
         self.tell(pid, &Change::Ended(pid, exit));
     }
 
-    pub(crate) fn enter_pool(&self, pid: &Pid, shared: Erased) {
-        let mut pools = self.0.pools.lock();
-        if pid.own(Owned::Pool) {
-            pools.insert(pid.clone(), shared);
-        }
-    }
-
-    pub(crate) fn pool(&self, pid: &Pid) -> Option<Erased> {
-        self.0.pools.lock().get(pid).cloned()
-    }
-
     /// How many processes are alive.
     pub fn alive(&self) -> usize {
         self.0.alive.load(Ordering::Acquire)
@@ -305,67 +270,6 @@ impl System {
         let (above, template) = name.rsplit_once('/')?;
         let parent = self.find(if above.is_empty() { "/" } else { above })?;
         parent.child(template, number.parse().ok()?)
-    }
-
-    /// Names a process. `false` when the name is taken by a live one, or the process has ended.
-    pub fn register<M: Send + 'static>(&self, name: &str, process: &Ref<M>) -> bool {
-        let mut names = self.0.names.lock();
-        if names.get(name).is_some_and(|(p, _)| p.is_alive()) {
-            return false;
-        }
-        let name: Arc<str> = name.into();
-        // with the lock held: its end cannot pass in between
-        if !process.pid.own(Owned::Name(Arc::clone(&name))) {
-            return false;
-        }
-        let erased: Erased = Arc::new(Erasable(process.clone()));
-        names.insert(name, (process.pid.clone(), erased));
-        true
-    }
-
-    /// Frees a name before its process has ended.
-    pub fn unregister(&self, name: &str) -> bool {
-        let mut names = self.0.names.lock();
-        let Some((name, (pid, _))) = names.remove_entry(name) else { return false };
-        // with the lock held, as when it got it
-        pid.disown(&Owned::Name(name));
-        true
-    }
-
-    /// The process of that name.
-    pub fn whereis(&self, name: &str) -> Option<Pid> {
-        self.0.names.lock().get(name).map(|(p, _)| p.clone()).filter(Pid::is_alive)
-    }
-
-    /// The process of that name, if its messages are `M`.
-    pub fn lookup<M: Send + 'static>(&self, name: &str) -> Option<Ref<M>> {
-        let erased = Arc::clone(&self.0.names.lock().get(name)?.1);
-        erased.downcast::<Erasable<M>>().ok().map(|e| e.0.clone())
-    }
-
-    /// Adds a process to a group (`pg`); it leaves with its end.
-    pub fn join(&self, group: &str, pid: &Pid) {
-        let group: Arc<str> = group.into();
-        let mut groups = self.0.groups.lock();
-        if groups.get(&group).is_some_and(|members| members.contains(pid)) {
-            return;
-        }
-        if pid.own(Owned::Group(Arc::clone(&group))) {
-            groups.entry(group).or_default().insert(pid.clone());
-        }
-    }
-
-    /// Takes a process out of a group before its end.
-    pub fn leave_group(&self, group: &str, pid: &Pid) {
-        let mut groups = self.0.groups.lock();
-        if let Some(group) = take_out(&mut groups, group, pid) {
-            pid.disown(&Owned::Group(group));
-        }
-    }
-
-    /// The members of a group.
-    pub fn members(&self, group: &str) -> Vec<Pid> {
-        self.0.groups.lock().get(group).map(|g| g.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Counts the CPU time of each process ([`crate::sys::Statistics::ran`]) until what it returns is
@@ -406,10 +310,10 @@ impl System {
     }
 }
 
-type Groups = HashMap<Arc<str>, HashSet<Pid>>;
+pub(crate) type Groups = HashMap<Arc<str>, HashSet<Pid>>;
 
 /// Takes a process out of a group, which ends with its last member; the group's name, if it was in it.
-fn take_out(groups: &mut Groups, group: &str, pid: &Pid) -> Option<Arc<str>> {
+pub(crate) fn take_out(groups: &mut Groups, group: &str, pid: &Pid) -> Option<Arc<str>> {
     let name = groups.get_key_value(group).map(|(name, _)| Arc::clone(name))?;
     let was_in = groups.get_mut(group).is_some_and(|members| members.remove(pid));
     if groups.get(group).is_some_and(HashSet::is_empty) {
@@ -429,5 +333,3 @@ impl Drop for Metering {
         self.0.0.meters.fetch_sub(1, Ordering::Relaxed);
     }
 }
-
-struct Erasable<M>(Ref<M>);

@@ -21,11 +21,13 @@
 //! ```
 
 use crate::{
+    cx::Cx,
     exit::Exit,
     pid::Pid,
     pool::{PoolRef, PoolSpec},
-    process::{Cx, InitError, Process},
-    spec::{ChildSpec, StartError},
+    process::Process,
+    spec::ChildSpec,
+    start_error::{InitError, StartError},
     system::System,
 };
 use parking_lot::Mutex;

@@ -65,12 +65,15 @@
 //! ```
 
 use crate::{
+    cx::Cx,
+    event::Event,
     exit::Exit,
     inbox::Ref,
     pid::Pid,
-    process::{Cx, Event, InitError, Process},
+    process::Process,
     server::Server,
-    spec::{ChildSpec, StartError, Started, SupervisorSpec},
+    spec::{ChildSpec, Place, Started, SupervisorSpec},
+    start_error::{InitError, StartError},
     state_machine::{Machine, StateMachine},
     supervisor::SupervisorRef,
     system::System,
@@ -97,7 +100,7 @@ pub struct Kit<M> {
 
 async fn kit<M: Send + 'static, F>(
     id: &str,
-    start: impl Fn(crate::Place) -> F + Send + Sync + 'static,
+    start: impl Fn(Place) -> F + Send + Sync + 'static,
 ) -> Kit<M>
 where
     F: Future<Output = Result<Ref<M>, StartError>> + Send + 'static,

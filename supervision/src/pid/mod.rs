@@ -9,8 +9,8 @@ mod report;
 use crate::{
     bell::Bell,
     exit::Exit,
-    sys::{Ask, Watch},
     system::{Owned, System},
+    watch::{Ask, Watch},
 };
 use parking_lot::Mutex;
 use std::{

@@ -1,0 +1,31 @@
+//! What comes to a process.
+
+use crate::{
+    exit::Exit,
+    pid::{Monitor, Pid},
+};
+
+/// What a process is told, in [`crate::Cx::next`].
+///
+/// Example: [`crate::Process`].
+#[derive(Debug)]
+pub enum Event<M> {
+    /// A message.
+    Msg(M),
+    /// An exit signal; only with [`crate::Cx::trap_exit`]. From the parent: stop now.
+    Exit {
+        /// Who ended, or sent it.
+        from: Pid,
+        /// Why.
+        reason: Exit,
+    },
+    /// A monitored process ended.
+    Down {
+        /// Which monitor.
+        monitor: Monitor,
+        /// Who.
+        pid: Pid,
+        /// Why.
+        reason: Exit,
+    },
+}

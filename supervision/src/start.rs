@@ -1,0 +1,124 @@
+//! What is started: trees, processes, and the children of a specification by their behaviours. This file knows all of them,
+//! and no behaviour knows it.
+
+use crate::{
+    inbox::Ref,
+    pid::At,
+    policy::{Kind, Shutdown},
+    pool::{Pool, PoolSpec},
+    process::{self, Process},
+    server::{self, Server},
+    spec::{ChildSpec, Place, Started, SupervisorSpec},
+    start_error::StartError,
+    state_machine::{Machine, StateMachine},
+    supervisor::{self, SupervisorRef},
+    system::System,
+};
+use std::sync::Arc;
+
+impl System {
+    /// Starts a tree and waits until all of it has started.
+    ///
+    /// # Errors
+    /// When a child does not start; what had started is stopped again.
+    pub async fn start(&self, root: SupervisorSpec) -> Result<SupervisorRef, StartError> {
+        supervisor::start(self, None, At::Path("/".into()), root).await
+    }
+
+    /// Starts a process without a supervisor: for tools and tests. Nobody hears of its end.
+    ///
+    /// # Errors
+    /// When its `init` says so, or it ended before.
+    pub async fn spawn<P: Process>(
+        &self,
+        path: &str,
+        args: P::Args,
+    ) -> Result<Ref<P::Msg>, StartError> {
+        process::start::<P>(self, None, At::Path(path.into()), args, None).await
+    }
+}
+
+impl Place {
+    /// Starts a process there.
+    ///
+    /// # Errors
+    /// When its `init` says so, or it ended before.
+    pub async fn process<P: Process>(self, args: P::Args) -> Result<Ref<P::Msg>, StartError> {
+        process::start::<P>(&self.system, Some(self.parent), self.at, args, None).await
+    }
+
+    /// Starts a server there.
+    ///
+    /// # Errors
+    /// When its `init` says so, or it ended before.
+    pub async fn server<S: Server>(self, args: S::Args) -> Result<Ref<S::Msg>, StartError> {
+        server::start::<S>(&self.system, Some(self.parent), self.at, args).await
+    }
+
+    /// Starts a supervisor with its children there.
+    ///
+    /// # Errors
+    /// When one of them does not start; those before it were stopped again.
+    pub async fn supervisor(self, spec: SupervisorSpec) -> Result<SupervisorRef, StartError> {
+        supervisor::start(&self.system, Some(self.parent), self.at, spec).await
+    }
+}
+
+fn started<M>(result: Result<Ref<M>, StartError>) -> Result<Started, StartError> {
+    match result {
+        Ok(started) => Ok(Started::Up(started.pid)),
+        Err(StartError::Ignore) => Ok(Started::Ignored),
+        Err(error) => Err(error),
+    }
+}
+
+impl ChildSpec {
+    /// A process that owns its loop; `args` makes what each start gets.
+    pub fn process<P: Process>(
+        id: &str,
+        args: impl Fn() -> P::Args + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(id, move |at: Place| {
+            let args = args();
+            async move { started(at.process::<P>(args).await) }
+        })
+    }
+
+    /// A server.
+    pub fn server<S: Server>(id: &str, args: impl Fn() -> S::Args + Send + Sync + 'static) -> Self {
+        Self::new(id, move |at: Place| {
+            let args = args();
+            async move { started(at.server::<S>(args).await) }
+        })
+    }
+
+    /// A state machine.
+    pub fn state_machine<M: StateMachine>(
+        id: &str,
+        args: impl Fn() -> M::Args + Send + Sync + 'static,
+    ) -> Self {
+        Self::server::<Machine<M>>(id, args)
+    }
+
+    /// A supervisor with its children.
+    pub fn supervisor(id: &str, spec: SupervisorSpec) -> Self {
+        let child = Self::new(id, move |at: Place| {
+            let spec = spec.clone();
+            async move {
+                let sup = at.supervisor(spec).await?;
+                Ok(Started::Up(sup.pid().clone()))
+            }
+        });
+        Self { kind: Kind::Supervisor, shutdown: Shutdown::Infinity, ..child }
+    }
+
+    /// A pool of processes that come and go, registered in the system under `name`.
+    pub fn pool<P: Process>(id: &str, name: &str, spec: PoolSpec) -> Self {
+        let name: Arc<str> = name.into();
+        let child = Self::new(id, move |at: Place| {
+            let (name, spec) = (Arc::clone(&name), spec.clone());
+            async move { started(Pool::<P>::start(at, name, spec).await) }
+        });
+        Self { kind: Kind::Supervisor, shutdown: Shutdown::Infinity, ..child }
+    }
+}
