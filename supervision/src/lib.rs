@@ -7,6 +7,10 @@
 //! [`system`] and [`tree`] (what runs, seen from outside) · [`testkit`]. `README.md` is the dictionary
 //! from OTP's words.
 //!
+//! Files import downwards: what is only data (`crash`, `exit`, `policy`, `start_error`, `watch`) · `pid` and `system`, which know
+//! each other, and are the only circle · addresses, timers, names, `sys`, what a process may do (`cx`) · behaviours ·
+//! `spec`, `supervisor`, `pool` · `start`, which knows all of them.
+//!
 //! Two engines, one process model: servers, state machines and supervisors are ractor actors; a
 //! [`process::Process`] is a lean task. Address, path, links, monitors, exit reasons, `sys` and crash
 //! reports are the same.

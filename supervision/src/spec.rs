@@ -35,7 +35,7 @@ pub struct Place {
 impl Place {
     /// The child's path.
     pub fn path(&self) -> Arc<str> {
-        self.at.path(Some(&self.parent))
+        self.at.path(Some(self.parent.name()))
     }
 }
 

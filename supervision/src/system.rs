@@ -82,7 +82,7 @@ pub(crate) struct Inner {
     /// Those that are not known by a number; of several the last started.
     paths: Mutex<HashMap<Arc<str>, Pid>>,
     pub(crate) names: Mutex<HashMap<Arc<str>, (Pid, Erased)>>,
-    pub(crate) groups: Mutex<Groups>,
+    pub(crate) groups: Mutex<HashMap<Arc<str>, HashSet<Pid>>>,
     pub(crate) pools: Mutex<ById<Pid, Erased>>,
     crashes: CrashLog,
     observer: OnceLock<Observer>,
@@ -310,10 +310,12 @@ impl System {
     }
 }
 
-pub(crate) type Groups = HashMap<Arc<str>, HashSet<Pid>>;
-
 /// Takes a process out of a group, which ends with its last member; the group's name, if it was in it.
-pub(crate) fn take_out(groups: &mut Groups, group: &str, pid: &Pid) -> Option<Arc<str>> {
+pub(crate) fn take_out(
+    groups: &mut HashMap<Arc<str>, HashSet<Pid>>,
+    group: &str,
+    pid: &Pid,
+) -> Option<Arc<str>> {
     let name = groups.get_key_value(group).map(|(name, _)| Arc::clone(name))?;
     let was_in = groups.get_mut(group).is_some_and(|members| members.remove(pid));
     if groups.get(group).is_some_and(HashSet::is_empty) {

@@ -1,6 +1,6 @@
-//! Links and monitors: who is told of an end.
+//! Links and monitors, and the end of a process, of which they tell.
 
-use super::{ENDED, Monitor, Pid, Signal};
+use super::{ENDED, GONE, Monitor, Pid, Signal};
 use crate::exit::Exit;
 
 impl Pid {
@@ -128,5 +128,40 @@ impl Pid {
     /// How many processes watch it.
     pub fn watchers(&self) -> usize {
         self.0.state.lock().extra.as_ref().map_or(0, |e| e.monitors.len())
+    }
+
+    /// Ends the process: whoever is linked or watches is told, once.
+    pub(crate) fn finish(&self, exit: &Exit) {
+        let mut state = self.0.state.lock();
+        if self.has(ENDED) {
+            return;
+        }
+        state.reason = Some(exit.clone());
+        let extra = state.extra.take().map(|e| *e).unwrap_or_default();
+        self.set(ENDED, true);
+        drop(state);
+        self.0.bell.clear();
+        self.0.fatal.clear();
+        self.log_exit(exit);
+        self.0.system.leave(self, exit, extra.owned);
+        for (monitor, pid) in extra.watched {
+            pid.demonitor(Monitor(monitor));
+        }
+        for other in extra.links.into_values().chain(extra.numbered.into_values()) {
+            other.drop_link(self);
+            other.exit_from(self, exit.clone());
+        }
+        if let Some(parent) = &self.0.parent
+            && parent.drop_link(self)
+        {
+            parent.exit_from(self, exit.clone());
+        }
+        for (monitor, watcher) in extra.monitors {
+            watcher.stop_watching(monitor);
+            let (pid, reason) = (self.clone(), exit.clone());
+            watcher.signal(Signal::Down { monitor, pid, reason });
+        }
+        self.set(GONE, true);
+        self.0.ended.notify_waiters();
     }
 }

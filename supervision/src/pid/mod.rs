@@ -1,10 +1,15 @@
-//! A process from outside: its address, its flags and figures, exit signals; links and monitors below.
+//! A process from outside: its address, and what is kept of it; signals, links and monitors, figures and reports below.
 //!
 //! Signals do not count against an inbox's bound: there are as many as links, monitors and requests
 //! of others. A process takes them in their turn among its messages.
 
+mod figures;
 mod links;
+mod place;
 mod report;
+mod signals;
+
+pub(crate) use place::At;
 
 use crate::{
     bell::Bell,
@@ -13,6 +18,7 @@ use crate::{
     watch::{Ask, Watch},
 };
 use parking_lot::Mutex;
+use place::Name;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
@@ -178,41 +184,6 @@ pub struct Pid(pub(crate) Arc<Cell>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Monitor(pub(crate) u64);
 
-/// Where a process is in the tree.
-#[derive(Clone, Debug)]
-pub(crate) enum At {
-    Path(Arc<str>),
-    /// A supervisor's place, and the id of its template.
-    Template(Arc<str>, Arc<str>),
-    /// A number below its parent: most of a pool's children, and of a template's instances, live
-    /// and end without anybody asking for their path.
-    Number(u64),
-}
-
-impl At {
-    fn name(self) -> (OnceLock<Box<Name>>, u64) {
-        let (path, template) = match self {
-            Self::Path(path) => (path, None),
-            Self::Template(path, template) => (path, Some(template)),
-            Self::Number(number) => return (OnceLock::new(), number),
-        };
-        (OnceLock::from(Box::new(Name { path, template })), 0)
-    }
-
-    pub(crate) fn path(&self, parent: Option<&Pid>) -> Arc<str> {
-        match self {
-            Self::Path(path) | Self::Template(path, _) => Arc::clone(path),
-            Self::Number(number) => parent.map_or_else(|| "/".into(), |p| p.below(*number)),
-        }
-    }
-}
-
-struct Name {
-    path: Arc<str>,
-    /// What its children are called, beside their number.
-    template: Option<Arc<str>>,
-}
-
 impl Pid {
     pub(crate) fn new(system: &System, kind: &'static str, at: At, parent: Option<Pid>) -> Self {
         let (name, number) = at.name();
@@ -271,9 +242,9 @@ impl Pid {
         &self.name().path
     }
 
-    fn name(&self) -> &Name {
+    pub(crate) fn name(&self) -> &Name {
         self.0.name.get_or_init(|| {
-            let path = At::Number(self.0.number).path(self.parent());
+            let path = At::Number(self.0.number).path(self.parent().map(Self::name));
             Box::new(Name { path, template: None })
         })
     }
@@ -289,13 +260,6 @@ impl Pid {
     /// Its path, if that is not only made when somebody asks.
     pub(crate) fn given_path(&self) -> Option<&Arc<str>> {
         (self.0.number == 0).then(|| self.path())
-    }
-
-    /// The path of its child with that number.
-    fn below(&self, number: u64) -> Arc<str> {
-        let Name { path, template } = self.name();
-        let (above, id) = (path.trim_end_matches('/'), template.as_deref().unwrap_or_default());
-        format!("{above}/{id}#{number}").into()
     }
 
     /// Who started it.
@@ -338,158 +302,10 @@ impl Pid {
         }
     }
 
-    /// Sends an exit signal as OTP's `exit/2` without a sender of its own: one that does not trap
-    /// exits ends with the reason; one that does gets it as an event. `normal` ends only a process that sends it to itself.
-    pub fn exit(&self, reason: Exit) {
-        if !self.has(TRAP) && self.is_inside() {
-            return self.doom(reason, false);
-        }
-        self.exit_from(self, reason);
-    }
-
-    /// Ends it without asking: at its next `await`, without `terminate`. (A process that computes
-    /// without ever awaiting cannot be ended from outside.)
-    pub fn kill(&self) {
-        self.set(KILLED, true);
-        self.doom(Exit::Killed, true);
-    }
-
-    pub(crate) fn exit_from(&self, from: &Pid, reason: Exit) {
-        if self.has(TRAP) {
-            self.signal(Signal::Exit { from: from.clone(), reason });
-        } else if !matches!(reason, Exit::Normal) {
-            // OTP: a signal `killed` that came over a link is not a kill
-            self.doom(reason, false);
-        }
-    }
-
-    /// Ends it because its inbox overflowed.
-    pub(crate) fn overflow(&self) {
-        self.doom(Exit::error("inbox overflow"), false);
-    }
-
     /// Paths of those above it, the nearest first.
     pub fn ancestors(&self) -> Vec<String> {
         let above = std::iter::successors(self.parent(), |p| p.parent());
         above.map(|p| p.path().to_string()).collect()
-    }
-
-    /// The first reason stays, unless it is killed.
-    fn doom(&self, reason: Exit, kill: bool) {
-        let mut state = self.0.state.lock();
-        if self.has(ENDED) || (self.has(DOOMED) && !kill) {
-            return;
-        }
-        state.reason = Some(reason);
-        self.set(DOOMED, true);
-        drop(state);
-        self.0.fatal.ring();
-        self.wake();
-    }
-
-    /// `false`: it has ended, nobody will take it.
-    pub(crate) fn signal(&self, signal: Signal) -> bool {
-        let mut state = self.0.state.lock();
-        if self.has(ENDED) {
-            return false;
-        }
-        let turn = self.last_turn();
-        state.extra().signals.push_back((turn, Instant::now(), signal));
-        self.set(SIGNALLED, true);
-        drop(state);
-        self.wake();
-        true
-    }
-
-    /// `false`: it has ended, nobody will answer.
-    pub(crate) fn ask(&self, ask: Ask) -> bool {
-        let mut state = self.0.state.lock();
-        if self.has(ENDED) {
-            return false;
-        }
-        state.extra().asks.push_back(ask);
-        self.set(ASKED, true);
-        drop(state);
-        self.wake();
-        true
-    }
-
-    /// The next question.
-    pub(crate) fn next_ask(&self) -> Option<Ask> {
-        if !self.has(ASKED) {
-            return None;
-        }
-        let mut state = self.0.state.lock();
-        let asks = &mut state.extra.as_mut()?.asks;
-        let ask = asks.pop_front();
-        self.set(ASKED, !asks.is_empty());
-        ask
-    }
-
-    /// Behind all messages that have come.
-    pub(crate) fn last_turn(&self) -> Turn {
-        Turn(self.0.came.load(Ordering::Acquire))
-    }
-
-    /// Whether all messages before that are taken.
-    pub(crate) fn is_turn(&self, turn: Turn) -> bool {
-        turn.is_by(Turn(self.0.taken.load(Ordering::Relaxed)))
-    }
-
-    /// A message came. Only with the lock on its inbox.
-    pub(crate) fn came(&self) {
-        let came = self.0.came.load(Ordering::Relaxed);
-        self.0.came.store(came.wrapping_add(1), Ordering::Release);
-    }
-
-    /// One was taken, or dropped. Only with the lock on its inbox.
-    pub(crate) fn took(&self) {
-        let taken = self.0.taken.load(Ordering::Relaxed);
-        self.0.taken.store(taken.wrapping_add(1), Ordering::Relaxed);
-    }
-
-    /// Whether there is a signal, whether it is its turn or not.
-    pub(crate) fn is_signalled(&self) -> bool {
-        self.has(SIGNALLED)
-    }
-
-    pub(crate) fn wake(&self) {
-        self.0.bell.ring();
-    }
-
-    /// The signal that comes before the next message, and before the next timer: its turn, and when it was due. One that is
-    /// suspended takes only what it must: its parent's exit signal.
-    pub(crate) fn next_signal(&self, timer: Option<(Turn, Instant)>) -> Option<Signal> {
-        if !self.is_signalled() {
-            return None;
-        }
-        let mut state = self.0.state.lock();
-        let signals = &mut state.extra.as_mut()?.signals;
-        let signal = if self.has(SUSPENDED) {
-            let stops = |(.., signal): &(Turn, Instant, Signal)| match signal {
-                Signal::Exit { from, .. } => Some(from) == self.parent() || from == self,
-                Signal::Down { .. } => false,
-            };
-            signals.remove(signals.iter().position(stops)?)
-        } else {
-            let first = |turn: Turn, at: Instant| {
-                timer.is_none_or(|(its, due)| {
-                    its != turn && turn.is_by(its) || its == turn && at < due
-                })
-            };
-            signals.pop_front_if(|(turn, at, _)| self.is_turn(*turn) && first(*turn, *at))
-        };
-        self.set(SIGNALLED, !signals.is_empty());
-        signal.map(|(.., signal)| signal)
-    }
-
-    pub(crate) fn set_trap(&self, trap: bool) {
-        self.set(TRAP, trap);
-    }
-
-    /// Whether exit signals come to it as events.
-    pub fn traps_exits(&self) -> bool {
-        self.has(TRAP)
     }
 
     /// Notes what is to be cleared up with its end; `false`: it has ended.
@@ -523,159 +339,6 @@ impl Pid {
         if let Some(extra) = &mut self.0.state.lock().extra {
             extra.owned.remove(what);
         }
-    }
-
-    pub(crate) fn set_suspended(&self, suspended: bool) {
-        self.set(SUSPENDED, suspended);
-        self.wake();
-    }
-
-    /// Whether [`crate::sys::suspend`] holds it.
-    pub fn is_suspended(&self) -> bool {
-        self.has(SUSPENDED)
-    }
-
-    /// Sets or removes what watches its events.
-    pub(crate) fn watch(&self, change: impl FnOnce(&mut Option<Watch>)) {
-        let mut state = self.0.state.lock();
-        let extra = state.extra();
-        change(&mut extra.watch);
-        self.set(WATCHED, extra.watch.is_some());
-    }
-
-    pub(crate) fn is_watched(&self) -> bool {
-        self.has(WATCHED)
-    }
-
-    pub(crate) fn set_depth(&self, depth: usize) {
-        self.0.depth.store(u32::try_from(depth).unwrap_or(u32::MAX), Ordering::Relaxed);
-    }
-
-    /// How many messages wait in its inbox.
-    pub fn depth(&self) -> usize {
-        self.0.depth.load(Ordering::Relaxed) as usize
-    }
-
-    /// Its supervisor ends it: however it has to, that is no crash.
-    pub(crate) fn dismiss(&self) {
-        self.set(DISMISSED, true);
-    }
-
-    pub(crate) fn is_dismissed(&self) -> bool {
-        self.has(DISMISSED)
-    }
-
-    pub(crate) fn is_killed(&self) -> bool {
-        self.has(KILLED)
-    }
-
-    /// Resolves with the reason of an exit signal that is not trapped. Only the process itself
-    /// waits for it, in one place at a time.
-    pub(crate) async fn fatal(&self) -> Exit {
-        loop {
-            if let Some(reason) = self.fatal_now() {
-                return reason;
-            }
-            self.0.fatal.heard().await;
-        }
-    }
-
-    /// Resolves when it is killed.
-    pub(crate) async fn killed(&self) {
-        while !self.is_killed() {
-            self.0.fatal.heard().await;
-        }
-    }
-
-    pub(crate) fn fatal_now(&self) -> Option<Exit> {
-        if !self.has(DOOMED) {
-            return None;
-        }
-        self.0.state.lock().reason.clone()
-    }
-
-    /// Ends the process: whoever is linked or watches is told, once.
-    pub(crate) fn finish(&self, exit: &Exit) {
-        let mut state = self.0.state.lock();
-        if self.has(ENDED) {
-            return;
-        }
-        state.reason = Some(exit.clone());
-        let extra = state.extra.take().map(|e| *e).unwrap_or_default();
-        self.set(ENDED, true);
-        drop(state);
-        self.0.bell.clear();
-        self.0.fatal.clear();
-        self.log_exit(exit);
-        self.0.system.leave(self, exit, extra.owned);
-        for (monitor, pid) in extra.watched {
-            pid.demonitor(Monitor(monitor));
-        }
-        for other in extra.links.into_values().chain(extra.numbered.into_values()) {
-            other.drop_link(self);
-            other.exit_from(self, exit.clone());
-        }
-        if let Some(parent) = &self.0.parent
-            && parent.drop_link(self)
-        {
-            parent.exit_from(self, exit.clone());
-        }
-        for (monitor, watcher) in extra.monitors {
-            watcher.stop_watching(monitor);
-            let (pid, reason) = (self.clone(), exit.clone());
-            watcher.signal(Signal::Down { monitor, pid, reason });
-        }
-        self.set(GONE, true);
-        self.0.ended.notify_waiters();
-    }
-
-    pub(crate) fn set_status(&self, status: Arc<str>) {
-        self.0.state.lock().extra().status = Some(status);
-    }
-
-    /// What the process last said of itself.
-    pub fn status(&self) -> Option<Arc<str>> {
-        self.0.state.lock().extra.as_ref().and_then(|e| e.status.clone())
-    }
-
-    pub(crate) fn begin(&self) {
-        // 0 means that it waits
-        let since = nanos(self.uptime()).saturating_add(1);
-        self.0.busy_since.store(since, Ordering::Relaxed);
-    }
-
-    pub(crate) fn end(&self) {
-        self.0.busy_since.store(0, Ordering::Relaxed);
-        self.count();
-    }
-
-    /// Counts an event it takes.
-    pub(crate) fn count(&self) {
-        // only the process itself counts: no atomic addition is needed
-        let handled = self.0.handled.load(Ordering::Relaxed);
-        self.0.handled.store(handled + 1, Ordering::Relaxed);
-    }
-
-    /// How long it has been in the handler of its present message; `None` when it waits.
-    pub fn busy(&self) -> Option<Duration> {
-        let since = self.0.busy_since.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(self.uptime().saturating_sub(Duration::from_nanos(since)))
-    }
-
-    pub(crate) fn add_ran(&self, time: Duration) {
-        let mut state = self.0.state.lock();
-        if !self.has(ENDED) {
-            state.extra().ran += time;
-        }
-    }
-
-    pub(crate) fn ran(&self) -> Duration {
-        self.0.state.lock().extra.as_ref().map_or(Duration::ZERO, |e| e.ran)
-    }
-
-    /// How many messages it has handled.
-    pub fn handled(&self) -> u64 {
-        self.0.handled.load(Ordering::Relaxed)
     }
 }
 

@@ -367,8 +367,8 @@ pub const NODE: &[Row] = &[
         most: "the rows of \"A connection\", for each",
         at: "for `max_connections` the oldest newcomer makes room: a client that has not opened its stream, or not logged on within 5 s of coming; when there is none, and beyond `max_connections_per_address`, a further one is closed at once",
         fields: &[
-            ("supervision/src/system.rs", "processes names groups"),
-            ("supervision/src/supervisor.rs", "children"),
+            ("supervision/src/system.rs", "processes paths names groups"),
+            ("supervision/src/supervisor/children.rs", "rows by_id"),
             ("actors/src/accept.rs", "newcomers"),
         ],
         tried: &[
@@ -445,8 +445,8 @@ pub const NODE: &[Row] = &[
         most: "some 100 bytes each: stanzas do not go through inboxes",
         at: "the sender is told",
         fields: &[
-            ("supervision/src/inbox.rs", "items"),
-            ("supervision/src/state_machine.rs", "postponed named"),
+            ("supervision/src/inbox/mod.rs", "items late"),
+            ("supervision/src/state_machine/machine.rs", "postponed named"),
             ("supervision/src/cx.rs", "continued"),
         ],
         tried: &["a_full_inbox_does_what_its_behaviour_says", "postponed_messages_have_a_limit"],
@@ -457,8 +457,8 @@ pub const NODE: &[Row] = &[
         most: "one for each process it has to do with",
         at: "there are no more processes than connections, and a few hundred besides",
         fields: &[
-            ("supervision/src/pid/mod.rs", "signals links monitors owned"),
-            ("supervision/src/timer.rs", "due"),
+            ("supervision/src/pid/mod.rs", "signals asks links numbered monitors watched owned"),
+            ("supervision/src/timer.rs", "running repeating due"),
             ("supervision/src/topic.rs", "subscribers"),
         ],
         tried: &["the_stop_is_the_start_in_reverse"],
@@ -468,7 +468,10 @@ pub const NODE: &[Row] = &[
         from: &["supervision/src/sys.rs: LOG_LIMIT"],
         most: "so many events of a process that is looked at",
         at: "the oldest is forgotten",
-        fields: &[("supervision/src/sys.rs", "log ancestors links")],
+        fields: &[
+            ("supervision/src/sys.rs", "ancestors links"),
+            ("supervision/src/watch.rs", "log"),
+        ],
         tried: &["a_trace_ends_by_itself_and_the_black_box_keeps_the_last"],
     },
     Row {
@@ -501,7 +504,7 @@ pub const NODE: &[Row] = &[
     },
     Row {
         what: "restarts of a supervisor",
-        from: &["supervision/src/spec.rs: restarts"],
+        from: &["supervision/src/policy.rs: restarts"],
         most: "so many instants, or as many as its specification allows, and one",
         at: "the supervisor ends; those older than its period are forgotten",
         fields: &[("supervision/src/decide.rs", "Window")],
@@ -575,7 +578,7 @@ pub const NODE: &[Row] = &[
 pub const STILL: &[(&str, &str)] = &[
     ("supervision/src/spec.rs", "children"),
     ("supervision/src/tree.rs", "children"),
-    ("supervision/src/state_machine.rs", "Actions"),
+    ("supervision/src/state_machine/step.rs", "Actions"),
     ("xmpp/src/element/mod.rs", "attrs nodes"),
     ("xmpp/src/element/read.rs", "stack shared seen"),
     ("xmpp/src/element/write.rs", "list names places"),

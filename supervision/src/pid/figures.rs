@@ -1,0 +1,81 @@
+//! What is known of a process without asking it: how much waits, what it has handled, for how long it is busy, what it says
+//! of itself; and who watches its events.
+
+use super::{ENDED, Pid, WATCHED, nanos};
+use crate::watch::Watch;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+impl Pid {
+    /// Sets or removes what watches its events.
+    pub(crate) fn watch(&self, change: impl FnOnce(&mut Option<Watch>)) {
+        let mut state = self.0.state.lock();
+        let extra = state.extra();
+        change(&mut extra.watch);
+        self.set(WATCHED, extra.watch.is_some());
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.has(WATCHED)
+    }
+
+    pub(crate) fn set_depth(&self, depth: usize) {
+        self.0.depth.store(u32::try_from(depth).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// How many messages wait in its inbox.
+    pub fn depth(&self) -> usize {
+        self.0.depth.load(Ordering::Relaxed) as usize
+    }
+
+    pub(crate) fn set_status(&self, status: Arc<str>) {
+        self.0.state.lock().extra().status = Some(status);
+    }
+
+    /// What the process last said of itself.
+    pub fn status(&self) -> Option<Arc<str>> {
+        self.0.state.lock().extra.as_ref().and_then(|e| e.status.clone())
+    }
+
+    pub(crate) fn begin(&self) {
+        // 0 means that it waits
+        let since = nanos(self.uptime()).saturating_add(1);
+        self.0.busy_since.store(since, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        self.0.busy_since.store(0, Ordering::Relaxed);
+        self.count();
+    }
+
+    /// Counts an event it takes.
+    pub(crate) fn count(&self) {
+        // only the process itself counts: no atomic addition is needed
+        let handled = self.0.handled.load(Ordering::Relaxed);
+        self.0.handled.store(handled + 1, Ordering::Relaxed);
+    }
+
+    /// How long it has been in the handler of its present message; `None` when it waits.
+    pub fn busy(&self) -> Option<Duration> {
+        let since = self.0.busy_since.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.uptime().saturating_sub(Duration::from_nanos(since)))
+    }
+
+    pub(crate) fn add_ran(&self, time: Duration) {
+        let mut state = self.0.state.lock();
+        if !self.has(ENDED) {
+            state.extra().ran += time;
+        }
+    }
+
+    pub(crate) fn ran(&self) -> Duration {
+        self.0.state.lock().extra.as_ref().map_or(Duration::ZERO, |e| e.ran)
+    }
+
+    /// How many messages it has handled.
+    pub fn handled(&self) -> u64 {
+        self.0.handled.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,207 @@
+//! What comes to a process besides messages: exit signals and the ends of others, in their turn among its messages; what ends
+//! it at once, what holds it, and the questions of [`crate::sys`].
+
+use super::{
+    ASKED, DISMISSED, DOOMED, ENDED, KILLED, Pid, SIGNALLED, SUSPENDED, Signal, TRAP, Turn,
+};
+use crate::{exit::Exit, watch::Ask};
+use std::sync::atomic::Ordering;
+use tokio::time::Instant;
+
+impl Pid {
+    /// Sends an exit signal as OTP's `exit/2` without a sender of its own: one that does not trap
+    /// exits ends with the reason; one that does gets it as an event. `normal` ends only a process that sends it to itself.
+    pub fn exit(&self, reason: Exit) {
+        if !self.has(TRAP) && self.is_inside() {
+            return self.doom(reason, false);
+        }
+        self.exit_from(self, reason);
+    }
+
+    /// Ends it without asking: at its next `await`, without `terminate`. (A process that computes
+    /// without ever awaiting cannot be ended from outside.)
+    pub fn kill(&self) {
+        self.set(KILLED, true);
+        self.doom(Exit::Killed, true);
+    }
+
+    pub(crate) fn exit_from(&self, from: &Pid, reason: Exit) {
+        if self.has(TRAP) {
+            self.signal(Signal::Exit { from: from.clone(), reason });
+        } else if !matches!(reason, Exit::Normal) {
+            // OTP: a signal `killed` that came over a link is not a kill
+            self.doom(reason, false);
+        }
+    }
+
+    /// Ends it because its inbox overflowed.
+    pub(crate) fn overflow(&self) {
+        self.doom(Exit::error("inbox overflow"), false);
+    }
+
+    /// The first reason stays, unless it is killed.
+    fn doom(&self, reason: Exit, kill: bool) {
+        let mut state = self.0.state.lock();
+        if self.has(ENDED) || (self.has(DOOMED) && !kill) {
+            return;
+        }
+        state.reason = Some(reason);
+        self.set(DOOMED, true);
+        drop(state);
+        self.0.fatal.ring();
+        self.wake();
+    }
+
+    /// `false`: it has ended, nobody will take it.
+    pub(crate) fn signal(&self, signal: Signal) -> bool {
+        let mut state = self.0.state.lock();
+        if self.has(ENDED) {
+            return false;
+        }
+        let turn = self.last_turn();
+        state.extra().signals.push_back((turn, Instant::now(), signal));
+        self.set(SIGNALLED, true);
+        drop(state);
+        self.wake();
+        true
+    }
+
+    /// `false`: it has ended, nobody will answer.
+    pub(crate) fn ask(&self, ask: Ask) -> bool {
+        let mut state = self.0.state.lock();
+        if self.has(ENDED) {
+            return false;
+        }
+        state.extra().asks.push_back(ask);
+        self.set(ASKED, true);
+        drop(state);
+        self.wake();
+        true
+    }
+
+    /// The next question.
+    pub(crate) fn next_ask(&self) -> Option<Ask> {
+        if !self.has(ASKED) {
+            return None;
+        }
+        let mut state = self.0.state.lock();
+        let asks = &mut state.extra.as_mut()?.asks;
+        let ask = asks.pop_front();
+        self.set(ASKED, !asks.is_empty());
+        ask
+    }
+
+    /// Behind all messages that have come.
+    pub(crate) fn last_turn(&self) -> Turn {
+        Turn(self.0.came.load(Ordering::Acquire))
+    }
+
+    /// Whether all messages before that are taken.
+    pub(crate) fn is_turn(&self, turn: Turn) -> bool {
+        turn.is_by(Turn(self.0.taken.load(Ordering::Relaxed)))
+    }
+
+    /// A message came. Only with the lock on its inbox.
+    pub(crate) fn came(&self) {
+        let came = self.0.came.load(Ordering::Relaxed);
+        self.0.came.store(came.wrapping_add(1), Ordering::Release);
+    }
+
+    /// One was taken, or dropped. Only with the lock on its inbox.
+    pub(crate) fn took(&self) {
+        let taken = self.0.taken.load(Ordering::Relaxed);
+        self.0.taken.store(taken.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// Whether there is a signal, whether it is its turn or not.
+    pub(crate) fn is_signalled(&self) -> bool {
+        self.has(SIGNALLED)
+    }
+
+    pub(crate) fn wake(&self) {
+        self.0.bell.ring();
+    }
+
+    /// The signal that comes before the next message, and before the next timer: its turn, and when it was due. One that is
+    /// suspended takes only what it must: its parent's exit signal.
+    pub(crate) fn next_signal(&self, timer: Option<(Turn, Instant)>) -> Option<Signal> {
+        if !self.is_signalled() {
+            return None;
+        }
+        let mut state = self.0.state.lock();
+        let signals = &mut state.extra.as_mut()?.signals;
+        let signal = if self.has(SUSPENDED) {
+            let stops = |(.., signal): &(Turn, Instant, Signal)| match signal {
+                Signal::Exit { from, .. } => Some(from) == self.parent() || from == self,
+                Signal::Down { .. } => false,
+            };
+            signals.remove(signals.iter().position(stops)?)
+        } else {
+            let first = |turn: Turn, at: Instant| {
+                timer.is_none_or(|(its, due)| {
+                    its != turn && turn.is_by(its) || its == turn && at < due
+                })
+            };
+            signals.pop_front_if(|(turn, at, _)| self.is_turn(*turn) && first(*turn, *at))
+        };
+        self.set(SIGNALLED, !signals.is_empty());
+        signal.map(|(.., signal)| signal)
+    }
+
+    pub(crate) fn set_trap(&self, trap: bool) {
+        self.set(TRAP, trap);
+    }
+
+    /// Whether exit signals come to it as events.
+    pub fn traps_exits(&self) -> bool {
+        self.has(TRAP)
+    }
+
+    pub(crate) fn set_suspended(&self, suspended: bool) {
+        self.set(SUSPENDED, suspended);
+        self.wake();
+    }
+
+    /// Whether [`crate::sys::suspend`] holds it.
+    pub fn is_suspended(&self) -> bool {
+        self.has(SUSPENDED)
+    }
+
+    /// Its supervisor ends it: however it has to, that is no crash.
+    pub(crate) fn dismiss(&self) {
+        self.set(DISMISSED, true);
+    }
+
+    pub(crate) fn is_dismissed(&self) -> bool {
+        self.has(DISMISSED)
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.has(KILLED)
+    }
+
+    /// Resolves with the reason of an exit signal that is not trapped. Only the process itself
+    /// waits for it, in one place at a time.
+    pub(crate) async fn fatal(&self) -> Exit {
+        loop {
+            if let Some(reason) = self.fatal_now() {
+                return reason;
+            }
+            self.0.fatal.heard().await;
+        }
+    }
+
+    /// Resolves when it is killed.
+    pub(crate) async fn killed(&self) {
+        while !self.is_killed() {
+            self.0.fatal.heard().await;
+        }
+    }
+
+    pub(crate) fn fatal_now(&self) -> Option<Exit> {
+        if !self.has(DOOMED) {
+            return None;
+        }
+        self.0.state.lock().reason.clone()
+    }
+}

@@ -1,0 +1,125 @@
+//! A state machine (`gen_statem`): events in, a [`Step`] out; what it does is a value, so a test can
+//! look at it. A server inside.
+//!
+//! A time-out is a message like others: it is what the machine asked to be told. A postponed message
+//! goes back into the step and comes again after the state has changed.
+//!
+//! See `examples/door.rs`.
+
+mod machine;
+mod step;
+
+use crate::{cx::Cx, event::Event, exit::Exit, start_error::InitError};
+pub use machine::Machine;
+use serde_json::Value;
+use std::fmt;
+pub use step::{Actions, Step};
+
+/// A state machine.
+///
+/// ```
+/// use std::time::Duration;
+/// use supervision::{Actions, Cx, InitError, StateMachine, Step, testkit};
+///
+/// struct Lamp;
+/// #[derive(Debug, PartialEq)]
+/// enum Is { Off, On }
+/// enum Msg { Press, TooLong }
+///
+/// impl StateMachine for Lamp {
+///     type Args = ();
+///     type Msg = Msg;
+///     type State = Is;
+///     const NAME: &'static str = "lamp";
+///     async fn init((): (), _: &mut Cx<Msg>) -> Result<(Is, Self), InitError> {
+///         Ok((Is::Off, Self))
+///     }
+///     fn enter(&mut self, state: &Is) -> Actions<Msg> {
+///         match state {
+///             Is::On => Actions::new().state_timeout(Duration::from_secs(60), Msg::TooLong),
+///             Is::Off => Actions::new(),
+///         }
+///     }
+///     fn show(&self, state: &Is) -> Option<serde_json::Value> {
+///         Some(format!("{state:?}").into())
+///     }
+///     fn describe(msg: &Msg) -> String {
+///         if matches!(msg, Msg::Press) { "press".to_owned() } else { "too long".to_owned() }
+///     }
+///     async fn terminate(&mut self, state: &Is, why: &supervision::Exit) {
+///         println!("it was {state:?} when it ended: {why}");
+///     }
+///     async fn handle(&mut self, state: &Is, msg: Msg, _: &mut Cx<Msg>) -> Step<Is, Msg> {
+///         match (state, msg) {
+///             (Is::Off, Msg::Press) => Step::to(Is::On),
+///             (Is::On, Msg::Press | Msg::TooLong) => Step::to(Is::Off),
+///             (Is::Off, Msg::TooLong) => Step::keep(),
+///         }
+///     }
+/// }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let lamp = testkit::state_machine::<Lamp>("lamp", || ()).await;
+/// lamp.me.cast(Msg::Press).unwrap();
+/// tokio::task::yield_now().await;
+/// let shown = supervision::sys::state(lamp.me.pid(), Duration::from_secs(1)).await;
+/// assert_eq!(shown.unwrap(), "On");
+/// # lamp.root.stop().await;
+/// # });
+/// ```
+pub trait StateMachine: Sized + Send + 'static {
+    /// What it is started with.
+    type Args: Send + 'static;
+    /// Its messages, time-outs included.
+    type Msg: Send + 'static;
+    /// Its states. What changes without being another state is in the machine itself.
+    type State: PartialEq + fmt::Debug + Send + Sync + 'static;
+    /// What it is, for the tree and crash reports.
+    const NAME: &'static str;
+    /// The most messages that wait, and the most that are postponed.
+    const INBOX: usize = 1024;
+
+    /// Starts it, in a state; the parent waits for it.
+    fn init(
+        args: Self::Args,
+        cx: &mut Cx<Self::Msg>,
+    ) -> impl Future<Output = Result<(Self::State, Self), InitError>> + Send;
+
+    /// Called when a state begins, the first one included (`state_enter`).
+    fn enter(&mut self, _state: &Self::State) -> Actions<Self::Msg> {
+        Actions::new()
+    }
+
+    /// Handles a message in a state.
+    fn handle(
+        &mut self,
+        state: &Self::State,
+        msg: Self::Msg,
+        cx: &mut Cx<Self::Msg>,
+    ) -> impl Future<Output = Step<Self::State, Self::Msg>> + Send;
+
+    /// Handles an exit signal (with [`Cx::trap_exit`]) or the end of a monitored process. The parent's exit signal does not
+    /// come here: it ends the machine.
+    fn event(
+        &mut self,
+        _state: &Self::State,
+        _event: Event<Self::Msg>,
+        _cx: &mut Cx<Self::Msg>,
+    ) -> impl Future<Output = Step<Self::State, Self::Msg>> + Send {
+        async { Step::keep() }
+    }
+
+    /// How [`crate::sys::trace`] and [`crate::sys::log`] show a message: a word, no secrets.
+    fn describe(_msg: &Self::Msg) -> String {
+        std::any::type_name::<Self::Msg>().to_owned()
+    }
+
+    /// What [`crate::sys::state`] shows, without secrets. The default is the state's name.
+    fn show(&self, state: &Self::State) -> Option<Value> {
+        Some(Value::String(format!("{state:?}")))
+    }
+
+    /// The last thing it does, also after a panic; not when it was killed.
+    fn terminate(&mut self, _state: &Self::State, _why: &Exit) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+}

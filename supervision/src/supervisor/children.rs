@@ -1,0 +1,138 @@
+//! The children of a supervisor, as a table: by start order, by process, by id.
+
+use crate::{
+    pid::Pid,
+    policy::{Kind, Restart},
+    spec::ChildSpec,
+    supervisor_ref::{ChildInfo, ChildState, Counts},
+    system::ById,
+    timer::Timer,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+/// Grows with each child.
+pub(super) type Key = u64;
+
+pub(super) struct Child {
+    /// Shared by the instances of a template.
+    pub(super) spec: Arc<ChildSpec>,
+    pub(super) state: ChildState,
+    /// In a row, for the back-off.
+    pub(super) failures: u32,
+    /// Of the back-off.
+    pub(super) wait: Option<Timer>,
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Children {
+    /// The template, for simple_one_for_one.
+    pub(super) template: Option<Arc<ChildSpec>>,
+    /// A restart of an instance was ignored. OTP then keeps a child `undefined`, counts it, and
+    /// ends with an error when it comes to stop it; so do we, for agreement.
+    pub(super) ghost: bool,
+    /// In start order: keys grow.
+    pub(super) rows: BTreeMap<Key, Child>,
+    /// Whose process it is.
+    pub(super) by_pid: ById<Pid, Key>,
+    /// Without the instances of a template, which have none.
+    by_id: HashMap<Arc<str>, Key>,
+    pub(super) next: u64,
+}
+
+impl Children {
+    /// In start order.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        self.rows.keys().copied().collect()
+    }
+
+    pub(super) fn add(&mut self, spec: Arc<ChildSpec>, state: ChildState) -> Key {
+        self.next += 1;
+        let key = self.next;
+        if let Some(pid) = state.pid() {
+            self.by_pid.insert(pid.clone(), key);
+        }
+        if self.template.is_none() {
+            self.by_id.insert(Arc::clone(&spec.id), key);
+        }
+        self.rows.insert(key, Child { spec, state, failures: 0, wait: None });
+        key
+    }
+
+    /// Whether another significant child is alive or being restarted.
+    pub(super) fn significant_left(&self) -> bool {
+        self.ghost
+            || self
+                .rows
+                .values()
+                .any(|c| c.spec.significant && !matches!(c.state, ChildState::Undefined))
+    }
+
+    /// A child is not to run any more: a temporary one, and an instance, has no specification left.
+    pub(super) fn forget(&mut self, key: Key) {
+        let Some(child) = self.rows.get(&key) else { return };
+        if child.spec.restart == Restart::Temporary || self.template.is_some() {
+            self.remove(key);
+        } else {
+            self.set(key, ChildState::Undefined);
+        }
+    }
+
+    /// Every change of a child goes through here, or through [`Self::add`] and [`Self::remove`].
+    pub(super) fn set(&mut self, key: Key, state: ChildState) {
+        let Some(child) = self.rows.get_mut(&key) else { return };
+        if let Some(pid) = child.state.pid() {
+            self.by_pid.remove(pid);
+        }
+        if let Some(pid) = state.pid() {
+            self.by_pid.insert(pid.clone(), key);
+        }
+        child.state = state;
+    }
+
+    pub(super) fn remove(&mut self, key: Key) {
+        self.set(key, ChildState::Undefined);
+        if let Some(child) = self.rows.remove(&key)
+            && self.template.is_none()
+        {
+            self.by_id.remove(&child.spec.id);
+        }
+    }
+
+    pub(super) fn find(&self, id: &str) -> Option<(Key, &Child)> {
+        let key = *self.by_id.get(id)?;
+        self.rows.get(&key).map(|child| (key, child))
+    }
+
+    pub(super) fn which(&self) -> Vec<ChildInfo> {
+        let info = |c: &Child| ChildInfo {
+            id: self.template.is_none().then(|| Arc::clone(&c.spec.id)),
+            state: c.state.clone(),
+            kind: c.spec.kind,
+        };
+        let mut rows: Vec<ChildInfo> = self.rows.values().rev().map(info).collect();
+        if let (true, Some(template)) = (self.ghost, &self.template) {
+            let (state, kind) = (ChildState::Undefined, template.kind);
+            rows.push(ChildInfo { id: None, state, kind });
+        }
+        rows
+    }
+
+    pub(super) fn count(&self) -> Counts {
+        let ghost = |kind| self.ghost && self.template.as_ref().is_some_and(|t| t.kind == kind);
+        let of = |kind| {
+            let children = self.rows.values().filter(|c| c.spec.kind == kind).count();
+            children + usize::from(ghost(kind))
+        };
+        Counts {
+            specs: if self.template.is_some() { 1 } else { self.rows.len() },
+            active: self.rows.values().filter(|c| c.state.pid().is_some_and(Pid::is_alive)).count()
+                + usize::from(self.ghost),
+            supervisors: of(Kind::Supervisor),
+            workers: of(Kind::Worker),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! A child is started, and stopped; a start that panics or takes too long leaves nothing.
+
+use crate::{
+    crash::Panic,
+    cx::Cx,
+    exit::Exit,
+    pid::{At, Pid},
+    process::caught,
+    spec::{ChildSpec, Place, Started},
+    start_error::StartError,
+    stop::Stop,
+    supervisor_ref::Msg,
+};
+use std::pin::Pin;
+use tokio::time::timeout;
+
+/// Calls the start function of a child and waits for what it brings.
+pub(super) async fn launch(spec: &ChildSpec, at: At, cx: &Cx<Msg>) -> Result<Started, StartError> {
+    let (system, parent) = (cx.system().clone(), cx.pid().clone());
+    let place = Place { system, parent: parent.clone(), at: at.clone() };
+    // the function is the child's, and so is a panic in it
+    let mut starting = match parent.catch(|| (spec.start)(place)) {
+        Ok(starting) => starting,
+        Err(panic) => return Err(not_started(&parent, panic, &at)),
+    };
+    let starting = caught(&parent, Pin::new(&mut starting));
+    let started = match spec.ready_within {
+        None => starting.await,
+        Some(limit) => match timeout(limit, starting).await {
+            Ok(started) => started,
+            Err(_) => {
+                abandon(&parent, &at).await;
+                return Err(StartError::Timeout(limit));
+            }
+        },
+    };
+    match started {
+        Ok(started) => started,
+        Err(panic) => {
+            abandon(&parent, &at).await;
+            Err(not_started(&parent, panic, &at))
+        }
+    }
+}
+
+/// Ends what a start had begun: it is linked, but nobody's child yet.
+async fn abandon(parent: &Pid, at: &At) {
+    let path = at.path(Some(parent.name()));
+    for pid in parent.links(usize::MAX).into_iter().filter(|pid| *pid.path() == path) {
+        parent.unlink(&pid);
+        pid.dismiss();
+        pid.kill();
+        pid.wait().await;
+    }
+}
+
+/// A start function panicked: a start that failed, like any other.
+fn not_started(parent: &Pid, panic: Panic, at: &At) -> StartError {
+    let what = format!("start of {}", at.path(Some(parent.name())));
+    StartError::Exited(Exit::Crash(parent.report_beside(panic, &what)))
+}
+
+/// Stops children of one specification.
+pub(super) async fn stop(supervisor: &Pid, spec: &ChildSpec, pids: &[Pid]) {
+    let (child, shutdown, restart) = (&*spec.id, spec.shutdown, spec.restart);
+    Stop { supervisor, child, shutdown, restart }.all(pids).await;
+}

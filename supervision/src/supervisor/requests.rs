@@ -1,0 +1,126 @@
+//! What a supervisor is asked to do with a child: `start_child`, `restart_child`, `terminate_child`, `delete_child`.
+
+use super::{
+    Supervisor,
+    launch::{launch, stop},
+};
+use crate::{
+    cx::Cx,
+    decide,
+    pid::Pid,
+    policy::Restart,
+    spec::{ChildSpec, Started},
+    supervisor_ref::{ChildError, ChildState, Msg, Target},
+};
+use std::sync::Arc;
+
+impl Supervisor {
+    pub(super) async fn start_child(
+        &mut self,
+        spec: Option<Arc<ChildSpec>>,
+        cx: &mut Cx<Msg>,
+    ) -> Result<Started, ChildError> {
+        let (spec, template) = match (spec, self.children.template.clone()) {
+            (None, Some(template)) => (template, true),
+            (Some(spec), None) => (spec, false),
+            (Some(_), Some(_)) => return Err(ChildError::SimpleOneForOne),
+            (None, None) => {
+                return Err(ChildError::InvalidSpec("a specification is needed".into()));
+            }
+        };
+        if !template {
+            decide::check(&spec, self.auto_shutdown)
+                .map_err(|why| ChildError::InvalidSpec(why.into()))?;
+            match self.children.find(&spec.id).map(|(_, c)| &c.state) {
+                Some(ChildState::Up(pid)) => return Err(ChildError::AlreadyStarted(pid.clone())),
+                Some(_) => return Err(ChildError::AlreadyPresent),
+                None => {}
+            }
+        }
+        let at = self.place(&spec, self.children.next + 1, cx);
+        let started = launch(&spec, at, cx).await?;
+        match &started {
+            Started::Up(pid) => {
+                self.children.add(spec, ChildState::Up(pid.clone()));
+            }
+            Started::Ignored if template || spec.restart == Restart::Temporary => {}
+            Started::Ignored => {
+                self.children.add(spec, ChildState::Undefined);
+            }
+        }
+        Ok(started)
+    }
+
+    pub(super) async fn restart_child(
+        &mut self,
+        target: &Target,
+        cx: &mut Cx<Msg>,
+    ) -> Result<Started, ChildError> {
+        let Target::Id(id) = target else { return Err(ChildError::SimpleOneForOne) };
+        if self.children.template.is_some() {
+            return Err(ChildError::SimpleOneForOne);
+        }
+        let (key, child) = self.children.find(id).ok_or(ChildError::NotFound)?;
+        match child.state {
+            ChildState::Up(_) => return Err(ChildError::Running),
+            ChildState::Restarting => return Err(ChildError::Restarting),
+            ChildState::Undefined => {}
+        }
+        let spec = Arc::clone(&child.spec);
+        let started = launch(&spec, self.place(&spec, key, cx), cx).await?;
+        if let Started::Up(pid) = &started {
+            self.children.set(key, ChildState::Up(pid.clone()));
+        }
+        Ok(started)
+    }
+
+    pub(super) async fn terminate_child(
+        &mut self,
+        target: &Target,
+        me: &Pid,
+    ) -> Result<(), ChildError> {
+        let found = match target {
+            Target::Instance(pid) if self.children.template.is_some() && !pid.is_alive() => {
+                // whosever it was, as in OTP
+                self.children.ghost = false;
+                if let Some(key) = self.children.by_pid.get(pid).copied() {
+                    self.children.forget(key);
+                }
+                return Ok(());
+            }
+            Target::Id(_) if self.children.template.is_some() => {
+                return Err(ChildError::SimpleOneForOne);
+            }
+            Target::Id(id) => self.children.find(id),
+            // as OTP: by its pid only an instance is known
+            Target::Instance(pid) if self.children.template.is_some() => self
+                .children
+                .by_pid
+                .get(pid)
+                .and_then(|key| self.children.rows.get(key).map(|c| (*key, c))),
+            Target::Instance(_) => None,
+        };
+        let (key, child) = found.ok_or(ChildError::NotFound)?;
+        if let ChildState::Up(pid) = &child.state {
+            stop(me, &child.spec, std::slice::from_ref(pid)).await;
+        }
+        self.children.forget(key);
+        Ok(())
+    }
+
+    pub(super) fn delete_child(&mut self, target: &Target) -> Result<(), ChildError> {
+        let Target::Id(id) = target else { return Err(ChildError::SimpleOneForOne) };
+        if self.children.template.is_some() {
+            return Err(ChildError::SimpleOneForOne);
+        }
+        let (key, child) = self.children.find(id).ok_or(ChildError::NotFound)?;
+        match child.state {
+            ChildState::Up(_) => Err(ChildError::Running),
+            ChildState::Restarting => Err(ChildError::Restarting),
+            ChildState::Undefined => {
+                self.children.remove(key);
+                Ok(())
+            }
+        }
+    }
+}
