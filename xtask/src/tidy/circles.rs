@@ -11,18 +11,11 @@ use super::source::Source;
 /// The most files of one circle.
 const MOST: usize = 4;
 
-/// Crates with larger ones.
-const EXCEPT: &[&str] = &[
-    // processes, their inboxes and their system know one another: allowed until its second edition
-    "supervision",
-];
-
 /// Finds circles of more than [`MOST`] files.
 pub fn check(sources: &[Source], workspace: &Workspace) -> Vec<Finding> {
     let files: BTreeMap<&str, &Source> =
         sources.iter().filter(|s| s.is_rust()).map(|s| (s.path.as_str(), s)).collect();
-    let crates = workspace.crates.iter().filter(|c| !EXCEPT.contains(&c.name.as_str()));
-    let circles = crates.flat_map(|member| &member.roots).flat_map(|root| {
+    let circles = workspace.crates.iter().flat_map(|member| &member.roots).flat_map(|root| {
         let tree = tree(root, &files);
         circles(&edges(&tree, &files))
     });
@@ -104,7 +97,7 @@ mod tests {
         let what = "5 files import one another in a circle; at most 4: \
                     a/src/b.rs, a/src/c.rs, a/src/d/e.rs, a/src/d/f.rs, a/src/d/mod.rs";
         assert_eq!(found("a", &files), [what]);
-        assert_eq!(found("supervision", &files), [""; 0], "for now");
+        assert_eq!(found("supervision", &files), [what], "it holds for every crate");
         files[5].1 = "";
         assert_eq!(found("a", &files), [""; 0], "it was one because of that file");
     }
