@@ -13,6 +13,8 @@ for kind in lean server ractor; do
         "$cost" "$kind" "$part" >> "$out/$kind"
     done
 done
+# a lean server is a row of the servers
+"$cost" lean_server processes | sed 's/^/lean_/' >> "$out/server"
 for kind in process gen_server; do
     escript "$here/cost.escript" "$kind" > "$out/$kind"
 done

@@ -6,6 +6,7 @@ import sys
 KINDS = ["lean", "server", "ractor", "process", "gen_server"]
 FIGURES = [
     ("idle", "memory of an idle one under its supervisor"),
+    ("lean_idle", "the same, of a server that is lean"),
     ("spawn", "start under a supervisor (lean: its pool)"),
     ("stop", "stop with its supervisor"),
     ("cast_empty", "cast, the inbox is empty"),

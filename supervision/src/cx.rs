@@ -78,6 +78,11 @@ impl<M: Send + 'static> Cx<M> {
         Self { me, black_box: BlackBox::default(), describe, own: None }
     }
 
+    /// Drops its timers, and what it would have gone on with.
+    pub(crate) fn clear(&mut self) {
+        self.own = None;
+    }
+
     /// Its own address.
     pub fn me(&self) -> &Ref<M> {
         &self.me

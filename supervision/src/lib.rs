@@ -8,12 +8,12 @@
 //! from OTP's words.
 //!
 //! Files import downwards: what is only data (`crash`, `exit`, `policy`, `start_error`, `watch`) · `pid` and `system`, which know
-//! each other, and are the only circle · addresses, timers, names, `sys`, what a process may do (`cx`) · behaviours ·
-//! `spec`, `supervisor`, `pool` · `start`, which knows all of them.
+//! each other, and are the only circle · addresses, timers, names, `sys`, what a process may do (`cx`) · `process`, and `actor`,
+//! the engine that is ractor · behaviours · `spec`, `supervisor`, `pool` · `start`, which knows all of them.
 //!
-//! Two engines, one process model: servers, state machines and supervisors are ractor actors; a
-//! [`process::Process`] is a lean task. Address, path, links, monitors, exit reasons, `sys` and crash
-//! reports are the same.
+//! Two engines, one process model: a server, state machine or supervisor runs as a ractor actor or as a lean task, as its
+//! specification says ([`ChildSpec::engine`]), and a [`process::Process`] is a lean task. Either way it has the same life, and the
+//! same loop; the engine only polls it.
 //! The crate knows no XMPP; it is the only one that starts tasks (law 1) and that names ractor.
 //!
 //! ```
@@ -52,6 +52,7 @@
 //! # });
 //! ```
 
+mod actor;
 mod bell;
 pub mod crash;
 mod cx;
@@ -88,7 +89,7 @@ pub use event::Event;
 pub use exit::Exit;
 pub use inbox::{CallError, CastError, Overflow, Ref, Reply};
 pub use pid::{Monitor, Pid};
-pub use policy::{AutoShutdown, Backoff, Intensity, Kind, Restart, Shutdown, Strategy};
+pub use policy::{AutoShutdown, Backoff, Engine, Intensity, Kind, Restart, Shutdown, Strategy};
 pub use pool::{Pool, PoolRef, PoolSpec};
 pub use process::Process;
 pub use server::{Next, Server};

@@ -77,6 +77,19 @@ pub enum AutoShutdown {
     AllSignificant,
 }
 
+/// What a server, state machine or supervisor runs on: who polls its loop, and nothing else. A [`crate::Process`] is always
+/// lean.
+///
+/// Example: [`crate::server::Serving`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// An actor of ractor's: it has an id there, and a mailbox that gets nothing.
+    #[default]
+    Ractor,
+    /// A tokio task, and nothing else: for what there are very many of.
+    Lean,
+}
+
 /// How many restarts within which time are too many.
 ///
 /// Example: [`SupervisorSpec`].

@@ -195,7 +195,7 @@ impl<P: Process> Pool<P> {
         name: Arc<str>,
         spec: PoolSpec,
     ) -> Result<Ref<Msg>, StartError> {
-        let Place { system, parent, at } = at;
+        let Place { system, parent, at, .. } = at;
         process::start::<Self>(&system, Some(parent), at, (name, spec), None).await
     }
 }

@@ -1,7 +1,7 @@
 //! A process that owns its loop: OTP's `proc_lib` level, for connections, listeners, links.
 //!
 //! A lean task of ours: nothing of ractor in it. It is started with its parent waiting for `init`,
-//! takes signals before messages, and whatever way it ends, its links and monitors are told.
+//! and whatever way it ends, its links and monitors are told. Its [`Life`] is that of servers too, in either engine.
 
 use crate::{
     crash::{BlackBox, Panic, Recorded},
@@ -12,9 +12,9 @@ use crate::{
     system::System,
 };
 pub use crate::{cx::Cx, event::Event, start_error::InitError};
+use serde_json::Value;
 use std::{
     future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -111,23 +111,25 @@ pub trait Process: Sized + Send + 'static {
     fn recent(&self) -> Vec<Recorded> {
         Vec::new()
     }
+
+    /// Its state for a crash report, without secrets.
+    #[doc(hidden)]
+    fn state(&self) -> Option<Value> {
+        None
+    }
 }
 
 /// Whatever happens to the task (abort included), its end is reported.
-pub(crate) struct Guard<M: Send + 'static> {
-    pub(crate) me: Ref<M>,
+struct Guard<M: Send + 'static> {
+    me: Ref<M>,
     /// A pool's count of its children.
     counted: Option<Arc<AtomicUsize>>,
 }
 
 impl<M: Send + 'static> Guard<M> {
-    pub(crate) fn new(me: Ref<M>, counted: Option<Arc<AtomicUsize>>) -> Self {
-        Self { me, counted }
-    }
-
     /// The end: nothing comes in any more, who waits for an answer learns it, then all who are
     /// linked or watch.
-    pub(crate) fn end(&mut self, exit: &Exit) {
+    fn end(&mut self, exit: &Exit) {
         self.me.pid.system().count_unhandled(self.me.close());
         if let Some(count) = self.counted.take() {
             count.fetch_sub(1, Ordering::AcqRel);
@@ -155,12 +157,113 @@ pub(crate) fn caught<T>(
     })
 }
 
-/// The end of a process in both engines: `terminate`, unless it was killed.
-pub(crate) async fn wind_up(
+/// A process from its `init` to its end, whoever polls it: a task of ours, or an actor of ractor's. Used in place: what is
+/// moved into a future is stored twice.
+pub(crate) struct Life<P: Process> {
+    args: Option<P::Args>,
+    /// From `init` until it is dropped, which is the last that may panic.
+    process: Option<P>,
+    cx: Cx<P::Msg>,
+    /// Dropped with the life, however it ends.
+    guard: Guard<P::Msg>,
+}
+
+impl<P: Process> Life<P> {
+    /// Of a new process, which is in the tree from now on. One that is `counted` takes itself off the count when it ends, or
+    /// does not start.
+    pub(crate) fn new(
+        system: &System,
+        parent: Option<Pid>,
+        at: At,
+        args: P::Args,
+        counted: Option<Arc<AtomicUsize>>,
+    ) -> Self {
+        let me = Ref::new(Pid::new(system, P::NAME, at, parent), P::INBOX, P::OVERFLOW);
+        let (cx, guard) = (Cx::new(me.clone(), P::describe), Guard { me, counted });
+        Self { args: Some(args), process: None, cx, guard }
+    }
+
+    pub(crate) fn me(&self) -> &Ref<P::Msg> {
+        &self.guard.me
+    }
+
+    /// `init`. Of one that did not succeed the parent is told by the answer, not by a signal too.
+    pub(crate) async fn begin(&mut self) -> Result<(), StartError> {
+        let Some(args) = self.args.take() else { return Ok(()) };
+        let pid = &self.guard.me.pid;
+        let begun = begun(pid, pin!(P::init(args, &mut self.cx))).await;
+        let error = match begun {
+            Ok(Ok(process)) => {
+                self.process = Some(process);
+                return Ok(());
+            }
+            Ok(Err(error)) => error,
+            Err(panic) => {
+                let inputs = &mut self.cx.black_box;
+                StartError::Exited(Exit::Crash(pid.report(panic, inputs, 0, None)))
+            }
+        };
+        if let Some(parent) = pid.parent() {
+            parent.unlink(pid);
+        }
+        self.guard.end(&error.exit());
+        Err(error)
+    }
+
+    /// Its loop, and its end.
+    pub(crate) async fn run(&mut self) {
+        let pid = &self.guard.me.pid;
+        let Some(process) = &mut self.process else { return };
+        let outcome = ran(pid, pin!(process.run(&mut self.cx))).await;
+        pid.interrupted();
+        let exit = outcome.unwrap_or_else(|panic| {
+            // the state may be torn: asking it must not hide the first panic
+            for input in pid.catch(|| process.recent()).unwrap_or_default() {
+                self.cx.black_box.record(input);
+            }
+            let state = pid.catch(|| process.state()).ok().flatten();
+            Exit::Crash(pid.report(panic, &mut self.cx.black_box, pid.depth(), state))
+        });
+        let exit = wind_up(pid, exit.clone(), pin!(process.terminate(&exit, &mut self.cx))).await;
+        let state = match &exit {
+            Exit::Error(_) => pid.catch(|| process.state()).ok().flatten(),
+            _ => None,
+        };
+        pid.account_for(&exit, &mut self.cx.black_box, state);
+        discard(pid, || {
+            self.cx.clear();
+            self.process = None;
+        });
+        self.guard.end(&exit);
+    }
+}
+
+/// `init`, or the signal that ends it.
+async fn begun<T>(
     pid: &Pid,
-    mut exit: Exit,
-    terminate: Pin<&mut impl Future<Output = ()>>,
-) -> Exit {
+    init: Pin<&mut impl Future<Output = Result<T, InitError>>>,
+) -> Result<Result<T, StartError>, Panic> {
+    tokio::select! {
+        biased;
+        reason = pid.fatal() => Ok(Err(StartError::Exited(reason))),
+        result = caught(pid, init) => Ok(result?.map_err(|error| match error {
+            InitError::Ignore => StartError::Ignore,
+            InitError::Start(error) => error,
+            InitError::Failed(why) => StartError::Failed(why.to_string().into()),
+        })),
+    }
+}
+
+async fn ran(pid: &Pid, run: Pin<&mut impl Future<Output = Exit>>) -> Result<Exit, Panic> {
+    tokio::select! {
+        biased;
+        reason = pid.fatal() => Ok(reason),
+        result = caught(pid, run) => result,
+    }
+}
+
+/// `terminate`, unless it was killed.
+async fn wind_up(pid: &Pid, mut exit: Exit, terminate: Pin<&mut impl Future<Output = ()>>) -> Exit {
     if pid.is_killed() {
         return Exit::Killed;
     }
@@ -181,14 +284,13 @@ pub(crate) async fn wind_up(
 }
 
 /// Drops what a process was; a panic in it is reported as one in `terminate`.
-pub(crate) fn discard<T>(pid: &Pid, value: T) {
-    if let Err(panic) = pid.catch(|| drop(value)) {
+fn discard(pid: &Pid, drops: impl FnOnce()) {
+    if let Err(panic) = pid.catch(drops) {
         pid.report(panic.in_terminate(), &mut BlackBox::default(), 0, None);
     }
 }
 
-/// Starts a process under `parent` and waits for its `init`. A child that is `counted` takes itself
-/// off the count when it ends, or does not start.
+/// Starts a process under `parent` and waits for its `init`.
 pub(crate) async fn start<P: Process>(
     system: &System,
     parent: Option<Pid>,
@@ -196,12 +298,36 @@ pub(crate) async fn start<P: Process>(
     args: P::Args,
     counted: Option<Arc<AtomicUsize>>,
 ) -> Result<Ref<P::Msg>, StartError> {
+    // a pool's child is the pool's, whoever waits for it
+    let is_starters = counted.is_none();
     let (me, acked) = spawn::<P>(system, parent, at, args, counted);
-    match acked.await {
+    let mut awaited = Awaited(is_starters.then(|| me.pid.clone()));
+    let answer = acked.await;
+    awaited.0 = None;
+    match answer {
         Ok(Ok(())) => Ok(me),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(StartError::Exited(me.pid.wait().await)),
     }
+}
+
+/// Who is being started; dropped while that is so, it is ended: nobody would have it.
+struct Awaited(Option<Pid>);
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if let Some(pid) = &self.0 {
+            pid.dismiss();
+            pid.kill();
+        }
+    }
+}
+
+/// Whether it has begun.
+fn answer(ack: oneshot::Sender<Result<(), StartError>>, begun: Result<(), StartError>) -> bool {
+    let lives = begun.is_ok();
+    drop(ack.send(begun));
+    lives
 }
 
 /// Starts a process without waiting for its `init` (`proc_lib:spawn_link`): what that answers can
@@ -213,89 +339,14 @@ pub(crate) fn spawn<P: Process>(
     args: P::Args,
     counted: Option<Arc<AtomicUsize>>,
 ) -> (Ref<P::Msg>, oneshot::Receiver<Result<(), StartError>>) {
-    let pid = Pid::new(system, P::NAME, at, parent);
-    let me = Ref::new(pid, P::INBOX, P::OVERFLOW);
-    let (ack, acked) = oneshot::channel();
-    let guard = Guard::new(me.clone(), counted);
-    #[expect(clippy::disallowed_methods, reason = "the one place where lean processes are born")]
-    tokio::spawn(live::<P>(args, ack, guard));
-    (me, acked)
-}
-
-async fn live<P: Process>(
-    args: P::Args,
-    ack: oneshot::Sender<Result<(), StartError>>,
-    mut guard: Guard<P::Msg>,
-) {
-    let pid = guard.me.pid.clone();
-    let mut cx = Cx::new(guard.me.clone(), P::describe);
-    let begun = begin(&pid, pin!(P::init(args, &mut cx))).await;
-    let mut process = match begun {
-        Ok(Ok(process)) => process,
-        Ok(Err(error)) => {
-            not_started(&mut guard, &error);
-            drop(ack.send(Err(error)));
-            return;
-        }
-        Err(panic) => {
-            let error = crashed(&pid, panic, &mut cx.black_box);
-            not_started(&mut guard, &error);
-            drop(ack.send(Err(error)));
-            return;
+    let mut life = Life::<P>::new(system, parent, at, args, counted);
+    let (me, (ack, acked)) = (life.me().clone(), oneshot::channel());
+    let lives = async move {
+        if answer(ack, life.begin().await) {
+            life.run().await;
         }
     };
-    drop(ack.send(Ok(())));
-    let outcome = ran(&pid, pin!(process.run(&mut cx))).await;
-    let exit = outcome.unwrap_or_else(|panic| {
-        // the state may be torn: asking it must not hide the first panic
-        let recent = catch_unwind(AssertUnwindSafe(|| process.recent()));
-        for input in recent.unwrap_or_default() {
-            cx.black_box.record(input);
-        }
-        let queued = pid.depth();
-        Exit::Crash(pid.report(panic, &mut cx.black_box, queued, None))
-    });
-    let exit = wind_up(&pid, exit.clone(), pin!(process.terminate(&exit, &mut cx))).await;
-    pid.account_for(&exit, &mut cx.black_box, None);
-    drop(cx);
-    discard(&pid, process);
-    guard.end(&exit);
-}
-
-async fn ran(pid: &Pid, run: Pin<&mut impl Future<Output = Exit>>) -> Result<Exit, Panic> {
-    tokio::select! {
-        biased;
-        reason = pid.fatal() => Ok(reason),
-        result = caught(pid, run) => result,
-    }
-}
-
-/// `init` in both engines.
-pub(crate) async fn begin<T>(
-    pid: &Pid,
-    init: Pin<&mut impl Future<Output = Result<T, InitError>>>,
-) -> Result<Result<T, StartError>, Panic> {
-    tokio::select! {
-        biased;
-        reason = pid.fatal() => Ok(Err(StartError::Exited(reason))),
-        result = caught(pid, init) => Ok(result?.map_err(|error| match error {
-            InitError::Ignore => StartError::Ignore,
-            InitError::Start(error) => error,
-            InitError::Failed(why) => StartError::Failed(why.to_string().into()),
-        })),
-    }
-}
-
-pub(crate) fn crashed(pid: &Pid, panic: Panic, black_box: &mut BlackBox) -> StartError {
-    StartError::Exited(Exit::Crash(pid.report(panic, black_box, 0, None)))
-}
-
-/// The end of one whose `init` did not succeed: the parent is told by the answer, not by a signal
-/// too.
-pub(crate) fn not_started<M: Send + 'static>(guard: &mut Guard<M>, error: &StartError) {
-    let pid = guard.me.pid.clone();
-    if let Some(parent) = pid.parent() {
-        parent.unlink(&pid);
-    }
-    guard.end(&error.exit());
+    #[expect(clippy::disallowed_methods, reason = "the one place where lean processes are born")]
+    tokio::spawn(lives);
+    (me, acked)
 }

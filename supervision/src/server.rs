@@ -1,26 +1,21 @@
-//! A server: one message at a time (`gen_server`). A ractor actor inside, with a bounded inbox,
-//! signals before messages, crash reports, and a `terminate` that is always called unless killed.
+//! A server: one message at a time (`gen_server`), with a bounded inbox, crash reports, and a `terminate` that is always called
+//! unless it is killed. It runs on either [`Engine`], with the same loop.
 
 use crate::{
-    crash::Panic,
+    actor,
     cx::{Cx, Taken},
     event::Event,
     exit::Exit,
     inbox::{Overflow, Ref},
     pid::{At, Pid},
-    process::{Guard, begin, caught, crashed, discard, not_started, wind_up},
+    policy::Engine,
+    process::{self, Process},
     start_error::{InitError, StartError},
     system::System,
     watch::{Ask, SysError},
 };
-use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
 use serde_json::Value;
-use std::{
-    future::Future,
-    marker::PhantomData,
-    pin::{Pin, pin},
-};
-use thiserror::Error;
+use std::future::Future;
 
 /// What a server does after a message.
 ///
@@ -153,160 +148,118 @@ pub trait Server: Sized + Send + 'static {
     }
 }
 
-/// Its ractor mailbox gets no message: the loop below runs on the inbox that has a bound, as what the
-/// actor does after its start. ractor starts the actor and can kill it.
-enum Nothing {}
+/// A server as a process, which it is in either engine: this is its loop. By this name a pool has servers, which are lean
+/// there.
+///
+/// ```
+/// use supervision::{ChildSpec, Engine, PoolRef, PoolSpec, SupervisorSpec, System, server::Serving};
+/// # use std::time::Duration;
+/// # use supervision::{Cx, InitError, Next, Reply, Server};
+/// # struct Room(String);
+/// # impl Server for Room {
+/// #     type Args = &'static str;
+/// #     type Msg = Reply<String>;
+/// #     const NAME: &'static str = "room";
+/// #     async fn init(name: &'static str, _: &mut Cx<Self::Msg>) -> Result<Self, InitError> {
+/// #         Ok(Self(name.to_owned()))
+/// #     }
+/// #     async fn handle(&mut self, reply: Reply<String>, _: &mut Cx<Self::Msg>) -> Next {
+/// #         reply.send(self.0.clone());
+/// #         Next::Continue
+/// #     }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let lobby = ChildSpec::server::<Room>("lobby", || "lobby").engine(Engine::Lean);
+/// let rooms = ChildSpec::pool::<Serving<Room>>("rooms", "rooms", PoolSpec::default());
+/// let system = System::new("demo");
+/// let root = system.start(SupervisorSpec::one_for_one().child(lobby).child(rooms)).await.unwrap();
+/// let room = PoolRef::<Serving<Room>>::find(&system, "rooms").unwrap().start("tea").await.unwrap();
+/// assert_eq!(room.call(|reply| reply, Duration::from_secs(1)).await.as_deref(), Ok("tea"));
+/// # root.stop().await;
+/// # });
+/// ```
+#[derive(Debug)]
+pub struct Serving<S>(S);
 
-// without ractor's cluster feature every Send + 'static type is a message
-#[cfg(feature = "cluster")]
-impl ractor::Message for Nothing {}
+impl<S: Server> Process for Serving<S> {
+    type Args = S::Args;
+    type Msg = S::Msg;
+    const NAME: &'static str = S::NAME;
+    const INBOX: usize = S::INBOX;
+    const OVERFLOW: Overflow = S::OVERFLOW;
 
-/// How an actor ends without going on to its mailbox. Nobody is told: it has no ractor supervisor.
-#[derive(Debug, Error)]
-#[error("ended")]
-struct Ended;
-
-struct Engine<S>(PhantomData<fn() -> S>);
-
-struct Live<S: Server> {
-    server: Option<S>,
-    cx: Cx<S::Msg>,
-    /// Dropped with the state, however the actor ends.
-    guard: Guard<S::Msg>,
-}
-
-struct Launch<S: Server> {
-    args: S::Args,
-    guard: Guard<S::Msg>,
-}
-
-impl<S: Server> Actor for Engine<S> {
-    type Msg = Nothing;
-    type State = Live<S>;
-    type Arguments = Launch<S>;
-
-    async fn pre_start(
-        &self,
-        _: ActorRef<Nothing>,
-        launch: Launch<S>,
-    ) -> Result<Live<S>, ActorProcessingErr> {
-        let Launch { args, mut guard } = launch;
-        let pid = guard.me.pid.clone();
-        let mut cx = Cx::new(guard.me.clone(), S::describe);
-        let begun = begin(&pid, pin!(S::init(args, &mut cx))).await;
-        let error = match begun {
-            Ok(Ok(server)) => return Ok(Live { server: Some(server), cx, guard }),
-            Ok(Err(error)) => error,
-            Err(panic) => crashed(&pid, panic, &mut cx.black_box),
-        };
-        not_started(&mut guard, &error);
-        Err(error.into())
+    async fn init(args: S::Args, cx: &mut Cx<S::Msg>) -> Result<Self, InitError> {
+        S::init(args, cx).await.map(Self)
     }
 
-    async fn post_start(
-        &self,
-        _: ActorRef<Nothing>,
-        live: &mut Live<S>,
-    ) -> Result<(), ActorProcessingErr> {
-        if let Some(mut server) = live.server.take() {
-            let exit = live.run(&mut server).await;
-            live.end(server, exit).await;
-        }
-        Err(Ended.into())
-    }
-}
-
-impl<S: Server> Live<S> {
-    async fn run(&mut self, server: &mut S) -> Exit {
-        let pid = self.guard.me.pid.clone();
+    async fn run(&mut self, cx: &mut Cx<S::Msg>) -> Exit {
+        let Self(server) = self;
+        let pid = cx.pid().clone();
         loop {
             tokio::task::coop::consume_budget().await;
             if let Some(reason) = pid.fatal_now() {
                 return reason;
             }
-            let outcome = match self.cx.take() {
+            let next = match cx.take() {
                 Some(Taken::Event(Event::Msg(msg))) => {
-                    callback(&pid, pin!(server.handle(msg, &mut self.cx))).await
+                    pid.begin();
+                    server.handle(msg, cx).await
                 }
-                Some(Taken::Event(Event::Exit { from, reason })) if self.cx.is_parent(&from) => {
+                Some(Taken::Event(Event::Exit { from, reason })) if cx.is_parent(&from) => {
                     pid.count();
                     return server.stopped(reason);
                 }
                 Some(Taken::Event(event)) => {
-                    callback(&pid, pin!(server.event(event, &mut self.cx))).await
+                    pid.begin();
+                    server.event(event, cx).await
                 }
-                Some(Taken::Ask(ask)) => answer(&pid, server, ask),
+                Some(Taken::Ask(ask)) => {
+                    answer(server, ask);
+                    continue;
+                }
                 None => {
-                    self.cx.idle().await;
+                    cx.idle().await;
                     continue;
                 }
             };
-            match outcome {
-                Ok(Next::Continue) => {}
-                Ok(Next::Stop(exit)) => return exit,
-                Err(panic) => {
-                    let state = pid.catch(|| server.state()).ok().flatten();
-                    let (queued, inputs) = (pid.depth(), &mut self.cx.black_box);
-                    return Exit::Crash(pid.report(panic, inputs, queued, state));
-                }
+            pid.end();
+            if let Next::Stop(exit) = next {
+                return exit;
             }
         }
     }
 
-    async fn end(&mut self, mut server: S, exit: Exit) {
-        let pid = self.guard.me.pid.clone();
-        let exit = wind_up(&pid, exit.clone(), pin!(server.terminate(&exit, &mut self.cx))).await;
-        let state = match &exit {
-            Exit::Error(_) => pid.catch(|| server.state()).ok().flatten(),
-            _ => None,
-        };
-        pid.account_for(&exit, &mut self.cx.black_box, state);
-        discard(&pid, server);
-        self.guard.end(&exit);
+    fn describe(msg: &S::Msg) -> String {
+        S::describe(msg)
+    }
+
+    fn state(&self) -> Option<Value> {
+        self.0.state()
+    }
+
+    async fn terminate(&mut self, why: &Exit, cx: &mut Cx<S::Msg>) {
+        self.0.terminate(why, cx).await;
     }
 }
 
-fn answer<S: Server>(pid: &Pid, server: &mut S, ask: Ask) -> Result<Next, Panic> {
-    // a panic in what only shows it is as bad as any other: its state may be broken
-    let shown = pid.catch(|| match ask {
-        Ask::State(reply) => {
-            drop(reply.send(server.state().ok_or(SysError::NotSupported)));
-        }
+/// A panic in what only shows it is as bad as any other: its state may be broken.
+fn answer<S: Server>(server: &mut S, ask: Ask) {
+    match ask {
+        Ask::State(reply) => drop(reply.send(server.state().ok_or(SysError::NotSupported))),
         Ask::Replace(state, reply) => drop(reply.send(server.replace_state(state))),
-    });
-    shown.map(|()| Next::Continue)
-}
-
-/// One callback: a panic or a signal that is not trapped ends it.
-async fn callback(pid: &Pid, handler: Pin<&mut impl Future<Output = Next>>) -> Result<Next, Panic> {
-    pid.begin();
-    let outcome = tokio::select! {
-        biased;
-        result = caught(pid, handler) => result,
-        reason = pid.fatal() => Ok(Next::Stop(reason)),
-    };
-    pid.end();
-    outcome
+    }
 }
 
 /// Starts a server under `parent` and waits for its `init`.
 pub(crate) async fn start<S: Server>(
+    engine: Engine,
     system: &System,
     parent: Option<Pid>,
     at: At,
     args: S::Args,
 ) -> Result<Ref<S::Msg>, StartError> {
-    let pid = Pid::new(system, S::NAME, at, parent);
-    let me = Ref::new(pid, S::INBOX, S::OVERFLOW);
-    let launch = Launch { args, guard: Guard::new(me.clone(), None) };
-    let error = match Actor::spawn(None, Engine::<S>(PhantomData), launch).await {
-        Ok(_) => return Ok(me),
-        Err(error) => error,
-    };
-    if let SpawnErr::StartupFailed(error) = error
-        && let Ok(error) = error.downcast::<StartError>()
-    {
-        return Err(*error);
+    match engine {
+        Engine::Ractor => actor::start::<Serving<S>>(system, parent, at, args).await,
+        Engine::Lean => process::start::<Serving<S>>(system, parent, at, args, None).await,
     }
-    Err(StartError::Exited(me.pid.wait().await))
 }

@@ -1,7 +1,9 @@
 //! Child and supervisor specifications, with OTP's defaults (`supervisor(3)`): what is to run, and how. That a child is a
 //! server, or a pool, is said in `start.rs`.
 
-pub use crate::policy::{AutoShutdown, Backoff, Intensity, Kind, Restart, Shutdown, Strategy};
+pub use crate::policy::{
+    AutoShutdown, Backoff, Engine, Intensity, Kind, Restart, Shutdown, Strategy,
+};
 pub use crate::start_error::StartError;
 use crate::{
     pid::{At, Pid},
@@ -30,6 +32,7 @@ pub struct Place {
     /// The supervisor.
     pub parent: Pid,
     pub(crate) at: At,
+    pub(crate) engine: Engine,
 }
 
 impl Place {
@@ -79,6 +82,7 @@ pub struct ChildSpec {
     pub(crate) significant: bool,
     pub(crate) backoff: Option<Backoff>,
     pub(crate) ready_within: Option<Duration>,
+    pub(crate) engine: Option<Engine>,
 }
 
 impl fmt::Debug for ChildSpec {
@@ -102,6 +106,7 @@ impl ChildSpec {
             significant: false,
             backoff: None,
             ready_within: None,
+            engine: None,
         }
     }
 
@@ -141,6 +146,13 @@ impl ChildSpec {
     #[must_use]
     pub fn ready_within(self, limit: Duration) -> Self {
         Self { ready_within: Some(limit), ..self }
+    }
+
+    /// Sets what it runs on when it is a server, a state machine or a supervisor (default: what [`System::set_engine`] says).
+    /// It is for this child only, not for those below it.
+    #[must_use]
+    pub fn engine(self, engine: Engine) -> Self {
+        Self { engine: Some(engine), ..self }
     }
 
     /// Its name under its supervisor.

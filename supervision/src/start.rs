@@ -22,7 +22,7 @@ impl System {
     /// # Errors
     /// When a child does not start; what had started is stopped again.
     pub async fn start(&self, root: SupervisorSpec) -> Result<SupervisorRef, StartError> {
-        supervisor::start(self, None, At::Path("/".into()), root).await
+        supervisor::start(self.engine(), self, None, At::Path("/".into()), root).await
     }
 
     /// Starts a process without a supervisor: for tools and tests. Nobody hears of its end.
@@ -52,7 +52,7 @@ impl Place {
     /// # Errors
     /// When its `init` says so, or it ended before.
     pub async fn server<S: Server>(self, args: S::Args) -> Result<Ref<S::Msg>, StartError> {
-        server::start::<S>(&self.system, Some(self.parent), self.at, args).await
+        server::start::<S>(self.engine, &self.system, Some(self.parent), self.at, args).await
     }
 
     /// Starts a supervisor with its children there.
@@ -60,7 +60,7 @@ impl Place {
     /// # Errors
     /// When one of them does not start; those before it were stopped again.
     pub async fn supervisor(self, spec: SupervisorSpec) -> Result<SupervisorRef, StartError> {
-        supervisor::start(&self.system, Some(self.parent), self.at, spec).await
+        supervisor::start(self.engine, &self.system, Some(self.parent), self.at, spec).await
     }
 }
 

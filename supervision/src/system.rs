@@ -5,6 +5,7 @@ use crate::{
     crash::{self, CrashLog, CrashLogLimits},
     exit::Exit,
     pid::Pid,
+    policy::Engine,
 };
 use parking_lot::Mutex;
 use std::{
@@ -88,6 +89,8 @@ pub(crate) struct Inner {
     observer: OnceLock<Observer>,
     /// The observer panicked: it is not told any more.
     blind: AtomicBool,
+    /// [`Engine::Lean`] where nothing else is said.
+    lean: AtomicBool,
 }
 
 /// The processes of one node: names, groups, tree, crashes.
@@ -113,6 +116,7 @@ pub(crate) struct Inner {
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let (one, two) = (System::new("one"), System::new("two"));
+/// two.set_engine(supervision::Engine::Lean);
 /// let echo = one.spawn::<Echo>("/echo", ()).await.unwrap();
 /// assert!(one.register("echo", &echo) && !one.register("echo", &echo));
 /// one.join("all", echo.pid());
@@ -170,6 +174,7 @@ impl System {
             crashes: CrashLog::new(limits, dir),
             observer: OnceLock::new(),
             blind: AtomicBool::new(false),
+            lean: AtomicBool::new(false),
         }))
     }
 
@@ -178,6 +183,16 @@ impl System {
     /// one already. One that panics is reported, and told no more.
     pub fn observe(&self, observer: impl Fn(&Change<'_>) + Send + Sync + 'static) -> bool {
         self.0.observer.set(Box::new(observer)).is_ok()
+    }
+
+    /// Sets on what servers, state machines and supervisors run that are started from now on, where
+    /// [`crate::ChildSpec::engine`] says nothing (default: ractor).
+    pub fn set_engine(&self, engine: Engine) {
+        self.0.lean.store(engine == Engine::Lean, Ordering::Relaxed);
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        if self.0.lean.load(Ordering::Relaxed) { Engine::Lean } else { Engine::Ractor }
     }
 
     /// Its name.

@@ -25,7 +25,7 @@
 //! A [`Probe`] is the process next to it:
 //!
 //! ```
-//! use supervision::{Cx, Exit, InitError, StateMachine, Step, testkit};
+//! use supervision::{Cx, Engine, Exit, InitError, StateMachine, Step, testkit};
 //! use supervision::testkit::{Kit, Probe};
 //! # struct Bell;
 //! # impl StateMachine for Bell {
@@ -49,7 +49,7 @@
 //! # }
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-//! let kit = testkit::state_machine::<Bell>("bell", || ()).await;
+//! let kit = testkit::state_machine_on::<Bell>(Engine::Lean, "bell", || ()).await;
 //! let mut probe: Probe<u8> = Probe::start(&kit.system).await;
 //! kit.me.pid().monitor(probe.pid());
 //! kit.me.cast(probe.me().clone()).unwrap();
@@ -70,6 +70,7 @@ use crate::{
     exit::Exit,
     inbox::Ref,
     pid::Pid,
+    policy::Engine,
     process::Process,
     server::Server,
     spec::{ChildSpec, Place, Started, SupervisorSpec},
@@ -99,6 +100,7 @@ pub struct Kit<M> {
 }
 
 async fn kit<M: Send + 'static, F>(
+    engine: Engine,
     id: &str,
     start: impl Fn(Place) -> F + Send + Sync + 'static,
 ) -> Kit<M>
@@ -106,6 +108,7 @@ where
     F: Future<Output = Result<Ref<M>, StartError>> + Send + 'static,
 {
     let system = System::new("test");
+    system.set_engine(engine);
     let first: Arc<Mutex<Option<Ref<M>>>> = Arc::default();
     let keep = Arc::clone(&first);
     let child = ChildSpec::new(id, move |place| {
@@ -133,17 +136,57 @@ pub async fn server<S: Server>(
     id: &str,
     args: impl Fn() -> S::Args + Send + Sync + 'static,
 ) -> Kit<S::Msg> {
-    kit(id, move |place| place.server::<S>(args())).await
+    server_on::<S>(Engine::default(), id, args).await
+}
+
+/// Starts a server under a supervisor of its own, both on that engine.
+///
+/// ```
+/// use supervision::{Engine, testkit};
+/// # use supervision::{Cx, InitError, Next, Server};
+/// # struct Room;
+/// # impl Server for Room {
+/// #     type Args = ();
+/// #     type Msg = ();
+/// #     const NAME: &'static str = "room";
+/// #     async fn init((): (), _: &mut Cx<()>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn handle(&mut self, (): (), _: &mut Cx<()>) -> Next { Next::Continue }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// for engine in [Engine::Ractor, Engine::Lean] {
+///     let kit = testkit::server_on::<Room>(engine, "room", || ()).await;
+///     assert!(kit.me.cast(()).is_ok());
+/// #   kit.root.stop().await;
+/// }
+/// # });
+/// ```
+pub async fn server_on<S: Server>(
+    engine: Engine,
+    id: &str,
+    args: impl Fn() -> S::Args + Send + Sync + 'static,
+) -> Kit<S::Msg> {
+    kit(engine, id, move |place| place.server::<S>(args())).await
 }
 
 /// Starts a state machine under a supervisor of its own.
 ///
-/// Example: [`crate::testkit`].
+/// Example: [`StateMachine`].
 pub async fn state_machine<M: StateMachine>(
     id: &str,
     args: impl Fn() -> M::Args + Send + Sync + 'static,
 ) -> Kit<M::Msg> {
     server::<Machine<M>>(id, args).await
+}
+
+/// Starts a state machine as [`server_on`].
+///
+/// Example: [`crate::testkit`].
+pub async fn state_machine_on<M: StateMachine>(
+    engine: Engine,
+    id: &str,
+    args: impl Fn() -> M::Args + Send + Sync + 'static,
+) -> Kit<M::Msg> {
+    server_on::<Machine<M>>(engine, id, args).await
 }
 
 /// Starts a process under a supervisor of its own.
@@ -153,7 +196,7 @@ pub async fn process<P: Process>(
     id: &str,
     args: impl Fn() -> P::Args + Send + Sync + 'static,
 ) -> Kit<P::Msg> {
-    kit(id, move |place| place.process::<P>(args())).await
+    kit(Engine::default(), id, move |place| place.process::<P>(args())).await
 }
 
 /// A process that a test looks into: it keeps what it is told.

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{BOTH, Engine, Plan, Puppet, SECOND};
+use common::{BOTH, Plan, Puppet, SECOND, What};
 use std::{
     sync::{
         Arc,
@@ -14,8 +14,8 @@ use std::{
 };
 use supervision::{
     CallError, CastError, ChildSpec, ChildState, Cx, Event, Exit, InitError, Next, Overflow,
-    PoolSpec, Process, Ref, Reply, Server, StartError, SupervisorSpec, System, Task, TaskError,
-    Tasks, Timer, Topic, sys,
+    PoolSpec, Process, Ref, Reply, Server, StartError, SupervisorSpec, Task, TaskError, Tasks,
+    Timer, Topic, sys,
     testkit::{self, Kit, Probe, ended, restarted},
 };
 use tokio::time::Instant;
@@ -104,10 +104,10 @@ impl Server for Ledger {
     }
 }
 
-async fn diary(engine: Engine) -> Kit<Say> {
-    match engine {
-        Engine::Lean => testkit::process::<Diary>("diary", || ()).await,
-        Engine::Ractor => testkit::server::<Ledger>("diary", || ()).await,
+async fn diary(what: What) -> Kit<Say> {
+    match what {
+        What::Process => testkit::process::<Diary>("diary", || ()).await,
+        What::Server => common::server::<Ledger>("diary", || ()).await,
     }
 }
 
@@ -121,8 +121,8 @@ async fn words(me: &Ref<Say>) -> Vec<&'static str> {
 
 #[tokio::test(start_paused = true)]
 async fn timers_fire_in_order_and_can_be_cancelled() {
-    for engine in BOTH {
-        let kit = diary(engine).await;
+    for what in BOTH {
+        let kit = diary(what).await;
         let me = &kit.me;
         assert_eq!(words(me).await, ["continued"]);
         let began = now();
@@ -131,11 +131,7 @@ async fn timers_fire_in_order_and_can_be_cancelled() {
         me.cast(Say::After(200, "b")).unwrap();
         tokio::time::sleep(SECOND).await;
         let said = lines(me).await;
-        assert_eq!(
-            said,
-            [(began + 100, "a"), (began + 200, "b"), (began + 300, "c")],
-            "{engine:?}"
-        );
+        assert_eq!(said, [(began + 100, "a"), (began + 200, "b"), (began + 300, "c")], "{what:?}");
         assert_eq!(me.call(Say::Cancel, SECOND).await, Ok(false), "it has fired");
         me.cast(Say::After(100, "never")).unwrap();
         assert_eq!(me.call(Say::Cancel, SECOND).await, Ok(true));
@@ -153,15 +149,15 @@ async fn timers_fire_in_order_and_can_be_cancelled() {
 
 #[tokio::test(start_paused = true)]
 async fn timers_wait_while_it_is_suspended_and_end_with_it() {
-    for engine in BOTH {
-        let kit = diary(engine).await;
+    for what in BOTH {
+        let kit = diary(what).await;
         kit.me.cast(Say::After(100, "late")).unwrap();
         assert_eq!(words(&kit.me).await, ["continued"]);
         sys::suspend(kit.me.pid());
         tokio::time::sleep(SECOND).await;
         let before = now();
         sys::resume(kit.me.pid());
-        assert_eq!(lines(&kit.me).await, [(before, "late")], "{engine:?}");
+        assert_eq!(lines(&kit.me).await, [(before, "late")], "{what:?}");
         kit.me.cast(Say::After(100, "of the old one")).unwrap();
         words(&kit.me).await;
         kit.me.pid().kill();
@@ -174,14 +170,14 @@ async fn timers_wait_while_it_is_suspended_and_end_with_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_time_out_is_taken_back_by_a_message() {
-    for engine in BOTH {
-        let kit = diary(engine).await;
+    for what in BOTH {
+        let kit = diary(what).await;
         words(&kit.me).await;
         kit.me.cast(Say::Idle(100, "idle")).unwrap();
         tokio::time::sleep(Duration::from_millis(60)).await;
         kit.me.cast(Say::Line("here")).unwrap();
         tokio::time::sleep(SECOND).await;
-        assert_eq!(words(&kit.me).await, ["here"], "{engine:?}");
+        assert_eq!(words(&kit.me).await, ["here"], "{what:?}");
         kit.me.cast(Say::Idle(100, "idle")).unwrap();
         tokio::time::sleep(SECOND).await;
         assert_eq!(words(&kit.me).await, ["idle"]);
@@ -191,8 +187,8 @@ async fn an_idle_time_out_is_taken_back_by_a_message() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_continued_and_what_is_urgent_comes_first() {
-    for engine in BOTH {
-        let kit = diary(engine).await;
+    for what in BOTH {
+        let kit = diary(what).await;
         let me = &kit.me;
         words(me).await;
         me.cast(Say::Continue("one", "two")).unwrap();
@@ -200,7 +196,7 @@ async fn what_is_continued_and_what_is_urgent_comes_first() {
         me.cast(Say::Line("e")).unwrap();
         me.cast_urgent(Say::Line("a")).unwrap();
         me.cast_urgent(Say::Line("b")).unwrap();
-        assert_eq!(words(me).await, ["a", "b", "one", "two", "d", "e"], "{engine:?}");
+        assert_eq!(words(me).await, ["a", "b", "one", "two", "d", "e"], "{what:?}");
         kit.root.stop().await;
     }
 }
@@ -229,7 +225,7 @@ impl<const POLICY: u8> Process for Small<POLICY> {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_inbox_does_what_its_behaviour_says() {
-    let system = System::new("test");
+    let system = common::system("test");
     let reject = system.spawn::<Small<0>>("/reject", ()).await.unwrap();
     let drop_oldest = system.spawn::<Small<1>>("/drop", ()).await.unwrap();
     let close = system.spawn::<Small<2>>("/close", ()).await.unwrap();
@@ -268,7 +264,7 @@ async fn a_full_inbox_does_what_its_behaviour_says() {
 
 #[tokio::test(start_paused = true)]
 async fn tasks_are_awaited_killed_and_reported() {
-    let system = System::new("test");
+    let system = common::system("test");
     let tasks = ChildSpec::tasks("tasks", "tasks", PoolSpec { max: 3, ..PoolSpec::default() });
     let root = system.start(SupervisorSpec::one_for_one().child(tasks)).await.unwrap();
     let tasks = Tasks::find(&system, "tasks").unwrap();
@@ -309,7 +305,7 @@ async fn tasks_are_awaited_killed_and_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn a_topic_tells_all_and_waits_for_none() {
-    let system = System::new("test");
+    let system = common::system("test");
     let topic: Topic<u32> = Topic::new(3);
     let mut one: Probe<String> = Probe::start(&system).await;
     let mut two: Probe<u32> = Probe::start(&system).await;
@@ -372,7 +368,7 @@ async fn a_child_that_backs_off_waits_longer_each_time_and_costs_no_restarts() {
         .backoff(Duration::from_millis(100), SECOND);
     let other = ChildSpec::process::<Puppet>("other", Plan::default);
     let root = SupervisorSpec::one_for_one().intensity(0, SECOND).child(client).child(other);
-    let system = System::new("test");
+    let system = common::system("test");
     // the tree starts, though the dependency is not there
     let root = system.start(root).await.unwrap();
     assert!(system.find("/other").is_some());
@@ -418,7 +414,7 @@ async fn those_that_depend_on_it_start_when_it_is_ready() {
         .child(ChildSpec::process::<Puppet>("before", Plan::default))
         .child(client)
         .child(ChildSpec::process::<Puppet>("after", Plan::default));
-    let system = System::new("test");
+    let system = common::system("test");
     let root = system.start(root).await.unwrap();
     let before = system.find("/before").unwrap();
     assert!(system.find("/after").is_none());
@@ -456,7 +452,7 @@ impl Process for Slow {
 #[tokio::test(start_paused = true)]
 async fn a_start_may_have_a_limit() {
     let slow = || ChildSpec::process::<Slow>("slow", || ());
-    let system = System::new("test");
+    let system = common::system("test");
     let root = SupervisorSpec::one_for_one().child(slow().ready_within(SECOND));
     let Err(StartError::Child { child, error }) = system.start(root).await else { panic!() };
     assert!(&*child == "slow" && matches!(*error, StartError::Timeout(SECOND)));

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{BOTH, Do, Engine, Plan, Puppet, SECOND, world};
+use common::{BOTH, Do, Plan, Puppet, SECOND, What, world};
 use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 use supervision::{
     ChildSpec, CrashLog, CrashReport, Exit, SupervisorSpec, System,
@@ -11,9 +11,9 @@ use supervision::{
     testkit::{ended, restarted},
 };
 
-async fn crash_of(engine: Engine, plan: Plan, orders: Vec<Do>) -> (Exit, Vec<Arc<CrashReport>>) {
+async fn crash_of(what: What, plan: Plan, orders: Vec<Do>) -> (Exit, Vec<Arc<CrashReport>>) {
     let world = world().await;
-    let a = world.puppet(engine, "a", plan).await;
+    let a = world.puppet(what, "a", plan).await;
     for order in orders {
         a.cast(order).unwrap();
     }
@@ -25,10 +25,10 @@ async fn crash_of(engine: Engine, plan: Plan, orders: Vec<Do>) -> (Exit, Vec<Arc
 
 #[tokio::test(start_paused = true)]
 async fn a_report_names_path_place_inputs_and_stack() {
-    for engine in BOTH {
+    for what in BOTH {
         let orders =
             vec![Do::Record("one"), Do::Record("two"), Do::Panic("boom"), Do::Record("waits")];
-        let (exit, reports) = crash_of(engine, Plan::default(), orders).await;
+        let (exit, reports) = crash_of(what, Plan::default(), orders).await;
         let Exit::Crash(report) = exit else { panic!("{exit}") };
         assert_eq!(reports.len(), 1);
         assert_eq!(report.id, reports[0].id);
@@ -44,27 +44,27 @@ async fn a_report_names_path_place_inputs_and_stack() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_init_terminate_or_drop_is_reported() {
-    for engine in BOTH {
+    for what in BOTH {
         let plan = Plan { terminate: Some("last words"), ..Plan::default() };
-        let (exit, reports) = crash_of(engine, plan, vec![Do::Exit(Exit::Normal)]).await;
+        let (exit, reports) = crash_of(what, plan, vec![Do::Exit(Exit::Normal)]).await;
         assert_eq!(exit.to_string(), "last words");
         assert!(reports[0].in_terminate);
 
         // one after the other: the first is why it ended, both are reported
         let plan = Plan { terminate: Some("last words"), ..Plan::default() };
-        let (exit, reports) = crash_of(engine, plan, vec![Do::Panic("boom")]).await;
+        let (exit, reports) = crash_of(what, plan, vec![Do::Panic("boom")]).await;
         assert_eq!(exit.to_string(), "boom");
         let said: Vec<_> = reports.iter().map(|r| (&*r.reason, r.in_terminate)).collect();
         assert_eq!(said, [("last words", true), ("boom", false)]);
 
         let plan = Plan { dropped: Some("dropped"), ..Plan::default() };
-        let (exit, reports) = crash_of(engine, plan, vec![Do::Exit(Exit::shutdown("x"))]).await;
+        let (exit, reports) = crash_of(what, plan, vec![Do::Exit(Exit::shutdown("x"))]).await;
         assert_eq!(exit.to_string(), "{shutdown, x}");
         assert_eq!(&*reports[0].reason, "dropped");
 
         let world = world().await;
         let plan = Plan { init: Some("not today"), ..Plan::default() };
-        assert!(world.start(engine, "a", plan).await.is_err());
+        assert!(world.start(what, "a", plan).await.is_err());
         assert_eq!(world.system.crashes().list()[0].reason, "not today");
         world.stop().await;
     }
@@ -72,7 +72,7 @@ async fn a_panic_in_init_terminate_or_drop_is_reported() {
 
 #[tokio::test(start_paused = true)]
 async fn every_abnormal_end_has_a_report() {
-    for engine in BOTH {
+    for what in BOTH {
         // it ends itself
         for (exit, reasons) in [
             (Exit::error("out of paper"), vec!["out of paper"]),
@@ -81,9 +81,9 @@ async fn every_abnormal_end_has_a_report() {
             (Exit::shutdown("not needed"), vec![]),
         ] {
             let orders = vec![Do::Record("one"), Do::Exit(exit), Do::Record("waits")];
-            let (_, reports) = crash_of(engine, Plan::default(), orders).await;
+            let (_, reports) = crash_of(what, Plan::default(), orders).await;
             let said: Vec<_> = reports.iter().map(|report| &*report.reason).collect();
-            assert_eq!(said, reasons, "{engine:?}");
+            assert_eq!(said, reasons, "{what:?}");
             for report in reports {
                 assert_eq!((&*report.path, &*report.location), ("/a", "no panic"));
                 assert_eq!(
@@ -94,7 +94,7 @@ async fn every_abnormal_end_has_a_report() {
         }
         // others end it
         let world = world().await;
-        let all = async |id: &str| world.puppet(engine, id, Plan::default()).await;
+        let all = async |id: &str| world.puppet(what, id, Plan::default()).await;
         let (told, killed, linked, stopped) =
             (all("told").await, all("killed").await, all("linked").await, all("stopped").await);
         killed.pid().link(linked.pid());
@@ -113,32 +113,32 @@ async fn every_abnormal_end_has_a_report() {
             ("/linked", "killed", "no panic"),
             ("/told", "go", "no panic"),
         ];
-        assert_eq!(reports, expected, "{engine:?}");
+        assert_eq!(reports, expected, "{what:?}");
         world.stop().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_supervisor_ends_has_no_report_however_it_ends_it() {
-    for engine in BOTH {
+    for what in BOTH {
         let world = world().await;
-        let hangs = world.puppet(engine, "hangs", Plan { trap: true, ..Plan::default() }).await;
+        let hangs = world.puppet(what, "hangs", Plan { trap: true, ..Plan::default() }).await;
         hangs.cast(Do::Hang).unwrap();
         tokio::task::yield_now().await;
         world.root.terminate_child("hangs").await.unwrap();
         assert_eq!(ended(hangs.pid()).await.word(), "killed");
-        assert_eq!(world.system.crashes().count(), 0, "{engine:?}");
+        assert_eq!(world.system.crashes().count(), 0, "{what:?}");
         world.stop().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_concerns_nobody_else_and_its_child_is_back() {
-    for engine in BOTH {
-        let system = System::new("test");
-        let child = |id: &str| match engine {
-            Engine::Lean => ChildSpec::process::<Puppet>(id, Plan::default),
-            Engine::Ractor => ChildSpec::server::<common::Serving>(id, Plan::default),
+    for what in BOTH {
+        let system = common::system("test");
+        let child = |id: &str| match what {
+            What::Process => ChildSpec::process::<Puppet>(id, Plan::default),
+            What::Server => ChildSpec::server::<common::Serving>(id, Plan::default),
         };
         let root = SupervisorSpec::one_for_one().child(child("a")).child(child("b"));
         let root = system.start(root.intensity(5, SECOND)).await.unwrap();
@@ -161,7 +161,7 @@ async fn a_storm_is_counted_not_kept() {
     let root = system.start(SupervisorSpec::one_for_one()).await.unwrap();
     let world = common::World { system: system.clone(), root };
     let crash = async || {
-        let a = world.puppet(Engine::Lean, "a", Plan::default()).await;
+        let a = world.puppet(What::Process, "a", Plan::default()).await;
         a.cast(Do::Panic("boom")).unwrap();
         let Exit::Crash(report) = ended(a.pid()).await else { panic!("no crash") };
         report.stack().contains("common/mod.rs")
@@ -193,8 +193,8 @@ async fn a_storm_has_one_place() {
         let system = System::with_crash_log("test", limits.clone(), None);
         let root = system.start(SupervisorSpec::one_for_one()).await.unwrap();
         let world = common::World { system: system.clone(), root };
-        for engine in [Engine::Lean, Engine::Lean, Engine::Lean, Engine::Ractor] {
-            let a = world.puppet(engine, "a", Plan::default()).await;
+        for what in [What::Process, What::Process, What::Process, What::Server] {
+            let a = world.puppet(what, "a", Plan::default()).await;
             a.cast(Do::Panic("boom")).unwrap();
             ended(a.pid()).await;
         }
@@ -230,7 +230,7 @@ async fn a_panic_caught_while_another_unwinds_hides_nothing() {
             panic!("outer")
         }
     }
-    let system = System::new("test");
+    let system = common::system("test");
     let nested = system.spawn::<Nested>("/nested", ()).await.unwrap();
     let Exit::Crash(report) = ended(nested.pid()).await else { panic!("no crash") };
     assert_eq!(report.reason, "outer");
@@ -254,7 +254,7 @@ async fn crashing_run(dir: &Path, keep: usize, crashes: usize) -> System {
     let root = system.start(SupervisorSpec::one_for_one()).await.unwrap();
     let world = common::World { system: system.clone(), root };
     for _ in 0..crashes {
-        let a = world.puppet(Engine::Lean, "a", Plan::default()).await;
+        let a = world.puppet(What::Process, "a", Plan::default()).await;
         a.cast(Do::Record("secret")).unwrap();
         a.cast(Do::Panic("boom")).unwrap();
         ended(a.pid()).await;

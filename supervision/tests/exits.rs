@@ -3,11 +3,11 @@
 
 mod common;
 
-use common::{BOTH, Do, Engine, Plan, SECOND, Serving, world};
+use common::{BOTH, Do, Plan, SECOND, Serving, What, world};
 use std::convert::Infallible;
 use supervision::{
     CallError, CastError, ChildError, ChildSpec, Cx, Event, Exit, InitError, Process, StartError,
-    SupervisorSpec, System, testkit,
+    SupervisorSpec, testkit,
     testkit::{Probe, ended},
 };
 
@@ -17,7 +17,7 @@ fn same(left: &Exit, right: &Exit) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn a_link_takes_an_abnormal_end_along_and_not_a_normal_one() {
-    for engine in BOTH {
+    for what in BOTH {
         let world = world().await;
         for (reason, dies) in [
             (Exit::Normal, false),
@@ -25,14 +25,14 @@ async fn a_link_takes_an_abnormal_end_along_and_not_a_normal_one() {
             (Exit::shutdown("why"), true),
             (Exit::error("bad"), true),
         ] {
-            let a = world.puppet(engine, "a", Plan::default()).await;
-            let b = world.puppet(engine, "b", Plan::default()).await;
+            let a = world.puppet(what, "a", Plan::default()).await;
+            let b = world.puppet(what, "b", Plan::default()).await;
             a.cast(Do::Link(b.pid().clone())).unwrap();
             assert_eq!(a.call(|r| Do::Echo(1, r), SECOND).await, Ok(1));
             b.cast(Do::Exit(reason.clone())).unwrap();
             assert!(same(&ended(b.pid()).await, &reason));
             if dies {
-                assert!(same(&ended(a.pid()).await, &reason), "{engine:?} {reason}");
+                assert!(same(&ended(a.pid()).await, &reason), "{what:?} {reason}");
             } else {
                 assert_eq!(a.call(|r| Do::Echo(2, r), SECOND).await, Ok(2));
                 world.root.terminate_child("a").await.unwrap();
@@ -44,23 +44,23 @@ async fn a_link_takes_an_abnormal_end_along_and_not_a_normal_one() {
 
 #[tokio::test(start_paused = true)]
 async fn who_traps_exits_gets_them_as_events() {
-    for engine in BOTH {
+    for what in BOTH {
         let world = world().await;
         let mut probe: Probe<()> = Probe::start(&world.system).await;
         for reason in [Exit::Normal, Exit::shutdown("why"), Exit::error("bad")] {
-            let a = world.puppet(engine, "a", Plan::default()).await;
+            let a = world.puppet(what, "a", Plan::default()).await;
             a.pid().link(probe.pid());
             a.cast(Do::Exit(reason.clone())).unwrap();
             let (from, told) = probe.exit().await;
             assert!(from == *a.pid() && same(&told, &reason));
         }
         // killed over a link is a reason like another, and can be trapped
-        let a = world.puppet(engine, "a", Plan::default()).await;
+        let a = world.puppet(what, "a", Plan::default()).await;
         probe.pid().link(a.pid());
         a.pid().kill();
         assert!(matches!(probe.exit().await.1, Exit::Killed));
         // without the link nothing is told
-        let b = world.puppet(engine, "b", Plan::default()).await;
+        let b = world.puppet(what, "b", Plan::default()).await;
         b.pid().link(probe.pid());
         b.cast(Do::Unlink(probe.pid().clone())).unwrap();
         b.cast(Do::Exit(Exit::error("bad"))).unwrap();
@@ -72,12 +72,12 @@ async fn who_traps_exits_gets_them_as_events() {
 
 #[tokio::test(start_paused = true)]
 async fn a_link_to_what_has_ended_says_noproc() {
-    for engine in BOTH {
+    for what in BOTH {
         let world = world().await;
-        let gone = world.puppet(engine, "gone", Plan::default()).await;
+        let gone = world.puppet(what, "gone", Plan::default()).await;
         gone.pid().kill();
         ended(gone.pid()).await;
-        let a = world.puppet(engine, "a", Plan::default()).await;
+        let a = world.puppet(what, "a", Plan::default()).await;
         a.cast(Do::Link(gone.pid().clone())).unwrap();
         assert!(matches!(ended(a.pid()).await, Exit::NoProc));
         world.stop().await;
@@ -86,10 +86,10 @@ async fn a_link_to_what_has_ended_says_noproc() {
 
 #[tokio::test(start_paused = true)]
 async fn a_monitor_tells_the_reason_once_and_nothing_else() {
-    for engine in BOTH {
+    for what in BOTH {
         let world = world().await;
         let mut probe: Probe<()> = Probe::start(&world.system).await;
-        let a = world.puppet(engine, "a", Plan::default()).await;
+        let a = world.puppet(what, "a", Plan::default()).await;
         let first = a.pid().monitor(probe.pid());
         let second = a.pid().monitor(probe.pid());
         assert_ne!(first, second);
@@ -108,12 +108,12 @@ async fn a_monitor_tells_the_reason_once_and_nothing_else() {
 
 #[tokio::test(start_paused = true)]
 async fn a_kill_cannot_be_trapped_and_skips_terminate() {
-    for engine in BOTH {
+    for what in BOTH {
         let world = world().await;
         let (tell, mut told) = tokio::sync::mpsc::channel(4);
         let plan = Plan { trap: true, ended: Some(tell), ..Plan::default() };
         for busy in [false, true] {
-            let a = world.puppet(engine, "a", plan.clone()).await;
+            let a = world.puppet(what, "a", plan.clone()).await;
             if busy {
                 a.cast(Do::Hang).unwrap();
                 tokio::task::yield_now().await;
@@ -123,7 +123,7 @@ async fn a_kill_cannot_be_trapped_and_skips_terminate() {
             assert!(told.try_recv().is_err(), "terminate ran");
         }
         // a shutdown runs it
-        let a = world.puppet(engine, "a", plan.clone()).await;
+        let a = world.puppet(what, "a", plan.clone()).await;
         world.root.terminate_child("a").await.unwrap();
         assert!(matches!(a.pid().exit_reason(), Some(Exit::Shutdown)));
         assert!(matches!(told.recv().await, Some(Exit::Shutdown)));
@@ -133,14 +133,14 @@ async fn a_kill_cannot_be_trapped_and_skips_terminate() {
 
 #[tokio::test(start_paused = true)]
 async fn an_exit_signal_interrupts_a_handler_of_one_that_does_not_trap() {
-    for engine in BOTH {
+    for what in BOTH {
         let world = world().await;
-        let a = world.puppet(engine, "a", Plan::default()).await;
+        let a = world.puppet(what, "a", Plan::default()).await;
         a.cast(Do::Hang).unwrap();
         a.pid().exit(Exit::error("enough"));
         assert_eq!(ended(a.pid()).await.to_string(), "enough");
         // normal is no reason to end, unless it is one's own
-        let b = world.puppet(engine, "b", Plan::default()).await;
+        let b = world.puppet(what, "b", Plan::default()).await;
         b.pid().exit(Exit::Normal);
         assert_eq!(b.call(|r| Do::Echo(3, r), SECOND).await, Ok(3));
         world.stop().await;
@@ -149,9 +149,9 @@ async fn an_exit_signal_interrupts_a_handler_of_one_that_does_not_trap() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_and_casts_fail_at_once_and_say_why() {
-    for engine in BOTH {
+    for what in BOTH {
         let world = world().await;
-        let a = world.puppet(engine, "a", Plan::default()).await;
+        let a = world.puppet(what, "a", Plan::default()).await;
         assert_eq!(a.call(Do::Ignore, SECOND).await, Err(CallError::Timeout));
         // it is in that handler for ever: four more fit
         for n in 0..4 {
@@ -172,10 +172,10 @@ async fn calls_and_casts_fail_at_once_and_say_why() {
 #[tokio::test(start_paused = true)]
 async fn a_process_that_ends_while_calls_wait_answers_gone_at_once() {
     let long = SECOND * 1000;
-    for engine in BOTH {
+    for what in BOTH {
         for end in [|| Do::Panic("boom"), || Do::Exit(Exit::Normal), || Do::Hang] {
             let world = world().await;
-            let a = world.puppet(engine, "a", Plan::default()).await;
+            let a = world.puppet(what, "a", Plan::default()).await;
             let began = tokio::time::Instant::now();
             let in_handler = a.call(Do::Ignore, long);
             let queued = a.call(|r| Do::Echo(1, r), long);
@@ -194,17 +194,17 @@ async fn a_process_that_ends_while_calls_wait_answers_gone_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_fails_says_why_and_leaves_nothing() {
-    for engine in BOTH {
+    for what in BOTH {
         let world = world().await;
         let plan = |init| Plan { init: Some(init), ..Plan::default() };
         let Err(ChildError::Start(StartError::Failed(why))) =
-            world.start(engine, "a", plan("refuse")).await
+            world.start(what, "a", plan("refuse")).await
         else {
             panic!("started");
         };
         assert_eq!(&*why, "refused");
         let Err(ChildError::Start(StartError::Exited(Exit::Crash(report)))) =
-            world.start(engine, "a", plan("boom")).await
+            world.start(what, "a", plan("boom")).await
         else {
             panic!("started");
         };
@@ -218,14 +218,14 @@ async fn a_start_that_fails_says_why_and_leaves_nothing() {
 /// The tasks of a runtime that is gone are dropped: their processes have ended, killed.
 #[test]
 fn a_task_that_is_dropped_is_a_process_that_was_killed() {
-    for engine in BOTH {
+    for what in BOTH {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (a, system) = runtime.block_on(async {
             let world = world().await;
-            (world.puppet(engine, "a", Plan::default()).await, world.system)
+            (world.puppet(what, "a", Plan::default()).await, world.system)
         });
         drop(runtime);
-        assert!(matches!(a.pid().exit_reason(), Some(Exit::Killed)), "{engine:?}");
+        assert!(matches!(a.pid().exit_reason(), Some(Exit::Killed)), "{what:?}");
         assert_eq!(system.alive(), 0);
         assert!(matches!(a.cast(Do::Hang), Err(CastError::Gone(_))));
     }
@@ -252,7 +252,7 @@ async fn a_kill_waits_for_a_process_that_blocks() {
             Exit::Normal
         }
     }
-    let system = System::new("test");
+    let system = common::system("test");
     let (open, gate) = std::sync::mpsc::sync_channel(1);
     let starting = system.spawn::<Blocks>("/blocks", gate);
     let kill = async {
@@ -278,8 +278,8 @@ async fn a_kill_waits_for_a_process_that_blocks() {
 async fn no_end_is_missed() {
     let world = world().await;
     for round in 0..300 {
-        let engine = if round % 2 == 0 { Engine::Lean } else { Engine::Ractor };
-        let a = world.puppet(engine, "a", Plan::default()).await;
+        let what = if round % 2 == 0 { What::Process } else { What::Server };
+        let a = world.puppet(what, "a", Plan::default()).await;
         let waiting = (ended(a.pid()), ended(a.pid()), a.call(Do::Ignore, SECOND * 30));
         a.pid().kill();
         let (one, two, call) = tokio::join!(waiting.0, waiting.1, waiting.2);
@@ -295,8 +295,8 @@ async fn no_end_is_missed() {
 #[tokio::test(start_paused = true)]
 async fn names_and_groups_end_with_their_process() {
     let world = world().await;
-    let a = world.puppet(Engine::Lean, "a", Plan::default()).await;
-    let b = world.puppet(Engine::Ractor, "b", Plan::default()).await;
+    let a = world.puppet(What::Process, "a", Plan::default()).await;
+    let b = world.puppet(What::Server, "b", Plan::default()).await;
     assert!(world.system.register("name", &a));
     assert!(!world.system.register("name", &b), "taken");
     assert!(world.system.lookup::<u8>("name").is_none(), "another kind of messages");
@@ -312,14 +312,14 @@ async fn names_and_groups_end_with_their_process() {
     world.system.leave_group("group", b.pid());
     assert!(world.system.members("group").is_empty());
     // another system knows nothing of them
-    assert!(System::new("other").whereis("name").is_none());
+    assert!(common::system("other").whereis("name").is_none());
     world.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_tree_stops_in_the_reverse_of_its_start() {
     let (tell, mut told) = tokio::sync::mpsc::channel(16);
-    let system = System::new("test");
+    let system = common::system("test");
     let order = std::sync::Arc::new(parking_lot::Mutex::new((Vec::new(), Vec::new())));
     let seen = std::sync::Arc::clone(&order);
     system.observe(move |change| match change {

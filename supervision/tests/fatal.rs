@@ -2,12 +2,14 @@
 //! test runs itself again as a program of its own.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
+mod common;
+
 use std::{
     env,
     os::unix::process::ExitStatusExt,
     process::{Command, Stdio},
 };
-use supervision::{ChildSpec, Cx, Exit, InitError, Next, Server, SupervisorSpec, System};
+use supervision::{ChildSpec, Cx, Exit, InitError, Next, Server, SupervisorSpec};
 
 /// Tells a test that it is the program.
 const INSIDE: &str = "SUPERVISION_FATAL";
@@ -40,7 +42,7 @@ fn last_words(test: &str, deed: Deed) -> String {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).thread_name("scheduler").enable_all();
         runtime.build().unwrap().block_on(async {
-            let system = System::new("fatal");
+            let system = common::system("fatal");
             let child = ChildSpec::server::<Doomed>("doomed", || ());
             let root = system.start(SupervisorSpec::one_for_one().child(child)).await.unwrap();
             let doomed = system.lookup::<Deed>("doomed").unwrap();
@@ -51,7 +53,7 @@ fn last_words(test: &str, deed: Deed) -> String {
         return String::new();
     }
     let ended = Command::new(env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
+        .args(["--exact", &format!("{}{test}", within()), "--nocapture"])
         .env(INSIDE, "1")
         .stdout(Stdio::null())
         .output()
@@ -61,6 +63,11 @@ fn last_words(test: &str, deed: Deed) -> String {
     assert_eq!((ended.status.signal(), ended.status.code()), (Some(SIGABRT), None), "{said}");
     assert!(!said.contains("it ended"), "{said}");
     said
+}
+
+/// The module these tests are in, where they are not the program.
+fn within() -> String {
+    module_path!().split_once("::").map(|(_, path)| format!("{path}::")).unwrap_or_default()
 }
 
 fn is_outside() -> bool {

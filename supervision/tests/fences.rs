@@ -11,7 +11,7 @@ use std::sync::{
 use std::time::Duration;
 use supervision::{
     ChildError, ChildSpec, Cx, Event, Exit, InitError, Next, Process, Reply, Server, StartError,
-    Started, SupervisorSpec, System, sys, testkit,
+    Started, SupervisorSpec, sys, testkit,
 };
 
 /// A child whose start panics from then on.
@@ -77,7 +77,7 @@ async fn a_start_that_panics_is_a_start_that_failed() {
 #[tokio::test]
 async fn a_tree_with_such_a_child_does_not_start_and_leaves_nothing() {
     for how in HOW {
-        let system = System::new("test");
+        let system = common::system("test");
         let good = ChildSpec::server::<Serving>("good", Plan::default);
         let spec =
             SupervisorSpec::one_for_one().child(good).child(fragile("a", how, &Arc::default(), 0));
@@ -91,7 +91,7 @@ async fn a_tree_with_such_a_child_does_not_start_and_leaves_nothing() {
 #[tokio::test]
 async fn a_restart_that_panics_is_tried_again_until_it_is_one_too_many() {
     for how in HOW {
-        let (system, starts) = (System::new("test"), Arc::default());
+        let (system, starts) = (common::system("test"), Arc::default());
         let spec = SupervisorSpec::one_for_one()
             .intensity(3, SECOND * 60)
             .child(fragile("a", how, &starts, 1));
@@ -170,7 +170,7 @@ impl Process for Shy {
 }
 
 async fn shy() -> [testkit::Kit<Say>; 2] {
-    [testkit::process::<Shy>("shy", || ()).await, testkit::server::<Shy>("shy", || ()).await]
+    [testkit::process::<Shy>("shy", || ()).await, common::server::<Shy>("shy", || ()).await]
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn a_timer_that_repeats_and_panics_is_gone() {
 
 #[tokio::test]
 async fn an_observer_that_panics_is_told_no_more() {
-    let (system, seen) = (System::new("test"), Arc::new(AtomicUsize::new(0)));
+    let (system, seen) = (common::system("test"), Arc::new(AtomicUsize::new(0)));
     let sees = Arc::clone(&seen);
     system.observe(move |change| {
         assert!(sees.fetch_add(1, Ordering::Relaxed) < 2, "it saw {change:?}");
@@ -252,7 +252,7 @@ impl Server for Stubborn {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_ends_with_its_parent_whatever_it_does_with_events() {
-    let kit = testkit::server::<Stubborn>("stubborn", || ()).await;
+    let kit = common::server::<Stubborn>("stubborn", || ()).await;
     kit.root.stop().await;
     assert_eq!(kit.me.pid().exit_reason().unwrap().word(), "shutdown", "it was not killed");
 }

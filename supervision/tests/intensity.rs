@@ -6,14 +6,14 @@ mod common;
 use common::{Plan, Puppet, SECOND};
 use std::time::Duration;
 use supervision::{
-    ChildSpec, Exit, SupervisorRef, SupervisorSpec, System,
+    ChildSpec, Exit, SupervisorRef, SupervisorSpec,
     testkit::{ended, restarted},
 };
 
 /// Crashes the child at these milliseconds, two restarts in five seconds allowed; whether the
 /// supervisor survives all of them, and if not, which was too much.
 async fn crash_at(times: &[u64]) -> Result<(), usize> {
-    let system = System::new("test");
+    let system = common::system("test");
     let child = ChildSpec::process::<Puppet>("child", Plan::default);
     let root = SupervisorSpec::one_for_one().intensity(2, SECOND * 5).child(child);
     let root: SupervisorRef = system.start(root).await.unwrap();
@@ -52,7 +52,7 @@ async fn the_window_is_closed_at_both_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn no_restart_at_all_and_one_too_many_above() {
-    let system = System::new("test");
+    let system = common::system("test");
     let child = ChildSpec::process::<Puppet>("child", Plan::default);
     let inner = SupervisorSpec::one_for_one().intensity(0, SECOND).child(child);
     let inner = ChildSpec::supervisor("inner", inner);

@@ -12,12 +12,12 @@ const MANY: usize = 1_000;
 
 #[tokio::test]
 async fn a_monitor_goes_with_either_end() {
-    for engine in BOTH {
+    for what in BOTH {
         let world = world().await;
-        let long = world.puppet(engine, "long", Plan::default()).await;
+        let long = world.puppet(what, "long", Plan::default()).await;
         let mut probe: Probe<()> = Probe::start(&world.system).await;
         for n in 0..MANY {
-            let short = world.puppet(engine, &format!("{n}"), Plan::default()).await;
+            let short = world.puppet(what, &format!("{n}"), Plan::default()).await;
             long.pid().monitor(short.pid());
             short.pid().monitor(probe.pid());
             assert_eq!((long.pid().watchers(), probe.pid().watching()), (1, 1));
@@ -27,7 +27,7 @@ async fn a_monitor_goes_with_either_end() {
             assert_eq!((long.pid().watchers(), probe.pid().watching()), (0, 0));
         }
         // one that has ended is not watched, and does not watch
-        let (gone, me) = (world.puppet(engine, "gone", Plan::default()).await, probe.pid().clone());
+        let (gone, me) = (world.puppet(what, "gone", Plan::default()).await, probe.pid().clone());
         world.root.terminate_child("gone").await.unwrap();
         gone.pid().monitor(&me);
         long.pid().monitor(gone.pid());
@@ -59,11 +59,11 @@ async fn a_monitor_that_is_taken_back_is_gone_at_both_ends() {
 
 #[tokio::test]
 async fn a_link_goes_with_either_end() {
-    for engine in BOTH {
+    for what in BOTH {
         let world = world().await;
-        let long = world.puppet(engine, "long", Plan { trap: true, ..Plan::default() }).await;
+        let long = world.puppet(what, "long", Plan { trap: true, ..Plan::default() }).await;
         for n in 0..MANY {
-            let short = world.puppet(engine, &format!("{n}"), Plan::default()).await;
+            let short = world.puppet(what, &format!("{n}"), Plan::default()).await;
             long.pid().link(short.pid());
             world.root.terminate_child(&format!("{n}")).await.unwrap();
             assert_eq!((long.pid().links(9).len(), world.root.pid().links(9).len()), (0, 1));
@@ -98,7 +98,7 @@ fn is_found(system: &System, pid: &Pid, path: &str) {
 
 #[tokio::test]
 async fn processes_are_found_by_their_paths_while_they_live() {
-    let system = System::new("test");
+    let system = common::system("test");
     let template = ChildSpec::process::<Puppet>("t", Plan::default);
     let below = SupervisorSpec::one_for_one()
         .child(ChildSpec::server::<Serving>("a", Plan::default))

@@ -4,12 +4,12 @@
 
 mod common;
 
-use common::{BOTH, Engine};
+use common::{BOTH, What};
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use supervision::{
     ChildSpec, Cx, Event, Exit, InitError, Monitor, Next, Pid, Process, Ref, Restart, Server,
-    Shutdown, Started, SupervisorSpec, System, Timer,
+    Shutdown, Started, SupervisorSpec, Timer,
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -163,19 +163,15 @@ impl Process for Helper {
     }
 }
 
-async fn start(
-    engine: Engine,
-    args: Args,
-    within: Duration,
-) -> (supervision::SupervisorRef, Ref<Do>) {
+async fn start(what: What, args: Args, within: Duration) -> (supervision::SupervisorRef, Ref<Do>) {
     let slot: Arc<Mutex<Option<Ref<Do>>>> = Arc::default();
     let keep = Arc::clone(&slot);
     let child = ChildSpec::new("scribe", move |place| {
         let (args, keep) = (args.clone(), Arc::clone(&keep));
         async move {
-            let started = match engine {
-                Engine::Lean => place.process::<Scribe>(args).await?,
-                Engine::Ractor => place.server::<Serving>(args).await?,
+            let started = match what {
+                What::Process => place.process::<Scribe>(args).await?,
+                What::Server => place.server::<Serving>(args).await?,
             };
             let pid = started.pid().clone();
             *keep.lock() = Some(started);
@@ -184,12 +180,12 @@ async fn start(
     });
     let child = child.restart(Restart::Temporary).shutdown(Shutdown::Timeout(within));
     let root =
-        System::new("order").start(SupervisorSpec::one_for_one().child(child)).await.unwrap();
+        common::system("order").start(SupervisorSpec::one_for_one().child(child)).await.unwrap();
     let me = slot.lock().take().unwrap();
     (root, me)
 }
 
-async fn run(engine: Engine, scenario: &str) -> String {
+async fn run(what: What, scenario: &str) -> String {
     let mut parts = scenario.split(" | ");
     let trap = parts.next() == Some("trap");
     let acts: Vec<Vec<&str>> = parts.map(|act| act.split(' ').collect()).collect();
@@ -197,13 +193,13 @@ async fn run(engine: Engine, scenario: &str) -> String {
         Some([_, "stop", within]) => units(within),
         _ => Duration::ZERO,
     };
-    let (system, said) = (System::new("helpers"), Arc::default());
+    let (system, said) = (common::system("helpers"), Arc::default());
     let mut helpers = Vec::new();
     for name in HELPERS {
         helpers.push(system.spawn::<Helper>(name, ()).await.unwrap());
     }
     let args = Args { trap, helpers: helpers.clone(), said: Arc::clone(&said) };
-    let (root, me) = start(engine, args, within).await;
+    let (root, me) = start(what, args, within).await;
     let pid: Pid = me.pid().clone();
     let began = Instant::now();
     let at = |at: &str| began + units(at);
@@ -244,10 +240,10 @@ async fn what_comes_is_taken_in_the_order_of_otp() {
     let mut differs = Vec::new();
     for line in include_str!("otp/order.expected.txt").lines() {
         let (scenario, expected) = line.split_once(" =>").unwrap();
-        for engine in BOTH {
-            let ours = run(engine, scenario).await;
+        for what in BOTH {
+            let ours = run(what, scenario).await;
             if ours != expected.trim() {
-                differs.push(format!("{engine:?}: {scenario}\n  otp:{expected}\n  ours: {ours}"));
+                differs.push(format!("{what:?}: {scenario}\n  otp:{expected}\n  ours: {ours}"));
             }
         }
     }

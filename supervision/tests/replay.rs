@@ -1,11 +1,13 @@
 //! A crash is replayed from its report alone.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod common;
+
 use std::time::Duration;
 use supervision::{
     Cx, InitError, Next, Server,
     replay::{Replay, ReplayError, Replayed, replay},
-    testkit::{self, ended},
+    testkit::ended,
 };
 
 /// Adds what it is told; cannot add up to 13.
@@ -40,7 +42,7 @@ impl Replay for Sum {
 #[tokio::test(start_paused = true)]
 async fn a_report_is_enough_to_crash_again() {
     let second = Duration::from_secs(1);
-    let kit = testkit::server::<Sum>("sum", || 0).await;
+    let kit = common::server::<Sum>("sum", || 0).await;
     for n in [6, 5, 2] {
         kit.me.cast(n).unwrap();
     }

@@ -2,11 +2,13 @@
 //! `otp/reports.escript` prints it, `otp/reports.expected.txt` is what it printed.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod common;
+
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, fmt, future::pending, sync::Arc, time::Duration};
 use supervision::{
     ChildSpec, Cx, Event, Exit, InitError, PoolRef, PoolSpec, Process, Restart, Shutdown,
-    SupervisorSpec, System,
+    SupervisorSpec,
 };
 use tracing::{
     Metadata, Subscriber,
@@ -109,7 +111,7 @@ fn template(shutdown: Shutdown, restart: Restart) -> ChildSpec {
 }
 
 async fn scene(how: &str, strategy: &str, shutdown: Shutdown, restart: Restart) {
-    let system = System::new("test");
+    let system = common::system("test");
     let simple = strategy == "simple_one_for_one";
     let spec = match simple {
         true => SupervisorSpec::simple_one_for_one(template(shutdown, restart)),
@@ -171,7 +173,7 @@ async fn a_pool_reports_as_a_supervisor_of_temporary_instances() {
     let mut expected: Vec<&str> = after.lines().take_while(|l| !l.starts_with("stop ")).collect();
     expected.sort_unstable();
     for drained in [false, true] {
-        let system = System::new("test");
+        let system = common::system("test");
         let mut reported = Reports::of(async {
             let spec =
                 PoolSpec { shutdown: Shutdown::Timeout(Duration::from_millis(300)), max: 99 };

@@ -57,9 +57,9 @@ async fn who_waits_is_next_when_there_is_room() {
 
 #[tokio::test]
 async fn who_waits_hears_of_the_end() {
-    for engine in BOTH {
+    for what in BOTH {
         let world = world().await;
-        let me = world.puppet(engine, "me", Plan::default()).await;
+        let me = world.puppet(what, "me", Plan::default()).await;
         me.cast(Do::Hang).unwrap();
         while me.cast(Do::Record("full")).is_ok() {
             tokio::task::yield_now().await;

@@ -9,8 +9,8 @@ use common::{Do, Plan, Puppet, Serving};
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use supervision::{
-    ChildSpec, Exit, PoolRef, PoolSpec, Restart, Shutdown, Strategy, SupervisorSpec, System,
-    TreeNode, sys, system::Change,
+    ChildSpec, Engine, Exit, PoolRef, PoolSpec, Restart, Shutdown, Strategy, SupervisorSpec,
+    System, TreeNode, sys, system::Change,
 };
 
 /// xorshift64*.
@@ -65,6 +65,7 @@ fn count(system: &System) -> usize {
 async fn run(seed: u64) -> Vec<String> {
     let mut dice = Dice::new(seed);
     let system = System::new("simulation");
+    system.set_engine(if seed.is_multiple_of(2) { Engine::Ractor } else { Engine::Lean });
     let trace: Arc<Mutex<Vec<String>>> = Arc::default();
     let (log, clock) = (Arc::clone(&trace), tokio::time::Instant::now());
     system.observe(move |change| {

@@ -90,7 +90,7 @@ impl StateMachine for Gate {
 }
 
 async fn gate() -> Kit<Move> {
-    testkit::state_machine::<Gate>("gate", || ()).await
+    testkit::state_machine_on::<Gate>(common::engine(), "gate", || ()).await
 }
 
 async fn log(kit: &Kit<Move>) -> Vec<String> {

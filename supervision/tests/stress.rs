@@ -9,7 +9,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 use supervision::{
-    CallError, ChildSpec, Exit, PoolRef, PoolSpec, Ref, SupervisorSpec, System, TreeNode, sys,
+    CallError, ChildSpec, Exit, PoolRef, PoolSpec, Ref, SupervisorSpec, TreeNode, sys,
     testkit::ended,
 };
 use tokio::task::{JoinSet, yield_now};
@@ -94,7 +94,7 @@ async fn drive(seed: u64, pool: PoolRef<Puppet>, downs: Arc<AtomicU64>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_missed_and_nothing_is_left() {
-    let system = System::new("test");
+    let system = common::system("test");
     let pool = ChildSpec::pool::<Puppet>("pool", "pool", PoolSpec::default());
     let root = system.start(SupervisorSpec::one_for_one().child(pool)).await.unwrap();
     let pool = PoolRef::<Puppet>::find(&system, "pool").unwrap();

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{BOTH, Do, Engine, Plan, SECOND, world};
+use common::{BOTH, Do, Plan, SECOND, What, world};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Server for Account {
 
 #[tokio::test(start_paused = true)]
 async fn the_state_is_shown_and_replaced_where_a_behaviour_says_so() {
-    let kit = testkit::server::<Account>("account", || ()).await;
+    let kit = common::server::<Account>("account", || ()).await;
     let pid = kit.me.pid();
     kit.me.cast(Order::Add(2)).unwrap();
     kit.me.call(Order::Read, SECOND).await.unwrap();
@@ -90,8 +90,8 @@ async fn the_state_is_shown_and_replaced_where_a_behaviour_says_so() {
 
     // one that shows none says so, in both engines
     let world = world().await;
-    for engine in BOTH {
-        let a = world.puppet(engine, "a", Plan::default()).await;
+    for what in BOTH {
+        let a = world.puppet(what, "a", Plan::default()).await;
         assert_eq!(sys::state(a.pid(), SECOND).await, Err(SysError::NotSupported));
         let replaced = sys::replace_state(a.pid(), Value::Null, SECOND).await;
         assert_eq!(replaced, Err(SysError::NotSupported));
@@ -103,7 +103,7 @@ async fn the_state_is_shown_and_replaced_where_a_behaviour_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_process_is_seen_from_outside() {
-    let kit = testkit::server::<Account>("account", || ()).await;
+    let kit = common::server::<Account>("account", || ()).await;
     let pid = kit.me.pid();
     kit.me.cast(Order::Hang).unwrap();
     kit.me.cast(Order::Add(1)).unwrap();
@@ -121,9 +121,9 @@ async fn a_busy_process_is_seen_from_outside() {
 
 #[tokio::test(start_paused = true)]
 async fn a_suspended_process_takes_no_messages_but_ends_when_it_must() {
-    for engine in BOTH {
+    for what in BOTH {
         let world = world().await;
-        let a = world.puppet(engine, "a", Plan { trap: true, ..Plan::default() }).await;
+        let a = world.puppet(what, "a", Plan { trap: true, ..Plan::default() }).await;
         sys::suspend(a.pid());
         assert!(sys::status(a.pid()).suspended);
         assert_eq!(a.call(|r| Do::Echo(1, r), SECOND).await, Err(CallError::Timeout));
@@ -136,8 +136,8 @@ async fn a_suspended_process_takes_no_messages_but_ends_when_it_must() {
         assert_eq!(a.call(|r| Do::Echo(2, r), SECOND).await, Ok(2));
         sys::suspend(a.pid());
         world.root.terminate_child("a").await.unwrap();
-        assert!(matches!(a.pid().exit_reason(), Some(Exit::Shutdown)), "{engine:?}");
-        let b = world.puppet(engine, "b", Plan::default()).await;
+        assert!(matches!(a.pid().exit_reason(), Some(Exit::Shutdown)), "{what:?}");
+        let b = world.puppet(what, "b", Plan::default()).await;
         sys::suspend(b.pid());
         b.pid().kill();
         assert!(matches!(ended(b.pid()).await, Exit::Killed));
@@ -147,7 +147,7 @@ async fn a_suspended_process_takes_no_messages_but_ends_when_it_must() {
 
 #[tokio::test(start_paused = true)]
 async fn a_trace_ends_by_itself_and_the_black_box_keeps_the_last() {
-    let kit = testkit::server::<Account>("account", || ()).await;
+    let kit = common::server::<Account>("account", || ()).await;
     let pid = kit.me.pid();
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let sink = Arc::clone(&seen);
@@ -171,10 +171,10 @@ async fn a_trace_ends_by_itself_and_the_black_box_keeps_the_last() {
 
 #[tokio::test(start_paused = true)]
 async fn a_trace_shows_signals_in_both_engines() {
-    for engine in BOTH {
+    for what in BOTH {
         let world = world().await;
-        let a = world.puppet(engine, "a", Plan { trap: true, ..Plan::default() }).await;
-        let b = world.puppet(Engine::Lean, "b", Plan::default()).await;
+        let a = world.puppet(what, "a", Plan { trap: true, ..Plan::default() }).await;
+        let b = world.puppet(What::Process, "b", Plan::default()).await;
         sys::log(a.pid(), 10);
         a.pid().link(b.pid());
         b.pid().monitor(a.pid());
@@ -267,9 +267,9 @@ async fn a_process_that_owns_its_loop_answers_in_it() {
 /// What is asked of it while it hangs, and while it is suspended.
 #[tokio::test(start_paused = true)]
 async fn all_of_sys_works_on_one_that_is_busy_and_on_one_that_is_suspended() {
-    let busy = testkit::server::<Account>("account", || ()).await;
+    let busy = common::server::<Account>("account", || ()).await;
     busy.me.cast(Order::Hang).unwrap();
-    let held = testkit::server::<Account>("account", || ()).await;
+    let held = common::server::<Account>("account", || ()).await;
     sys::suspend(held.me.pid());
     tokio::time::sleep(SECOND).await;
     for (kit, hangs) in [(&busy, true), (&held, false)] {

@@ -2,6 +2,8 @@
 //! to itself. In both engines.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+mod common;
+
 use std::{future::pending, time::Duration};
 use supervision::{
     CallError, CastError, Cx, Event, Exit, InitError, Next, Overflow, Process, Ref, Reply, Server,
@@ -118,7 +120,7 @@ impl Server for Serving {
 async fn both() -> [Kit<Do>; 2] {
     [
         testkit::process::<Scribe>("scribe", || ()).await,
-        testkit::server::<Serving>("scribe", || ()).await,
+        common::server::<Serving>("scribe", || ()).await,
     ]
 }
 

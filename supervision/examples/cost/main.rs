@@ -1,6 +1,6 @@
 //! What a process costs: bytes when idle, CPU per spawn, cast, call and restart. One line a figure,
 //! `name value unit`. One kind and one part a run, in fresh memory: `cost KIND PART`, the kind `lean`,
-//! `server` or `ractor` (ractor itself), the part one of `PARTS`. `bench/otp/run.sh` prints all of
+//! `server`, `lean_server` or `ractor` (ractor itself), the part one of `PARTS`. `bench/otp/run.sh` prints all of
 //! them with Erlang's beside them.
 #![allow(missing_docs, clippy::print_stdout, reason = "a program")]
 
@@ -137,7 +137,8 @@ fn main() -> Result<(), Error> {
     match kind.as_str() {
         "lean" => runtime.block_on(ours::run(ours::Kind::Lean, &part)),
         "server" => runtime.block_on(ours::run(ours::Kind::Server, &part)),
+        "lean_server" => runtime.block_on(ours::run(ours::Kind::LeanServer, &part)),
         "ractor" => runtime.block_on(raw::run(&part)),
-        _ => Err("which kind: lean, server or ractor?".into()),
+        _ => Err("which kind: lean, server, lean_server or ractor?".into()),
     }
 }

@@ -6,8 +6,9 @@ use crate::{
 };
 use std::{path::PathBuf, time::Duration};
 use supervision::{
-    CastError, ChildSpec, Cx, Event, Exit, InitError, Next, PoolRef, PoolSpec, Process, Ref, Reply,
-    Restart, Server, Started, SupervisorRef, SupervisorSpec, System, crash::CrashLogLimits,
+    CastError, ChildSpec, Cx, Engine, Event, Exit, InitError, Next, PoolRef, PoolSpec, Process,
+    Ref, Reply, Restart, Server, Started, SupervisorRef, SupervisorSpec, System,
+    crash::CrashLogLimits,
 };
 use tokio::{task::yield_now, time::Instant};
 
@@ -15,6 +16,14 @@ use tokio::{task::yield_now, time::Instant};
 pub enum Kind {
     Lean,
     Server,
+    LeanServer,
+}
+
+impl Kind {
+    /// What the servers and supervisors of the run are.
+    fn engine(self) -> Engine {
+        if self == Self::LeanServer { Engine::Lean } else { Engine::Ractor }
+    }
 }
 
 pub enum Msg {
@@ -87,7 +96,7 @@ fn named(kind: Kind, id: &str) -> ChildSpec {
         let (system, path) = (place.system.clone(), place.path());
         let me = match kind {
             Kind::Lean => place.process::<Lean>(()).await?,
-            Kind::Server => place.server::<Serving>(()).await?,
+            Kind::Server | Kind::LeanServer => place.server::<Serving>(()).await?,
         };
         system.register(path.trim_start_matches('/'), &me);
         Ok(Started::Up(me.pid().clone()))
@@ -112,9 +121,10 @@ async fn lean_processes(pool: &PoolRef<Lean>) -> Result<(), Error> {
     Ok(())
 }
 
-async fn servers() -> Result<(), Error> {
+async fn servers(engine: Engine) -> Result<(), Error> {
     const MANY: u64 = 20_000;
     let system = System::new("servers");
+    system.set_engine(engine);
     let mut rounds = Rounds::default();
     for round in Rounds::ALL {
         let template = ChildSpec::server::<Serving>("instance", || ()).restart(Restart::Temporary);
@@ -227,6 +237,7 @@ fn reports() -> PathBuf {
 async fn crashing(kind: Kind, per_place: u32) -> Result<(System, SupervisorRef), Error> {
     let limits = CrashLogLimits { per_place, ..CrashLogLimits::default() };
     let system = System::with_crash_log("cost", limits, Some(reports()));
+    system.set_engine(kind.engine());
     let root = SupervisorSpec::one_for_one()
         .intensity(u32::MAX, Duration::from_secs(1))
         .child(ChildSpec::pool::<Lean>("pool", "pool", PoolSpec::default()))
@@ -272,7 +283,7 @@ pub async fn run(kind: Kind, part: &str) -> Result<(), Error> {
         ("processes", Kind::Lean) => {
             lean_processes(&PoolRef::find(&system, "pool").ok_or("no pool")?).await?;
         }
-        ("processes", Kind::Server) => servers().await?,
+        ("processes", kind) => servers(kind.engine()).await?,
         ("messages", _) => messages(&one, &other).await?,
         _ => fans(kind, &system).await?,
     }

@@ -50,6 +50,13 @@ impl Pid {
         self.count();
     }
 
+    /// Its loop has ended, perhaps within a handler.
+    pub(crate) fn interrupted(&self) {
+        if self.busy().is_some() {
+            self.end();
+        }
+    }
+
     /// Counts an event it takes.
     pub(crate) fn count(&self) {
         // only the process itself counts: no atomic addition is needed

@@ -17,30 +17,27 @@ use tokio::time::timeout;
 /// Calls the start function of a child and waits for what it brings.
 pub(super) async fn launch(spec: &ChildSpec, at: At, cx: &Cx<Msg>) -> Result<Started, StartError> {
     let (system, parent) = (cx.system().clone(), cx.pid().clone());
-    let place = Place { system, parent: parent.clone(), at: at.clone() };
+    let engine = spec.engine.unwrap_or(system.engine());
+    let place = Place { system, parent: parent.clone(), at: at.clone(), engine };
     // the function is the child's, and so is a panic in it
     let mut starting = match parent.catch(|| (spec.start)(place)) {
         Ok(starting) => starting,
         Err(panic) => return Err(not_started(&parent, panic, &at)),
     };
-    let starting = caught(&parent, Pin::new(&mut starting));
+    let caught = caught(&parent, Pin::new(&mut starting));
     let started = match spec.ready_within {
-        None => starting.await,
-        Some(limit) => match timeout(limit, starting).await {
-            Ok(started) => started,
-            Err(_) => {
-                abandon(&parent, &at).await;
-                return Err(StartError::Timeout(limit));
-            }
-        },
+        None => Ok(caught.await),
+        Some(limit) => timeout(limit, caught).await.map_err(|_| StartError::Timeout(limit)),
     };
-    match started {
-        Ok(started) => started,
-        Err(panic) => {
-            abandon(&parent, &at).await;
-            Err(not_started(&parent, panic, &at))
-        }
-    }
+    let error = match started {
+        Ok(Ok(started)) => return started,
+        Ok(Err(panic)) => not_started(&parent, panic, &at),
+        Err(error) => error,
+    };
+    // the `init` of an actor is polled by nobody else: it ends with its start
+    drop(parent.catch(|| drop(starting)));
+    abandon(&parent, &at).await;
+    Err(error)
 }
 
 /// Ends what a start had begun: it is linked, but nobody's child yet.

@@ -15,7 +15,7 @@ use crate::{
     exit::Exit,
     inbox::CastError,
     pid::{At, Pid},
-    policy::{AutoShutdown, Intensity, Restart, Strategy},
+    policy::{AutoShutdown, Engine, Intensity, Restart, Strategy},
     server::{self, Next, Server},
     spec::{ChildSpec, Started, SupervisorSpec},
     start_error::{InitError, StartError},
@@ -41,6 +41,7 @@ pub struct Supervisor {
 }
 
 pub(crate) async fn start(
+    engine: Engine,
     system: &System,
     parent: Option<Pid>,
     at: At,
@@ -52,7 +53,7 @@ pub(crate) async fn start(
         }
         _ => at,
     };
-    server::start::<Supervisor>(system, parent, at, spec).await.map(SupervisorRef)
+    server::start::<Supervisor>(engine, system, parent, at, spec).await.map(SupervisorRef)
 }
 
 impl Server for Supervisor {

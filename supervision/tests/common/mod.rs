@@ -1,11 +1,11 @@
-//! A process that does what it is told, in both engines.
+//! A process that does what it is told, as a process and as a server; and on what the servers of these tests run.
 #![allow(dead_code, reason = "each test file uses some of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::{sync::Arc, time::Duration};
 use supervision::{
-    ChildSpec, Cx, Event, Exit, InitError, Next, Pid, Process, Ref, Reply, Restart, Server,
-    Shutdown, SupervisorRef, SupervisorSpec, System,
+    ChildSpec, Cx, Engine, Event, Exit, InitError, Next, Pid, Process, Ref, Reply, Restart, Server,
+    Shutdown, SupervisorRef, SupervisorSpec, System, testkit,
 };
 
 /// What a puppet is told.
@@ -134,13 +134,34 @@ impl Server for Serving {
     }
 }
 
+/// As what a puppet is started.
 #[derive(Clone, Copy, Debug)]
-pub enum Engine {
-    Lean,
-    Ractor,
+pub enum What {
+    Process,
+    Server,
 }
 
-pub const BOTH: [Engine; 2] = [Engine::Lean, Engine::Ractor];
+pub const BOTH: [What; 2] = [What::Process, What::Server];
+
+/// On what servers and machines run: the program `lean` has the same tests with lean ones.
+pub fn engine() -> Engine {
+    if env!("CARGO_CRATE_NAME") == "lean" { Engine::Lean } else { Engine::Ractor }
+}
+
+/// A system with that engine.
+pub fn system(name: &str) -> System {
+    let system = System::new(name);
+    system.set_engine(engine());
+    system
+}
+
+/// A kit with that engine.
+pub async fn server<S: Server>(
+    id: &str,
+    args: impl Fn() -> S::Args + Send + Sync + 'static,
+) -> testkit::Kit<S::Msg> {
+    testkit::server_on::<S>(engine(), id, args).await
+}
 
 /// A tree with a supervisor to start puppets under.
 pub struct World {
@@ -149,7 +170,7 @@ pub struct World {
 }
 
 pub async fn world() -> World {
-    let system = System::new("test");
+    let system = system("test");
     let root = system.start(SupervisorSpec::one_for_one().intensity(100, SECOND)).await.unwrap();
     World { system, root }
 }
@@ -158,13 +179,13 @@ pub const SECOND: Duration = Duration::from_secs(1);
 
 impl World {
     /// Starts a temporary puppet named `id`.
-    pub async fn puppet(&self, engine: Engine, id: &str, plan: Plan) -> Ref<Do> {
-        self.start(engine, id, plan).await.unwrap()
+    pub async fn puppet(&self, what: What, id: &str, plan: Plan) -> Ref<Do> {
+        self.start(what, id, plan).await.unwrap()
     }
 
     pub async fn start(
         &self,
-        engine: Engine,
+        what: What,
         id: &str,
         plan: Plan,
     ) -> Result<Ref<Do>, supervision::ChildError> {
@@ -173,9 +194,9 @@ impl World {
         let child = ChildSpec::new(id, move |place| {
             let (plan, keep) = (plan.clone(), Arc::clone(&keep));
             async move {
-                let started = match engine {
-                    Engine::Lean => place.process::<Puppet>(plan).await?,
-                    Engine::Ractor => place.server::<Serving>(plan).await?,
+                let started = match what {
+                    What::Process => place.process::<Puppet>(plan).await?,
+                    What::Server => place.server::<Serving>(plan).await?,
                 };
                 let pid = started.pid().clone();
                 *keep.lock() = Some(started);

@@ -7,8 +7,8 @@ use crate::scenario::{Child, Event, Outcome, Reason, Scenario, Step, Stop, Sup, 
 use parking_lot::Mutex;
 use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 use supervision::{
-    ChildError, ChildSpec, ChildState, Cx, Event as Told, Exit, InitError, Kind, Pid, Place,
-    Process, Ref, StartError, Started, Strategy, SupervisorRef, SupervisorSpec, System,
+    ChildError, ChildSpec, ChildState, Cx, Engine, Event as Told, Exit, InitError, Kind, Pid,
+    Place, Process, Ref, StartError, Started, Strategy, SupervisorRef, SupervisorSpec, System,
     system::Change,
 };
 
@@ -381,8 +381,9 @@ fn word(error: &ChildError) -> &'static str {
     }
 }
 
-async fn replay(scenario: Scenario) -> Trace {
+async fn replay(scenario: Scenario, engine: Engine) -> Trace {
     let system = System::new("otp");
+    system.set_engine(engine);
     let replay = Replay { book: Shared::default() };
     let book = Arc::clone(&replay.book);
     system.observe(move |change| {
@@ -410,10 +411,10 @@ async fn replay(scenario: Scenario) -> Trace {
     Trace { name: scenario.name, steps }
 }
 
-/// Replays one scenario, JSON in and JSON out.
-pub fn line(scenario: &str) -> Result<String, Box<dyn std::error::Error>> {
+/// Replays one scenario, with supervisors of that engine; JSON in and JSON out.
+pub fn line(scenario: &str, engine: Engine) -> Result<String, Box<dyn std::error::Error>> {
     let scenario = serde_json::from_str(scenario)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    Ok(serde_json::to_string(&runtime.block_on(replay(scenario)))?)
+    Ok(serde_json::to_string(&runtime.block_on(replay(scenario, engine)))?)
 }

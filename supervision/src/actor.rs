@@ -1,0 +1,71 @@
+//! The engine that is ractor: it starts the actor, and polls the life of a process as what the actor does after its start.
+
+use crate::{
+    inbox::Ref,
+    pid::{At, Pid},
+    process::{Life, Process},
+    start_error::StartError,
+    system::System,
+};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
+use std::marker::PhantomData;
+use thiserror::Error;
+
+/// Its ractor mailbox gets no message: the loop is that of the process, on the inbox that has a bound.
+enum Nothing {}
+
+// without ractor's cluster feature every Send + 'static type is a message
+#[cfg(feature = "cluster")]
+impl ractor::Message for Nothing {}
+
+/// How an actor ends without going on to its mailbox. Nobody is told: it has no ractor supervisor.
+#[derive(Debug, Error)]
+#[error("ended")]
+struct Ended;
+
+struct Acting<P>(PhantomData<fn() -> P>);
+
+impl<P: Process> Actor for Acting<P> {
+    type Msg = Nothing;
+    type State = Life<P>;
+    type Arguments = Life<P>;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Nothing>,
+        mut life: Life<P>,
+    ) -> Result<Life<P>, ActorProcessingErr> {
+        life.begin().await?;
+        Ok(life)
+    }
+
+    async fn post_start(
+        &self,
+        _: ActorRef<Nothing>,
+        life: &mut Life<P>,
+    ) -> Result<(), ActorProcessingErr> {
+        life.run().await;
+        Err(Ended.into())
+    }
+}
+
+/// Starts a process as an actor, under `parent`, and waits for its `init`.
+pub(crate) async fn start<P: Process>(
+    system: &System,
+    parent: Option<Pid>,
+    at: At,
+    args: P::Args,
+) -> Result<Ref<P::Msg>, StartError> {
+    let life = Life::<P>::new(system, parent, at, args, None);
+    let me = life.me().clone();
+    let error = match Actor::spawn(None, Acting(PhantomData), life).await {
+        Ok(_) => return Ok(me),
+        Err(error) => error,
+    };
+    if let SpawnErr::StartupFailed(error) = error
+        && let Ok(error) = error.downcast::<StartError>()
+    {
+        return Err(*error);
+    }
+    Err(StartError::Exited(me.pid.wait().await))
+}

@@ -1,0 +1,187 @@
+//! On what a server runs: its specification says it, else the system; and what differs in who polls it makes no difference.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod common;
+
+use common::{Do, Plan, SECOND};
+use supervision::{
+    Actions, ChildSpec, Cx, Engine, Exit, InitError, Next, PoolRef, PoolSpec, Reply, Server,
+    StartError, StateMachine, Step, SupervisorSpec, System, server::Serving, testkit,
+};
+
+const ENGINES: [Engine; 2] = [Engine::Ractor, Engine::Lean];
+
+/// Knows in which task its `init` ran: an actor's runs in that of its supervisor, before it has one.
+struct Born(Option<tokio::task::Id>);
+
+type Ask = Reply<bool>;
+
+impl Born {
+    /// Whether it has a task of its own since its `init`.
+    fn is_lean(&self) -> bool {
+        self.0 == tokio::task::try_id()
+    }
+}
+
+impl Server for Born {
+    type Args = ();
+    type Msg = Ask;
+    const NAME: &'static str = "born";
+
+    async fn init((): (), cx: &mut Cx<Ask>) -> Result<Self, InitError> {
+        cx.register("born");
+        Ok(Self(tokio::task::try_id()))
+    }
+
+    async fn handle(&mut self, ask: Ask, _: &mut Cx<Ask>) -> Next {
+        ask.send(self.is_lean());
+        Next::Continue
+    }
+}
+
+impl StateMachine for Born {
+    type Args = ();
+    type Msg = Ask;
+    type State = ();
+    const NAME: &'static str = "born";
+
+    async fn init((): (), cx: &mut Cx<Ask>) -> Result<((), Self), InitError> {
+        cx.register("born");
+        Ok(((), Self(tokio::task::try_id())))
+    }
+
+    fn enter(&mut self, (): &()) -> Actions<Ask> {
+        Actions::new()
+    }
+
+    async fn handle(&mut self, (): &(), ask: Ask, _: &mut Cx<Ask>) -> Step<(), Ask> {
+        ask.send(self.is_lean());
+        Step::keep()
+    }
+}
+
+async fn is_lean(system: &System) -> bool {
+    system.lookup::<Ask>("born").unwrap().call(|ask| ask, SECOND).await.unwrap()
+}
+
+type Make = fn() -> ChildSpec;
+
+#[tokio::test]
+async fn the_specification_says_what_a_child_runs_on_else_the_system() {
+    let children: [Make; 3] = [
+        || ChildSpec::server::<Born>("born", || ()),
+        || ChildSpec::state_machine::<Born>("born", || ()),
+        || {
+            ChildSpec::new("born", |place| async {
+                let born = place.server::<Born>(()).await?;
+                Ok(supervision::Started::Up(born.pid().clone()))
+            })
+        },
+    ];
+    for child in children {
+        for (default, own) in ENGINES.iter().flat_map(|default| {
+            [None, Some(Engine::Ractor), Some(Engine::Lean)].map(|own| (*default, own))
+        }) {
+            let system = System::new("test");
+            system.set_engine(default);
+            let child = own.map_or_else(child, |own| child().engine(own));
+            let expected = own.unwrap_or(default) == Engine::Lean;
+            let spec = SupervisorSpec::one_for_one().child(child.clone());
+            let root = system.start(spec).await.unwrap();
+            assert_eq!(is_lean(&system).await, expected, "{default:?} {own:?}");
+            // the next one too
+            let old = system.whereis("born").unwrap();
+            old.kill();
+            testkit::restarted(&old).await;
+            assert_eq!(is_lean(&system).await, expected, "{default:?} {own:?}");
+            root.stop().await;
+            // and a template's instances
+            let root = system.start(SupervisorSpec::simple_one_for_one(child)).await.unwrap();
+            root.start_instance().await.unwrap();
+            assert_eq!(is_lean(&system).await, expected, "{default:?} {own:?}");
+            root.stop().await;
+            assert_eq!(system.alive(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kit_is_on_the_engine_that_is_asked_for() {
+    for engine in ENGINES {
+        let lean = engine == Engine::Lean;
+        let kit = testkit::server_on::<Born>(engine, "born", || ()).await;
+        assert_eq!(is_lean(&kit.system).await, lean);
+        let kit = testkit::state_machine_on::<Born>(engine, "born", || ()).await;
+        assert_eq!(is_lean(&kit.system).await, lean);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_has_servers_too() {
+    let system = System::new("test");
+    let pool = ChildSpec::pool::<Serving<common::Serving>>("pool", "pool", PoolSpec::default());
+    let root = system.start(SupervisorSpec::one_for_one().child(pool)).await.unwrap();
+    let pool = PoolRef::<Serving<common::Serving>>::find(&system, "pool").unwrap();
+    let (tell, mut told) = tokio::sync::mpsc::channel(9);
+    let plan = Plan { ended: Some(tell), ..Plan::default() };
+    let (a, b) = (pool.start(plan.clone()).await.unwrap(), pool.start(plan).await.unwrap());
+    assert_eq!(a.pid().kind(), "serving");
+    a.cast(Do::Panic("boom")).unwrap();
+    assert!(
+        matches!(testkit::ended(a.pid()).await, Exit::Crash(report) if report.reason == "boom")
+    );
+    assert!(matches!(told.recv().await, Some(Exit::Crash(_))), "it was terminated");
+    assert_eq!(b.call(|reply| Do::Echo(7, reply), SECOND).await, Ok(7));
+    assert_eq!((pool.len(), system.restarts()), (1, 0));
+    root.stop().await;
+    assert!(matches!(told.recv().await, Some(Exit::Shutdown)));
+    assert_eq!(system.alive(), 0);
+}
+
+/// Takes for ever to start.
+struct Never;
+
+impl Server for Never {
+    type Args = ();
+    type Msg = ();
+    const NAME: &'static str = "never";
+
+    async fn init((): (), _: &mut Cx<()>) -> Result<Self, InitError> {
+        std::future::pending().await
+    }
+
+    async fn handle(&mut self, (): (), _: &mut Cx<()>) -> Next {
+        Next::Continue
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_takes_too_long_leaves_nothing_on_either() {
+    for engine in ENGINES {
+        let system = System::new("test");
+        let slow = ChildSpec::server::<Never>("never", || ()).engine(engine).ready_within(SECOND);
+        let spec = SupervisorSpec::one_for_one().child(slow);
+        let start = tokio::time::timeout(SECOND * 60, system.start(spec)).await;
+        let Ok(Err(StartError::Child { error, .. })) = start else { panic!("{engine:?}") };
+        assert!(matches!(*error, StartError::Timeout(SECOND)), "{engine:?}: {error}");
+        assert_eq!((system.alive(), system.crashes().count()), (0, 0), "{engine:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_its_own_start_function_gives_up_leaves_nothing_on_either() {
+    for engine in ENGINES {
+        let system = System::new("test");
+        let gives_up = ChildSpec::new("never", |place| async {
+            match tokio::time::timeout(SECOND, place.server::<Never>(())).await {
+                Ok(_) => panic!("it has started"),
+                Err(_) => Err(StartError::Failed("gave up".into())),
+            }
+        });
+        let spec = SupervisorSpec::one_for_one().child(gives_up.engine(engine));
+        assert!(system.start(spec).await.is_err());
+        // the one that was killed may still have to notice
+        tokio::time::sleep(SECOND).await;
+        assert_eq!((system.alive(), system.crashes().count()), (0, 0), "{engine:?}");
+    }
+}

@@ -1,0 +1,40 @@
+//! The tests of servers, state machines and supervisors once more, with lean ones: `common::engine` knows by the name of
+//! this program.
+#![allow(clippy::duplicate_mod, reason = "each of them has its own `common`")]
+
+#[path = "behaviours.rs"]
+mod behaviours;
+mod common;
+#[path = "crashes.rs"]
+mod crashes;
+#[path = "exits.rs"]
+mod exits;
+#[path = "fatal.rs"]
+mod fatal;
+#[path = "fences.rs"]
+mod fences;
+#[path = "intensity.rs"]
+mod intensity;
+#[path = "leaks.rs"]
+mod leaks;
+#[path = "order.rs"]
+mod order;
+#[path = "replay.rs"]
+mod replay;
+#[path = "reports.rs"]
+mod reports;
+#[path = "room.rs"]
+mod room;
+#[path = "state_machines.rs"]
+mod state_machines;
+#[path = "stress.rs"]
+mod stress;
+#[path = "sys.rs"]
+mod sys;
+#[path = "turns.rs"]
+mod turns;
+
+#[test]
+fn these_are_lean() {
+    assert_eq!(common::engine(), supervision::Engine::Lean);
+}
