@@ -178,10 +178,12 @@ async fn a_start_that_its_own_start_function_gives_up_leaves_nothing_on_either()
                 Err(_) => Err(StartError::Failed("gave up".into())),
             }
         });
-        let spec = SupervisorSpec::one_for_one().child(gives_up.engine(engine));
-        assert!(system.start(spec).await.is_err());
+        let root = system.start(SupervisorSpec::one_for_one()).await.unwrap();
+        assert!(root.start_child(gives_up.engine(engine)).await.is_err());
         // the one that was killed may still have to notice
         tokio::time::sleep(SECOND).await;
-        assert_eq!((system.alive(), system.crashes().count()), (0, 0), "{engine:?}");
+        let left = (system.alive(), root.pid().links(9).len(), system.crashes().count());
+        assert_eq!(left, (1, 0, 0), "{engine:?}");
+        root.stop().await;
     }
 }
