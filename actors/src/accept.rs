@@ -11,7 +11,7 @@ use std::{
     },
     time::Duration,
 };
-use supervision::{Cx, Event, Exit, Pid};
+use supervision::{Cx, Event, Exit, Local, Pid};
 use tokio::time::Instant;
 
 /// How long whoever makes room may take to be gone.
@@ -19,7 +19,7 @@ const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Ends a connection for another, and waits until its place is free. `false`: it has settled since it
 /// was chosen, and keeps its place.
-pub async fn evict(pid: &Pid, progress: &Progress, metrics: &Metrics) -> bool {
+pub async fn evict(pid: &Local, progress: &Progress, metrics: &Metrics) -> bool {
     if progress.get() == Stage::Settled {
         return false;
     }
@@ -91,7 +91,7 @@ const EXAMINED: usize = 1_000;
 /// A client that has not logged on.
 #[derive(Debug)]
 struct Newcomer {
-    pid: Pid,
+    pid: Local,
     progress: Progress,
     since: Instant,
 }
@@ -116,7 +116,7 @@ struct Queue {
 
 impl Newcomers {
     /// Another one.
-    pub fn add(&self, pid: Pid, progress: Progress) {
+    pub fn add(&self, pid: Local, progress: Progress) {
         let Queue { newcomers, most } = &mut *self.0.lock();
         if newcomers.len() > *most {
             newcomers.retain(Newcomer::is_one);
@@ -129,7 +129,7 @@ impl Newcomers {
 
     /// Takes the oldest, or the oldest that has not opened its stream; `None`: there is none that has
     /// had its time.
-    pub fn take(&self) -> Option<(Pid, Progress)> {
+    pub fn take(&self) -> Option<(Local, Progress)> {
         let queue = &mut self.0.lock().newcomers;
         while queue.front().is_some_and(|newcomer| !newcomer.is_one()) {
             queue.pop_front();

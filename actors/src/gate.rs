@@ -11,7 +11,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{fmt, net::IpAddr, sync::Arc};
-use supervision::Pid;
+use supervision::Local;
 use thiserror::Error;
 
 /// Why a connection does not get in.
@@ -59,7 +59,7 @@ pub trait Gate: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Refusal>> + Send;
 
     /// One has got its place.
-    fn entered(&self, pid: &Pid, peer: Self::Peer, progress: Progress);
+    fn entered(&self, pid: &Local, peer: Self::Peer, progress: Progress);
 
     /// Says that one did not get in.
     fn log(&self, peer: Self::Peer, why: Refusal);
@@ -108,7 +108,7 @@ impl Gate for Clients {
         Ok(())
     }
 
-    fn entered(&self, pid: &Pid, _: IpAddr, progress: Progress) {
+    fn entered(&self, pid: &Local, _: IpAddr, progress: Progress) {
         self.env().newcomers.add(pid.clone(), progress);
     }
 
@@ -123,7 +123,7 @@ impl Gate for Clients {
 /// A connection, and whose it is.
 #[derive(Debug)]
 struct Guest<F> {
-    pid: Pid,
+    pid: Local,
     from: F,
     progress: Progress,
 }
@@ -190,7 +190,7 @@ impl<F: Copy + PartialEq + fmt::Debug + Send + Sync + 'static> Gate for Guests<F
         Ok(())
     }
 
-    fn entered(&self, pid: &Pid, peer: F, progress: Progress) {
+    fn entered(&self, pid: &Local, peer: F, progress: Progress) {
         let from = (self.whose)(peer);
         self.all.lock().push(Guest { pid: pid.clone(), from, progress });
     }

@@ -152,7 +152,8 @@ impl Node {
 
     async fn run(parts: Parts) -> Result<Self, NodeError> {
         let shared = Arc::clone(&parts.shared);
-        let root = shared.system.start(tree::tree(parts)).await?;
+        // whoever starts a node has its future within their own
+        let root = Box::pin(shared.system.start(tree::tree(parts))).await?;
         Ok(Self { shared, root })
     }
 

@@ -7,11 +7,11 @@ use config::Config;
 use parking_lot::Mutex;
 use std::{fmt, sync::Arc};
 use storage::Backend;
-use supervision::{Pid, System};
+use supervision::{Local, System};
 use tokio::{sync::Notify, time::Instant};
 
 /// The process of a listener, for whoever asks whether it runs.
-pub(crate) type Listening = Arc<Mutex<Option<Pid>>>;
+pub(crate) type Listening = Arc<Mutex<Option<Local>>>;
 
 /// A node, seen from its parts.
 pub(crate) struct Shared {
@@ -38,7 +38,7 @@ impl Shared {
     /// # Errors
     /// What is missing.
     pub async fn ready(&self) -> Result<(), String> {
-        let runs = |slot: &Listening| slot.lock().as_ref().is_some_and(Pid::is_alive);
+        let runs = |slot: &Listening| slot.lock().as_ref().is_some_and(Local::is_alive);
         if !self.listening.iter().all(runs) {
             return Err("a listener does not run".to_owned());
         }

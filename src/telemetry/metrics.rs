@@ -11,7 +11,7 @@ use procfs::{
     process::{LimitValue, Process},
 };
 use storage::Gauge;
-use supervision::{Pid, TreeNode};
+use supervision::{Local, TreeNode};
 
 /// The format that a client wants: OpenMetrics if its `Accept` prefers that, the text format otherwise, which
 /// is what every program reads that says nothing (RFC 9110 section 12.5.1).
@@ -99,10 +99,10 @@ fn look(looked: &mut Looked, node: &Shared) {
 
 fn queues(looked: &mut Looked, node: &Shared) {
     let pids = node.system.pids();
-    let deepest = pids.iter().map(Pid::depth).max().unwrap_or_default();
+    let deepest = pids.iter().map(Local::depth).max().unwrap_or_default();
     let help = "Messages in the fullest mailbox";
     looked.gauge("mangrove_mailbox_depth_max", help, deepest as f64);
-    let busy = pids.iter().filter_map(Pid::busy).max().unwrap_or_default();
+    let busy = pids.iter().filter_map(Local::busy).max().unwrap_or_default();
     let mut rows = vec![Gauge::queue_age("handler", busy)];
     rows.extend(node.backend.gauges());
     // stable: each name's rows together, in the order in which they came

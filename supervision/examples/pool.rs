@@ -64,7 +64,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for worker in &workers {
         match worker.call(|reply| reply, Duration::from_secs(5)).await {
             Ok(_) => answers += 1,
-            Err(CallError::Gone) => {
+            Err(CallError::Gone(Some(Exit::Crash(_)))) => {
                 ended(worker.pid()).await;
                 gone += 1;
             }

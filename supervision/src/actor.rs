@@ -2,7 +2,7 @@
 
 use crate::{
     inbox::Ref,
-    pid::{At, Pid},
+    pid::{At, Local},
     process::{Life, Process},
     start_error::StartError,
     system::System,
@@ -52,7 +52,7 @@ impl<P: Process> Actor for Acting<P> {
 /// Starts a process as an actor, under `parent`, and waits for its `init`.
 pub(crate) async fn start<P: Process>(
     system: &System,
-    parent: Option<Pid>,
+    parent: Option<Local>,
     at: At,
     args: P::Args,
 ) -> Result<Ref<P::Msg>, StartError> {

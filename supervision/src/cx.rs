@@ -6,7 +6,7 @@ use crate::{
     event::Event,
     exit::Exit,
     inbox::Ref,
-    pid::{Monitor, Pid, Signal},
+    pid::{Local, Monitor, Pid, Signal},
     sys,
     system::System,
     timer::{Timer, Timers},
@@ -89,7 +89,7 @@ impl<M: Send + 'static> Cx<M> {
     }
 
     /// Its own address without the type of its messages.
-    pub fn pid(&self) -> &Pid {
+    pub fn pid(&self) -> &Local {
         &self.me.pid
     }
 
@@ -104,12 +104,12 @@ impl<M: Send + 'static> Cx<M> {
     }
 
     /// Gets an [`Event::Down`] when `pid` ends (`monitor/2`).
-    pub fn monitor(&self, pid: &Pid) -> Monitor {
-        pid.monitor(self.pid())
+    pub fn monitor(&self, pid: impl Into<Pid>) -> Monitor {
+        pid.into().monitor(self.pid())
     }
 
     /// Links itself to `pid` (`link/1`).
-    pub fn link(&self, pid: &Pid) {
+    pub fn link(&self, pid: impl Into<Pid>) {
         self.pid().link(pid);
     }
 
@@ -208,6 +208,7 @@ impl<M: Send + 'static> Cx<M> {
     /// in the order in which they came.
     pub(crate) fn take(&mut self) -> Option<Taken<M>> {
         let pid = &self.me.pid;
+        pid.tell_unanswered();
         if let Some(ask) = pid.next_ask() {
             return Some(Taken::Ask(ask));
         }
@@ -284,7 +285,7 @@ impl<M: Send + 'static> Cx<M> {
     /// Whether that is the process that started it: whose exit signal stops it, whatever it traps. (OTP's behaviours
     /// end on `{'EXIT', Parent, Reason}`, and hand those of others to their callbacks.)
     pub fn is_parent(&self, pid: &Pid) -> bool {
-        self.pid().parent() == Some(pid)
+        self.pid().is_child_of(pid)
     }
 
     /// The next event: what is continued, urgent messages, then all else in the order in which it came. Can be cancelled

@@ -64,7 +64,8 @@ pub fn is_shutdown_error(shutdown: Shutdown, restart: Restart, reason: &Exit) ->
         (Shutdown::BrutalKill, Exit::Shutdown) => restart == Restart::Permanent,
         (_, Exit::Shutdown) => false,
         (_, Exit::Normal | Exit::ShutdownWith(_)) => restart == Restart::Permanent,
-        (_, Exit::Killed | Exit::NoProc | Exit::Error(_) | Exit::Crash(_)) => true,
+        (_, Exit::Killed | Exit::NoProc | Exit::NoConnection) => true,
+        (_, Exit::Error(_) | Exit::Crash(_)) => true,
     }
 }
 

@@ -1,9 +1,11 @@
 //! Why a process ended: OTP's exit reasons.
 
 use crate::crash::CrashReport;
+use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
-/// An exit reason.
+/// An exit reason. As data it is its word, and what there is besides; a stack that nobody has looked at ([`CrashReport::resolved`]) is
+/// not part of it.
 ///
 /// ```
 /// use supervision::Exit;
@@ -11,19 +13,25 @@ use std::{fmt, sync::Arc};
 /// assert!(Exit::error("out of paper").is_abnormal());
 /// assert!(!Exit::shutdown("not needed any more").is_abnormal());
 /// assert_eq!((Exit::Killed.word(), Exit::Shutdown.to_string()), ("killed", "shutdown".to_owned()));
+/// assert_eq!(serde_json::to_string(&Exit::NoConnection).unwrap(), "\"noconnection\"");
+/// assert_eq!(serde_json::from_str::<Exit>("{\"error\":\"no\"}").unwrap(), Exit::error("no"));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Exit {
     /// `normal`: it had nothing more to do.
     Normal,
     /// `shutdown`: its supervisor stopped it, or it stopped as if so.
     Shutdown,
     /// `{shutdown, Term}`: the same with an explanation.
+    #[serde(rename = "shutdown_with")]
     ShutdownWith(Arc<str>),
     /// `killed`: it was ended from outside without being asked.
     Killed,
     /// `noproc`: it was not alive when somebody linked to it or monitored it.
     NoProc,
+    /// `noconnection`: it is of another node, to which there is no connection.
+    NoConnection,
     /// Any other reason that is no panic: an error the process ended itself with.
     Error(Arc<str>),
     /// It panicked.
@@ -54,7 +62,41 @@ impl Exit {
             Self::ShutdownWith(_) => "shutdown_with",
             Self::Killed => "killed",
             Self::NoProc => "noproc",
+            Self::NoConnection => "noconnection",
             Self::Error(_) | Self::Crash(_) => "crash",
+        }
+    }
+}
+
+impl PartialEq for Exit {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::ShutdownWith(one), Self::ShutdownWith(other))
+            | (Self::Error(one), Self::Error(other)) => one == other,
+            // a report is what its number and time say
+            (Self::Crash(one), Self::Crash(other)) => {
+                let of = |report: &CrashReport| (report.id, report.at);
+                of(one) == of(other) && one.path == other.path && one.reason == other.reason
+            }
+            (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
+        }
+    }
+}
+
+impl Eq for Exit {}
+
+impl fmt::Debug for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Normal => f.write_str("Normal"),
+            Self::Shutdown => f.write_str("Shutdown"),
+            Self::ShutdownWith(why) => write!(f, "ShutdownWith({why:?})"),
+            Self::Killed => f.write_str("Killed"),
+            Self::NoProc => f.write_str("NoProc"),
+            Self::NoConnection => f.write_str("NoConnection"),
+            Self::Error(why) => write!(f, "Error({why:?})"),
+            // without the stack, which takes pages
+            Self::Crash(report) => write!(f, "Crash({:?} at {})", report.reason, report.location),
         }
     }
 }

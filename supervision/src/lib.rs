@@ -1,13 +1,13 @@
 //! OTP supervision for Rust: processes that crash alone, and trees that start them again.
 //!
-//! In reading order: [`exit`] (why a process ended) · [`pid`] (addresses, links, monitors, exit
+//! In reading order: [`exit`] (why a process ended) · [`id`] · [`pid`] (addresses, links, monitors, exit
 //! signals) · [`inbox`] (typed addresses, bounds) · [`process`] (owns its loop) · [`server`] (one
 //! message at a time) · [`state_machine`] · [`timer`] · [`task`] · [`topic`] · [`spec`] and [`decide`]
 //! (what is to be restarted, pure) · [`supervisor`] and [`pool`] · [`crash`] and [`replay`] · [`sys`],
 //! [`system`] and [`tree`] (what runs, seen from outside) · [`testkit`]. `README.md` is the dictionary
 //! from OTP's words.
 //!
-//! Files import downwards: what is only data (`crash`, `exit`, `policy`, `start_error`, `watch`) · `pid` and `system`, which know
+//! Files import downwards: what is only data (`crash`, `exit`, `id`, `policy`, `start_error`, `watch`) · `pid` and `system`, which know
 //! each other, and are the only circle · addresses, timers, names, `sys`, what a process may do (`cx`) · `process`, and `actor`,
 //! the engine that is ractor · behaviours · `spec`, `supervisor`, `pool` · `start`, which knows all of them.
 //!
@@ -59,6 +59,7 @@ mod cx;
 pub mod decide;
 mod event;
 pub mod exit;
+pub mod id;
 pub mod inbox;
 mod names;
 pub mod pid;
@@ -87,8 +88,9 @@ pub use crash::{CrashLog, CrashReport, Recorded};
 pub use cx::Cx;
 pub use event::Event;
 pub use exit::Exit;
-pub use inbox::{CallError, CastError, Overflow, Ref, Reply};
-pub use pid::{Monitor, Pid};
+pub use id::{Id, Node};
+pub use inbox::{CallError, CastError, NameRef, Overflow, Ref, RefError, Reply};
+pub use pid::{Local, Monitor, Pid};
 pub use policy::{AutoShutdown, Backoff, Engine, Intensity, Kind, Restart, Shutdown, Strategy};
 pub use pool::{Pool, PoolRef, PoolSpec};
 pub use process::Process;

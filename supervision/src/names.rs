@@ -2,19 +2,16 @@
 
 use crate::{
     inbox::Ref,
-    pid::Pid,
+    pid::{Local, Pid},
     system::{Erased, Owned, System, take_out},
 };
 use std::sync::Arc;
-
-/// An address, whatever its messages are.
-struct Erasable<M>(Ref<M>);
 
 impl System {
     /// Names a process. `false` when the name is taken by a live one, or the process has ended.
     pub fn register<M: Send + 'static>(&self, name: &str, process: &Ref<M>) -> bool {
         let mut names = self.0.names.lock();
-        if names.get(name).is_some_and(|(p, _)| p.is_alive()) {
+        if names.get(name).is_some_and(Local::is_alive) {
             return false;
         }
         let name: Arc<str> = name.into();
@@ -22,33 +19,31 @@ impl System {
         if !process.pid.own(Owned::Name(Arc::clone(&name))) {
             return false;
         }
-        let erased: Erased = Arc::new(Erasable(process.clone()));
-        names.insert(name, (process.pid.clone(), erased));
+        names.insert(name, process.pid.clone());
         true
     }
 
     /// Frees a name before its process has ended.
     pub fn unregister(&self, name: &str) -> bool {
         let mut names = self.0.names.lock();
-        let Some((name, (pid, _))) = names.remove_entry(name) else { return false };
+        let Some((name, pid)) = names.remove_entry(name) else { return false };
         // with the lock held, as when it got it
         pid.disown(&Owned::Name(name));
         true
     }
 
     /// The process of that name.
-    pub fn whereis(&self, name: &str) -> Option<Pid> {
-        self.0.names.lock().get(name).map(|(p, _)| p.clone()).filter(Pid::is_alive)
+    pub fn whereis(&self, name: &str) -> Option<Local> {
+        self.0.names.lock().get(name).filter(|pid| pid.is_alive()).cloned()
     }
 
-    /// The process of that name, if its messages are `M`.
+    /// The process of that name, if its messages are `M`; to know which of the two it is not, ask [`System::named`].
     pub fn lookup<M: Send + 'static>(&self, name: &str) -> Option<Ref<M>> {
-        let erased = Arc::clone(&self.0.names.lock().get(name)?.1);
-        erased.downcast::<Erasable<M>>().ok().map(|e| e.0.clone())
+        Ref::of(self.whereis(name)?).ok()
     }
 
     /// Adds a process to a group (`pg`); it leaves with its end.
-    pub fn join(&self, group: &str, pid: &Pid) {
+    pub fn join(&self, group: &str, pid: &Local) {
         let group: Arc<str> = group.into();
         let mut groups = self.0.groups.lock();
         if groups.get(&group).is_some_and(|members| members.contains(pid)) {
@@ -60,26 +55,36 @@ impl System {
     }
 
     /// Takes a process out of a group before its end.
-    pub fn leave_group(&self, group: &str, pid: &Pid) {
+    pub fn leave_group(&self, group: &str, pid: &Local) {
         let mut groups = self.0.groups.lock();
         if let Some(group) = take_out(&mut groups, group, pid) {
             pid.disown(&Owned::Group(group));
         }
     }
 
-    /// The members of a group.
-    pub fn members(&self, group: &str) -> Vec<Pid> {
-        self.0.groups.lock().get(group).map(|g| g.iter().cloned().collect()).unwrap_or_default()
+    /// The members of a group, in the order of their starts.
+    pub fn group(&self, group: &str) -> Vec<Pid> {
+        let mut all: Vec<Pid> = {
+            let groups = self.0.groups.lock();
+            groups.get(group).map(|g| g.iter().map(Pid::from).collect()).unwrap_or_default()
+        };
+        all.sort_by_key(Pid::id);
+        all
     }
 
-    pub(crate) fn enter_pool(&self, pid: &Pid, shared: Erased) {
+    /// The live members of a group whose messages are `M`, in the order of their starts.
+    pub fn members<M: Send + 'static>(&self, group: &str) -> Vec<Ref<M>> {
+        self.group(group).into_iter().filter_map(|pid| Ref::of(pid).ok()).collect()
+    }
+
+    pub(crate) fn enter_pool(&self, pid: &Local, shared: Erased) {
         let mut pools = self.0.pools.lock();
         if pid.own(Owned::Pool) {
             pools.insert(pid.clone(), shared);
         }
     }
 
-    pub(crate) fn pool(&self, pid: &Pid) -> Option<Erased> {
+    pub(crate) fn pool(&self, pid: &Local) -> Option<Erased> {
         self.0.pools.lock().get(pid).cloned()
     }
 }

@@ -8,8 +8,8 @@ use crate::{
     cx::Cx,
     event::Event,
     exit::Exit,
-    inbox::{CallError, Ref, Reply},
-    pid::{At, Pid},
+    inbox::{CallError, Ref, RefError, Reply},
+    pid::{At, Local, Pid},
     policy::{Restart, Shutdown},
     process::{self, Process},
     spec::Place,
@@ -89,6 +89,7 @@ struct Shared {
 /// let pool = ChildSpec::pool::<Echo>("echoes", "echoes", PoolSpec::default());
 /// let root = system.start(SupervisorSpec::one_for_one().child(pool)).await.unwrap();
 /// let pool = PoolRef::<Echo>::find(&system, "echoes").unwrap();
+/// assert!(PoolRef::<Echo>::of(pool.pid()).is_ok() && PoolRef::<Echo>::of(root.pid()).is_err());
 /// let child = pool.start(()).await.unwrap();
 /// assert_eq!((pool.len(), &**child.pid().path()), (1, "/echoes/#1"));
 /// assert_eq!(pool.drain(std::time::Duration::from_secs(1)).await, Ok(1));
@@ -116,17 +117,26 @@ impl<P: Process> fmt::Debug for PoolRef<P> {
 impl<P: Process> PoolRef<P> {
     /// The pool of that name, if its children are `P`.
     pub fn find(system: &System, name: &str) -> Option<Self> {
-        let me: Ref<Msg> = system.lookup(name)?;
-        let shared = system.pool(me.pid())?;
-        let shared = shared.downcast::<Shared>().ok()?;
+        Self::of(system.whereis(name)?).ok()
+    }
+
+    /// The pool that this process is, if its children are `P`.
+    ///
+    /// # Errors
+    /// When it is none, or one of other children, or it has ended, or is of another node.
+    pub fn of(pid: impl Into<Pid>) -> Result<Self, RefError> {
+        let me: Ref<Msg> = Ref::of(pid)?;
+        let gone = || RefError::Gone(me.pid().exit_reason());
+        let shared = me.pid().system().pool(me.pid()).ok_or_else(gone)?;
+        let shared = shared.downcast::<Shared>().map_err(|_| RefError::WrongType)?;
         if shared.process != TypeId::of::<P>() {
-            return None;
+            return Err(RefError::WrongType);
         }
-        Some(Self { me, shared, process: PhantomData })
+        Ok(Self { me, shared, process: PhantomData })
     }
 
     /// The pool's process.
-    pub fn pid(&self) -> &Pid {
+    pub fn pid(&self) -> &Local {
         self.me.pid()
     }
 

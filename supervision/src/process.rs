@@ -7,7 +7,7 @@ use crate::{
     crash::{BlackBox, Panic, Recorded},
     exit::Exit,
     inbox::{Overflow, Ref},
-    pid::{At, Pid},
+    pid::{At, Local},
     start_error::StartError,
     system::System,
 };
@@ -130,6 +130,7 @@ impl<M: Send + 'static> Guard<M> {
     /// The end: nothing comes in any more, who waits for an answer learns it, then all who are
     /// linked or watch.
     fn end(&mut self, exit: &Exit) {
+        self.me.pid.ends(exit);
         self.me.pid.system().count_unhandled(self.me.close());
         if let Some(count) = self.counted.take() {
             count.fetch_sub(1, Ordering::AcqRel);
@@ -147,12 +148,15 @@ impl<M: Send + 'static> Drop for Guard<M> {
 /// Awaits a future; a panic in it becomes an error with what the hook noted. Takes it pinned: a
 /// future that is moved into another is stored twice, and is none of its own for the same reason.
 pub(crate) fn caught<T>(
-    pid: &Pid,
+    pid: &Local,
     mut future: Pin<&mut impl Future<Output = T>>,
 ) -> impl Future<Output = Result<T, Panic>> {
     poll_fn(move |cx| match pid.catch(|| future.as_mut().poll(cx)) {
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Pending) => {
+            pid.tell_unanswered();
+            Poll::Pending
+        }
         Err(panic) => Poll::Ready(Err(panic)),
     })
 }
@@ -173,12 +177,12 @@ impl<P: Process> Life<P> {
     /// does not start.
     pub(crate) fn new(
         system: &System,
-        parent: Option<Pid>,
+        parent: Option<Local>,
         at: At,
         args: P::Args,
         counted: Option<Arc<AtomicUsize>>,
     ) -> Self {
-        let me = Ref::new(Pid::new(system, P::NAME, at, parent), P::INBOX, P::OVERFLOW);
+        let me = Ref::new((system, P::NAME, at, parent), P::INBOX, P::OVERFLOW);
         let (cx, guard) = (Cx::new(me.clone(), P::describe), Guard { me, counted });
         Self { args: Some(args), process: None, cx, guard }
     }
@@ -240,7 +244,7 @@ impl<P: Process> Life<P> {
 
 /// `init`, or the signal that ends it.
 async fn begun<T>(
-    pid: &Pid,
+    pid: &Local,
     init: Pin<&mut impl Future<Output = Result<T, InitError>>>,
 ) -> Result<Result<T, StartError>, Panic> {
     tokio::select! {
@@ -254,7 +258,7 @@ async fn begun<T>(
     }
 }
 
-async fn ran(pid: &Pid, run: Pin<&mut impl Future<Output = Exit>>) -> Result<Exit, Panic> {
+async fn ran(pid: &Local, run: Pin<&mut impl Future<Output = Exit>>) -> Result<Exit, Panic> {
     tokio::select! {
         biased;
         reason = pid.fatal() => Ok(reason),
@@ -263,10 +267,15 @@ async fn ran(pid: &Pid, run: Pin<&mut impl Future<Output = Exit>>) -> Result<Exi
 }
 
 /// `terminate`, unless it was killed.
-async fn wind_up(pid: &Pid, mut exit: Exit, terminate: Pin<&mut impl Future<Output = ()>>) -> Exit {
+async fn wind_up(
+    pid: &Local,
+    mut exit: Exit,
+    terminate: Pin<&mut impl Future<Output = ()>>,
+) -> Exit {
     if pid.is_killed() {
         return Exit::Killed;
     }
+    pid.ends(&exit);
     tokio::select! {
         biased;
         result = caught(pid, terminate) => {
@@ -284,7 +293,7 @@ async fn wind_up(pid: &Pid, mut exit: Exit, terminate: Pin<&mut impl Future<Outp
 }
 
 /// Drops what a process was; a panic in it is reported as one in `terminate`.
-fn discard(pid: &Pid, drops: impl FnOnce()) {
+fn discard(pid: &Local, drops: impl FnOnce()) {
     if let Err(panic) = pid.catch(drops) {
         pid.report(panic.in_terminate(), &mut BlackBox::default(), 0, None);
     }
@@ -293,7 +302,7 @@ fn discard(pid: &Pid, drops: impl FnOnce()) {
 /// Starts a process under `parent` and waits for its `init`.
 pub(crate) async fn start<P: Process>(
     system: &System,
-    parent: Option<Pid>,
+    parent: Option<Local>,
     at: At,
     args: P::Args,
     counted: Option<Arc<AtomicUsize>>,
@@ -312,7 +321,7 @@ pub(crate) async fn start<P: Process>(
 }
 
 /// Who is being started; dropped while that is so, it is ended: nobody would have it.
-struct Awaited(Option<Pid>);
+struct Awaited(Option<Local>);
 
 impl Drop for Awaited {
     fn drop(&mut self) {
@@ -334,7 +343,7 @@ fn answer(ack: oneshot::Sender<Result<(), StartError>>, begun: Result<(), StartE
 /// be had from the channel, or from the process's end.
 pub(crate) fn spawn<P: Process>(
     system: &System,
-    parent: Option<Pid>,
+    parent: Option<Local>,
     at: At,
     args: P::Args,
     counted: Option<Arc<AtomicUsize>>,

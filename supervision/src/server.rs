@@ -7,7 +7,7 @@ use crate::{
     event::Event,
     exit::Exit,
     inbox::{Overflow, Ref},
-    pid::{At, Pid},
+    pid::{At, Local},
     policy::Engine,
     process::{self, Process},
     start_error::{InitError, StartError},
@@ -254,7 +254,7 @@ fn answer<S: Server>(server: &mut S, ask: Ask) {
 pub(crate) async fn start<S: Server>(
     engine: Engine,
     system: &System,
-    parent: Option<Pid>,
+    parent: Option<Local>,
     at: At,
     args: S::Args,
 ) -> Result<Ref<S::Msg>, StartError> {

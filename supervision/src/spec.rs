@@ -6,10 +6,12 @@ pub use crate::policy::{
 };
 pub use crate::start_error::StartError;
 use crate::{
-    pid::{At, Pid},
+    exit::Exit,
+    inbox::{Ref, RefError},
+    pid::{At, Local},
     system::System,
 };
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{any::Any, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 /// What a start brought.
 ///
@@ -17,9 +19,22 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 #[derive(Clone, Debug)]
 pub enum Started {
     /// A process.
-    Up(Pid),
+    Up(Local),
     /// Nothing: the start was ignored.
     Ignored,
+}
+
+impl Started {
+    /// The typed address of what was started: [`Ref::of`].
+    ///
+    /// # Errors
+    /// When nothing was, or it has ended, or takes other messages.
+    pub fn to_ref<M: Send + 'static>(&self) -> Result<Ref<M>, RefError> {
+        match self {
+            Self::Up(pid) => Ref::of(pid),
+            Self::Ignored => Err(RefError::Gone(Some(Exit::NoProc))),
+        }
+    }
 }
 
 /// What a start function gets: where the child is to live.
@@ -30,7 +45,7 @@ pub struct Place {
     /// The system.
     pub system: System,
     /// The supervisor.
-    pub parent: Pid,
+    pub parent: Local,
     pub(crate) at: At,
     pub(crate) engine: Engine,
 }
@@ -47,6 +62,9 @@ pub type StartFuture = Pin<Box<dyn Future<Output = Result<Started, StartError>> 
 
 /// Starts a child; called again for each restart.
 pub type StartFn = Arc<dyn Fn(Place) -> StartFuture + Send + Sync>;
+
+/// Of a template whose instances get arguments: the start function with these; `None`: they are of another type.
+type WithArgs = Arc<dyn Fn(&dyn Any) -> Option<StartFn> + Send + Sync>;
 
 /// A child.
 ///
@@ -76,6 +94,7 @@ pub type StartFn = Arc<dyn Fn(Place) -> StartFuture + Send + Sync>;
 pub struct ChildSpec {
     pub(crate) id: Arc<str>,
     pub(crate) start: StartFn,
+    pub(crate) with: Option<WithArgs>,
     pub(crate) restart: Restart,
     pub(crate) shutdown: Shutdown,
     pub(crate) kind: Kind,
@@ -100,6 +119,7 @@ impl ChildSpec {
         Self {
             id: id.into(),
             start: Arc::new(move |place| Box::pin(start(place))),
+            with: None,
             restart: Restart::Permanent,
             shutdown: Shutdown::Timeout(Duration::from_secs(5)),
             kind: Kind::Worker,
@@ -108,6 +128,30 @@ impl ChildSpec {
             ready_within: None,
             engine: None,
         }
+    }
+
+    /// A template whose instances get arguments of their own, with a start function of its own: see
+    /// [`crate::SupervisorRef::start_instance_with`]. One that is restarted gets the same again.
+    pub fn template<A, F>(id: &str, start: impl Fn(Place, A) -> F + Send + Sync + 'static) -> Self
+    where
+        A: Clone + Send + Sync + 'static,
+        F: Future<Output = Result<Started, StartError>> + Send + 'static,
+    {
+        let start = Arc::new(start);
+        let with: WithArgs = Arc::new(move |args| {
+            let (args, start) = (args.downcast_ref::<A>()?.clone(), Arc::clone(&start));
+            Some(Arc::new(move |place| Box::pin(start(place, args.clone()))))
+        });
+        let alone = Self::new(id, |_| async {
+            Err(StartError::InvalidSpec("an instance of this template needs arguments".into()))
+        });
+        Self { with: Some(with), ..alone }
+    }
+
+    /// The specification of an instance with those arguments.
+    pub(crate) fn with(&self, args: &dyn Any) -> Option<Self> {
+        let start = self.with.as_ref()?(args)?;
+        Some(Self { start, with: None, ..self.clone() })
     }
 
     /// Sets when it is restarted (default permanent).

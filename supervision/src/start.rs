@@ -92,6 +92,55 @@ impl ChildSpec {
         })
     }
 
+    /// A template for processes that own their loop, each with arguments of its own.
+    pub fn process_with<P: Process>(id: &str) -> Self
+    where
+        P::Args: Clone + Sync,
+    {
+        Self::template(id, |at: Place, args| async move { started(at.process::<P>(args).await) })
+    }
+
+    /// A template for servers, each with arguments of its own.
+    ///
+    /// ```
+    /// use supervision::{ChildSpec, Ref, Reply, SupervisorSpec, System};
+    /// # use supervision::{Cx, InitError, Next, Server};
+    /// # struct Room(String);
+    /// # impl Server for Room {
+    /// #     type Args = String;
+    /// #     type Msg = Reply<String>;
+    /// #     const NAME: &'static str = "room";
+    /// #     async fn init(name: String, _: &mut Cx<Self::Msg>) -> Result<Self, InitError> { Ok(Self(name)) }
+    /// #     async fn handle(&mut self, reply: Self::Msg, _: &mut Cx<Self::Msg>) -> Next {
+    /// #         reply.send(self.0.clone());
+    /// #         Next::Continue
+    /// #     }
+    /// # }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// // for state machines: `ChildSpec::state_machine_with`
+    /// let rooms = SupervisorSpec::simple_one_for_one(ChildSpec::server_with::<Room>("room"));
+    /// let rooms = System::new("demo").start(rooms).await.unwrap();
+    /// let garden = rooms.start_instance_with("garden".to_owned()).await.unwrap();
+    /// let garden: Ref<Reply<String>> = garden.to_ref().unwrap();
+    /// assert_eq!(garden.ask(|reply| reply).await.unwrap(), "garden");
+    /// # rooms.stop().await;
+    /// # });
+    /// ```
+    pub fn server_with<S: Server>(id: &str) -> Self
+    where
+        S::Args: Clone + Sync,
+    {
+        Self::template(id, |at: Place, args| async move { started(at.server::<S>(args).await) })
+    }
+
+    /// A template for state machines, each with arguments of its own.
+    pub fn state_machine_with<M: StateMachine>(id: &str) -> Self
+    where
+        M::Args: Clone + Sync,
+    {
+        Self::server_with::<Machine<M>>(id)
+    }
+
     /// A state machine.
     pub fn state_machine<M: StateMachine>(
         id: &str,

@@ -4,7 +4,7 @@
 use crate::{
     decide,
     exit::Exit,
-    pid::Pid,
+    pid::Local,
     policy::{Restart, Shutdown},
     timer::after,
 };
@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 /// Children of one specification that are to end.
 pub(crate) struct Stop<'a> {
     /// Whose children they are.
-    pub(crate) supervisor: &'a Pid,
+    pub(crate) supervisor: &'a Local,
     /// What the report names them.
     pub(crate) child: &'a str,
     pub(crate) shutdown: Shutdown,
@@ -23,7 +23,7 @@ pub(crate) struct Stop<'a> {
 
 impl Stop<'_> {
     /// Stops them at the same time, under one timer (`shutdown/1`, `terminate_dynamic_children/1`).
-    pub(crate) async fn all(&self, pids: &[Pid]) {
+    pub(crate) async fn all(&self, pids: &[Local]) {
         for pid in pids {
             self.tell(pid);
         }
@@ -40,7 +40,7 @@ impl Stop<'_> {
             let reason = match in_time {
                 Some(reason) => reason,
                 None => {
-                    pids.iter().skip(n).for_each(Pid::kill);
+                    pids.iter().skip(n).for_each(Local::kill);
                     deadline = None;
                     pid.wait().await
                 }
@@ -52,7 +52,7 @@ impl Stop<'_> {
         reasons.report(self);
     }
 
-    fn tell(&self, pid: &Pid) {
+    fn tell(&self, pid: &Local) {
         pid.dismiss();
         if let Some(parent) = pid.parent() {
             parent.unlink(pid);

@@ -2,13 +2,13 @@
 
 use crate::{
     exit::Exit,
-    inbox::{CallError, Ref, Reply},
-    pid::Pid,
+    inbox::{CallError, Ref, RefError, Reply},
+    pid::{Local, Pid},
     policy::Kind,
     spec::{ChildSpec, Started},
     start_error::StartError,
 };
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 use thiserror::Error;
 
 /// Where a child is.
@@ -17,7 +17,7 @@ use thiserror::Error;
 #[derive(Clone, Debug)]
 pub enum ChildState {
     /// Alive.
-    Up(Pid),
+    Up(Local),
     /// Not running: stopped, ignored or ended.
     Undefined,
     /// Its restart failed and is tried again.
@@ -25,7 +25,7 @@ pub enum ChildState {
 }
 
 impl ChildState {
-    pub(crate) fn pid(&self) -> Option<&Pid> {
+    pub(crate) fn pid(&self) -> Option<&Local> {
         match self {
             Self::Up(pid) => Some(pid),
             _ => None,
@@ -69,7 +69,7 @@ pub struct Counts {
 pub enum ChildError {
     /// There is a child of that id, and it is alive.
     #[error("already started")]
-    AlreadyStarted(Pid),
+    AlreadyStarted(Local),
     /// There is a child of that id, and it is not running.
     #[error("already present")]
     AlreadyPresent,
@@ -85,6 +85,9 @@ pub enum ChildError {
     /// Not for instances of a template.
     #[error("not for a simple_one_for_one supervisor")]
     SimpleOneForOne,
+    /// The template's instances take arguments of another type, or none.
+    #[error("the template takes other arguments")]
+    WrongArgs,
     /// The specification makes no sense.
     #[error("invalid specification: {0}")]
     InvalidSpec(Arc<str>),
@@ -100,7 +103,7 @@ pub enum ChildError {
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
     Id(Arc<str>),
-    Instance(Pid),
+    Instance(Local),
 }
 
 pub(crate) type ChildReply<T> = Reply<Result<T, ChildError>>;
@@ -111,6 +114,8 @@ pub struct Msg(pub(crate) Request);
 
 pub(crate) enum Request {
     Start(Option<Arc<ChildSpec>>, ChildReply<Started>),
+    /// Another instance of the template, with arguments.
+    Instance(Box<dyn Any + Send>, ChildReply<Started>),
     Restart(Target, ChildReply<Started>),
     Terminate(Target, ChildReply<()>),
     Delete(Target, ChildReply<()>),
@@ -124,7 +129,7 @@ pub(crate) enum Request {
 ///
 /// ```
 /// use supervision::{
-///     ChildError, ChildInfo, ChildSpec, ChildState, Counts, Started, SupervisorSpec, System,
+///     ChildError, ChildInfo, ChildSpec, ChildState, Counts, Ref, Started, SupervisorRef, SupervisorSpec, System,
 /// };
 /// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
 /// # struct Echo;
@@ -162,7 +167,17 @@ pub(crate) enum Request {
 /// let sessions = system.start(SupervisorSpec::simple_one_for_one(echo())).await.unwrap();
 /// let Started::Up(session) = sessions.start_instance().await.unwrap() else { panic!() };
 /// sessions.terminate_instance(&session).await.unwrap();
+/// let session: Ref<Reply<u8>> = sessions.start_instance().await.unwrap().to_ref().unwrap();
+/// assert_eq!(session.ask(|reply| reply).await, Ok(7));
 /// # sessions.stop().await;
+///
+/// let template = ChildSpec::process_with::<Echo>("echo");
+/// let sessions = SupervisorSpec::simple_one_for_one(template);
+/// let below = ChildSpec::supervisor("echoes", sessions);
+/// root.start_child(below).await.unwrap();
+/// let sessions = SupervisorRef::of(system.find("/echoes").unwrap()).unwrap();
+/// sessions.start_instance_with(()).await.unwrap();
+/// assert!(matches!(sessions.start_instance_with(7).await, Err(ChildError::WrongArgs)));
 /// # root.stop().await;
 /// # });
 /// ```
@@ -170,12 +185,20 @@ pub(crate) enum Request {
 pub struct SupervisorRef(pub(crate) Ref<Msg>);
 
 impl SupervisorRef {
+    /// The supervisor that this process is: of a tree that was declared, found by its path, say.
+    ///
+    /// # Errors
+    /// When it is none, or it has ended, or is of another node.
+    pub fn of(pid: impl Into<Pid>) -> Result<Self, RefError> {
+        Ref::of(pid).map(Self)
+    }
+
     /// Its process.
-    pub fn pid(&self) -> &Pid {
+    pub fn pid(&self) -> &Local {
         self.0.pid()
     }
 
-    async fn ask<T>(
+    async fn ask<T: Send + 'static>(
         &self,
         request: impl FnOnce(ChildReply<T>) -> Request,
     ) -> Result<T, ChildError> {
@@ -199,6 +222,18 @@ impl SupervisorRef {
         self.ask(|r| Request::Start(None, r)).await
     }
 
+    /// Starts another instance of a template whose instances get arguments ([`ChildSpec::server_with`]): with these, after a restart too
+    /// (`supervisor:start_child/2` with its list of arguments).
+    ///
+    /// # Errors
+    /// When they are of another type than the template takes ([`ChildError::WrongArgs`]), or it does not start.
+    pub async fn start_instance_with<A>(&self, args: A) -> Result<Started, ChildError>
+    where
+        A: Clone + Send + Sync + 'static,
+    {
+        self.ask(|r| Request::Instance(Box::new(args), r)).await
+    }
+
     /// Starts a child that was stopped (`supervisor:restart_child/2`).
     ///
     /// # Errors
@@ -219,7 +254,7 @@ impl SupervisorRef {
     ///
     /// # Errors
     /// When it is no instance of this supervisor.
-    pub async fn terminate_instance(&self, pid: &Pid) -> Result<(), ChildError> {
+    pub async fn terminate_instance(&self, pid: &Local) -> Result<(), ChildError> {
         self.ask(|r| Request::Terminate(Target::Instance(pid.clone()), r)).await
     }
 

@@ -34,7 +34,7 @@
 
 pub use crate::watch::{Question, SysError, SysEvent};
 use crate::{
-    pid::Pid,
+    pid::Local,
     watch::{Ask, Sink},
 };
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ pub const LOG_LIMIT: usize = 1000;
 
 /// Notes an event; `what` is only made when somebody watches. What panics here is reported and not called again: nobody
 /// watches any more.
-pub(crate) fn note(pid: &Pid, what: impl FnOnce() -> String) {
+pub(crate) fn note(pid: &Local, what: impl FnOnce() -> String) {
     if pid.is_watched()
         && let Err(panic) = pid.catch(|| tell(pid, what))
     {
@@ -56,7 +56,7 @@ pub(crate) fn note(pid: &Pid, what: impl FnOnce() -> String) {
     }
 }
 
-fn tell(pid: &Pid, what: impl FnOnce() -> String) {
+fn tell(pid: &Local, what: impl FnOnce() -> String) {
     let event = SysEvent { at: pid.uptime(), what: what() };
     let mut sink = None;
     pid.watch(|slot| {
@@ -135,9 +135,9 @@ pub struct Statistics {
 /// What is known of a process (`sys:get_status/1`); it is not disturbed.
 ///
 /// Example: [`crate::sys`].
-pub fn status(pid: &Pid) -> Status {
+pub fn status(pid: &Local) -> Status {
     Status {
-        id: pid.id(),
+        id: pid.id().number,
         path: pid.path().to_string(),
         kind: pid.kind().to_owned(),
         alive: pid.is_alive(),
@@ -146,7 +146,7 @@ pub fn status(pid: &Pid) -> Status {
         traps_exits: pid.traps_exits(),
         status: pid.status().map(|s| s.to_string()),
         ancestors: pid.ancestors(),
-        links: pid.links(100).iter().map(|p| p.path().to_string()).collect(),
+        links: pid.linked(100).iter().map(|p| p.path().to_string()).collect(),
         watchers: pid.watchers(),
         statistics: statistics(pid),
     }
@@ -155,7 +155,7 @@ pub fn status(pid: &Pid) -> Status {
 /// The figures of a process (`sys:statistics/2`); all but the time it ran are always counted.
 ///
 /// Example: [`crate::sys`].
-pub fn statistics(pid: &Pid) -> Statistics {
+pub fn statistics(pid: &Local) -> Statistics {
     let (uptime, handled, queued, ran) = (pid.uptime(), pid.handled(), pid.depth(), pid.ran());
     Statistics { uptime, handled, queued, ran }
 }
@@ -164,14 +164,14 @@ pub fn statistics(pid: &Pid) -> Statistics {
 /// [`resume`]. It still ends when its parent says so, or when it is killed.
 ///
 /// Example: [`crate::sys`].
-pub fn suspend(pid: &Pid) {
+pub fn suspend(pid: &Local) {
     pid.set_suspended(true);
 }
 
 /// Lets a suspended process go on (`sys:resume/1`).
 ///
 /// Example: [`crate::sys`].
-pub fn resume(pid: &Pid) {
+pub fn resume(pid: &Local) {
     pid.set_suspended(false);
 }
 
@@ -179,7 +179,7 @@ pub fn resume(pid: &Pid) {
 /// is called in the process and must be short. A second trace replaces the first; 0 ends it.
 ///
 /// Example: [`crate::sys`].
-pub fn trace(pid: &Pid, count: usize, sink: impl Fn(&SysEvent) + Send + Sync + 'static) {
+pub fn trace(pid: &Local, count: usize, sink: impl Fn(&SysEvent) + Send + Sync + 'static) {
     pid.watch(|watch| {
         let set = watch.get_or_insert_default();
         set.trace = (count > 0).then(|| (count, Arc::new(sink) as Sink));
@@ -193,7 +193,7 @@ pub fn trace(pid: &Pid, count: usize, sink: impl Fn(&SysEvent) + Send + Sync + '
 /// 0 stops it and forgets them.
 ///
 /// Example: [`crate::sys`].
-pub fn log(pid: &Pid, count: usize) {
+pub fn log(pid: &Local, count: usize) {
     pid.watch(|watch| {
         let set = watch.get_or_insert_default();
         set.log = (count > 0).then(|| (count.min(LOG_LIMIT), VecDeque::new()));
@@ -206,7 +206,7 @@ pub fn log(pid: &Pid, count: usize) {
 /// The events kept by [`log`], the oldest first.
 ///
 /// Example: [`crate::sys`].
-pub fn last_events(pid: &Pid) -> Vec<SysEvent> {
+pub fn last_events(pid: &Local) -> Vec<SysEvent> {
     let mut events = Vec::new();
     pid.watch(|watch| {
         if let Some((_, kept)) = watch.as_ref().and_then(|w| w.log.as_ref()) {
@@ -223,7 +223,7 @@ pub fn last_events(pid: &Pid) -> Vec<SysEvent> {
 ///
 /// # Errors
 /// When it has ended, is busy for all of `deadline`, or shows no state.
-pub async fn state(pid: &Pid, deadline: Duration) -> Result<Value, SysError> {
+pub async fn state(pid: &Local, deadline: Duration) -> Result<Value, SysError> {
     let (reply, answer) = oneshot::channel();
     ask(pid, Ask::State(reply), answer, deadline).await
 }
@@ -234,13 +234,13 @@ pub async fn state(pid: &Pid, deadline: Duration) -> Result<Value, SysError> {
 ///
 /// # Errors
 /// As [`state`]; or when it does not take this one.
-pub async fn replace_state(pid: &Pid, state: Value, deadline: Duration) -> Result<(), SysError> {
+pub async fn replace_state(pid: &Local, state: Value, deadline: Duration) -> Result<(), SysError> {
     let (reply, answer) = oneshot::channel();
     ask(pid, Ask::Replace(state, reply), answer, deadline).await
 }
 
 async fn ask<T>(
-    pid: &Pid,
+    pid: &Local,
     ask: Ask,
     answer: oneshot::Receiver<Result<T, SysError>>,
     deadline: Duration,

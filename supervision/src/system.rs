@@ -4,18 +4,18 @@
 use crate::{
     crash::{self, CrashLog, CrashLogLimits},
     exit::Exit,
-    pid::Pid,
+    id::{self, ById, Id, Node},
+    pid::{Local, Pid},
     policy::Engine,
 };
 use parking_lot::Mutex;
 use std::{
     any::Any,
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
-    hash::{BuildHasherDefault, Hasher},
     path::PathBuf,
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -30,9 +30,9 @@ const SHARDS: u64 = 16;
 #[derive(Debug)]
 pub enum Change<'a> {
     /// A process begins; its `init` has not run.
-    Started(&'a Pid),
+    Started(&'a Local),
     /// A process has ended; those who are linked to it or watch it are told next.
-    Ended(&'a Pid, &'a Exit),
+    Ended(&'a Local, &'a Exit),
 }
 
 /// What a process has in its system, to be cleared up when it ends.
@@ -46,32 +46,10 @@ pub(crate) enum Owned {
 type Observer = Box<dyn Fn(&Change<'_>) + Send + Sync>;
 pub(crate) type Erased = Arc<dyn Any + Send + Sync>;
 
-/// What is found by a process's id.
-pub(crate) type ById<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
-
-/// Ids are numbers that a system gives: nobody can choose some that collide, so that a product is
-/// enough.
-#[derive(Default)]
-pub(crate) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 pub(crate) struct Inner {
     name: Arc<str>,
+    node: Node,
+    creation: u32,
     since: Instant,
     next: AtomicU64,
     alive: AtomicUsize,
@@ -79,12 +57,12 @@ pub(crate) struct Inner {
     unhandled: AtomicU64,
     /// How many [`Metering`]s there are.
     meters: AtomicUsize,
-    processes: Vec<Mutex<ById<u64, Pid>>>,
+    processes: Vec<Mutex<ById<u64, Local>>>,
     /// Those that are not known by a number; of several the last started.
-    paths: Mutex<HashMap<Arc<str>, Pid>>,
-    pub(crate) names: Mutex<HashMap<Arc<str>, (Pid, Erased)>>,
-    pub(crate) groups: Mutex<HashMap<Arc<str>, HashSet<Pid>>>,
-    pub(crate) pools: Mutex<ById<Pid, Erased>>,
+    paths: Mutex<HashMap<Arc<str>, Local>>,
+    pub(crate) names: Mutex<HashMap<Arc<str>, Local>>,
+    pub(crate) groups: Mutex<HashMap<Arc<str>, HashSet<Local>>>,
+    pub(crate) pools: Mutex<ById<Local, Erased>>,
     crashes: CrashLog,
     observer: OnceLock<Observer>,
     /// The observer panicked: it is not told any more.
@@ -93,10 +71,24 @@ pub(crate) struct Inner {
     lean: AtomicBool,
 }
 
+/// The systems of the program, by node and creation.
+static SYSTEMS: Mutex<BTreeMap<(Node, u32), Weak<Inner>>> = Mutex::new(BTreeMap::new());
+
+/// Whether a system of the program is (part of) that node.
+pub(crate) fn has_node(node: Node) -> bool {
+    SYSTEMS.lock().range((node, 0)..=(node, u32::MAX)).next().is_some()
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        SYSTEMS.lock().remove(&(self.node, self.creation));
+    }
+}
+
 /// The processes of one node: names, groups, tree, crashes.
 ///
 /// ```
-/// use supervision::{SupervisorSpec, System, system::Change};
+/// use supervision::{CrashLog, Node, SupervisorSpec, System, crash::CrashLogLimits, system::Change};
 /// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
 /// # struct Echo;
 /// # impl Process for Echo {
@@ -120,11 +112,12 @@ pub(crate) struct Inner {
 /// let echo = one.spawn::<Echo>("/echo", ()).await.unwrap();
 /// assert!(one.register("echo", &echo) && !one.register("echo", &echo));
 /// one.join("all", echo.pid());
-/// assert_eq!(one.members("all").len(), 1);
+/// assert_eq!((one.group("all").len(), one.members::<Reply<u8>>("all").len()), (1, 1));
+/// assert!(one.members::<u8>("all").is_empty()); // its messages are others
 /// assert_eq!((&*echo.pid().names()[0], &*echo.pid().groups()[0]), ("echo", "all"));
 /// assert!(two.whereis("echo").is_none());
 /// one.leave_group("all", echo.pid());
-/// assert!(one.members("all").is_empty() && one.unregister("echo") && one.register("echo", &echo));
+/// assert!(one.group("all").is_empty() && one.unregister("echo") && one.register("echo", &echo));
 /// one.join("all", echo.pid());
 /// assert!(one.observe(|change| match change {
 ///     Change::Started(pid) => println!("{pid:?} has started"),
@@ -134,9 +127,14 @@ pub(crate) struct Inner {
 /// assert_eq!((one.name(), one.restarts(), one.crashes().count(), one.unhandled()), ("one", 0, 0, 0));
 /// assert!(one.age() >= echo.pid().uptime());
 /// assert_eq!(one.tree()[0].process.kind, "echo");
+/// // as others see it
+/// let node = Node::new("b@example.org").unwrap();
+/// let three = System::on(node, "three", CrashLog::new(CrashLogLimits::default(), None));
+/// assert_eq!((three.node(), one.node()), (node, Node::default()));
+/// assert_eq!(three.pid(echo.pid().id()), *echo.pid());
 /// echo.pid().kill();
 /// echo.pid().wait().await;
-/// assert!(one.whereis("echo").is_none() && one.members("all").is_empty());
+/// assert!(one.whereis("echo").is_none() && one.group("all").is_empty());
 /// assert_eq!(one.alive(), 0);
 /// # });
 /// ```
@@ -157,9 +155,16 @@ impl System {
 
     /// A system that keeps crash reports as files too.
     pub fn with_crash_log(name: &str, limits: CrashLogLimits, dir: Option<PathBuf>) -> Self {
+        Self::on(Node::default(), name, CrashLog::new(limits, dir))
+    }
+
+    /// A system that is that node, as others see it.
+    pub fn on(node: Node, name: &str, crashes: CrashLog) -> Self {
         crash::install_hook();
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             name: name.into(),
+            node,
+            creation: id::creation(),
             since: Instant::now(),
             next: AtomicU64::new(1),
             alive: AtomicUsize::new(0),
@@ -171,11 +176,44 @@ impl System {
             names: Mutex::default(),
             groups: Mutex::default(),
             pools: Mutex::default(),
-            crashes: CrashLog::new(limits, dir),
+            crashes,
             observer: OnceLock::new(),
             blind: AtomicBool::new(false),
             lean: AtomicBool::new(false),
-        }))
+        });
+        SYSTEMS.lock().insert((node, inner.creation), Arc::downgrade(&inner));
+        Self(inner)
+    }
+
+    /// The node it is.
+    pub fn node(&self) -> Node {
+        self.0.node
+    }
+
+    /// Tells it apart from other systems of that node, in this program and in those before it.
+    pub fn creation(&self) -> u32 {
+        self.0.creation
+    }
+
+    /// The address of what is called so: a process of this system, or of another in the program, which may have ended; or one of another
+    /// node.
+    pub fn pid(&self, id: Id) -> Pid {
+        let here = |system: &Self| {
+            let shard = system.shard(id.number)?;
+            shard.lock().get(&id.number).map(Pid::from)
+        };
+        let of = (id.node, id.creation);
+        let found = if of == (self.node(), self.creation()) {
+            here(self)
+        } else {
+            let other = SYSTEMS.lock().get(&of).and_then(Weak::upgrade);
+            other.and_then(|inner| here(&Self(inner)))
+        };
+        found.unwrap_or_else(|| Pid::away(id))
+    }
+
+    pub(crate) fn id(&self, number: u64) -> Id {
+        Id { node: self.0.node, creation: self.0.creation, number }
     }
 
     /// Sees every start and every end of a process (`erlang:trace(all, true, [procs])`), in order,
@@ -209,14 +247,15 @@ impl System {
         self.0.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn shard(&self, id: u64) -> Option<&Mutex<ById<u64, Pid>>> {
+    fn shard(&self, id: u64) -> Option<&Mutex<ById<u64, Local>>> {
         self.0.processes.get(usize::try_from(id % SHARDS).unwrap_or_default())
     }
 
-    pub(crate) fn enter(&self, pid: &Pid) {
+    pub(crate) fn enter(&self, pid: &Local) {
         self.0.alive.fetch_add(1, Ordering::AcqRel);
-        if let Some(shard) = self.shard(pid.id()) {
-            shard.lock().insert(pid.id(), pid.clone());
+        let number = pid.id().number;
+        if let Some(shard) = self.shard(number) {
+            shard.lock().insert(number, pid.clone());
         }
         if let Some(path) = pid.given_path() {
             self.0.paths.lock().insert(Arc::clone(path), pid.clone());
@@ -224,7 +263,7 @@ impl System {
         self.tell(pid, &Change::Started(pid));
     }
 
-    fn tell(&self, pid: &Pid, change: &Change<'_>) {
+    fn tell(&self, pid: &Local, change: &Change<'_>) {
         let Some(observer) = self.0.observer.get() else { return };
         if self.0.blind.load(Ordering::Relaxed) {
             return;
@@ -236,9 +275,10 @@ impl System {
         }
     }
 
-    pub(crate) fn leave(&self, pid: &Pid, exit: &Exit, owned: BTreeSet<Owned>) {
-        if let Some(shard) = self.shard(pid.id()) {
-            shard.lock().remove(&pid.id());
+    pub(crate) fn leave(&self, pid: &Local, exit: &Exit, owned: BTreeSet<Owned>) {
+        let number = pid.id().number;
+        if let Some(shard) = self.shard(number) {
+            shard.lock().remove(&number);
         }
         if let Some(path) = pid.given_path() {
             let mut paths = self.0.paths.lock();
@@ -250,7 +290,7 @@ impl System {
             match owned {
                 Owned::Name(name) => {
                     let mut names = self.0.names.lock();
-                    if names.get(&name).is_some_and(|(p, _)| p == pid) {
+                    if names.get(&name) == Some(pid) {
                         names.remove(&name);
                     }
                 }
@@ -268,7 +308,7 @@ impl System {
     }
 
     /// Every live process, in no order.
-    pub fn pids(&self) -> Vec<Pid> {
+    pub fn pids(&self) -> Vec<Local> {
         self.0
             .processes
             .iter()
@@ -277,7 +317,7 @@ impl System {
     }
 
     /// The live process at that path; the last started, should there be several.
-    pub fn find(&self, path: &str) -> Option<Pid> {
+    pub fn find(&self, path: &str) -> Option<Local> {
         if let Some(pid) = self.0.paths.lock().get(path) {
             return Some(pid.clone());
         }
@@ -327,9 +367,9 @@ impl System {
 
 /// Takes a process out of a group, which ends with its last member; the group's name, if it was in it.
 pub(crate) fn take_out(
-    groups: &mut HashMap<Arc<str>, HashSet<Pid>>,
+    groups: &mut HashMap<Arc<str>, HashSet<Local>>,
     group: &str,
-    pid: &Pid,
+    pid: &Local,
 ) -> Option<Arc<str>> {
     let name = groups.get_key_value(group).map(|(name, _)| Arc::clone(name))?;
     let was_in = groups.get_mut(group).is_some_and(|members| members.remove(pid));

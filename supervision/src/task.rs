@@ -23,7 +23,7 @@
 use crate::{
     cx::Cx,
     exit::Exit,
-    pid::Pid,
+    pid::Local,
     pool::{PoolRef, PoolSpec},
     process::Process,
     spec::ChildSpec,
@@ -134,13 +134,13 @@ fn job<T: Send + 'static>(
 /// Example: [`crate::task`].
 #[derive(Debug)]
 pub struct Task<T> {
-    pid: Pid,
+    pid: Local,
     result: oneshot::Receiver<T>,
 }
 
 impl<T> Task<T> {
     /// Its process.
-    pub fn pid(&self) -> &Pid {
+    pub fn pid(&self) -> &Local {
         &self.pid
     }
 

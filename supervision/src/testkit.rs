@@ -69,7 +69,7 @@ use crate::{
     event::Event,
     exit::Exit,
     inbox::Ref,
-    pid::Pid,
+    pid::{Local, Pid},
     policy::Engine,
     process::Process,
     server::Server,
@@ -249,7 +249,7 @@ impl<M: Send + 'static> Probe<M> {
     }
 
     /// Its process.
-    pub fn pid(&self) -> &Pid {
+    pub fn pid(&self) -> &Local {
         self.me.pid()
     }
 
@@ -289,7 +289,7 @@ impl<M: Send + 'static> Probe<M> {
 /// Waits for the end of a process.
 ///
 /// Example: [`crate::testkit`].
-pub async fn ended(pid: &Pid) -> Exit {
+pub async fn ended(pid: &Local) -> Exit {
     match tokio::time::timeout(PATIENCE, pid.wait()).await {
         Ok(exit) => exit,
         Err(_) => fail(&format!("{pid:?} has not ended")),
@@ -299,7 +299,7 @@ pub async fn ended(pid: &Pid) -> Exit {
 /// Waits until a process has ended and another is in its place.
 ///
 /// Example: [`crate::testkit`].
-pub async fn restarted(pid: &Pid) -> Pid {
+pub async fn restarted(pid: &Local) -> Local {
     ended(pid).await;
     let again = async {
         loop {

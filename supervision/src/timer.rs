@@ -3,7 +3,7 @@
 
 use crate::{
     inbox::Ref,
-    pid::{Pid, Turn},
+    pid::{Local, Turn},
 };
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -124,7 +124,7 @@ impl<M: Send + 'static> Timers<M> {
     }
 
     /// The message of a timer whose turn it is.
-    pub(crate) fn take(&mut self, pid: &Pid) -> Option<M> {
+    pub(crate) fn take(&mut self, pid: &Local) -> Option<M> {
         let (_, timer, fire) = self.due.pop_front_if(|(turn, ..)| pid.is_turn(*turn))?;
         if self.idle == Some(timer) {
             self.idle = None;

@@ -26,7 +26,7 @@
 //! ```
 
 use crate::inbox::{CastError, Ref};
-use crate::pid::Pid;
+use crate::pid::Local;
 use parking_lot::RwLock;
 use std::{fmt, sync::Arc};
 use thiserror::Error;
@@ -39,7 +39,7 @@ enum Missed {
 }
 
 struct Subscriber<E> {
-    pid: Pid,
+    pid: Local,
     send: Box<Send_<E>>,
 }
 
@@ -105,14 +105,14 @@ impl<E: Clone + 'static> Topic<E> {
         let send = Box::new(move |event| match to.cast(message(event)) {
             Ok(()) => Ok(()),
             Err(CastError::Full(_)) => Err(Missed::Full),
-            Err(CastError::Gone(_)) => Err(Missed::Gone),
+            Err(CastError::Gone(..) | CastError::WrongType(_)) => Err(Missed::Gone),
         });
         subscribers.push(Subscriber { pid: who.pid().clone(), send });
         Ok(())
     }
 
     /// `who` gets no more.
-    pub fn unsubscribe(&self, who: &Pid) {
+    pub fn unsubscribe(&self, who: &Local) {
         self.subscribers.write().retain(|s| s.pid != *who);
     }
 

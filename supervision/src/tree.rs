@@ -1,6 +1,6 @@
 //! What runs, seen from outside: nobody is asked, nobody is disturbed.
 
-use crate::{pid::Pid, system::System};
+use crate::{id::Id, pid::Local, system::System};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, time::Duration};
 
@@ -25,10 +25,10 @@ pub struct ProcessInfo {
     pub status: Option<String>,
 }
 
-impl From<&Pid> for ProcessInfo {
-    fn from(pid: &Pid) -> Self {
+impl From<&Local> for ProcessInfo {
+    fn from(pid: &Local) -> Self {
         Self {
-            id: pid.id(),
+            id: pid.id().number,
             path: pid.path().to_string(),
             kind: pid.kind().to_owned(),
             uptime: pid.uptime(),
@@ -76,26 +76,26 @@ impl System {
     /// Every live process, in the order of their starts; at most `limit`.
     pub fn processes(&self, limit: usize) -> Vec<ProcessInfo> {
         let mut pids = self.pids();
-        pids.sort_by_key(Pid::id);
+        pids.sort_by_key(Local::id);
         pids.iter().take(limit).map(ProcessInfo::from).collect()
     }
 
     /// The trees that run.
     pub fn tree(&self) -> Vec<TreeNode> {
-        let mut below: HashMap<Option<u64>, Vec<Pid>> = HashMap::new();
+        let mut below: HashMap<Option<Id>, Vec<Local>> = HashMap::new();
         for pid in self.pids() {
-            let parent = pid.parent().filter(|p| p.is_alive()).map(Pid::id);
+            let parent = pid.parent().filter(|p| p.is_alive()).map(Local::id);
             below.entry(parent).or_default().push(pid);
         }
         for list in below.values_mut() {
-            list.sort_by_key(Pid::id);
+            list.sort_by_key(Local::id);
         }
         let roots = below.remove(&None).unwrap_or_default();
         roots.iter().map(|pid| node(pid, &mut below)).collect()
     }
 }
 
-fn node(pid: &Pid, below: &mut HashMap<Option<u64>, Vec<Pid>>) -> TreeNode {
+fn node(pid: &Local, below: &mut HashMap<Option<Id>, Vec<Local>>) -> TreeNode {
     let children = below.remove(&Some(pid.id())).unwrap_or_default();
     let process = ProcessInfo::from(pid);
     if pid.kind() == "pool" {

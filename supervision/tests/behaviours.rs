@@ -242,7 +242,7 @@ async fn a_full_inbox_does_what_its_behaviour_says() {
         tokio::time::sleep(SECOND).await;
     };
     let (dropped, ()) = tokio::join!(dropped, more);
-    assert_eq!(dropped, Err(CallError::Gone), "it was the oldest");
+    assert_eq!(dropped, Err(CallError::Gone(None)), "it was the oldest");
     assert_eq!(words(&drop_oldest).await, ["b", "c"]);
 
     reject.cast(Say::Line("b")).unwrap();

@@ -163,8 +163,11 @@ async fn calls_and_casts_fail_at_once_and_say_why() {
         a.pid().kill();
         ended(a.pid()).await;
         assert_eq!(a.depth(), 0);
-        assert!(matches!(a.cast(Do::Hang), Err(CastError::Gone(Do::Hang))));
-        assert_eq!(a.call(|r| Do::Echo(1, r), SECOND).await, Err(CallError::Gone));
+        assert!(matches!(a.cast(Do::Hang), Err(CastError::Gone(Do::Hang, Some(Exit::Killed)))));
+        assert_eq!(
+            a.call(|r| Do::Echo(1, r), SECOND).await,
+            Err(CallError::Gone(Some(Exit::Killed)))
+        );
         world.stop().await;
     }
 }
@@ -184,8 +187,9 @@ async fn a_process_that_ends_while_calls_wait_answers_gone_at_once() {
                 drop(a.cast(end()));
                 a.pid().exit(Exit::error("over"));
             };
+            let over = || Err(CallError::Gone(Some(Exit::error("over"))));
             let (first, second, ()) = tokio::join!(in_handler, queued, end);
-            assert_eq!((first, second), (Err(CallError::Gone), Err(CallError::Gone)));
+            assert_eq!((first, second), (over(), over()));
             assert_eq!(began.elapsed().as_secs(), 0, "nobody waited for the deadline");
             world.stop().await;
         }
@@ -227,7 +231,7 @@ fn a_task_that_is_dropped_is_a_process_that_was_killed() {
         drop(runtime);
         assert!(matches!(a.pid().exit_reason(), Some(Exit::Killed)), "{what:?}");
         assert_eq!(system.alive(), 0);
-        assert!(matches!(a.cast(Do::Hang), Err(CastError::Gone(_))));
+        assert!(matches!(a.cast(Do::Hang), Err(CastError::Gone(_, Some(Exit::Killed)))));
     }
 }
 
@@ -284,7 +288,7 @@ async fn no_end_is_missed() {
         a.pid().kill();
         let (one, two, call) = tokio::join!(waiting.0, waiting.1, waiting.2);
         assert!(matches!((one, two), (Exit::Killed, Exit::Killed)));
-        assert_eq!(call, Err(CallError::Gone));
+        assert_eq!(call, Err(CallError::Gone(Some(Exit::Killed))));
         assert!(!a.pid().is_alive());
         assert!(world.system.find("/a").is_none());
     }
@@ -302,15 +306,15 @@ async fn names_and_groups_end_with_their_process() {
     assert!(world.system.lookup::<u8>("name").is_none(), "another kind of messages");
     world.system.join("group", a.pid());
     world.system.join("group", b.pid());
-    assert_eq!(world.system.members("group").len(), 2);
+    assert_eq!(world.system.group("group").len(), 2);
     a.pid().kill();
     ended(a.pid()).await;
     assert!(world.system.whereis("name").is_none());
-    assert_eq!(world.system.members("group"), [b.pid().clone()]);
+    assert_eq!(world.system.group("group"), [b.pid().clone()]);
     assert!(world.system.register("name", &b));
     assert!(world.system.unregister("name") && world.system.whereis("name").is_none());
     world.system.leave_group("group", b.pid());
-    assert!(world.system.members("group").is_empty());
+    assert!(world.system.group("group").is_empty());
     // another system knows nothing of them
     assert!(common::system("other").whereis("name").is_none());
     world.stop().await;

@@ -5,7 +5,7 @@ mod common;
 
 use common::{BOTH, Plan, Puppet, SECOND, Serving, world};
 use supervision::{
-    ChildSpec, Event, Pid, PoolRef, PoolSpec, Started, SupervisorSpec, System, testkit::Probe,
+    ChildSpec, Event, Local, PoolRef, PoolSpec, Started, SupervisorSpec, System, testkit::Probe,
 };
 
 const MANY: usize = 1_000;
@@ -91,7 +91,7 @@ async fn who_leaves_a_group_or_a_name_leaves_nothing() {
 }
 
 /// Each is found where it is, and nowhere when it is gone.
-fn is_found(system: &System, pid: &Pid, path: &str) {
+fn is_found(system: &System, pid: &Local, path: &str) {
     assert_eq!(&**pid.path(), path);
     assert_eq!(system.find(path).as_ref(), Some(pid));
 }

@@ -2,6 +2,8 @@
 //! this program.
 #![allow(clippy::duplicate_mod, reason = "each of them has its own `common`")]
 
+#[path = "addresses.rs"]
+mod addresses;
 #[path = "behaviours.rs"]
 mod behaviours;
 mod common;

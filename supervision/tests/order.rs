@@ -8,7 +8,7 @@ use common::{BOTH, What};
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use supervision::{
-    ChildSpec, Cx, Event, Exit, InitError, Monitor, Next, Pid, Process, Ref, Restart, Server,
+    ChildSpec, Cx, Event, Exit, InitError, Local, Monitor, Next, Process, Ref, Restart, Server,
     Shutdown, Started, SupervisorSpec, Timer,
 };
 use tokio::time::{Instant, sleep, sleep_until};
@@ -200,7 +200,7 @@ async fn run(what: What, scenario: &str) -> String {
     }
     let args = Args { trap, helpers: helpers.clone(), said: Arc::clone(&said) };
     let (root, me) = start(what, args, within).await;
-    let pid: Pid = me.pid().clone();
+    let pid: Local = me.pid().clone();
     let began = Instant::now();
     let at = |at: &str| began + units(at);
     for act in &acts {

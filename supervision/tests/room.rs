@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
     task::Poll,
 };
-use supervision::{CallError, CastError, ChildSpec, Restart, testkit::Probe};
+use supervision::{CallError, CastError, ChildSpec, Exit, Restart, testkit::Probe};
 use tokio::task::JoinSet;
 
 /// Lets a future come so far as it can.
@@ -68,8 +68,11 @@ async fn who_waits_hears_of_the_end() {
         let mut ask = pin!(me.ask(|reply| Do::Echo(1, reply)));
         assert!(begun(send.as_mut()).await.is_none() && begun(ask.as_mut()).await.is_none());
         me.pid().kill();
-        assert!(matches!(send.await, Err(CastError::Gone(Do::Record("waits")))));
-        assert_eq!(ask.await, Err(CallError::Gone));
+        assert!(matches!(
+            send.await,
+            Err(CastError::Gone(Do::Record("waits"), Some(Exit::Killed)))
+        ));
+        assert_eq!(ask.await, Err(CallError::Gone(Some(Exit::Killed))));
         world.stop().await;
     }
 }

@@ -80,7 +80,7 @@ async fn run(seed: u64) -> Vec<String> {
     let root = system.start(root).await.unwrap();
     for _ in 0..30 {
         let mut pids = system.pids();
-        pids.sort_by_key(supervision::Pid::id);
+        pids.sort_by_key(supervision::Local::id);
         if !pids.is_empty() {
             let pid = &pids[usize::try_from(dice.roll(pids.len() as u64)).unwrap()];
             match dice.roll(8) {

@@ -173,7 +173,8 @@ async fn postponed_messages_have_a_limit() {
     }
     assert_eq!(ended(kit.me.pid()).await.to_string(), "too many messages are postponed");
     while let Some(call) = calls.join_next().await {
-        assert_eq!(call.unwrap(), Err(CallError::Gone));
+        let why = Exit::error("too many messages are postponed");
+        assert_eq!(call.unwrap(), Err(CallError::Gone(Some(why))));
     }
     drop(probe);
     kit.root.stop().await;

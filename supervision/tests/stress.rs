@@ -21,6 +21,7 @@ async fn drive(seed: u64, pool: PoolRef<Puppet>, downs: Arc<AtomicU64>) {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (dice >> 33) % sides
     };
+    let killed = || Err(CallError::Gone(Some(Exit::Killed)));
     let mut mine: Vec<Ref<Do>> = Vec::new();
     for _ in 0..1500 {
         match roll(9) {
@@ -32,7 +33,7 @@ async fn drive(seed: u64, pool: PoolRef<Puppet>, downs: Arc<AtomicU64>) {
                 if let Some(child) = mine.pop() {
                     child.pid().kill();
                     assert!(matches!(ended(child.pid()).await, Exit::Killed));
-                    assert_eq!(child.call(Do::Ignore, SECOND * 60).await, Err(CallError::Gone));
+                    assert_eq!(child.call(Do::Ignore, SECOND * 60).await, killed());
                 }
             }
             4 => {
@@ -50,7 +51,7 @@ async fn drive(seed: u64, pool: PoolRef<Puppet>, downs: Arc<AtomicU64>) {
                         child.pid().kill();
                     };
                     let (answer, ()) = tokio::join!(waits, kills);
-                    assert_eq!(answer, Err(CallError::Gone));
+                    assert_eq!(answer, killed());
                     ended(child.pid()).await;
                 }
             }
@@ -72,7 +73,7 @@ async fn drive(seed: u64, pool: PoolRef<Puppet>, downs: Arc<AtomicU64>) {
                     sys::resume(child.pid());
                     match child.call(|r| Do::Echo(5, r), SECOND * 60).await {
                         // a linked one may have taken it along
-                        Ok(5) | Err(CallError::Gone) => {}
+                        Ok(5) | Err(CallError::Gone(Some(Exit::Killed))) => {}
                         other => panic!("{other:?}"),
                     }
                 }

@@ -76,7 +76,7 @@ enum Gone {
 
 async fn kill(node: &TestNode) {
     let pids = node.node.system().pids();
-    let is = |p: &&supervision::Pid| p.status().is_some_and(|s| &*s == "a@localhost/cut");
+    let is = |p: &&supervision::Local| p.status().is_some_and(|s| &*s == "a@localhost/cut");
     let pid = pids.iter().find(is).unwrap();
     pid.kill();
     pid.wait().await;

@@ -55,7 +55,7 @@ fn the_stop_is_the_start_in_reverse() {
         let node = TestNode::with("modules.last.enabled = false", |_| ()).await;
         let mut pids = node.node.system().pids();
         // numbers are given in the order of the start
-        pids.sort_by_key(supervision::Pid::id);
+        pids.sort_by_key(supervision::Local::id);
         let started: Vec<String> = pids.iter().filter_map(|p| known(p.path())).collect();
         assert_eq!(started.join("\n"), ORDER);
         let ended: Arc<Mutex<Vec<String>>> = Arc::default();

@@ -2,13 +2,13 @@
 //! "later", nothing is silently gone, and when it is back all is well.
 
 use crate::support::{PASSWORD, Peer, TestNode, block_on, stanza_error, until};
-use supervision::{Pid, sys};
+use supervision::{Local, sys};
 
 /// The processes of the store, their supervisor first.
-fn store(node: &TestNode) -> Vec<Pid> {
+fn store(node: &TestNode) -> Vec<Local> {
     let mut pids = node.node.system().pids();
     pids.retain(|p| p.path().starts_with("/storage/sqlite"));
-    pids.sort_by_key(Pid::id);
+    pids.sort_by_key(Local::id);
     pids
 }
 

@@ -293,7 +293,7 @@ fn the_messages_of_a_connection_that_is_killed_are_kept() {
         let (_b, mut a, sent) = stalled(&node, "doomed").await;
         assert!(resource(&node, "doomed").unwrap().queued() > 0);
         let pids = node.node.system().pids();
-        let is = |p: &&supervision::Pid| p.status().is_some_and(|s| &*s == "b@localhost/doomed");
+        let is = |p: &&supervision::Local| p.status().is_some_and(|s| &*s == "b@localhost/doomed");
         let pid = pids.iter().find(is).unwrap();
         pid.kill();
         pid.wait().await;

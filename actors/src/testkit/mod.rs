@@ -235,7 +235,7 @@ impl World {
 
     /// Its processes.
     #[cfg(test)]
-    pub(crate) fn pids(&self) -> Vec<supervision::Pid> {
+    pub(crate) fn pids(&self) -> Vec<supervision::Local> {
         self.system.pids()
     }
 

@@ -214,13 +214,15 @@ async fn posted(env: Arc<Env>, message: Stanza, to: Jid, refused: Option<StanzaE
             let copy = message.clone();
             let answer = match list {
                 Some(list) => list.call(|reply| Msg::Post(copy, reply), DEADLINE).await,
-                None => Err(CallError::Gone),
+                None => Err(CallError::Gone(None)),
             };
             match answer {
                 // it still passes it on
                 Ok(()) | Err(CallError::Timeout) => return,
                 Err(CallError::Full) => StanzaError::resource_constraint(),
-                Err(CallError::Gone) => StanzaError::internal_server_error(),
+                Err(CallError::Gone(_) | CallError::Itself | CallError::WrongType) => {
+                    StanzaError::internal_server_error()
+                }
             }
         }
     };

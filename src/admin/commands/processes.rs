@@ -7,7 +7,7 @@ use crate::{
 };
 use rustix::time::{ClockId, clock_gettime};
 use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
-use supervision::{Pid, System, TreeNode, sys};
+use supervision::{Id, Local, System, TreeNode, sys};
 
 pub(super) async fn tree(node: &Arc<Shared>, rows: &Rows) -> Result<Done, Refusal> {
     let trees = node.system.tree();
@@ -43,7 +43,7 @@ pub(super) async fn ps(
         return Err(Refusal::new(why));
     }
     let shares = metered(&node.system, Duration::from_secs_f64(seconds)).await;
-    let share = |pid: &Pid| shares.get(&pid.id()).copied();
+    let share = |pid: &Local| shares.get(&pid.id()).copied();
     let mut pids = node.system.pids();
     let count = pids.len();
     // what they are ordered by changes meanwhile: it is looked at once
@@ -65,17 +65,17 @@ pub(super) async fn ps(
 }
 
 /// The share that each process that is still there had of the CPU the program used in that time.
-async fn metered(system: &System, time: Duration) -> HashMap<u64, f64> {
+async fn metered(system: &System, time: Duration) -> HashMap<Id, f64> {
     if time.is_zero() {
         return HashMap::new();
     }
-    let ran = |pid: &Pid| (pid.id(), sys::statistics(pid).ran);
-    let before: HashMap<u64, Duration> = system.pids().iter().map(ran).collect();
+    let ran = |pid: &Local| (pid.id(), sys::statistics(pid).ran);
+    let before: HashMap<Id, Duration> = system.pids().iter().map(ran).collect();
     let (metering, used) = (system.meter(), cpu());
     tokio::time::sleep(time).await;
     drop(metering);
     let used = cpu().saturating_sub(used).as_secs_f64().max(1e-9);
-    let share = |(id, ran): (u64, Duration)| {
+    let share = |(id, ran): (Id, Duration)| {
         // one that ends meanwhile has none any more
         let ran = ran.saturating_sub(before.get(&id).copied().unwrap_or_default());
         (id, ran.as_secs_f64() / used)
@@ -88,9 +88,9 @@ fn cpu() -> Duration {
     clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap_or_default()
 }
 
-fn row(pid: &Pid, cpu: Option<f64>) -> ProcessRow {
+fn row(pid: &Local, cpu: Option<f64>) -> ProcessRow {
     ProcessRow {
-        id: pid.id(),
+        id: pid.id().number,
         path: pid.path().to_string(),
         kind: pid.kind().to_owned(),
         uptime: pid.uptime().as_secs_f64(),

@@ -12,6 +12,6 @@ mod panic;
 mod report;
 
 pub use log::{CrashLog, CrashLogLimits};
-pub(crate) use panic::{Panic, Who, catch, install_hook, is_inside};
+pub(crate) use panic::{Panic, Who, catch, install_hook, is_anybody_inside, is_inside};
 pub(crate) use report::BlackBox;
 pub use report::{CrashReport, Recorded};

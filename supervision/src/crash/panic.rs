@@ -68,6 +68,11 @@ pub(crate) fn is_inside(process: (Who, u64)) -> bool {
     INSIDE.get() == Some(process)
 }
 
+/// Whether a process runs on this thread.
+pub(crate) fn is_anybody_inside() -> bool {
+    INSIDE.get().is_some()
+}
+
 /// Calls something of a process; a panic in it becomes what the hook noted.
 pub(crate) fn catch<T>(process: (Who, u64), call: impl FnOnce() -> T) -> Result<T, Panic> {
     let outside = INSIDE.replace(Some(process));

@@ -1,45 +1,117 @@
 //! Calls: a message with a [`Reply`] in it, and the answer.
 
 use super::{CastError, Ref};
-use std::time::Duration;
+use crate::{
+    exit::Exit,
+    pid::{Local, drop_unanswered},
+};
+use parking_lot::Mutex;
+use std::{fmt, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
 /// Why a call has no answer.
 ///
 /// Example: [`Ref`].
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CallError {
     /// The inbox is at its limit.
     #[error("the inbox is full")]
     Full,
-    /// The process had ended, or ended before it answered.
-    #[error("the process has ended")]
-    Gone,
+    /// The process had ended, or ended before it answered: why. Or it dropped the [`Reply`], and lives: `None`.
+    #[error("there is no answer: {}", .0.as_ref().map_or("it was dropped".to_owned(), |why| format!("the process has ended: {why}")))]
+    Gone(Option<Exit>),
     /// No answer within the deadline; the request may still be carried out.
     #[error("no answer in time")]
     Timeout,
     /// The process called itself: it could never answer (`calling_self`).
     #[error("the process called itself")]
     Itself,
+    /// The name is that of a process whose messages are others.
+    #[error("the process takes other messages")]
+    WrongType,
 }
 
-/// Where the answer to a call goes. Dropped without an answer, the caller gets
-/// [`CallError::Gone`].
+/// Where the answer to a call goes: to whoever waits for it, or as a message to who has sent the request. Dropped without an answer, that
+/// one gets [`CallError::Gone`], with the reason if the process ends.
 ///
 /// Example: [`Ref`].
-#[derive(Debug)]
-pub struct Reply<R>(oneshot::Sender<R>);
+pub struct Reply<R: Send + 'static>(Option<Answer<R>>);
 
-impl<R> Reply<R> {
+enum Answer<R> {
+    Awaited(oneshot::Sender<R>),
+    Message(Message<R>),
+}
+
+/// An answer that becomes a message of who has asked. Dropped without one it becomes that there is none.
+struct Message<R>(Arc<Alias<R>>);
+
+struct Alias<R> {
+    asked: Local,
+    by: Local,
+    /// Until there is an answer, or it is sure that there will be none.
+    deliver: Mutex<Option<Deliver<R>>>,
+}
+
+type Deliver<R> = Box<dyn FnOnce(Result<R, CallError>) + Send>;
+
+impl<R> Alias<R> {
+    fn deliver(&self, answer: impl FnOnce() -> Result<R, CallError>) {
+        let deliver = self.deliver.lock().take();
+        if let Some(deliver) = deliver {
+            deliver(answer());
+        }
+    }
+}
+
+impl<R> Drop for Message<R> {
+    fn drop(&mut self) {
+        self.0.deliver(|| Err(CallError::Gone(self.0.asked.why())));
+    }
+}
+
+impl<R: Send + 'static> Reply<R> {
     /// Answers. Nothing happens when the caller does not wait any more.
-    pub fn send(self, answer: R) {
-        drop(self.0.send(answer));
+    pub fn send(mut self, answer: R) {
+        match self.0.take() {
+            Some(Answer::Awaited(waits)) => drop(waits.send(answer)),
+            Some(Answer::Message(message)) => message.0.deliver(|| Ok(answer)),
+            None => {}
+        }
     }
 
     /// Whether the caller still waits.
     pub fn is_awaited(&self) -> bool {
-        !self.0.is_closed()
+        match &self.0 {
+            Some(Answer::Awaited(waits)) => !waits.is_closed(),
+            Some(Answer::Message(message)) => message.0.by.is_alive(),
+            None => false,
+        }
+    }
+}
+
+impl<R: Send + 'static> Drop for Reply<R> {
+    fn drop(&mut self) {
+        if let Some(answer) = self.0.take() {
+            drop_unanswered(answer);
+        }
+    }
+}
+
+impl<R: Send + 'static> fmt::Debug for Reply<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_awaited() { "Reply" } else { "Reply (not awaited)" })
+    }
+}
+
+impl<M> CastError<M> {
+    /// What it is for a call, and the message.
+    fn into_parts(self) -> (CallError, M) {
+        match self {
+            Self::Full(msg) => (CallError::Full, msg),
+            Self::Gone(msg, why) => (CallError::Gone(why), msg),
+            Self::WrongType(msg) => (CallError::WrongType, msg),
+        }
     }
 }
 
@@ -49,14 +121,14 @@ impl<M: Send + 'static> Ref<M> {
     /// # Errors
     /// At once when the process is gone, its inbox full, or it calls itself; [`CallError::Gone`] also when it ends
     /// while the call waits.
-    pub async fn call<R>(
+    pub async fn call<R: Send + 'static>(
         &self,
         request: impl FnOnce(Reply<R>) -> M,
         deadline: Duration,
     ) -> Result<R, CallError> {
-        match tokio::time::timeout(deadline, self.request(request)?).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(CallError::Gone),
+        let answer = self.request(request)?;
+        match tokio::time::timeout(deadline, answer).await {
+            Ok(answer) => answer.map_err(|_| self.gone()),
             Err(_) => Err(CallError::Timeout),
         }
     }
@@ -65,16 +137,58 @@ impl<M: Send + 'static> Ref<M> {
     ///
     /// # Errors
     /// When the process is gone, ends before it answers, or calls itself.
-    pub async fn ask<R>(&self, request: impl FnOnce(Reply<R>) -> M) -> Result<R, CallError> {
+    pub async fn ask<R: Send + 'static>(
+        &self,
+        request: impl FnOnce(Reply<R>) -> M,
+    ) -> Result<R, CallError> {
         if self.pid.is_inside() {
             return Err(CallError::Itself);
         }
         let (sender, receiver) = oneshot::channel();
-        self.send(request(Reply(sender))).await.map_err(|_| CallError::Gone)?;
-        receiver.await.map_err(|_| CallError::Gone)
+        let reply = Reply(Some(Answer::Awaited(sender)));
+        self.send(request(reply)).await.map_err(|_| self.gone())?;
+        receiver.await.map_err(|_| self.gone())
     }
 
-    fn request<R>(
+    /// Sends a request and goes on (`gen_server:send_request/2`): `me` gets exactly one message of its own for it, which `answer` makes of the
+    /// answer or of why there is none. It comes whether `me` has room or not: there are as many as it has asked for.
+    ///
+    /// ```
+    /// use supervision::{CallError, Cx, Ref, Reply};
+    /// # enum Ask { Count(Reply<u64>) }
+    /// enum Msg { Look, Counted(Result<u64, CallError>) }
+    ///
+    /// /// As a server's `handle` might.
+    /// async fn handle(counter: &Ref<Ask>, msg: Msg, cx: &mut Cx<Msg>) {
+    ///     match msg {
+    ///         Msg::Look => counter.send_request(cx.me(), Ask::Count, Msg::Counted),
+    ///         Msg::Counted(Ok(n)) => println!("{n}"),
+    ///         Msg::Counted(Err(why)) => println!("{why}"),
+    ///     }
+    /// }
+    /// ```
+    pub fn send_request<R: Send + 'static, N: Send + 'static>(
+        &self,
+        me: &Ref<N>,
+        request: impl FnOnce(Reply<R>) -> M,
+        answer: impl FnOnce(Result<R, CallError>) -> N + Send + 'static,
+    ) {
+        let (asked, by, to) = (self.pid.clone(), me.pid.clone(), me.clone());
+        // called where the answer is given or dropped, which is no business of a panic in it
+        let deliver: Deliver<R> = Box::new(move |result| match to.pid.catch(|| answer(result)) {
+            Ok(msg) => to.answered(msg),
+            Err(panic) => drop(to.pid.report_beside(panic, "the message of an answer: it is lost")),
+        });
+        let alias = Arc::new(Alias { asked, by, deliver: Mutex::new(Some(deliver)) });
+        let reply = Reply(Some(Answer::Message(Message(Arc::clone(&alias)))));
+        if let Err(error) = self.cast(request(reply)) {
+            let (why, refused) = error.into_parts();
+            alias.deliver(|| Err(why));
+            drop(refused);
+        }
+    }
+
+    fn request<R: Send + 'static>(
         &self,
         request: impl FnOnce(Reply<R>) -> M,
     ) -> Result<oneshot::Receiver<R>, CallError> {
@@ -82,10 +196,13 @@ impl<M: Send + 'static> Ref<M> {
             return Err(CallError::Itself);
         }
         let (sender, receiver) = oneshot::channel();
-        self.cast(request(Reply(sender))).map_err(|e| match e {
-            CastError::Full(_) => CallError::Full,
-            CastError::Gone(_) => CallError::Gone,
-        })?;
+        let message = request(Reply(Some(Answer::Awaited(sender))));
+        self.cast(message).map_err(|error| error.into_parts().0)?;
         Ok(receiver)
+    }
+
+    /// The answer was dropped.
+    fn gone(&self) -> CallError {
+        CallError::Gone(self.pid.why())
     }
 }

@@ -2,10 +2,16 @@
 //! receiver is gone or full (law 2); who wants to wait for room says so ([`Ref::send`], [`Ref::ask`]).
 
 mod call;
+mod named;
 
 pub use call::{CallError, Reply};
+pub use named::{NameRef, RefError};
 
-use crate::pid::{Pid, Turn};
+use crate::{
+    exit::Exit,
+    pid::{At, Local, Turn},
+    system::{Erased, System},
+};
 use parking_lot::Mutex;
 use std::{collections::VecDeque, fmt, pin::pin, sync::Arc};
 use thiserror::Error;
@@ -19,16 +25,20 @@ pub enum CastError<M> {
     /// The inbox is at its limit.
     #[error("the inbox is full")]
     Full(M),
-    /// The process has ended.
+    /// The process has ended, and why, where that is known.
     #[error("the process has ended")]
-    Gone(M),
+    Gone(M, Option<Exit>),
+    /// The name is that of a process whose messages are others.
+    #[error("the process takes other messages")]
+    WrongType(M),
 }
 
 impl<M> fmt::Debug for CastError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Full(_) => "Full",
-            Self::Gone(_) => "Gone",
+            Self::Gone(_, why) => return write!(f, "Gone({why:?})"),
+            Self::WrongType(_) => "WrongType",
         })
     }
 }
@@ -86,6 +96,8 @@ enum How {
     /// The same; it comes back when there is no room.
     Patient,
     Urgent,
+    /// The answer to a request of its own, whether there is room or not.
+    Answer,
 }
 
 /// What waits for a process; the same for both engines.
@@ -145,15 +157,16 @@ pub(crate) struct Inbox<M> {
 /// assert_eq!(echo.call(|reply| reply, Duration::from_secs(60)).await, Err(CallError::Full));
 /// echo.pid().kill();
 /// echo.pid().wait().await;
-/// assert_eq!(echo.ask(|reply| reply).await, Err(CallError::Gone));
+/// assert_eq!(echo.ask(|reply| reply).await, Err(CallError::Gone(Some(Exit::Killed))));
 /// # let four = reply().await;
-/// assert!(matches!(echo.send(four).await, Err(CastError::Gone(_))));
+/// assert!(matches!(echo.send(four).await, Err(CastError::Gone(_, Some(Exit::Killed)))));
 /// // no waiting for the deadline
-/// assert_eq!(echo.call(|reply| reply, Duration::from_secs(60)).await, Err(CallError::Gone));
+/// let late = echo.call(|reply| reply, Duration::from_secs(60)).await;
+/// assert_eq!(late, Err(CallError::Gone(Some(Exit::Killed))));
 /// # });
 /// ```
 pub struct Ref<M> {
-    pub(crate) pid: Pid,
+    pub(crate) pid: Local,
     pub(crate) inbox: Arc<Inbox<M>>,
 }
 
@@ -170,16 +183,23 @@ impl<M> fmt::Debug for Ref<M> {
 }
 
 impl<M: Send + 'static> Ref<M> {
-    pub(crate) fn new(pid: Pid, limit: usize, overflow: Overflow) -> Self {
+    /// Of a new process: where it is, what it is, and its parent.
+    pub(crate) fn new(
+        (system, kind, at, parent): (&System, &'static str, At, Option<Local>),
+        limit: usize,
+        overflow: Overflow,
+    ) -> Self {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let queue =
             Queue { items: VecDeque::new(), urgent: 0, closed: false, timed: None, room: None };
         let queue = Mutex::new(queue);
-        Self { pid, inbox: Arc::new(Inbox { queue, limit, overflow }) }
+        let inbox = Arc::new(Inbox { queue, limit, overflow });
+        let erased: Erased = Arc::<Inbox<M>>::clone(&inbox);
+        Self { pid: Local::new(system, kind, at, parent, erased), inbox }
     }
 
     /// The process behind the address.
-    pub fn pid(&self) -> &Pid {
+    pub fn pid(&self) -> &Local {
         &self.pid
     }
 
@@ -228,13 +248,19 @@ impl<M: Send + 'static> Ref<M> {
         }
     }
 
+    /// It has asked for this: it has room, or makes some. If it has ended nobody wants to know.
+    fn answered(&self, msg: M) {
+        drop(self.push(msg, How::Answer));
+    }
+
     fn push(&self, msg: M, how: How) -> Result<(), CastError<M>> {
         let mut queue = self.inbox.queue.lock();
         if queue.closed {
-            return Err(CastError::Gone(msg));
+            drop(queue);
+            return Err(CastError::Gone(msg, self.pid.why()));
         }
         let mut dropped = None;
-        if queue.items.len() >= self.inbox.limit as usize {
+        if queue.items.len() >= self.inbox.limit as usize && how != How::Answer {
             match self.inbox.overflow {
                 _ if how == How::Patient => return Err(CastError::Full(msg)),
                 Overflow::Reject => return Err(CastError::Full(msg)),

@@ -1,14 +1,14 @@
 //! What is known of a process without asking it: how much waits, what it has handled, for how long it is busy, what it says
-//! of itself; and who watches its events.
+//! of itself, its names and groups; and who watches its events.
 
-use super::{ENDED, Pid, WATCHED, nanos};
-use crate::watch::Watch;
+use super::{ENDED, Local, WATCHED, nanos};
+use crate::{system::Owned, watch::Watch};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-impl Pid {
+impl Local {
     /// Sets or removes what watches its events.
     pub(crate) fn watch(&self, change: impl FnOnce(&mut Option<Watch>)) {
         let mut state = self.0.state.lock();
@@ -84,5 +84,40 @@ impl Pid {
     /// How many messages it has handled.
     pub fn handled(&self) -> u64 {
         self.0.handled.load(Ordering::Relaxed)
+    }
+}
+
+impl Local {
+    /// Notes what is to be cleared up with its end; `false`: it has ended.
+    pub(crate) fn own(&self, what: Owned) -> bool {
+        let mut state = self.0.state.lock();
+        let alive = !self.has(ENDED);
+        if alive {
+            state.extra().owned.insert(what);
+        }
+        alive
+    }
+
+    /// Its names ([`System::register`]).
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.owns(|owned| if let Owned::Name(name) = owned { Some(name) } else { None })
+    }
+
+    /// The groups it is in ([`System::join`]).
+    pub fn groups(&self) -> Vec<Arc<str>> {
+        self.owns(|owned| if let Owned::Group(group) = owned { Some(group) } else { None })
+    }
+
+    fn owns(&self, which: impl Fn(&Owned) -> Option<&Arc<str>>) -> Vec<Arc<str>> {
+        let state = self.0.state.lock();
+        let owned = state.extra.iter().flat_map(|extra| &extra.owned);
+        owned.filter_map(which).cloned().collect()
+    }
+
+    /// It is cleared up already.
+    pub(crate) fn disown(&self, what: &Owned) {
+        if let Some(extra) = &mut self.0.state.lock().extra {
+            extra.owned.remove(what);
+        }
     }
 }

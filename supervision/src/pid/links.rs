@@ -1,10 +1,18 @@
 //! Links and monitors, and the end of a process, of which they tell.
 
-use super::{ENDED, GONE, Monitor, Pid, Signal};
+use super::{ENDED, GONE, Local, Monitor, Pid, Signal};
 use crate::exit::Exit;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-impl Pid {
-    pub(super) fn add_link(&self, other: &Pid) -> bool {
+static MONITORS: AtomicU64 = AtomicU64::new(1);
+
+/// Of the program, not of a system: processes of two may monitor each other.
+pub(super) fn next_monitor() -> u64 {
+    MONITORS.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Local {
+    pub(super) fn add_link(&self, other: &Self) -> bool {
         let mut state = self.0.state.lock();
         let alive = !self.has(ENDED);
         if alive {
@@ -18,15 +26,20 @@ impl Pid {
     }
 
     /// By which number that one knows it as its child.
-    fn number_below(&self, other: &Pid) -> Option<u64> {
+    fn number_below(&self, other: &Self) -> Option<u64> {
         (self.0.number != 0 && self.parent() == Some(other)).then_some(self.0.number)
     }
 
     /// Links two processes: when one ends, the other gets an exit signal (`link/1`).
-    pub fn link(&self, other: &Pid) {
-        if self == other {
+    pub fn link(&self, other: impl Into<Pid>) {
+        let address = other.into();
+        let Some(other) = address.local().filter(|other| *other != self) else {
+            if *self != address {
+                let reason = address.why_away();
+                self.exit_from(address, reason);
+            }
             return;
-        }
+        };
         // a link between parent and child is in the parent's map only
         if other.parent() != Some(self) && !other.add_link(self) {
             return self.exit_from(other, Exit::NoProc);
@@ -43,12 +56,14 @@ impl Pid {
     }
 
     /// Removes a link (`unlink/1`).
-    pub fn unlink(&self, other: &Pid) {
-        self.drop_link(other);
-        other.drop_link(self);
+    pub fn unlink(&self, other: impl Into<Pid>) {
+        if let Some(other) = other.into().local() {
+            self.drop_link(other);
+            other.drop_link(self);
+        }
     }
 
-    pub(super) fn drop_link(&self, other: &Pid) -> bool {
+    pub(super) fn drop_link(&self, other: &Self) -> bool {
         let mut state = self.0.state.lock();
         let Some(extra) = &mut state.extra else { return false };
         let link = match other.number_below(self) {
@@ -59,8 +74,8 @@ impl Pid {
     }
 
     /// `watcher` gets a [`crate::Event::Down`] when this process ends (`monitor/2`).
-    pub fn monitor(&self, watcher: &Pid) -> Monitor {
-        let monitor = self.0.system.next_id();
+    pub fn monitor(&self, watcher: &Self) -> Monitor {
+        let monitor = next_monitor();
         if !watcher.watch_of(monitor, self) {
             return Monitor(monitor);
         }
@@ -68,7 +83,7 @@ impl Pid {
         if self.has(ENDED) {
             drop(state);
             watcher.stop_watching(monitor);
-            let pid = self.clone();
+            let pid = self.into();
             watcher.signal(Signal::Down { monitor, pid, reason: Exit::NoProc });
             return Monitor(monitor);
         }
@@ -82,7 +97,7 @@ impl Pid {
     }
 
     /// `false`: it has ended, and watches nobody.
-    fn watch_of(&self, monitor: u64, whom: &Pid) -> bool {
+    fn watch_of(&self, monitor: u64, whom: &Self) -> bool {
         let mut state = self.0.state.lock();
         let alive = !self.has(ENDED);
         if alive {
@@ -108,13 +123,18 @@ impl Pid {
     }
 
     /// The live processes it started and is linked to, in start order.
-    pub(crate) fn linked_children(&self) -> Vec<Pid> {
-        self.links(usize::MAX).into_iter().filter(|p| p.parent() == Some(self)).collect()
+    pub(crate) fn linked_children(&self) -> Vec<Self> {
+        self.linked(usize::MAX).into_iter().filter(|p| p.parent() == Some(self)).collect()
     }
 
     /// What it is linked to, at most `limit`: its children, and what [`Pid::link`] has added; not
     /// its parent.
     pub fn links(&self, limit: usize) -> Vec<Pid> {
+        self.linked(limit).into_iter().map(Pid::from).collect()
+    }
+
+    /// Those of them that are here.
+    pub(crate) fn linked(&self, limit: usize) -> Vec<Self> {
         let state = self.0.state.lock();
         let links = state.extra.as_ref().map(|e| e.links.values().chain(e.numbered.values()));
         links.into_iter().flatten().take(limit).cloned().collect()
@@ -136,7 +156,7 @@ impl Pid {
         if self.has(ENDED) {
             return;
         }
-        state.reason = Some(exit.clone());
+        state.set_reason(exit.clone());
         let extra = state.extra.take().map(|e| *e).unwrap_or_default();
         self.set(ENDED, true);
         drop(state);
@@ -158,7 +178,7 @@ impl Pid {
         }
         for (monitor, watcher) in extra.monitors {
             watcher.stop_watching(monitor);
-            let (pid, reason) = (self.clone(), exit.clone());
+            let (pid, reason) = (self.into(), exit.clone());
             watcher.signal(Signal::Down { monitor, pid, reason });
         }
         self.set(GONE, true);

@@ -1,8 +1,10 @@
-//! A process from outside: its address, and what is kept of it; signals, links and monitors, figures and reports below.
+//! A process from outside: what is kept of one that lives here, and the address of any; signals, links and monitors, figures and
+//! reports below.
 //!
 //! Signals do not count against an inbox's bound: there are as many as links, monitors and requests
 //! of others. A process takes them in their turn among its messages.
 
+mod address;
 mod figures;
 mod links;
 mod place;
@@ -10,19 +12,19 @@ mod report;
 mod signals;
 
 pub(crate) use place::At;
+pub(crate) use report::drop_unanswered;
 
 use crate::{
     bell::Bell,
     exit::Exit,
-    system::{Owned, System},
+    id::Id,
+    system::{Erased, Owned, System},
     watch::{Ask, Watch},
 };
 use parking_lot::Mutex;
 use place::Name;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    fmt,
-    hash::{Hash, Hasher},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering},
@@ -49,30 +51,40 @@ struct Extra {
     asks: VecDeque<Ask>,
     /// By id, so in start order. The parent is not among them: a child's link to it is in the
     /// parent's map only.
-    links: BTreeMap<u64, Pid>,
+    links: BTreeMap<Id, Local>,
     /// Links to children that are known by a number, by that.
-    numbered: BTreeMap<u64, Pid>,
+    numbered: BTreeMap<u64, Local>,
     /// Who is told of its end, by the monitor.
-    monitors: BTreeMap<u64, Pid>,
+    monitors: BTreeMap<u64, Local>,
     /// Of whose ends it is told.
-    watched: BTreeMap<u64, Pid>,
+    watched: BTreeMap<u64, Local>,
     status: Option<Arc<str>>,
     /// While the system is metered.
     ran: Duration,
     watch: Option<Watch>,
     owned: BTreeSet<Owned>,
+    /// Calls that it dropped ([`UNTOLD`]).
+    unanswered: Vec<Unanswered>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Why it has ended ([`ENDED`]), or must ([`DOOMED`]).
-    reason: Option<Exit>,
+    /// Why it has ended ([`ENDED`]), must ([`DOOMED`]), or is about to.
+    /// Boxed: those that live have none.
+    reason: Option<Box<Exit>>,
     extra: Option<Box<Extra>>,
 }
 
 impl State {
     fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
+    }
+
+    fn set_reason(&mut self, reason: Exit) {
+        match &mut self.reason {
+            Some(old) => **old = reason,
+            None => self.reason = Some(Box::new(reason)),
+        }
     }
 }
 
@@ -92,6 +104,9 @@ const ASKED: u16 = 256;
 /// Its supervisor ends it.
 const DISMISSED: u16 = 512;
 
+/// It has dropped calls, and who waits for them is not told yet.
+const UNTOLD: u16 = 1024;
+
 /// When something's turn comes among the messages of a process: after so many of them, counted modulo 2^32. So signals and
 /// timers come in the order of sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,13 +120,16 @@ impl Turn {
 }
 
 pub(crate) struct Cell {
+    /// Of its [`Id`]; the rest of which is its system's.
     id: u64,
     kind: &'static str,
     /// Of one that is known by a number made when somebody asks.
     name: OnceLock<Box<Name>>,
     number: u64,
-    parent: Option<Pid>,
+    parent: Option<Local>,
     system: System,
+    /// Its inbox, whatever its messages are.
+    inbox: Erased,
     /// In ns since the system's start.
     started: u64,
     state: Mutex<State>,
@@ -130,7 +148,7 @@ pub(crate) struct Cell {
     ended: Notify,
 }
 
-/// The address of a process, whatever its messages are: for links, monitors and exit signals.
+/// A process of a system in this program, whatever its messages are: what is known of it here. It may have ended.
 ///
 /// ```
 /// use supervision::{Event, Exit, Monitor, System, testkit::Probe};
@@ -176,16 +194,62 @@ pub(crate) struct Cell {
 /// # });
 /// ```
 #[derive(Clone)]
-pub struct Pid(pub(crate) Arc<Cell>);
+pub struct Local(pub(crate) Arc<Cell>);
 
-/// A monitor: ends with the process, or by [`Pid::demonitor`].
+/// The address of a process, wherever it lives: for links, monitors and exit signals. Two are equal when their [`Id`]s are.
 ///
-/// Example: [`Pid`].
+/// There is no connection to other nodes: an address there is as in OTP on a node without distribution. Who links to it or monitors it
+/// gets [`Exit::NoConnection`], and what is sent is lost.
+///
+/// ```
+/// use supervision::{Event, Exit, Id, Node, Pid, System, testkit::Probe};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::new("demo");
+/// let mut probe: Probe<()> = Probe::start(&system).await;
+/// let (pid, me) = (Pid::from(probe.pid()), probe.pid().clone());
+/// assert_eq!((&pid, pid.id(), pid.local()), (&pid, me.id(), Some(&me)));
+/// // a process of another node, as one might read it out of a message
+/// let node = Node::new("b@example.org").unwrap();
+/// let far: Pid = system.pid(Id { node, creation: 1, number: 7 });
+/// assert!(far.local().is_none() && far != pid);
+/// let monitor = far.monitor(&me);
+/// let Event::Down { reason: Exit::NoConnection, .. } = probe.event().await else { panic!() };
+/// far.demonitor(monitor);
+/// far.link(&me);
+/// assert!(matches!(probe.exit().await, (from, Exit::NoConnection) if from == far));
+/// far.unlink(&me);
+/// far.exit(Exit::Normal);
+/// far.kill();
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct Pid(Whose);
+
+#[derive(Clone)]
+enum Whose {
+    Local(Local),
+    /// Of another node, or of one that has ended here and of which nothing is kept.
+    Away(Id),
+}
+
+/// A call without an answer: to drop it tells who waits.
+pub(crate) type Unanswered = Box<dyn Send>;
+
+/// A monitor: ends with the process, or by [`Pid::demonitor`]. No two of the program are the same.
+///
+/// Example: [`Local`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Monitor(pub(crate) u64);
 
-impl Pid {
-    pub(crate) fn new(system: &System, kind: &'static str, at: At, parent: Option<Pid>) -> Self {
+impl Local {
+    pub(crate) fn new(
+        system: &System,
+        kind: &'static str,
+        at: At,
+        parent: Option<Self>,
+        inbox: Erased,
+    ) -> Self {
         let (name, number) = at.name();
         let pid = Self(Arc::new(Cell {
             id: system.next_id(),
@@ -194,6 +258,7 @@ impl Pid {
             number,
             parent: parent.clone(),
             system: system.clone(),
+            inbox,
             started: nanos(system.age()),
             state: Mutex::default(),
             flags: AtomicU16::new(0),
@@ -227,9 +292,13 @@ impl Pid {
         }
     }
 
-    /// Never used twice in a system.
-    pub fn id(&self) -> u64 {
-        self.0.id
+    /// What it is called everywhere.
+    pub fn id(&self) -> Id {
+        self.system().id(self.0.id)
+    }
+
+    pub(crate) fn inbox(&self) -> &Erased {
+        &self.0.inbox
     }
 
     /// The name of its behaviour.
@@ -250,7 +319,7 @@ impl Pid {
     }
 
     /// Its live child of that template and number.
-    pub(crate) fn child(&self, template: &str, number: u64) -> Option<Pid> {
+    pub(crate) fn child(&self, template: &str, number: u64) -> Option<Self> {
         if self.name().template.as_deref().unwrap_or_default() != template {
             return None;
         }
@@ -263,7 +332,7 @@ impl Pid {
     }
 
     /// Who started it.
-    pub fn parent(&self) -> Option<&Pid> {
+    pub fn parent(&self) -> Option<&Self> {
         self.0.parent.as_ref()
     }
 
@@ -285,7 +354,7 @@ impl Pid {
     /// Why it ended, if it has.
     pub fn exit_reason(&self) -> Option<Exit> {
         let state = self.0.state.lock();
-        if self.has(ENDED) { state.reason.clone() } else { None }
+        if self.has(ENDED) { state.reason.as_deref().cloned() } else { None }
     }
 
     /// Resolves when it has ended.
@@ -307,61 +376,8 @@ impl Pid {
         let above = std::iter::successors(self.parent(), |p| p.parent());
         above.map(|p| p.path().to_string()).collect()
     }
-
-    /// Notes what is to be cleared up with its end; `false`: it has ended.
-    pub(crate) fn own(&self, what: Owned) -> bool {
-        let mut state = self.0.state.lock();
-        let alive = !self.has(ENDED);
-        if alive {
-            state.extra().owned.insert(what);
-        }
-        alive
-    }
-
-    /// Its names ([`System::register`]).
-    pub fn names(&self) -> Vec<Arc<str>> {
-        self.owns(|owned| if let Owned::Name(name) = owned { Some(name) } else { None })
-    }
-
-    /// The groups it is in ([`System::join`]).
-    pub fn groups(&self) -> Vec<Arc<str>> {
-        self.owns(|owned| if let Owned::Group(group) = owned { Some(group) } else { None })
-    }
-
-    fn owns(&self, which: impl Fn(&Owned) -> Option<&Arc<str>>) -> Vec<Arc<str>> {
-        let state = self.0.state.lock();
-        let owned = state.extra.iter().flat_map(|extra| &extra.owned);
-        owned.filter_map(which).cloned().collect()
-    }
-
-    /// It is cleared up already.
-    pub(crate) fn disown(&self, what: &Owned) {
-        if let Some(extra) = &mut self.0.state.lock().extra {
-            extra.owned.remove(what);
-        }
-    }
 }
 
 fn nanos(age: Duration) -> u64 {
     u64::try_from(age.as_nanos()).unwrap_or(u64::MAX)
-}
-
-impl PartialEq for Pid {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for Pid {}
-
-impl Hash for Pid {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.id.hash(state);
-    }
-}
-
-impl fmt::Debug for Pid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<{} {}>", self.0.id, self.path())
-    }
 }

@@ -1,6 +1,6 @@
 //! What a process is given to call is called here: a panic in it is caught; and the reports of its abnormal ends.
 
-use super::Pid;
+use super::{Local, UNTOLD, Unanswered};
 use crate::{
     crash::{self, BlackBox, CrashReport, Panic, Who},
     exit::Exit,
@@ -8,13 +8,28 @@ use crate::{
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 use std::{
+    cell::RefCell,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-impl Pid {
+thread_local! {
+    /// What the process that runs has dropped of calls.
+    static UNANSWERED: RefCell<Vec<Unanswered>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Drops what a call has of its answer: who waits is told. What a process drops while it runs is kept until it waits for something, or
+/// takes what is next, or it is known why it ends: so who waits learns that.
+pub(crate) fn drop_unanswered(call: impl Send + 'static) {
+    if crash::is_anybody_inside() {
+        // an error: the thread ends, and with it the call is dropped at once
+        let _ = UNANSWERED.try_with(|calls| calls.borrow_mut().push(Box::new(call)));
+    }
+}
+
+impl Local {
     fn who(&self) -> (Who, u64) {
-        ((self.system().crashes().number(), self.kind()), self.id())
+        ((self.system().crashes().number(), self.kind()), self.0.id)
     }
 
     /// Whether it runs on this thread: it is who asks.
@@ -26,10 +41,26 @@ impl Pid {
     pub(crate) fn catch<T>(&self, call: impl FnOnce() -> T) -> Result<T, Panic> {
         let began = self.system().is_metered().then(thread_cpu);
         let result = crash::catch(self.who(), call);
+        if UNANSWERED.try_with(|calls| !calls.borrow().is_empty()).unwrap_or_default() {
+            self.0.state.lock().extra().unanswered.extend(UNANSWERED.take());
+            self.set(UNTOLD, true);
+        }
         if let Some(began) = began {
             self.add_ran(thread_cpu().saturating_sub(began));
         }
         result
+    }
+
+    /// Who waits for answers that it has dropped is told.
+    pub(crate) fn tell_unanswered(&self) {
+        if !self.has(UNTOLD) {
+            return;
+        }
+        self.set(UNTOLD, false);
+        let mut state = self.0.state.lock();
+        let calls = state.extra.as_mut().map(|extra| std::mem::take(&mut extra.unanswered));
+        drop(state);
+        drop(calls);
     }
 
     /// Makes the report of a panic, logs it and keeps it.
@@ -68,7 +99,7 @@ impl Pid {
         let location = match exit {
             Exit::Killed if self.is_dismissed() => return,
             Exit::Killed if self.is_killed() => "killed from outside",
-            Exit::Killed | Exit::Error(_) | Exit::NoProc => "no panic",
+            Exit::Killed | Exit::Error(_) | Exit::NoProc | Exit::NoConnection => "no panic",
             Exit::Normal | Exit::Shutdown | Exit::ShutdownWith(_) | Exit::Crash(_) => return,
         };
         let message = exit.to_string();

@@ -2,13 +2,13 @@
 //! it at once, what holds it, and the questions of [`crate::sys`].
 
 use super::{
-    ASKED, DISMISSED, DOOMED, ENDED, KILLED, Pid, SIGNALLED, SUSPENDED, Signal, TRAP, Turn,
+    ASKED, DISMISSED, DOOMED, ENDED, KILLED, Local, Pid, SIGNALLED, SUSPENDED, Signal, TRAP, Turn,
 };
 use crate::{exit::Exit, watch::Ask};
 use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
-impl Pid {
+impl Local {
     /// Sends an exit signal as OTP's `exit/2` without a sender of its own: one that does not trap
     /// exits ends with the reason; one that does gets it as an event. `normal` ends only a process that sends it to itself.
     pub fn exit(&self, reason: Exit) {
@@ -25,9 +25,9 @@ impl Pid {
         self.doom(Exit::Killed, true);
     }
 
-    pub(crate) fn exit_from(&self, from: &Pid, reason: Exit) {
+    pub(crate) fn exit_from(&self, from: impl Into<Pid>, reason: Exit) {
         if self.has(TRAP) {
-            self.signal(Signal::Exit { from: from.clone(), reason });
+            self.signal(Signal::Exit { from: from.into(), reason });
         } else if !matches!(reason, Exit::Normal) {
             // OTP: a signal `killed` that came over a link is not a kill
             self.doom(reason, false);
@@ -42,10 +42,10 @@ impl Pid {
     /// The first reason stays, unless it is killed.
     fn doom(&self, reason: Exit, kill: bool) {
         let mut state = self.0.state.lock();
-        if self.has(ENDED) || (self.has(DOOMED) && !kill) {
+        if self.has(ENDED) || (state.reason.is_some() && !kill) {
             return;
         }
-        state.reason = Some(reason);
+        state.set_reason(reason);
         self.set(DOOMED, true);
         drop(state);
         self.0.fatal.ring();
@@ -132,7 +132,7 @@ impl Pid {
         let signals = &mut state.extra.as_mut()?.signals;
         let signal = if self.has(SUSPENDED) {
             let stops = |(.., signal): &(Turn, Instant, Signal)| match signal {
-                Signal::Exit { from, .. } => Some(from) == self.parent() || from == self,
+                Signal::Exit { from, .. } => self.is_child_of(from) || from == self,
                 Signal::Down { .. } => false,
             };
             signals.remove(signals.iter().position(stops)?)
@@ -202,6 +202,26 @@ impl Pid {
         if !self.has(DOOMED) {
             return None;
         }
-        self.0.state.lock().reason.clone()
+        self.why()
+    }
+
+    /// It ends: that is why, for whoever asks from now on, and for those whose calls it left without an answer. (What else it was told to
+    /// end with comes too late.)
+    pub(crate) fn ends(&self, exit: &Exit) {
+        if self.has(ENDED) {
+            return;
+        }
+        self.0.state.lock().set_reason(exit.clone());
+        self.tell_unanswered();
+    }
+
+    /// Why it has ended, or is about to.
+    pub(crate) fn why(&self) -> Option<Exit> {
+        self.0.state.lock().reason.as_deref().cloned()
+    }
+
+    /// Whether that one started it.
+    pub(crate) fn is_child_of(&self, pid: &Pid) -> bool {
+        self.parent().is_some_and(|parent| parent == pid)
     }
 }

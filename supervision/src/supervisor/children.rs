@@ -1,11 +1,11 @@
 //! The children of a supervisor, as a table: by start order, by process, by id.
 
 use crate::{
-    pid::Pid,
+    id::{ById, Id},
+    pid::Local,
     policy::{Kind, Restart},
     spec::ChildSpec,
     supervisor_ref::{ChildInfo, ChildState, Counts},
-    system::ById,
     timer::Timer,
 };
 use std::{
@@ -37,7 +37,7 @@ pub(super) struct Children {
     /// In start order: keys grow.
     pub(super) rows: BTreeMap<Key, Child>,
     /// Whose process it is.
-    pub(super) by_pid: ById<Pid, Key>,
+    pub(super) by_pid: ById<Id, Key>,
     /// Without the instances of a template, which have none.
     by_id: HashMap<Arc<str>, Key>,
     pub(super) next: u64,
@@ -53,7 +53,7 @@ impl Children {
         self.next += 1;
         let key = self.next;
         if let Some(pid) = state.pid() {
-            self.by_pid.insert(pid.clone(), key);
+            self.by_pid.insert(pid.id(), key);
         }
         if self.template.is_none() {
             self.by_id.insert(Arc::clone(&spec.id), key);
@@ -85,10 +85,10 @@ impl Children {
     pub(super) fn set(&mut self, key: Key, state: ChildState) {
         let Some(child) = self.rows.get_mut(&key) else { return };
         if let Some(pid) = child.state.pid() {
-            self.by_pid.remove(pid);
+            self.by_pid.remove(&pid.id());
         }
         if let Some(pid) = state.pid() {
-            self.by_pid.insert(pid.clone(), key);
+            self.by_pid.insert(pid.id(), key);
         }
         child.state = state;
     }
@@ -129,7 +129,11 @@ impl Children {
         };
         Counts {
             specs: if self.template.is_some() { 1 } else { self.rows.len() },
-            active: self.rows.values().filter(|c| c.state.pid().is_some_and(Pid::is_alive)).count()
+            active: self
+                .rows
+                .values()
+                .filter(|c| c.state.pid().is_some_and(Local::is_alive))
+                .count()
                 + usize::from(self.ghost),
             supervisors: of(Kind::Supervisor),
             workers: of(Kind::Worker),

@@ -4,7 +4,7 @@ use crate::{
     crash::Panic,
     cx::Cx,
     exit::Exit,
-    pid::{At, Pid},
+    pid::{At, Local},
     process::caught,
     spec::{ChildSpec, Place, Started},
     start_error::StartError,
@@ -41,9 +41,9 @@ pub(super) async fn launch(spec: &ChildSpec, at: At, cx: &Cx<Msg>) -> Result<Sta
 }
 
 /// Ends what a start had begun: it is linked, but nobody's child yet.
-async fn abandon(parent: &Pid, at: &At) {
+async fn abandon(parent: &Local, at: &At) {
     let path = at.path(Some(parent.name()));
-    for pid in parent.links(usize::MAX).into_iter().filter(|pid| *pid.path() == path) {
+    for pid in parent.linked(usize::MAX).into_iter().filter(|pid| *pid.path() == path) {
         parent.unlink(&pid);
         pid.dismiss();
         pid.kill();
@@ -52,13 +52,13 @@ async fn abandon(parent: &Pid, at: &At) {
 }
 
 /// A start function panicked: a start that failed, like any other.
-fn not_started(parent: &Pid, panic: Panic, at: &At) -> StartError {
+fn not_started(parent: &Local, panic: Panic, at: &At) -> StartError {
     let what = format!("start of {}", at.path(Some(parent.name())));
     StartError::Exited(Exit::Crash(parent.report_beside(panic, &what)))
 }
 
 /// Stops children of one specification.
-pub(super) async fn stop(supervisor: &Pid, spec: &ChildSpec, pids: &[Pid]) {
+pub(super) async fn stop(supervisor: &Local, spec: &ChildSpec, pids: &[Local]) {
     let (child, shutdown, restart) = (&*spec.id, spec.shutdown, spec.restart);
     Stop { supervisor, child, shutdown, restart }.all(pids).await;
 }

@@ -14,7 +14,7 @@ use crate::{
     event::Event,
     exit::Exit,
     inbox::CastError,
-    pid::{At, Pid},
+    pid::{At, Local},
     policy::{AutoShutdown, Engine, Intensity, Restart, Strategy},
     server::{self, Next, Server},
     spec::{ChildSpec, Started, SupervisorSpec},
@@ -43,13 +43,13 @@ pub struct Supervisor {
 pub(crate) async fn start(
     engine: Engine,
     system: &System,
-    parent: Option<Pid>,
+    parent: Option<Local>,
     at: At,
     spec: SupervisorSpec,
 ) -> Result<SupervisorRef, StartError> {
     let at = match (spec.strategy, spec.children.first()) {
         (Strategy::SimpleOneForOne, Some(template)) => {
-            At::Template(at.path(parent.as_ref().map(Pid::name)), Arc::clone(&template.id))
+            At::Template(at.path(parent.as_ref().map(Local::name)), Arc::clone(&template.id))
         }
         _ => at,
     };
@@ -91,6 +91,7 @@ impl Server for Supervisor {
     async fn handle(&mut self, msg: Msg, cx: &mut Cx<Msg>) -> Next {
         match msg.0 {
             Request::Start(spec, reply) => reply.send(self.start_child(spec, cx).await),
+            Request::Instance(args, reply) => reply.send(self.start_instance(args, cx).await),
             Request::Restart(target, reply) => reply.send(self.restart_child(&target, cx).await),
             Request::Terminate(target, reply) => {
                 reply.send(self.terminate_child(&target, cx.pid()).await);
@@ -114,7 +115,8 @@ impl Server for Supervisor {
         if from == *cx.pid() {
             return self.stop(reason);
         }
-        let Some(key) = self.children.by_pid.remove(&from) else { return Next::Continue };
+        let Some(from) = from.local() else { return Next::Continue };
+        let Some(key) = self.children.by_pid.remove(&from.id()) else { return Next::Continue };
         let Some(child) = self.children.rows.get(&key) else { return Next::Continue };
         match decide::on_exit(child.spec.restart, &reason) {
             Verdict::Restart => {
@@ -266,7 +268,7 @@ impl Supervisor {
     }
 
     /// Stops children in reverse order, one after the other; temporary ones are forgotten.
-    async fn stop_all(&mut self, keys: &[Key], me: &Pid) {
+    async fn stop_all(&mut self, keys: &[Key], me: &Local) {
         for key in keys.iter().rev() {
             let Some(child) = self.children.rows.get(key) else { continue };
             if let ChildState::Up(pid) = &child.state {
@@ -281,9 +283,9 @@ impl Supervisor {
     }
 
     /// Stops all instances at the same time, under one timer.
-    async fn stop_instances(&mut self, me: &Pid) {
+    async fn stop_instances(&mut self, me: &Local) {
         let Some(template) = &self.children.template else { return };
-        let pids: Vec<Pid> =
+        let pids: Vec<Local> =
             self.children.rows.values().filter_map(|c| c.state.pid().cloned()).collect();
         stop(me, template, &pids).await;
         self.children.rows.clear();

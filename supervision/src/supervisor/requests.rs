@@ -7,12 +7,12 @@ use super::{
 use crate::{
     cx::Cx,
     decide,
-    pid::Pid,
+    pid::Local,
     policy::Restart,
     spec::{ChildSpec, Started},
     supervisor_ref::{ChildError, ChildState, Msg, Target},
 };
-use std::sync::Arc;
+use std::{any::Any, sync::Arc};
 
 impl Supervisor {
     pub(super) async fn start_child(
@@ -20,23 +20,44 @@ impl Supervisor {
         spec: Option<Arc<ChildSpec>>,
         cx: &mut Cx<Msg>,
     ) -> Result<Started, ChildError> {
-        let (spec, template) = match (spec, self.children.template.clone()) {
-            (None, Some(template)) => (template, true),
-            (Some(spec), None) => (spec, false),
-            (Some(_), Some(_)) => return Err(ChildError::SimpleOneForOne),
-            (None, None) => {
-                return Err(ChildError::InvalidSpec("a specification is needed".into()));
-            }
+        let Some(spec) = spec else {
+            let template = self.template()?;
+            return if template.with.is_none() {
+                self.add(template, cx).await
+            } else {
+                Err(ChildError::WrongArgs)
+            };
         };
-        if !template {
-            decide::check(&spec, self.auto_shutdown)
-                .map_err(|why| ChildError::InvalidSpec(why.into()))?;
-            match self.children.find(&spec.id).map(|(_, c)| &c.state) {
-                Some(ChildState::Up(pid)) => return Err(ChildError::AlreadyStarted(pid.clone())),
-                Some(_) => return Err(ChildError::AlreadyPresent),
-                None => {}
-            }
+        if self.children.template.is_some() {
+            return Err(ChildError::SimpleOneForOne);
         }
+        decide::check(&spec, self.auto_shutdown)
+            .map_err(|why| ChildError::InvalidSpec(why.into()))?;
+        match self.children.find(&spec.id).map(|(_, c)| &c.state) {
+            Some(ChildState::Up(pid)) => return Err(ChildError::AlreadyStarted(pid.clone())),
+            Some(_) => return Err(ChildError::AlreadyPresent),
+            None => {}
+        }
+        self.add(spec, cx).await
+    }
+
+    pub(super) async fn start_instance(
+        &mut self,
+        args: Box<dyn Any + Send>,
+        cx: &mut Cx<Msg>,
+    ) -> Result<Started, ChildError> {
+        let spec = self.template()?.with(&*args).ok_or(ChildError::WrongArgs)?;
+        drop(args);
+        self.add(Arc::new(spec), cx).await
+    }
+
+    fn template(&self) -> Result<Arc<ChildSpec>, ChildError> {
+        let template = self.children.template.clone();
+        template.ok_or_else(|| ChildError::InvalidSpec("a specification is needed".into()))
+    }
+
+    async fn add(&mut self, spec: Arc<ChildSpec>, cx: &mut Cx<Msg>) -> Result<Started, ChildError> {
+        let template = self.children.template.is_some();
         let at = self.place(&spec, self.children.next + 1, cx);
         let started = launch(&spec, at, cx).await?;
         match &started {
@@ -77,13 +98,13 @@ impl Supervisor {
     pub(super) async fn terminate_child(
         &mut self,
         target: &Target,
-        me: &Pid,
+        me: &Local,
     ) -> Result<(), ChildError> {
         let found = match target {
             Target::Instance(pid) if self.children.template.is_some() && !pid.is_alive() => {
                 // whosever it was, as in OTP
                 self.children.ghost = false;
-                if let Some(key) = self.children.by_pid.get(pid).copied() {
+                if let Some(key) = self.children.by_pid.get(&pid.id()).copied() {
                     self.children.forget(key);
                 }
                 return Ok(());
@@ -96,7 +117,7 @@ impl Supervisor {
             Target::Instance(pid) if self.children.template.is_some() => self
                 .children
                 .by_pid
-                .get(pid)
+                .get(&pid.id())
                 .and_then(|key| self.children.rows.get(key).map(|c| (*key, c))),
             Target::Instance(_) => None,
         };

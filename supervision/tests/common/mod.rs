@@ -4,16 +4,16 @@
 
 use std::{sync::Arc, time::Duration};
 use supervision::{
-    ChildSpec, Cx, Engine, Event, Exit, InitError, Next, Pid, Process, Ref, Reply, Restart, Server,
-    Shutdown, SupervisorRef, SupervisorSpec, System, testkit,
+    ChildSpec, Cx, Engine, Event, Exit, InitError, Local, Next, Process, Ref, Reply, Restart,
+    Server, Shutdown, SupervisorRef, SupervisorSpec, System, testkit,
 };
 
 /// What a puppet is told.
 pub enum Do {
     Panic(&'static str),
     Exit(Exit),
-    Link(Pid),
-    Unlink(Pid),
+    Link(Local),
+    Unlink(Local),
     Trap(bool),
     Echo(u32, Reply<u32>),
     /// Never answers.

@@ -7,7 +7,7 @@ use crate::scenario::{Child, Event, Outcome, Reason, Scenario, Step, Stop, Sup, 
 use parking_lot::Mutex;
 use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Duration};
 use supervision::{
-    ChildError, ChildSpec, ChildState, Cx, Engine, Event as Told, Exit, InitError, Kind, Pid,
+    ChildError, ChildSpec, ChildState, Cx, Engine, Event as Told, Exit, InitError, Kind, Local,
     Place, Process, Ref, StartError, Started, Strategy, SupervisorRef, SupervisorSpec, System,
     system::Change,
 };
@@ -37,7 +37,7 @@ enum Known {
 }
 
 impl Known {
-    fn pid(&self) -> &Pid {
+    fn pid(&self) -> &Local {
         match self {
             Self::Worker(worker) => worker.pid(),
             Self::Supervisor(sup) => sup.pid(),
@@ -165,7 +165,7 @@ async fn start_nested(
 
 impl Book {
     fn started(&mut self, key: String, n: u64, process: Known) {
-        self.watched.insert(process.pid().id(), (key.clone(), n));
+        self.watched.insert(process.pid().id().number, (key.clone(), n));
         if !key.is_empty() {
             self.events.push(Event::Start { id: key.clone(), n });
         }
@@ -175,8 +175,8 @@ impl Book {
         self.processes.insert(key, process);
     }
 
-    fn ended(&mut self, pid: &Pid, exit: &Exit) {
-        if let Some((id, n)) = self.watched.remove(&pid.id()) {
+    fn ended(&mut self, pid: &Local, exit: &Exit) {
+        if let Some((id, n)) = self.watched.remove(&pid.id().number) {
             self.events.push(Event::Exit { id, n, reason: exit.word().to_owned() });
         }
     }
@@ -308,7 +308,7 @@ impl Replay {
     }
 
     /// Some process that has ended.
-    async fn ended(&self) -> Option<Pid> {
+    async fn ended(&self) -> Option<Local> {
         let nobody = SupervisorSpec::one_for_one();
         let nobody = System::new("elsewhere").start(nobody).await.ok()?;
         nobody.stop().await;

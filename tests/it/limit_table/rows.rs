@@ -457,11 +457,23 @@ pub const NODE: &[Row] = &[
         most: "one for each process it has to do with",
         at: "there are no more processes than connections, and a few hundred besides",
         fields: &[
-            ("supervision/src/pid/mod.rs", "signals asks links numbered monitors watched owned"),
+            (
+                "supervision/src/pid/mod.rs",
+                "signals asks links numbered monitors watched owned unanswered",
+            ),
+            ("supervision/src/pid/report.rs", "UNANSWERED"),
             ("supervision/src/timer.rs", "running repeating due"),
             ("supervision/src/topic.rs", "subscribers"),
         ],
         tried: &["the_stop_is_the_start_in_reverse"],
+    },
+    Row {
+        what: "names of nodes",
+        from: &["supervision/src/id.rs: NODES", "supervision/src/id.rs: NODE_BYTES"],
+        most: "`NODES` × `NODE_BYTES`",
+        at: "what has another one cannot be read",
+        fields: &[("supervision/src/id.rs", "all nodes")],
+        tried: &["names_from_outside_are_bounded"],
     },
     Row {
         what: "a trace",
@@ -577,6 +589,8 @@ pub const NODE: &[Row] = &[
 /// What does not grow with what others do: made at the start, as configured or as written, or gone at the end of one call.
 pub const STILL: &[(&str, &str)] = &[
     ("supervision/src/spec.rs", "children"),
+    // one, but for tests
+    ("supervision/src/system.rs", "SYSTEMS"),
     ("supervision/src/tree.rs", "children"),
     ("supervision/src/state_machine/step.rs", "Actions"),
     ("xmpp/src/element/mod.rs", "attrs nodes"),
