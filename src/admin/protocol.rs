@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use supervision::CrashReport;
+use supervision::{CrashReport, restarts::Supervision};
 use xmpp::{
     jid::{BareJid, Jid},
     sasl::ScramKeys,
@@ -176,6 +176,8 @@ impl Refusal {
 pub enum Row {
     /// A tree.
     Tree(TreeRow),
+    /// What processes have done that are not there any more.
+    Figures(FiguresRow),
     /// A process.
     Process(ProcessRow),
     /// A crash in short.
@@ -205,10 +207,24 @@ pub struct TreeRow {
     pub uptime: f64,
     /// What it says of itself.
     pub status: Option<String>,
+    /// Of a supervisor: what it knows of restarts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervision: Option<Supervision>,
     /// Children of a pool; they are counted, not listed.
     pub pooled: usize,
     /// Those below it, in start order.
     pub children: Vec<TreeRow>,
+}
+
+/// What processes have done that are not there any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FiguresRow {
+    /// Crashes.
+    pub crashes: u64,
+    /// Restarts by supervisors.
+    pub restarts: u64,
+    /// Messages that were in the inboxes of processes when these ended.
+    pub unhandled: u64,
 }
 
 /// A process.

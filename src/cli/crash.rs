@@ -6,7 +6,7 @@ use super::{
 };
 use mangrove::admin::protocol::{Request, Row};
 use std::fmt::Write;
-use supervision::CrashReport;
+use supervision::{CrashReport, Restart, SupervisorReport, crash::Did};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -61,6 +61,25 @@ fn table(rows: &[Row]) -> Table {
     table
 }
 
+/// What a supervisor did.
+fn answer(report: &SupervisorReport) -> String {
+    let SupervisorReport { supervisor, child, restarts, intensity, did, .. } = report;
+    let restart = match report.restart {
+        Restart::Permanent => "permanent",
+        Restart::Transient => "transient",
+        Restart::Temporary => "temporary",
+    };
+    let did = match did {
+        Did::Restarted => "restarted it".to_owned(),
+        Did::TriesAgain => "tries again".to_owned(),
+        Did::Waits(wait) => format!("restarts it after {}", time(wait.as_secs_f64())),
+        Did::GaveUp => "gave up".to_owned(),
+        Did::LeftIt => "left it".to_owned(),
+    };
+    let (most, period) = (intensity.restarts, time(intensity.period.as_secs_f64()));
+    format!("{supervisor} {did} ({child}, {restart}; {restarts} of {most} restarts in {period})")
+}
+
 /// A report as a page of text.
 fn page(report: &CrashReport) -> String {
     let mut text = String::new();
@@ -75,7 +94,24 @@ fn page(report: &CrashReport) -> String {
     field("reason", &format!("{}{place}", report.reason));
     field("location", &report.location);
     field("status", report.status.as_deref().unwrap_or("-"));
-    field("queue", &report.queued.to_string());
+    let waiting = report.waiting.join(", ");
+    match waiting.is_empty() {
+        true => field("queue", &report.queued.to_string()),
+        false => field("queue", &format!("{}: {waiting}", report.queued)),
+    }
+    if let Some(message) = &report.message {
+        field("message", message);
+    }
+    let lists = [("links", &report.links), ("names", &report.names), ("groups", &report.groups)];
+    for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+        field(name, &list.join(", "));
+    }
+    if let Some(supervisor) = &report.supervisor {
+        field("supervisor", &answer(supervisor));
+    }
+    if let Some(state) = &report.state {
+        field("state", &state.to_string());
+    }
     field("uptime", &time(report.uptime.as_secs_f64()));
     field("build", &report.build);
     if report.suppressed > 0 {

@@ -4,7 +4,11 @@ use super::{
     Done, NodeArgs,
     output::{Output, Table, count, count_of, shown, time, value},
 };
-use mangrove::admin::protocol::{Order, Request, Row, TreeRow};
+use mangrove::admin::protocol::{FiguresRow, Order, Request, Row, TreeRow};
+use supervision::{Intensity, restarts::Supervision};
+
+/// The most children of a supervisor of whose restarts its line tells.
+const SHOWN: usize = 3;
 
 pub async fn tree(node: &NodeArgs, out: &mut Output) -> Done {
     let (rows, done) = node.connect().await?.rows(Request::Tree {}).await?;
@@ -14,13 +18,50 @@ pub async fn tree(node: &NodeArgs, out: &mut Output) -> Done {
     }
     let mut lines = Vec::new();
     for row in &rows {
-        if let Row::Tree(root) = row {
-            draw(root, "", "", &mut lines);
+        match row {
+            Row::Tree(root) => draw(root, "", "", &mut lines),
+            Row::Figures(figures) => lines.extend(ended(figures)),
+            _ => {}
         }
     }
     lines.push(count(done.of.unwrap_or_default(), "process"));
     out.text(&lines.join("\n"));
     Ok(())
+}
+
+/// What is to be said of processes that are not there any more; nothing if all is well.
+fn ended(FiguresRow { crashes, restarts, unhandled }: &FiguresRow) -> Option<String> {
+    let figures =
+        [(crashes, "crash"), (restarts, "restart"), (unhandled, "message nobody has handled")];
+    let some = figures.into_iter().filter(|(n, _)| **n > 0);
+    let some = some.map(|(n, what)| match (n, what.split_once(' ')) {
+        (n, Some((one, more))) => {
+            format!("{} {more}", count(usize::try_from(*n).unwrap_or(usize::MAX), one))
+        }
+        (n, None) => count(usize::try_from(*n).unwrap_or(usize::MAX), what),
+    });
+    Some(some.collect::<Vec<_>>().join(", ")).filter(|line| !line.is_empty())
+}
+
+/// What a supervisor knows of restarts; nothing if there were none.
+fn restarts(seen: &Supervision) -> String {
+    let (left, Intensity { restarts, period }) = (seen.left, seen.intensity);
+    let mut text = String::new();
+    if seen.restarts > 0 {
+        let period = time(period.as_secs_f64());
+        text.push_str(&format!(", {left} of {restarts} restarts in {period} left"));
+    }
+    for child in seen.children.iter().take(SHOWN) {
+        text.push_str(&format!(", {} restarted {} times", child.id, child.restarts));
+        if let Some(last) = child.history.last() {
+            let ago = time(last.ago.as_secs_f64());
+            text.push_str(&format!(" (last {ago} ago: {})", shown(&last.reason)));
+        }
+        if let Some(wait) = child.waits {
+            text.push_str(&format!(", starts in {}", time(wait.as_secs_f64())));
+        }
+    }
+    text
 }
 
 /// A process, then those below it; `first` stands before its own line, `rest` before theirs.
@@ -29,6 +70,7 @@ fn draw(node: &TreeRow, first: &str, rest: &str, lines: &mut Vec<String>) {
     if node.pooled > 0 || node.kind == "pool" {
         line.push_str(&format!(", {} pooled", node.pooled));
     }
+    line.push_str(&node.supervision.as_ref().map(restarts).unwrap_or_default());
     if let Some(status) = &node.status {
         line.push_str(&format!(", {}", shown(status)));
     }
@@ -116,6 +158,11 @@ pub async fn ps(node: &NodeArgs, Ps { by, limit, seconds }: Ps, out: &mut Output
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+    use supervision::{
+        Restart, Strategy,
+        restarts::{ChildRestarts, Restarted},
+    };
 
     #[test]
     fn a_tree_has_branches() {
@@ -125,6 +172,7 @@ mod tests {
             id: 1,
             uptime: 5.0,
             status: None,
+            supervision: None,
             pooled: 0,
             children,
         };
@@ -140,5 +188,33 @@ mod tests {
 │   └── pool (pool) 5.0s, 7 pooled
 └── c (server) 5.0s, busy";
         assert_eq!(lines.join("\n"), wanted);
+    }
+
+    #[test]
+    fn a_supervisor_tells_of_restarts_and_nobody_of_what_was_not() {
+        let seconds = Duration::from_secs;
+        let last = Restarted { ago: seconds(9), reason: "out\npaper".into() };
+        let child = ChildRestarts {
+            id: "printer".into(),
+            restart: Restart::Permanent,
+            restarts: 2,
+            history: vec![last],
+            failures: 1,
+            waits: Some(seconds(4)),
+        };
+        let seen = |restarts, children| Supervision {
+            strategy: Strategy::OneForOne,
+            intensity: Intensity { restarts: 3, period: seconds(10) },
+            restarts,
+            left: 3 - restarts,
+            children,
+        };
+        let text = restarts(&seen(2, vec![child; 9]));
+        let one = ", printer restarted 2 times (last 9.0s ago: out\u{fffd}paper), starts in 4.0s";
+        assert_eq!(text, format!(", 1 of 3 restarts in 10s left{one}{one}{one}"));
+        assert_eq!(restarts(&seen(0, vec![])), "");
+        let figures = FiguresRow { crashes: 1, restarts: 0, unhandled: 7 };
+        assert_eq!(ended(&figures).unwrap(), "1 crash, 7 messages nobody has handled");
+        assert_eq!(ended(&FiguresRow { crashes: 0, unhandled: 0, ..figures }), None);
     }
 }

@@ -108,6 +108,7 @@ impl Node {
         let crashes = Some(data.join("crashes"));
         let system =
             System::with_crash_log(&config.server.node, CrashLogLimits::default(), crashes);
+        system.set_version(env!("CARGO_PKG_VERSION"));
         let backend = settings::backend(&config)?;
         let env = Env::new(EnvParts {
             node: NodeId::new(&config.server.node),

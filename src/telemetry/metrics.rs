@@ -85,6 +85,8 @@ fn look(looked: &mut Looked, node: &Shared) {
     looked.gauge("mangrove_processes_in_tree", "Processes that the trees hold", in_tree as f64);
     looked.counter("mangrove_crashes", "Crashes of processes", system.crashes().count());
     looked.counter("mangrove_restarts", "Restarts by supervisors", system.restarts());
+    let help = "Messages left in the inboxes of processes that ended";
+    looked.counter("mangrove_messages_unhandled", help, system.unhandled());
     looked.counter("mangrove_log_lines_left_out", "Log lines not written", logs::left_out());
     let (unit, used) = size(pressure.used());
     looked.measure("mangrove_memory", "Memory in use, as its limit counts it", unit, used);

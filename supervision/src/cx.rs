@@ -1,20 +1,21 @@
 //! What a process may do, and how it takes what comes: signals, timers, messages. The same for both
 //! engines.
 
+mod words;
+
 use crate::{
     crash::{BlackBox, Recorded},
     event::Event,
     exit::Exit,
     inbox::Ref,
-    pid::{Local, Monitor, Pid, Signal},
-    sys,
+    pid::{Local, Monitor, Pid},
     system::System,
     timer::{Timer, Timers},
     watch::{Ask, Question, SysError},
 };
 use parking_lot::Mutex;
 use serde_json::Value;
-use std::{collections::VecDeque, convert::Infallible, fmt, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, convert::Infallible, fmt, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// What a process may do: its address, its events, its links, its timers.
@@ -43,10 +44,14 @@ use tokio::time::{Instant, timeout_at};
 pub struct Cx<M> {
     me: Ref<M>,
     pub(crate) black_box: BlackBox,
-    describe: fn(&M) -> String,
+    /// `None`: it panicked, and is asked no more.
+    describe: Option<Describe<M>>,
     /// In a lock that is never taken: it makes the whole shareable, whatever the messages are.
     own: Option<Box<Mutex<Own<M>>>>,
 }
+
+/// Its behaviour's word for a message.
+type Describe<M> = fn(&M) -> Cow<'static, str>;
 
 /// What most processes do without.
 struct Own<M> {
@@ -74,8 +79,8 @@ pub(crate) enum Taken<M> {
 }
 
 impl<M: Send + 'static> Cx<M> {
-    pub(crate) fn new(me: Ref<M>, describe: fn(&M) -> String) -> Self {
-        Self { me, black_box: BlackBox::default(), describe, own: None }
+    pub(crate) fn new(me: Ref<M>, describe: Describe<M>) -> Self {
+        Self { me, black_box: BlackBox::default(), describe: Some(describe), own: None }
     }
 
     /// Drops its timers, and what it would have gone on with.
@@ -221,6 +226,7 @@ impl<M: Send + 'static> Cx<M> {
         }
         let mut own = self.own.as_mut().map(|own| own.get_mut());
         if let Some(msg) = own.as_mut().and_then(|own| own.continued.pop_front()) {
+            self.notes(&msg);
             return Some(Taken::Event(Event::Msg(msg)));
         }
         let due = own.as_ref().and_then(|own| own.timers.first_due());
@@ -236,7 +242,7 @@ impl<M: Send + 'static> Cx<M> {
                 {
                     own.timers.stop_idle();
                     self.me.set_deadline(own.timers.deadline());
-                    sys::note(pid, || format!("timer: {}", (self.describe)(&msg)));
+                    self.takes("timer", &msg);
                     return Some(Taken::Event(Event::Msg(msg)));
                 }
             }
@@ -245,25 +251,8 @@ impl<M: Send + 'static> Cx<M> {
         if let Some(own) = own {
             own.timers.stop_idle();
         }
-        sys::note(pid, || format!("message: {}", (self.describe)(&msg)));
+        self.takes("message", &msg);
         Some(Taken::Event(Event::Msg(msg)))
-    }
-
-    fn signalled(&mut self, signal: Signal) -> Event<M> {
-        if let Some(own) = &mut self.own {
-            own.get_mut().timers.stop_idle();
-        }
-        let pid = &self.me.pid;
-        match signal {
-            Signal::Exit { from, reason } => {
-                sys::note(pid, || format!("exit signal of {from:?}: {reason}"));
-                Event::Exit { from, reason }
-            }
-            Signal::Down { monitor, pid: who, reason } => {
-                sys::note(pid, || format!("down: {who:?}: {reason}"));
-                Event::Down { monitor: Monitor(monitor), pid: who, reason }
-            }
-        }
     }
 
     /// Waits until there may be something to take.
@@ -298,7 +287,7 @@ impl<M: Send + 'static> Cx<M> {
         self.next_answering(|_| Err(SysError::NotSupported))
     }
 
-    /// [`Cx::next`] of a process that shows its state to [`sys::state`], or lets it be replaced: as
+    /// [`Cx::next`] of a process that shows its state to [`crate::sys::state`], or lets it be replaced: as
     /// OTP's special processes it answers in its loop, while it waits (`sys:handle_system_msg`).
     /// Costs nothing until somebody asks. The answer holds no secrets.
     ///

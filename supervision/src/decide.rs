@@ -16,6 +16,7 @@
 //! let (once, now) = (Intensity::default(), tokio::time::Instant::now());
 //! let mut window = Window::default();
 //! assert!(window.add(once, now) && !window.add(once, now));
+//! assert_eq!((window.within(once, now), window.within(once, now + once.period * 2)), (2, 0));
 //!
 //! let child = || ChildSpec::new("a", |_| async { Ok(Started::Ignored) }).significant(true);
 //! assert!(check(&child(), AutoShutdown::AnySignificant).is_err(), "significant and permanent");
@@ -109,6 +110,15 @@ impl Window {
         self.0.push_back(now);
         // never more than the intensity and one are kept: with one more the supervisor ends
         self.0.len() <= intensity.restarts as usize
+    }
+
+    /// How many restarts were within the period that ends now.
+    pub fn within(&self, intensity: Intensity, now: Instant) -> usize {
+        self.0
+            .iter()
+            .rev()
+            .take_while(|then| now.duration_since(**then) <= intensity.period)
+            .count()
     }
 
     /// How many restarts are in the window.

@@ -29,3 +29,14 @@ pub enum Event<M> {
         reason: Exit,
     },
 }
+
+impl<M> Event<M> {
+    /// What a crash report calls it.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Msg(_) => "a message",
+            Self::Exit { .. } => "an exit signal",
+            Self::Down { .. } => "the end of what it monitors",
+        }
+    }
+}

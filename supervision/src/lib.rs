@@ -4,10 +4,10 @@
 //! signals) · [`inbox`] (typed addresses, bounds) · [`process`] (owns its loop) · [`server`] (one
 //! message at a time) · [`state_machine`] · [`timer`] · [`task`] · [`topic`] · [`spec`] and [`decide`]
 //! (what is to be restarted, pure) · [`supervisor`] and [`pool`] · [`crash`] and [`replay`] · [`sys`],
-//! [`system`] and [`tree`] (what runs, seen from outside) · [`testkit`]. `README.md` is the dictionary
+//! [`system`], [`tree`] and [`restarts`] (what runs, seen from outside) · [`testkit`]. `README.md` is the dictionary
 //! from OTP's words.
 //!
-//! Files import downwards: what is only data (`crash`, `exit`, `id`, `policy`, `start_error`, `watch`) · `pid` and `system`, which know
+//! Files import downwards: what is only data (`crash`, `exit`, `id`, `policy`, `restarts`, `start_error`, `watch`) · `pid` and `system`, which know
 //! each other, and are the only circle · addresses, timers, names, `sys`, what a process may do (`cx`) · `process`, and `actor`,
 //! the engine that is ractor · behaviours · `spec`, `supervisor`, `pool` · `start`, which knows all of them.
 //!
@@ -67,6 +67,7 @@ mod policy;
 pub mod pool;
 pub mod process;
 pub mod replay;
+pub mod restarts;
 pub mod server;
 pub mod spec;
 mod start;
@@ -84,7 +85,7 @@ pub mod topic;
 pub mod tree;
 mod watch;
 
-pub use crash::{CrashLog, CrashReport, Recorded};
+pub use crash::{CrashLog, CrashReport, Recorded, SupervisorReport};
 pub use cx::Cx;
 pub use event::Event;
 pub use exit::Exit;

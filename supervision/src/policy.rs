@@ -1,11 +1,13 @@
 //! What is to become of a child that ends, and of its siblings: the words of a specification (`supervisor(3)`).
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// When a child that ended is started again.
 ///
 /// Example: [`SupervisorSpec`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Restart {
     /// Always.
     #[default]
@@ -43,7 +45,8 @@ pub enum Kind {
 /// Which children are affected when one ends.
 ///
 /// Example: [`SupervisorSpec`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Strategy {
     /// That one.
     #[default]
@@ -93,7 +96,7 @@ pub enum Engine {
 /// How many restarts within which time are too many.
 ///
 /// Example: [`SupervisorSpec`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intensity {
     /// As many are still allowed.
     pub restarts: u32,

@@ -14,6 +14,7 @@ use crate::{
 pub use crate::{cx::Cx, event::Event, start_error::InitError};
 use serde_json::Value;
 use std::{
+    borrow::Cow,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{
@@ -27,6 +28,7 @@ use tokio::sync::oneshot;
 /// A process that owns its loop.
 ///
 /// ```
+/// use std::borrow::Cow;
 /// use supervision::{Cx, Event, Exit, InitError, Process, Recorded, Reply, System};
 ///
 /// struct Echo(u8);
@@ -52,8 +54,11 @@ use tokio::sync::oneshot;
 ///         }
 ///     }
 ///     // what may be left out
-///     fn describe(_: &Reply<u8>) -> String {
-///         "question".to_owned()
+///     fn describe(_: &Reply<u8>) -> Cow<'static, str> {
+///         "question".into()
+///     }
+///     fn state(&self) -> Option<serde_json::Value> {
+///         Some(self.0.into())
 ///     }
 ///     fn recent(&self) -> Vec<Recorded> {
 ///         vec![Recorded::from("of a session, say, the last stanzas")]
@@ -82,6 +87,9 @@ pub trait Process: Sized + Send + 'static {
     const INBOX: usize = 256;
     /// What happens beyond it.
     const OVERFLOW: Overflow = Overflow::Reject;
+    /// Whether a crash report says which message it took last, as [`Process::describe`] says it (of a [`crate::Server`] it
+    /// always does): it costs 100 bytes, and some ns a message.
+    const LAST_MESSAGE: bool = false;
 
     /// Starts it; the parent waits for it (`proc_lib:start_link`).
     fn init(
@@ -92,9 +100,10 @@ pub trait Process: Sized + Send + 'static {
     /// Its loop. It must await [`Cx::next`] among what it waits for.
     fn run(&mut self, cx: &mut Cx<Self::Msg>) -> impl Future<Output = Exit> + Send;
 
-    /// How [`crate::sys::trace`] and [`crate::sys::log`] show a message: a word, no secrets.
-    fn describe(_msg: &Self::Msg) -> String {
-        std::any::type_name::<Self::Msg>().to_owned()
+    /// How [`crate::sys::trace`], [`crate::sys::log`] and a crash report show a message that waits: a word, no secrets. That of
+    /// each message is only asked for with [`Process::LAST_MESSAGE`].
+    fn describe(_msg: &Self::Msg) -> Cow<'static, str> {
+        Cow::Borrowed(std::any::type_name::<Self::Msg>())
     }
 
     /// The last thing it does, also after a panic or an exit signal; not when it was killed.
@@ -112,10 +121,16 @@ pub trait Process: Sized + Send + 'static {
         Vec::new()
     }
 
-    /// Its state for a crash report, without secrets.
-    #[doc(hidden)]
+    /// Its state for a crash report, without secrets; for [`crate::sys::state`] it answers in its loop
+    /// ([`Cx::next_answering`]). The default shows none.
     fn state(&self) -> Option<Value> {
         None
+    }
+
+    /// Its word for what it took last, when the black box does not have it.
+    #[doc(hidden)]
+    fn last_word(&self) -> &'static str {
+        ""
     }
 }
 
@@ -183,7 +198,10 @@ impl<P: Process> Life<P> {
         counted: Option<Arc<AtomicUsize>>,
     ) -> Self {
         let me = Ref::new((system, P::NAME, at, parent), P::INBOX, P::OVERFLOW);
-        let (cx, guard) = (Cx::new(me.clone(), P::describe), Guard { me, counted });
+        let (mut cx, guard) = (Cx::new(me.clone(), P::describe), Guard { me, counted });
+        if P::LAST_MESSAGE {
+            cx.black_box = BlackBox::with_words();
+        }
         Self { args: Some(args), process: None, cx, guard }
     }
 
@@ -202,10 +220,7 @@ impl<P: Process> Life<P> {
                 return Ok(());
             }
             Ok(Err(error)) => error,
-            Err(panic) => {
-                let inputs = &mut self.cx.black_box;
-                StartError::Exited(Exit::Crash(pid.report(panic, inputs, 0, None)))
-            }
+            Err(panic) => StartError::Exited(Exit::Crash(self.cx.report(panic, None))),
         };
         if let Some(parent) = pid.parent() {
             parent.unlink(pid);
@@ -226,14 +241,12 @@ impl<P: Process> Life<P> {
                 self.cx.black_box.record(input);
             }
             let state = pid.catch(|| process.state()).ok().flatten();
-            Exit::Crash(pid.report(panic, &mut self.cx.black_box, pid.depth(), state))
+            self.cx.had_taken(process.last_word());
+            Exit::Crash(self.cx.report(panic, state))
         });
         let exit = wind_up(pid, exit.clone(), pin!(process.terminate(&exit, &mut self.cx))).await;
-        let state = match &exit {
-            Exit::Error(_) => pid.catch(|| process.state()).ok().flatten(),
-            _ => None,
-        };
-        pid.account_for(&exit, &mut self.cx.black_box, state);
+        self.cx.had_taken(process.last_word());
+        self.cx.account_for(&exit, || process.state());
         discard(pid, || {
             self.cx.clear();
             self.process = None;
@@ -281,7 +294,7 @@ async fn wind_up(
         result = caught(pid, terminate) => {
             if let Err(panic) = result {
                 // what terminate did wrong does not hide why the process ended
-                let report = pid.report(panic.in_terminate(), &mut BlackBox::default(), 0, None);
+                let report = pid.report_beside(panic.in_terminate(), None);
                 if !matches!(exit, Exit::Crash(_)) {
                     exit = Exit::Crash(report);
                 }
@@ -295,7 +308,7 @@ async fn wind_up(
 /// Drops what a process was; a panic in it is reported as one in `terminate`.
 fn discard(pid: &Local, drops: impl FnOnce()) {
     if let Err(panic) = pid.catch(drops) {
-        pid.report(panic.in_terminate(), &mut BlackBox::default(), 0, None);
+        pid.report_beside(panic.in_terminate(), None);
     }
 }
 

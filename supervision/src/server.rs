@@ -15,7 +15,7 @@ use crate::{
     watch::{Ask, SysError},
 };
 use serde_json::Value;
-use std::future::Future;
+use std::{borrow::Cow, future::Future};
 
 /// What a server does after a message.
 ///
@@ -31,7 +31,7 @@ pub enum Next {
 /// A server.
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::{borrow::Cow, time::Duration};
 /// use supervision::{Cx, Exit, InitError, Next, Reply, Server, sys, sys::SysError, testkit};
 /// use serde_json::{Value, json};
 ///
@@ -54,8 +54,12 @@ pub enum Next {
 ///         Next::Continue
 ///     }
 ///     // what may be left out
-///     fn describe(order: &Order) -> String {
-///         if let Order::Add(n) = order { format!("add {n}") } else { "order".to_owned() }
+///     fn describe(order: &Order) -> Cow<'static, str> {
+///         match order {
+///             Order::Add(n) => format!("add {n}").into(),
+///             Order::Read(_) => "read".into(),
+///             Order::Close => "close".into(),
+///         }
 ///     }
 ///     fn state(&self) -> Option<Value> {
 ///         Some(json!({ "balance": self.balance, "password": self.password.is_empty() }))
@@ -120,9 +124,10 @@ pub trait Server: Sized + Send + 'static {
         reason
     }
 
-    /// How [`crate::sys::trace`] and [`crate::sys::log`] show a message: a word, no secrets.
-    fn describe(_msg: &Self::Msg) -> String {
-        std::any::type_name::<Self::Msg>().to_owned()
+    /// How a crash report, [`crate::sys::trace`] and [`crate::sys::log`] show a message: a word, no secrets. Asked of each
+    /// message that is taken: a word that is there already costs nothing, a text that is made costs its making.
+    fn describe(_msg: &Self::Msg) -> Cow<'static, str> {
+        Cow::Borrowed(std::any::type_name::<Self::Msg>())
     }
 
     /// Its state for [`crate::sys::state`], without secrets. The default shows none.
@@ -179,7 +184,11 @@ pub trait Server: Sized + Send + 'static {
 /// # });
 /// ```
 #[derive(Debug)]
-pub struct Serving<S>(S);
+pub struct Serving<S> {
+    server: S,
+    /// The message it took last; empty: see the black box.
+    last: &'static str,
+}
 
 impl<S: Server> Process for Serving<S> {
     type Args = S::Args;
@@ -189,11 +198,11 @@ impl<S: Server> Process for Serving<S> {
     const OVERFLOW: Overflow = S::OVERFLOW;
 
     async fn init(args: S::Args, cx: &mut Cx<S::Msg>) -> Result<Self, InitError> {
-        S::init(args, cx).await.map(Self)
+        S::init(args, cx).await.map(|server| Self { server, last: "" })
     }
 
     async fn run(&mut self, cx: &mut Cx<S::Msg>) -> Exit {
-        let Self(server) = self;
+        let Self { server, last } = self;
         let pid = cx.pid().clone();
         loop {
             tokio::task::coop::consume_budget().await;
@@ -202,6 +211,7 @@ impl<S: Server> Process for Serving<S> {
             }
             let next = match cx.take() {
                 Some(Taken::Event(Event::Msg(msg))) => {
+                    *last = cx.word_of(S::describe, &msg);
                     pid.begin();
                     server.handle(msg, cx).await
                 }
@@ -210,6 +220,7 @@ impl<S: Server> Process for Serving<S> {
                     return server.stopped(reason);
                 }
                 Some(Taken::Event(event)) => {
+                    *last = event.word();
                     pid.begin();
                     server.event(event, cx).await
                 }
@@ -229,16 +240,20 @@ impl<S: Server> Process for Serving<S> {
         }
     }
 
-    fn describe(msg: &S::Msg) -> String {
+    fn describe(msg: &S::Msg) -> Cow<'static, str> {
         S::describe(msg)
     }
 
     fn state(&self) -> Option<Value> {
-        self.0.state()
+        self.server.state()
+    }
+
+    fn last_word(&self) -> &'static str {
+        self.last
     }
 
     async fn terminate(&mut self, why: &Exit, cx: &mut Cx<S::Msg>) {
-        self.0.terminate(why, cx).await;
+        self.server.terminate(why, cx).await;
     }
 }
 

@@ -125,6 +125,21 @@ pub(crate) enum Request {
     TryAgain(u64),
 }
 
+impl Msg {
+    /// What a trace or a report calls it.
+    pub(crate) fn word(&self) -> &'static str {
+        match self.0 {
+            Request::Start(..) | Request::Instance(..) => "start_child",
+            Request::Restart(..) => "restart_child",
+            Request::Terminate(..) => "terminate_child",
+            Request::Delete(..) => "delete_child",
+            Request::Which(_) => "which_children",
+            Request::Count(_) => "count_children",
+            Request::TryAgain(_) => "try again",
+        }
+    }
+}
+
 /// A running supervisor.
 ///
 /// ```

@@ -35,6 +35,7 @@
 pub use crate::watch::{Question, SysError, SysEvent};
 use crate::{
     pid::Local,
+    restarts::Supervision,
     watch::{Ask, Sink},
 };
 use serde::{Deserialize, Serialize};
@@ -52,7 +53,7 @@ pub(crate) fn note(pid: &Local, what: impl FnOnce() -> String) {
         && let Err(panic) = pid.catch(|| tell(pid, what))
     {
         pid.watch(|watch| *watch = None);
-        pid.report_beside(panic, "a trace or a log: it has ended");
+        pid.report_beside(panic, Some("a trace or a log: it has ended"));
     }
 }
 
@@ -111,6 +112,9 @@ pub struct Status {
     pub links: Vec<String>,
     /// How many watch it.
     pub watchers: usize,
+    /// Of a supervisor: what it knows of restarts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervision: Option<Supervision>,
     /// Figures.
     pub statistics: Statistics,
 }
@@ -148,6 +152,7 @@ pub fn status(pid: &Local) -> Status {
         ancestors: pid.ancestors(),
         links: pid.linked(100).iter().map(|p| p.path().to_string()).collect(),
         watchers: pid.watchers(),
+        supervision: pid.supervision(),
         statistics: statistics(pid),
     }
 }

@@ -51,6 +51,7 @@ pub(crate) struct Inner {
     node: Node,
     creation: u32,
     since: Instant,
+    version: OnceLock<Box<str>>,
     next: AtomicU64,
     alive: AtomicUsize,
     restarts: AtomicU64,
@@ -126,6 +127,8 @@ impl Drop for Inner {
 /// assert_eq!((one.pids().len(), one.find("/echo").as_ref()), (1, Some(echo.pid())));
 /// assert_eq!((one.name(), one.restarts(), one.crashes().count(), one.unhandled()), ("one", 0, 0, 0));
 /// assert!(one.age() >= echo.pid().uptime());
+/// assert!(one.set_version(env!("CARGO_PKG_VERSION")) && !one.set_version("2"));
+/// assert_eq!((one.version(), two.version()), (env!("CARGO_PKG_VERSION"), "unknown"));
 /// assert_eq!(one.tree()[0].process.kind, "echo");
 /// // as others see it
 /// let node = Node::new("b@example.org").unwrap();
@@ -166,6 +169,7 @@ impl System {
             node,
             creation: id::creation(),
             since: Instant::now(),
+            version: OnceLock::new(),
             next: AtomicU64::new(1),
             alive: AtomicUsize::new(0),
             restarts: AtomicU64::new(0),
@@ -238,6 +242,16 @@ impl System {
         &self.0.name
     }
 
+    /// Says which version of the program this is, for crash reports. `false`: it was said already.
+    pub fn set_version(&self, version: &str) -> bool {
+        self.0.version.set(version.into()).is_ok()
+    }
+
+    /// The program's version; `unknown` until it is said.
+    pub fn version(&self) -> &str {
+        self.0.version.get().map_or("unknown", |version| version)
+    }
+
     /// How long it has been there.
     pub fn age(&self) -> Duration {
         self.0.since.elapsed()
@@ -271,7 +285,7 @@ impl System {
         if let Err(panic) = pid.catch(|| observer(change))
             && !self.0.blind.swap(true, Ordering::Relaxed)
         {
-            pid.report_beside(panic, "the observer of the system: it is not told any more");
+            pid.report_beside(panic, Some("the observer of the system: it is not told any more"));
         }
     }
 

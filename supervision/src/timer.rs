@@ -136,7 +136,7 @@ impl<M: Send + 'static> Timers<M> {
                     Ok(msg) => msg,
                     Err(panic) => {
                         self.repeating.remove(&timer.number);
-                        pid.report_beside(panic, "a timer that repeats: it has ended");
+                        pid.report_beside(panic, Some("a timer that repeats: it has ended"));
                         return self.take(pid);
                     }
                 };

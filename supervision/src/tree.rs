@@ -1,6 +1,6 @@
 //! What runs, seen from outside: nobody is asked, nobody is disturbed.
 
-use crate::{id::Id, pid::Local, system::System};
+use crate::{id::Id, pid::Local, restarts::Supervision, system::System};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, time::Duration};
 
@@ -23,6 +23,9 @@ pub struct ProcessInfo {
     pub handled: u64,
     /// What it says of itself.
     pub status: Option<String>,
+    /// Of a supervisor: what it knows of restarts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervision: Option<Supervision>,
 }
 
 impl From<&Local> for ProcessInfo {
@@ -35,6 +38,7 @@ impl From<&Local> for ProcessInfo {
             busy: pid.busy(),
             handled: pid.handled(),
             status: pid.status().map(|s| s.to_string()),
+            supervision: pid.supervision(),
         }
     }
 }

@@ -7,6 +7,8 @@ mod addresses;
 #[path = "behaviours.rs"]
 mod behaviours;
 mod common;
+#[path = "crash_reports.rs"]
+mod crash_reports;
 #[path = "crashes.rs"]
 mod crashes;
 #[path = "exits.rs"]
@@ -25,6 +27,8 @@ mod order;
 mod replay;
 #[path = "reports.rs"]
 mod reports;
+#[path = "restarts.rs"]
+mod restarts;
 #[path = "room.rs"]
 mod room;
 #[path = "state_machines.rs"]

@@ -7,8 +7,8 @@ mod common;
 use parking_lot::Mutex;
 use std::{collections::BTreeMap, fmt, future::pending, sync::Arc, time::Duration};
 use supervision::{
-    ChildSpec, Cx, Event, Exit, InitError, PoolRef, PoolSpec, Process, Restart, Shutdown,
-    SupervisorSpec,
+    ChildSpec, Cx, Event, Exit, InitError, Next, PoolRef, PoolSpec, Process, Restart, Server,
+    Shutdown, StateMachine, Step, SupervisorSpec, Tasks,
 };
 use tracing::{
     Metadata, Subscriber,
@@ -193,4 +193,90 @@ async fn a_pool_reports_as_a_supervisor_of_temporary_instances() {
         assert_eq!(reported, expected);
         assert_eq!(system.alive(), 0);
     }
+}
+
+/// Does not come to an end of its end.
+struct Hangs;
+
+impl Server for Hangs {
+    type Args = ();
+    type Msg = ();
+    const NAME: &'static str = "hangs";
+
+    async fn init((): (), _: &mut Cx<()>) -> Result<Self, InitError> {
+        Ok(Self)
+    }
+    async fn handle(&mut self, (): (), _: &mut Cx<()>) -> Next {
+        Next::Continue
+    }
+    async fn terminate(&mut self, _: &Exit, _: &mut Cx<()>) {
+        pending::<()>().await;
+    }
+}
+
+impl StateMachine for Hangs {
+    type Args = ();
+    type Msg = ();
+    type State = ();
+    const NAME: &'static str = "hangs";
+
+    async fn init((): (), _: &mut Cx<()>) -> Result<((), Self), InitError> {
+        Ok(((), Self))
+    }
+    async fn handle(&mut self, (): &(), (): (), _: &mut Cx<()>) -> Step<(), ()> {
+        Step::keep()
+    }
+    async fn terminate(&mut self, (): &(), _: &Exit) {
+        pending::<()>().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_killed_when_its_time_is_up_is_reported() {
+    let hangs = || ChildSpec::server::<Hangs>("below", || ()).shutdown(Shutdown::Infinity);
+    let for_ever = PoolSpec { shutdown: Shutdown::Infinity, max: 9 };
+    let children = [
+        ChildSpec::server::<Hangs>("server", || ()),
+        ChildSpec::state_machine::<Hangs>("machine", || ()),
+        ChildSpec::process::<Ends>("process", || "hang"),
+        ChildSpec::supervisor("supervisor", SupervisorSpec::one_for_one().child(hangs())),
+        ChildSpec::pool::<Ends>("pool", "pool", for_ever),
+    ];
+    for child in children {
+        let (system, id) = (common::system("test"), child.id().to_owned());
+        let reported = Reports::of(async {
+            let brief = child.shutdown(Shutdown::Timeout(Duration::from_millis(300)));
+            let root = SupervisorSpec::one_for_one().child(brief);
+            let root = system.start(root).await.unwrap();
+            if let Some(pool) = PoolRef::<Ends>::find(&system, "pool") {
+                pool.start("hang").await.unwrap();
+            }
+            root.stop().await;
+        })
+        .await;
+        assert_eq!(reported, [format!("killed {id} 1")]);
+        assert_eq!(system.crashes().count(), 0, "the supervisor says it, nobody else: {id}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_killed_has_a_report_and_one_that_is_stopped_has_none() {
+    let system = common::system("test");
+    let reported = Reports::of(async {
+        let tasks = ChildSpec::tasks("tasks", "tasks", PoolSpec::default());
+        let root = system.start(SupervisorSpec::one_for_one().child(tasks)).await.unwrap();
+        let tasks = Tasks::find(&system, "tasks").unwrap();
+        let [late, stopped] = [tasks.start(pending::<()>()), tasks.start(pending::<()>())];
+        let (late, stopped) = (late.await.unwrap(), stopped.await.unwrap());
+        let (of, pid) = (late.pid().clone(), stopped.pid().clone());
+        assert!(late.join(Duration::from_secs(1)).await.is_err());
+        assert_eq!(of.wait().await.word(), "killed");
+        let crashes = system.crashes().list();
+        let crashes: Vec<_> = crashes.iter().map(|r| (&*r.path, &*r.location)).collect();
+        assert_eq!(crashes, [(&**of.path(), "killed from outside")]);
+        root.stop().await;
+        assert_eq!(pid.wait().await.word(), "shutdown");
+    })
+    .await;
+    assert_eq!((reported.len(), system.crashes().count(), system.alive()), (0, 1, 0));
 }

@@ -6,7 +6,7 @@ mod common;
 use common::{BOTH, Do, Plan, SECOND, What, world};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 use supervision::{
     CallError, Cx, Event, Exit, InitError, Next, Process, Reply, Server,
     sys::{self, Question, SysError},
@@ -48,12 +48,12 @@ impl Server for Account {
         Next::Continue
     }
 
-    fn describe(order: &Order) -> String {
+    fn describe(order: &Order) -> Cow<'static, str> {
         match order {
-            Order::Add(n) => format!("add {n}"),
-            Order::Read(_) => "read".to_owned(),
-            Order::Hang => "hang".to_owned(),
-            Order::Overdraw => "overdraw".to_owned(),
+            Order::Add(n) => format!("add {n}").into(),
+            Order::Read(_) => "read".into(),
+            Order::Hang => "hang".into(),
+            Order::Overdraw => "overdraw".into(),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::{
 };
 use cluster::RegistryError;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 use supervision::{
     ChildSpec, Cx, Event, Exit, InitError, Monitor, Next, Server, Shutdown, SupervisorSpec, Timer,
 };
@@ -121,17 +121,17 @@ impl Server for SessionManager {
         Next::Continue
     }
 
-    fn describe(msg: &Msg) -> String {
+    fn describe(msg: &Msg) -> Cow<'static, str> {
         match msg {
-            Msg::Bind(user, ..) => format!("bind {user}"),
-            Msg::Resume(user, ..) => format!("resume {user}"),
-            Msg::Lost(resource, _) => format!("lost {}", resource.jid()),
-            Msg::Freeze(_) => "freeze".to_owned(),
-            Msg::End(resource, why, _) => format!("end {} {why:?}", resource.jid()),
-            Msg::Changed(resource) => format!("changed {}", resource.jid()),
-            Msg::Again(resource, what) => format!("again {} {what:?}", resource.jid()),
-            Msg::Finish(_) => "finish".to_owned(),
-            Msg::Alarm => "alarm".to_owned(),
+            Msg::Bind(user, ..) => format!("bind {user}").into(),
+            Msg::Resume(user, ..) => format!("resume {user}").into(),
+            Msg::Lost(resource, _) => format!("lost {}", resource.jid()).into(),
+            Msg::Freeze(_) => "freeze".into(),
+            Msg::End(resource, why, _) => format!("end {} {why:?}", resource.jid()).into(),
+            Msg::Changed(resource) => format!("changed {}", resource.jid()).into(),
+            Msg::Again(resource, what) => format!("again {} {what:?}", resource.jid()).into(),
+            Msg::Finish(_) => "finish".into(),
+            Msg::Alarm => "alarm".into(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Rows;
 use crate::{
-    admin::protocol::{Done, METERED, Order, ProcessRow, Refusal, Row, TreeRow},
+    admin::protocol::{Done, FiguresRow, METERED, Order, ProcessRow, Refusal, Row, TreeRow},
     node::shared::Shared,
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -15,6 +15,9 @@ pub(super) async fn tree(node: &Arc<Shared>, rows: &Rows) -> Result<Done, Refusa
     for tree in trees {
         rows.send(Row::Tree(branch(tree))).await?;
     }
+    let (crashes, restarts) = (node.system.crashes().count(), node.system.restarts());
+    let unhandled = node.system.unhandled();
+    rows.send(Row::Figures(FiguresRow { crashes, restarts, unhandled })).await?;
     Ok(Done { of: Some(count) })
 }
 
@@ -26,6 +29,7 @@ fn branch(TreeNode { process, children, pooled }: TreeNode) -> TreeRow {
         id: process.id,
         uptime: process.uptime.as_secs_f64(),
         status: process.status,
+        supervision: process.supervision,
         pooled,
         children: children.into_iter().map(branch).collect(),
     }

@@ -1,22 +1,23 @@
 //! The log that keeps the last crash reports, in memory and as files; a storm is counted, not kept.
 //!
 //! Files are written by a thread of the log's own, some 50 ms later: resolving a backtrace and writing
-//! take far longer than the restart of the process. What an earlier run left is found again when the log is opened.
+//! take far longer than the restart of the process. What an earlier run left is found again when the log is opened. A sink
+//! gets the reports there too.
 
-use super::{panic::spent, report::CrashReport};
+use super::{
+    panic::spent,
+    report::{CrashReport, SupervisorReport},
+    writer::{Writer, file_of, load},
+};
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
-    fs::{self, DirBuilder, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    fmt,
+    path::PathBuf,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread::{self, JoinHandle},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -51,12 +52,33 @@ struct Place {
     suppressed: u64,
 }
 
+/// Where reports go besides.
+pub(super) type Sink = Arc<dyn Fn(&CrashReport) + Send + Sync>;
+
+#[derive(Debug)]
+struct Entry {
+    /// Whose it is: the process's number, 0 of an earlier run.
+    of: u64,
+    /// It is on disk, and the sink has it.
+    written: bool,
+    report: Arc<CrashReport>,
+}
+
 #[derive(Debug, Default)]
 struct Kept {
-    ring: VecDeque<Arc<CrashReport>>,
+    ring: VecDeque<Entry>,
     places: HashMap<(String, String), Place>,
     last: u64,
     count: u64,
+}
+
+/// Which report is meant.
+#[derive(Clone, Copy)]
+pub(crate) enum Of {
+    /// The last of the process of that number.
+    Process(u64),
+    /// That of this number.
+    Report(u64),
 }
 
 /// The last crash reports of a system: see [`crate::System::crashes`].
@@ -85,6 +107,9 @@ struct Kept {
 /// assert!(report.stack().contains("run") && report.resolved().backtrace.is_some());
 /// assert_eq!(system.crashes().count(), 1);
 /// system.crashes().flush();
+/// // each goes elsewhere too, from now on
+/// let sink = |report: &CrashReport| println!("{}", serde_json::to_string(report).unwrap());
+/// assert!(system.crashes().send_to(sink) && !system.crashes().send_to(sink));
 /// // the next run of the program
 /// let log = CrashLog::new(limits, Some(dir.clone()));
 /// assert_eq!(log.list()[0].reason, "oh no");
@@ -93,11 +118,26 @@ struct Kept {
 /// ```
 #[derive(Debug)]
 pub struct CrashLog {
+    shared: Arc<Shared>,
+    /// Where there are files, or a sink.
+    writer: OnceLock<Writer>,
+}
+
+/// What the log's thread knows of it.
+pub(super) struct Shared {
     /// Tells the logs of the program apart.
-    number: u64,
+    pub(super) number: u64,
     kept: Mutex<Kept>,
     limits: CrashLogLimits,
-    writer: Option<Writer>,
+    sink: OnceLock<Sink>,
+    /// The sink panicked: it gets no more.
+    off: AtomicBool,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kept.fmt(f)
+    }
 }
 
 impl CrashLog {
@@ -105,48 +145,144 @@ impl CrashLog {
     /// reports that are there already are in the list.
     pub fn new(limits: CrashLogLimits, dir: Option<PathBuf>) -> Self {
         let mut kept = Kept::default();
-        let writer = dir.and_then(|dir| {
-            let opened = load(&dir, limits.keep).and_then(|found| {
+        let found = dir.as_ref().map(|dir| load(dir, limits.keep));
+        let dir = match found {
+            Some(Ok(found)) => {
                 kept.last = found.iter().map(|r| r.id).max().unwrap_or_default();
-                kept.ring = found;
-                Writer::start(dir.clone())
-            });
-            opened.inspect_err(|error| {
-                tracing::warn!(dir = %dir.display(), %error, "crash reports are kept in memory only");
-            })
-            .ok()
-        });
-        Self {
+                let entry = |report| Entry { of: 0, written: true, report };
+                kept.ring = found.into_iter().map(entry).collect();
+                dir
+            }
+            Some(Err(error)) => {
+                tracing::warn!(?dir, %error, "crash reports are kept in memory only");
+                None
+            }
+            None => None,
+        };
+        let shared = Shared {
             number: LOGS.fetch_add(1, Ordering::Relaxed),
             kept: Mutex::new(kept),
             limits,
-            writer,
+            sink: OnceLock::new(),
+            off: AtomicBool::new(false),
+        };
+        let log = Self { shared: Arc::new(shared), writer: OnceLock::new() };
+        if let Some(dir) = dir {
+            log.start_writer(Some(dir));
+        }
+        log
+    }
+
+    fn start_writer(&self, dir: Option<PathBuf>) {
+        match Writer::start(dir, Arc::clone(&self.shared)) {
+            // there was one already: that one is as good
+            Ok(writer) => drop(self.writer.set(writer)),
+            Err(error) => tracing::warn!(%error, "crash reports are kept in memory only"),
         }
     }
 
-    pub(crate) fn number(&self) -> u64 {
-        self.number
+    /// Each report that is kept goes to `sink` too, with its stack resolved, in the log's own thread: some 50 ms later, while
+    /// it is called no file is written. It gets a report again when a supervisor says later what it did about it. There is one
+    /// sink; `false`: there was one already. One that panics is reported, and gets no more.
+    pub fn send_to(&self, sink: impl Fn(&CrashReport) + Send + Sync + 'static) -> bool {
+        let first = self.shared.sink.set(Arc::new(sink)).is_ok();
+        if first && self.writer.get().is_none() {
+            self.start_writer(None);
+        }
+        first
     }
 
-    /// Numbers a report and keeps it, unless there were too many of its place.
-    pub(crate) fn add(&self, mut report: CrashReport, kind: &'static str) -> Arc<CrashReport> {
+    pub(crate) fn number(&self) -> u64 {
+        self.shared.number
+    }
+
+    /// Numbers a report and keeps it, unless there were too many of its place. `of`: whose it is, and of what kind that is;
+    /// `more` is only asked for when it is kept.
+    pub(crate) fn add(
+        &self,
+        report: CrashReport,
+        of: (u64, &'static str),
+        more: impl FnOnce(&mut CrashReport),
+    ) -> Arc<CrashReport> {
+        let (report, kept) = self.shared.add(report, of, more);
+        if let (Some(writer), Some(old)) = (self.writer.get(), kept) {
+            writer.write(report.id, old);
+        }
+        report
+    }
+
+    /// A supervisor says what it did about a process that ended: to that one's report, if one is kept.
+    pub(crate) fn answered(&self, of: Of, what: impl FnOnce() -> SupervisorReport) {
+        let mut kept = self.shared.kept.lock();
+        let mut ring = kept.ring.iter_mut().rev();
+        let found = ring.find(|entry| match of {
+            Of::Process(number) => entry.of == number,
+            Of::Report(id) => entry.report.id == id,
+        });
+        let Some(entry) = found else { return };
+        Arc::make_mut(&mut entry.report).supervisor = Some(what());
+        let again = entry.written.then_some(entry.report.id);
+        drop(kept);
+        if let (Some(writer), Some(id)) = (self.writer.get(), again) {
+            writer.write(id, None);
+        }
+    }
+
+    /// The reports, the newest first.
+    pub fn list(&self) -> Vec<Arc<CrashReport>> {
+        let kept = self.shared.kept.lock();
+        kept.ring.iter().rev().map(|entry| Arc::clone(&entry.report)).collect()
+    }
+
+    /// One report.
+    pub fn get(&self, id: u64) -> Option<Arc<CrashReport>> {
+        let kept = self.shared.kept.lock();
+        let found = kept.ring.iter().find(|entry| entry.report.id == id);
+        found.map(|entry| Arc::clone(&entry.report))
+    }
+
+    /// How many crashes there were in this run, kept or not.
+    pub fn count(&self) -> u64 {
+        self.shared.kept.lock().count
+    }
+
+    /// Waits until all reports so far are on disk, and the sink has them. Blocks: for the end of a program, and tests.
+    pub fn flush(&self) {
+        if let Some(writer) = self.writer.get() {
+            writer.flush();
+        }
+    }
+}
+
+impl Shared {
+    /// The report; if it is kept, also the file of the one that goes for it.
+    pub(super) fn add(
+        &self,
+        mut report: CrashReport,
+        (of, kind): (u64, &'static str),
+        more: impl FnOnce(&mut CrashReport),
+    ) -> (Arc<CrashReport>, Option<Option<String>>) {
         let mut kept = self.kept.lock();
         kept.last += 1;
         kept.count += 1;
         report.id = kept.last;
-        let suppressed = match kept.admit(&report, &self.limits) {
+        let admitted = kept.admit(&report, &self.limits);
+        drop(kept);
+        report.suppressed = match admitted {
             Ok(suppressed) => suppressed,
             Err(until) => {
                 // the first that is not kept: the hook had captured it
                 if report.stack.is_some() {
                     spent((self.number, kind), &report.location, until);
                 }
-                return Arc::new(report);
+                return (Arc::new(report), None);
             }
         };
-        report.suppressed = suppressed;
+        more(&mut report);
+        report.bound();
         let report = Arc::new(report);
-        kept.ring.push_back(Arc::clone(&report));
+        let mut kept = self.kept.lock();
+        kept.ring.push_back(Entry { of, written: false, report: Arc::clone(&report) });
         let old = (kept.ring.len() > self.limits.keep).then(|| kept.ring.pop_front()).flatten();
         drop(kept);
         tracing::error!(
@@ -158,32 +294,23 @@ impl CrashLog {
             "{}",
             report.reason
         );
-        if let Some(writer) = &self.writer {
-            writer.write(Arc::clone(&report), old);
-        }
-        report
+        (report, Some(old.map(|old| file_of(&old.report))))
     }
 
-    /// The reports, the newest first.
-    pub fn list(&self) -> Vec<Arc<CrashReport>> {
-        self.kept.lock().ring.iter().rev().cloned().collect()
+    /// The report of that number, if it is still kept, as it is now.
+    pub(super) fn to_write(&self, id: u64) -> Option<Arc<CrashReport>> {
+        let mut kept = self.kept.lock();
+        let entry = kept.ring.iter_mut().rev().find(|entry| entry.report.id == id)?;
+        entry.written = true;
+        Some(Arc::clone(&entry.report))
     }
 
-    /// One report.
-    pub fn get(&self, id: u64) -> Option<Arc<CrashReport>> {
-        self.kept.lock().ring.iter().find(|r| r.id == id).cloned()
+    pub(super) fn sink(&self) -> Option<Sink> {
+        self.sink.get().filter(|_| !self.off.load(Ordering::Relaxed)).map(Arc::clone)
     }
 
-    /// How many crashes there were in this run, kept or not.
-    pub fn count(&self) -> u64 {
-        self.kept.lock().count
-    }
-
-    /// Waits until all reports so far are on disk. Blocks: for the end of a program, and tests.
-    pub fn flush(&self) {
-        if let Some(writer) = &self.writer {
-            writer.flush();
-        }
+    pub(super) fn switch_off(&self) {
+        self.off.store(true, Ordering::Relaxed);
     }
 }
 
@@ -208,128 +335,5 @@ impl Kept {
         }
         entry.kept += 1;
         Ok(std::mem::take(&mut entry.suppressed))
-    }
-}
-
-fn file_of(report: &CrashReport) -> String {
-    format!("crash-{}-{:06}.json", report.at, report.id)
-}
-
-/// What an earlier run left, the oldest first; the oldest beyond `keep` are removed.
-fn load(dir: &Path, keep: usize) -> io::Result<VecDeque<Arc<CrashReport>>> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        if !name.starts_with("crash-") || path.extension().is_none_or(|e| e != "json") {
-            continue;
-        }
-        let report = fs::read(&path).and_then(|text| Ok(serde_json::from_slice(&text)?));
-        match report {
-            Ok(report) => found.push((path, Arc::<CrashReport>::new(report))),
-            Err(error) => tracing::warn!(file = %path.display(), %error, "no crash report"),
-        }
-    }
-    found.sort_by_key(|(_, r)| (r.at, r.id));
-    for (path, _) in found.drain(..found.len().saturating_sub(keep)) {
-        fs::remove_file(path)?;
-    }
-    Ok(found.into_iter().map(|(_, report)| report).collect())
-}
-
-/// Reports that wait to be written; beyond it one is in memory only.
-const QUEUE: usize = 64;
-/// How often the thread that writes looks for some. A crash does not wake it, which on an idle
-/// machine would cost as much as the restart.
-const LOOK: Duration = Duration::from_millis(50);
-/// But of so many crashes one does.
-const MANY: u64 = 16;
-
-enum Job {
-    Write(Arc<CrashReport>, Option<Arc<CrashReport>>),
-    Flush(SyncSender<()>),
-}
-
-#[derive(Debug)]
-struct Writer {
-    /// `None` only while it is dropped.
-    jobs: Option<SyncSender<Job>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Writer {
-    fn start(dir: PathBuf) -> io::Result<Self> {
-        let (jobs, todo) = sync_channel(QUEUE);
-        let thread =
-            thread::Builder::new().name("crash-log".to_owned()).spawn(move || run(&dir, &todo))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
-    }
-
-    fn write(&self, report: Arc<CrashReport>, old: Option<Arc<CrashReport>>) {
-        let id = report.id;
-        let sent = self.jobs.as_ref().map(|jobs| jobs.try_send(Job::Write(report, old)));
-        if !matches!(sent, Some(Ok(()))) {
-            tracing::warn!(crash = id, "crash report not written: too many at once");
-        }
-        if id.is_multiple_of(MANY) {
-            self.wake();
-        }
-    }
-
-    fn wake(&self) {
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
-        }
-    }
-
-    fn flush(&self) {
-        let (done, wait) = sync_channel(1);
-        self.wake();
-        if self.jobs.as_ref().is_some_and(|jobs| jobs.send(Job::Flush(done)).is_ok()) {
-            self.wake();
-            // an error: the thread has ended, nothing is left to wait for
-            let _ = wait.recv();
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.jobs = None;
-        self.wake();
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
-    }
-}
-
-fn run(dir: &Path, todo: &Receiver<Job>) {
-    loop {
-        match todo.try_recv() {
-            Ok(Job::Write(report, old)) => {
-                if let Err(error) = write(dir, &report, old.as_deref()) {
-                    tracing::warn!(crash = report.id, %error, "crash report not written");
-                }
-            }
-            Ok(Job::Flush(done)) => drop(done.send(())),
-            Err(TryRecvError::Empty) => thread::park_timeout(LOOK),
-            Err(TryRecvError::Disconnected) => return,
-        }
-    }
-}
-
-fn write(dir: &Path, report: &CrashReport, old: Option<&CrashReport>) -> io::Result<()> {
-    let path = dir.join(file_of(report));
-    let mut out =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    out.write_all(&serde_json::to_vec_pretty(&report.resolved())?)?;
-    match old {
-        // it may never have been written
-        Some(old) => match fs::remove_file(dir.join(file_of(old))) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        },
-        None => Ok(()),
     }
 }

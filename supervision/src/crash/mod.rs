@@ -7,11 +7,16 @@
 //! the restart's path (resolving costs fifty times as much as capturing). Of a crash that is only
 //! counted (a storm) it is not captured.
 
+mod black_box;
 mod log;
 mod panic;
 mod report;
+mod writer;
 
+pub(crate) use black_box::BlackBox;
+pub use black_box::Recorded;
+pub(crate) use log::Of;
 pub use log::{CrashLog, CrashLogLimits};
 pub(crate) use panic::{Panic, Who, catch, install_hook, is_anybody_inside, is_inside};
-pub(crate) use report::BlackBox;
-pub use report::{CrashReport, Recorded};
+pub use report::{CrashReport, Did, SupervisorReport};
+pub(crate) use report::{LISTED, WAITING, cut};

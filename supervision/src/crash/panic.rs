@@ -74,6 +74,7 @@ pub(crate) fn is_anybody_inside() -> bool {
 }
 
 /// Calls something of a process; a panic in it becomes what the hook noted.
+#[inline]
 pub(crate) fn catch<T>(process: (Who, u64), call: impl FnOnce() -> T) -> Result<T, Panic> {
     let outside = INSIDE.replace(Some(process));
     let result = catch_unwind(AssertUnwindSafe(call));

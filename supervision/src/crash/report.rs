@@ -1,88 +1,89 @@
-//! A crash report, which is data, and the inputs it shows.
+//! A crash report, which is data, and what the supervisor says of it.
 
-use bytes::Bytes;
+use super::panic::Panic;
+use crate::policy::{Intensity, Restart, Strategy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{backtrace::Backtrace, collections::VecDeque, fmt, sync::Arc, time::Duration};
+use std::{
+    backtrace::Backtrace,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-/// Inputs a black box holds.
-const INPUTS: usize = 4;
-/// The most bytes of one input a report keeps.
-const INPUT_BYTES: usize = 16 << 10;
+/// The most bytes of a reason.
+const REASON_BYTES: usize = 16 << 10;
+/// The most bytes of a state that is shown; a larger one is left out.
+const STATE_BYTES: usize = 64 << 10;
+/// The most bytes of a stack.
+const STACK_BYTES: usize = 64 << 10;
+/// The most bytes of any other text.
+const TEXT_BYTES: usize = 1 << 10;
+/// The most links, names, groups and ancestors.
+pub(crate) const LISTED: usize = 32;
+/// The most messages that waited.
+pub(crate) const WAITING: usize = 8;
 
-/// An input as it is noted: cheap to make, printed only in a report.
+/// What a supervisor did about a child that ended.
 ///
-/// Example: [`crate::Process`].
-#[derive(Clone)]
-pub enum Recorded {
-    /// Raw bytes.
-    Bytes(Bytes),
-    /// Anything that can be printed later.
-    Shared(Arc<dyn fmt::Debug + Send + Sync>),
-    /// A text.
-    Text(Arc<str>),
+/// Example: [`SupervisorReport`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Did {
+    /// It started it again, and those that its strategy says.
+    Restarted,
+    /// Its start failed; it tries again.
+    TriesAgain,
+    /// It starts it again after this wait.
+    Waits(Duration),
+    /// It was one restart too many: it ended itself, and all below it.
+    GaveUp,
+    /// It left it: such a child is not started again.
+    LeftIt,
 }
 
-impl From<Bytes> for Recorded {
-    fn from(bytes: Bytes) -> Self {
-        Self::Bytes(bytes)
-    }
-}
-
-impl From<&str> for Recorded {
-    fn from(text: &str) -> Self {
-        Self::Text(text.into())
-    }
-}
-
-impl<T: fmt::Debug + Send + Sync + 'static> From<Arc<T>> for Recorded {
-    fn from(value: Arc<T>) -> Self {
-        Self::Shared(value)
-    }
-}
-
-impl Recorded {
-    fn to_text(&self) -> String {
-        let mut text = match self {
-            Self::Bytes(b) => String::from_utf8_lossy(b).into_owned(),
-            Self::Shared(value) => format!("{value:?}"),
-            Self::Text(text) => text.to_string(),
-        };
-        if text.len() > INPUT_BYTES {
-            let mut cut = INPUT_BYTES;
-            while !text.is_char_boundary(cut) {
-                cut -= 1;
-            }
-            text.truncate(cut);
-            text.push_str(" ...");
-        }
-        text
-    }
-}
-
-impl fmt::Debug for Recorded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_text())
-    }
-}
-
-/// The last inputs of a process. Allocates at the first.
-#[derive(Debug, Default)]
-#[expect(clippy::box_collection, reason = "most have none: 8 bytes, not 32")]
-pub(crate) struct BlackBox(Option<Box<VecDeque<Recorded>>>);
-
-impl BlackBox {
-    pub(crate) fn record(&mut self, input: Recorded) {
-        let inputs = self.0.get_or_insert_default();
-        if inputs.len() == INPUTS {
-            inputs.pop_front();
-        }
-        inputs.push_back(input);
-    }
-
-    pub(crate) fn take(&mut self) -> Vec<String> {
-        self.0.take().iter().flat_map(|inputs| inputs.iter()).map(Recorded::to_text).collect()
-    }
+/// A supervisor's view of the crash of a child (OTP's supervisor report).
+///
+/// ```
+/// use supervision::{ChildSpec, SupervisorSpec, System, crash::{Did, SupervisorReport}, testkit};
+/// # use supervision::{Cx, Exit, InitError, Process};
+/// # struct Fragile;
+/// # impl Process for Fragile {
+/// #     type Args = ();
+/// #     type Msg = ();
+/// #     const NAME: &'static str = "fragile";
+/// #     async fn init((): (), _: &mut Cx<()>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<()>) -> Exit { cx.next().await; panic!("oh no") }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::new("demo");
+/// let fragile = ChildSpec::process::<Fragile>("fragile", || ());
+/// let root = system.start(SupervisorSpec::one_for_one().child(fragile)).await.unwrap();
+/// let pid = system.find("/fragile").unwrap();
+/// pid.exit(supervision::Exit::error("away"));
+/// testkit::restarted(&pid).await;
+/// let report = system.crashes().list().remove(0);
+/// let supervisor: &SupervisorReport = report.supervisor.as_ref().unwrap();
+/// assert_eq!((&*supervisor.child, supervisor.did), ("fragile", Did::Restarted));
+/// assert_eq!((supervisor.restarts, supervisor.intensity.restarts), (1, 1));
+/// # root.stop().await;
+/// # });
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SupervisorReport {
+    /// Its path.
+    pub supervisor: String,
+    /// Which child it was to it.
+    pub child: String,
+    /// When that is restarted.
+    pub restart: Restart,
+    /// Which children such a restart affects.
+    pub strategy: Strategy,
+    /// Restarts within the period, this one included.
+    pub restarts: u32,
+    /// How many within which time are too many.
+    pub intensity: Intensity,
+    /// What it did.
+    pub did: Did,
 }
 
 /// A crash, for people and for replaying.
@@ -104,6 +105,9 @@ pub struct CrashReport {
     pub location: String,
     /// It happened in `terminate`.
     pub in_terminate: bool,
+    /// The message it was at, or had taken last, as its behaviour describes it.
+    #[serde(default)]
+    pub message: Option<String>,
     /// The last inputs, the one that crashed it last.
     pub inputs: Vec<String>,
     /// What the process last said of itself.
@@ -113,11 +117,26 @@ pub struct CrashReport {
     pub state: Option<Value>,
     /// Messages that waited.
     pub queued: usize,
+    /// The first of them, as its behaviour describes them.
+    #[serde(default)]
+    pub waiting: Vec<String>,
+    /// Paths of what it was linked to, its children included.
+    #[serde(default)]
+    pub links: Vec<String>,
+    /// Its names.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// The groups it was in.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// What its supervisor did about it, once it has; none of one that has none, or is in a pool.
+    #[serde(default)]
+    pub supervisor: Option<SupervisorReport>,
     /// How long it had lived.
     pub uptime: Duration,
     /// When, in milliseconds of the epoch.
     pub at: u64,
-    /// Program version.
+    /// The program's version ([`crate::System::set_version`]).
     pub build: String,
     /// How many more like it came and were not kept, since the one before.
     pub suppressed: u64,
@@ -128,9 +147,42 @@ pub struct CrashReport {
 }
 
 impl CrashReport {
+    /// What a panic says; the rest is nothing.
+    pub(crate) fn new(process: &str, panic: Panic, build: &str) -> Self {
+        Self {
+            id: 0,
+            path: process.to_owned(),
+            process: process.to_owned(),
+            ancestors: Vec::new(),
+            reason: panic.message,
+            location: panic.location,
+            in_terminate: panic.in_terminate,
+            message: None,
+            inputs: Vec::new(),
+            status: None,
+            state: None,
+            queued: 0,
+            waiting: Vec::new(),
+            links: Vec::new(),
+            names: Vec::new(),
+            groups: Vec::new(),
+            supervisor: None,
+            uptime: Duration::ZERO,
+            at: now(),
+            build: build.to_owned(),
+            suppressed: 0,
+            backtrace: None,
+            stack: panic.backtrace,
+        }
+    }
+
     /// The stack as text; resolves the symbols at the first look.
     pub fn stack(&self) -> String {
-        let resolved = self.stack.as_ref().map(|s| s.to_string());
+        let resolved = self.stack.as_ref().map(|s| {
+            let mut text = s.to_string();
+            cut(&mut text, STACK_BYTES);
+            text
+        });
         self.backtrace.clone().or(resolved).unwrap_or_default()
     }
 
@@ -138,5 +190,41 @@ impl CrashReport {
     #[must_use]
     pub fn resolved(&self) -> Self {
         Self { backtrace: Some(self.stack()), ..self.clone() }
+    }
+
+    /// Cuts what is longer than a report is to be.
+    pub(super) fn bound(&mut self) {
+        cut(&mut self.reason, REASON_BYTES);
+        let lists = [&mut self.ancestors, &mut self.links, &mut self.names, &mut self.groups];
+        for list in lists {
+            list.truncate(LISTED);
+            list.iter_mut().for_each(|text| cut(text, TEXT_BYTES));
+        }
+        self.waiting.iter_mut().for_each(|text| cut(text, TEXT_BYTES));
+        for text in [&mut self.path, &mut self.location, &mut self.build] {
+            cut(text, TEXT_BYTES);
+        }
+        self.status.iter_mut().for_each(|text| cut(text, TEXT_BYTES));
+        let bytes = self.state.as_ref().map_or(0, |state| state.to_string().len());
+        if bytes > STATE_BYTES {
+            self.state = Some(Value::String(format!("left out: {bytes} bytes")));
+        }
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Cuts a text at a character.
+pub(crate) fn cut(text: &mut String, most: usize) {
+    if text.len() > most {
+        let mut end = most;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push_str(" ...");
     }
 }

@@ -3,6 +3,7 @@
 
 mod call;
 mod named;
+mod look;
 
 pub use call::{CallError, Reply};
 pub use named::{NameRef, RefError};

@@ -2,7 +2,11 @@
 //! of itself, its names and groups; and who watches its events.
 
 use super::{ENDED, Local, WATCHED, nanos};
-use crate::{system::Owned, watch::Watch};
+use crate::{
+    restarts::{Supervision, View},
+    system::Owned,
+    watch::Watch,
+};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -37,6 +41,17 @@ impl Local {
     /// What the process last said of itself.
     pub fn status(&self) -> Option<Arc<str>> {
         self.0.state.lock().extra.as_ref().and_then(|e| e.status.clone())
+    }
+
+    pub(crate) fn set_supervision(&self, view: View) {
+        self.0.state.lock().extra().supervision = Some(view);
+    }
+
+    /// Of a supervisor: what it knows of restarts.
+    pub fn supervision(&self) -> Option<Supervision> {
+        let view = self.0.state.lock().extra.as_ref()?.supervision.clone()?;
+        // not under the lock: it has one of its own
+        Some(view())
     }
 
     pub(crate) fn begin(&self) {

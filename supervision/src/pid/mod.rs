@@ -17,6 +17,7 @@ pub(crate) use report::drop_unanswered;
 use crate::{
     bell::Bell,
     exit::Exit,
+    restarts::View,
     id::Id,
     system::{Erased, Owned, System},
     watch::{Ask, Watch},
@@ -65,6 +66,8 @@ struct Extra {
     owned: BTreeSet<Owned>,
     /// Calls that it dropped ([`UNTOLD`]).
     unanswered: Vec<Unanswered>,
+    /// Of a supervisor: what it knows of restarts.
+    supervision: Option<View>,
 }
 
 #[derive(Default)]

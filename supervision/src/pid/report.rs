@@ -2,7 +2,7 @@
 
 use super::{Local, UNTOLD, Unanswered};
 use crate::{
-    crash::{self, BlackBox, CrashReport, Panic, Who},
+    crash::{self, BlackBox, CrashReport, LISTED, Panic, Who},
     exit::Exit,
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::{
     cell::RefCell,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 thread_local! {
@@ -35,6 +35,12 @@ impl Local {
     /// Whether it runs on this thread: it is who asks.
     pub(crate) fn is_inside(&self) -> bool {
         crash::is_inside(self.who())
+    }
+
+    /// [`Pid::catch`] of what is nothing to speak of; whether it is metered is not asked.
+    #[inline]
+    pub(crate) fn guard<T>(&self, call: impl FnOnce() -> T) -> Result<T, Panic> {
+        crash::catch(self.who(), call)
     }
 
     /// Calls something of the process; a panic in it becomes what the hook noted.
@@ -63,39 +69,45 @@ impl Local {
         drop(calls);
     }
 
-    /// Makes the report of a panic, logs it and keeps it.
+    /// Makes the report of a panic, logs it and keeps it. `waiting` are the first messages of its queue; what costs is only
+    /// asked for when the report is kept.
     pub(crate) fn report(
         &self,
         panic: Panic,
         black_box: &mut BlackBox,
-        queued: usize,
         state: Option<Value>,
+        waiting: impl FnOnce() -> Vec<String>,
     ) -> Arc<CrashReport> {
+        let texts = |of: Vec<Arc<str>>| of.iter().take(LISTED).map(ToString::to_string).collect();
+        let path = |pid: &Self| pid.path().to_string();
         let report = CrashReport {
-            id: 0,
-            path: self.path().to_string(),
-            process: self.kind().to_owned(),
-            ancestors: self.ancestors(),
-            reason: panic.message,
-            location: panic.location,
-            in_terminate: panic.in_terminate,
+            path: path(self),
             inputs: black_box.take(),
+            message: black_box.last(),
             status: self.status().map(|s| s.to_string()),
             state,
-            queued,
+            queued: self.depth(),
             uptime: self.uptime(),
-            at: now(),
-            build: env!("CARGO_PKG_VERSION").to_owned(),
-            suppressed: 0,
-            backtrace: None,
-            stack: panic.backtrace,
+            ..CrashReport::new(self.kind(), panic, self.system().version())
         };
-        self.system().crashes().add(report, self.kind())
+        self.system().crashes().add(report, (self.0.id, self.kind()), |report| {
+            report.ancestors = self.ancestors();
+            report.waiting = waiting();
+            report.links = self.linked(LISTED).iter().map(path).collect();
+            report.names = texts(self.names());
+            report.groups = texts(self.groups());
+        })
     }
 
     /// The report of an abnormal end that is no panic: a process that ended itself with an error, or that was killed, but
     /// not by its supervisor. One that ends with somebody else's crash, over a link, has that one's report.
-    pub(crate) fn account_for(&self, exit: &Exit, black_box: &mut BlackBox, state: Option<Value>) {
+    pub(crate) fn account_for(
+        &self,
+        exit: &Exit,
+        black_box: &mut BlackBox,
+        state: impl FnOnce() -> Option<Value>,
+        waiting: impl FnOnce() -> Vec<String>,
+    ) {
         let location = match exit {
             Exit::Killed if self.is_dismissed() => return,
             Exit::Killed if self.is_killed() => "killed from outside",
@@ -104,15 +116,18 @@ impl Local {
         };
         let message = exit.to_string();
         let location = location.to_owned();
+        let state = self.catch(state).ok().flatten();
         let end = Panic { message, location, backtrace: None, in_terminate: false };
-        self.report(end, black_box, self.depth(), state);
+        self.report(end, black_box, state, waiting);
     }
 
-    /// The report of a panic in something that a process, which goes on, was given to call.
-    pub(crate) fn report_beside(&self, panic: Panic, what: &str) -> Arc<CrashReport> {
-        let mut input = BlackBox::default();
-        input.record(what.into());
-        self.report(panic, &mut input, self.depth(), None)
+    /// The report of a panic in something that a process was given to call beside its messages.
+    pub(crate) fn report_beside(&self, panic: Panic, what: Option<&str>) -> Arc<CrashReport> {
+        let mut black_box = BlackBox::default();
+        if let Some(what) = what {
+            black_box.record(what.into());
+        }
+        self.report(panic, &mut black_box, None, Vec::new)
     }
 
     /// Says in one line that it ended and why, unless it is as it should be.
@@ -127,9 +142,4 @@ impl Local {
 /// What this thread has used of a CPU.
 fn thread_cpu() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

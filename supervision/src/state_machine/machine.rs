@@ -12,9 +12,13 @@ use crate::{
     server::{Next, Server},
     start_error::InitError,
     timer::Timer,
+    watch::SysError,
 };
 use serde_json::Value;
-use std::collections::{HashMap, VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
+};
 
 /// The server a machine runs in.
 #[doc(hidden)]
@@ -144,12 +148,17 @@ impl<M: StateMachine> Server for Machine<M> {
         self.apply(step, cx)
     }
 
-    fn describe(msg: &M::Msg) -> String {
+    fn describe(msg: &M::Msg) -> Cow<'static, str> {
         M::describe(msg)
     }
 
     fn state(&self) -> Option<Value> {
         self.machine.show(&self.state)
+    }
+
+    fn replace_state(&mut self, shown: Value) -> Result<(), SysError> {
+        self.state = self.machine.replace_state(shown)?;
+        Ok(())
     }
 
     async fn terminate(&mut self, why: &Exit, _: &mut Cx<M::Msg>) {

@@ -9,17 +9,17 @@
 mod machine;
 mod step;
 
-use crate::{cx::Cx, event::Event, exit::Exit, start_error::InitError};
+use crate::{cx::Cx, event::Event, exit::Exit, start_error::InitError, watch::SysError};
 pub use machine::Machine;
 use serde_json::Value;
-use std::fmt;
+use std::{borrow::Cow, fmt};
 pub use step::{Actions, Step};
 
 /// A state machine.
 ///
 /// ```
-/// use std::time::Duration;
-/// use supervision::{Actions, Cx, InitError, StateMachine, Step, testkit};
+/// use std::{borrow::Cow, time::Duration};
+/// use supervision::{Actions, Cx, InitError, StateMachine, Step, sys, sys::SysError, testkit};
 ///
 /// struct Lamp;
 /// #[derive(Debug, PartialEq)]
@@ -43,8 +43,15 @@ pub use step::{Actions, Step};
 ///     fn show(&self, state: &Is) -> Option<serde_json::Value> {
 ///         Some(format!("{state:?}").into())
 ///     }
-///     fn describe(msg: &Msg) -> String {
-///         if matches!(msg, Msg::Press) { "press".to_owned() } else { "too long".to_owned() }
+///     fn describe(msg: &Msg) -> Cow<'static, str> {
+///         if matches!(msg, Msg::Press) { "press".into() } else { "too long".into() }
+///     }
+///     fn replace_state(&mut self, shown: serde_json::Value) -> Result<Is, SysError> {
+///         match shown.as_str() {
+///             Some("On") => Ok(Is::On),
+///             Some("Off") => Ok(Is::Off),
+///             _ => Err(SysError::Refused(format!("no state: {shown}"))),
+///         }
 ///     }
 ///     async fn terminate(&mut self, state: &Is, why: &supervision::Exit) {
 ///         println!("it was {state:?} when it ended: {why}");
@@ -61,8 +68,10 @@ pub use step::{Actions, Step};
 /// let lamp = testkit::state_machine::<Lamp>("lamp", || ()).await;
 /// lamp.me.cast(Msg::Press).unwrap();
 /// tokio::task::yield_now().await;
-/// let shown = supervision::sys::state(lamp.me.pid(), Duration::from_secs(1)).await;
-/// assert_eq!(shown.unwrap(), "On");
+/// let second = Duration::from_secs(1);
+/// assert_eq!(sys::state(lamp.me.pid(), second).await.unwrap(), "On");
+/// sys::replace_state(lamp.me.pid(), "Off".into(), second).await.unwrap();
+/// assert_eq!(sys::state(lamp.me.pid(), second).await.unwrap(), "Off");
 /// # lamp.root.stop().await;
 /// # });
 /// ```
@@ -108,14 +117,24 @@ pub trait StateMachine: Sized + Send + 'static {
         async { Step::keep() }
     }
 
-    /// How [`crate::sys::trace`] and [`crate::sys::log`] show a message: a word, no secrets.
-    fn describe(_msg: &Self::Msg) -> String {
-        std::any::type_name::<Self::Msg>().to_owned()
+    /// How a crash report, [`crate::sys::trace`] and [`crate::sys::log`] show a message: a word, no secrets. Asked of each
+    /// message that is taken: a word that is there already costs nothing, a text that is made costs its making.
+    fn describe(_msg: &Self::Msg) -> Cow<'static, str> {
+        Cow::Borrowed(std::any::type_name::<Self::Msg>())
     }
 
     /// What [`crate::sys::state`] shows, without secrets. The default is the state's name.
     fn show(&self, state: &Self::State) -> Option<Value> {
         Some(Value::String(format!("{state:?}")))
+    }
+
+    /// Takes another state from [`crate::sys::replace_state`], in the form in which [`StateMachine::show`] shows it; what is
+    /// in the machine itself it puts there. No [`StateMachine::enter`] is called, and time-outs go on. The default does not.
+    ///
+    /// # Errors
+    /// When it is none.
+    fn replace_state(&mut self, _shown: Value) -> Result<Self::State, SysError> {
+        Err(SysError::NotSupported)
     }
 
     /// The last thing it does, also after a panic; not when it was killed.

@@ -1,5 +1,7 @@
 //! The children of a supervisor, as a table: by start order, by process, by id.
 
+pub(super) use super::ledger::Key;
+use super::ledger::Ledger;
 use crate::{
     id::{ById, Id},
     pid::Local,
@@ -8,20 +10,16 @@ use crate::{
     supervisor_ref::{ChildInfo, ChildState, Counts},
     timer::Timer,
 };
+use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
-/// Grows with each child.
-pub(super) type Key = u64;
-
 pub(super) struct Child {
     /// Shared by the instances of a template.
     pub(super) spec: Arc<ChildSpec>,
     pub(super) state: ChildState,
-    /// In a row, for the back-off.
-    pub(super) failures: u32,
     /// Of the back-off.
     pub(super) wait: Option<Timer>,
 }
@@ -41,6 +39,8 @@ pub(super) struct Children {
     /// Without the instances of a template, which have none.
     by_id: HashMap<Arc<str>, Key>,
     pub(super) next: u64,
+    /// Shared with who looks from outside.
+    pub(super) ledger: Arc<Mutex<Ledger>>,
 }
 
 impl Children {
@@ -58,7 +58,7 @@ impl Children {
         if self.template.is_none() {
             self.by_id.insert(Arc::clone(&spec.id), key);
         }
-        self.rows.insert(key, Child { spec, state, failures: 0, wait: None });
+        self.rows.insert(key, Child { spec, state, wait: None });
         key
     }
 
@@ -90,15 +90,30 @@ impl Children {
         if let Some(pid) = state.pid() {
             self.by_pid.insert(pid.id(), key);
         }
+        if matches!(child.state, ChildState::Restarting) {
+            self.ledger.lock().waits(key, None);
+        }
         child.state = state;
     }
 
     pub(super) fn remove(&mut self, key: Key) {
         self.set(key, ChildState::Undefined);
-        if let Some(child) = self.rows.remove(&key)
-            && self.template.is_none()
-        {
+        let Some(child) = self.rows.remove(&key) else { return };
+        self.ledger.lock().remove(key);
+        if self.template.is_none() {
             self.by_id.remove(&child.spec.id);
+        }
+    }
+
+    /// A child is to be restarted: why is kept.
+    pub(super) fn note(&self, key: Key, why: String) {
+        let Some(Child { spec, .. }) = self.rows.get(&key) else { return };
+        let restart = spec.restart;
+        match self.template {
+            Some(_) => {
+                self.ledger.lock().note(key, &format!("{}#{key}", spec.id), restart, why);
+            }
+            None => self.ledger.lock().note(key, &spec.id, restart, why),
         }
     }
 

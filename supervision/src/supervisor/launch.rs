@@ -54,7 +54,7 @@ async fn abandon(parent: &Local, at: &At) {
 /// A start function panicked: a start that failed, like any other.
 fn not_started(parent: &Local, panic: Panic, at: &At) -> StartError {
     let what = format!("start of {}", at.path(Some(parent.name())));
-    StartError::Exited(Exit::Crash(parent.report_beside(panic, &what)))
+    StartError::Exited(Exit::Crash(parent.report_beside(panic, Some(&what))))
 }
 
 /// Stops children of one specification.

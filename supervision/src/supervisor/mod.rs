@@ -5,26 +5,30 @@
 
 mod children;
 mod launch;
+mod ledger;
 mod requests;
+mod view;
 
 pub use crate::supervisor_ref::{ChildError, ChildInfo, ChildState, Counts, Msg, SupervisorRef};
 use crate::{
+    crash::{Did, Of},
     cx::Cx,
-    decide::{self, Verdict, Window},
+    decide::{self, Verdict},
     event::Event,
     exit::Exit,
     inbox::CastError,
     pid::{At, Local},
-    policy::{AutoShutdown, Engine, Intensity, Restart, Strategy},
+    policy::{AutoShutdown, Engine, Restart, Strategy},
     server::{self, Next, Server},
     spec::{ChildSpec, Started, SupervisorSpec},
     start_error::{InitError, StartError},
     supervisor_ref::Request,
     system::System,
+    timer::after,
 };
 use children::{Child, Children, Key};
 use launch::{launch, stop};
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// When an inbox full of requests is looked at again.
@@ -34,9 +38,7 @@ const FULL: Duration = Duration::from_millis(1);
 #[doc(hidden)]
 pub struct Supervisor {
     strategy: Strategy,
-    intensity: Intensity,
     auto_shutdown: AutoShutdown,
-    window: Window,
     children: Children,
 }
 
@@ -66,13 +68,8 @@ impl Server for Supervisor {
         let SupervisorSpec { strategy, intensity, auto_shutdown, children } = spec;
         decide::check_all(strategy, intensity, auto_shutdown, &children)
             .map_err(|why| StartError::InvalidSpec(why.into()))?;
-        let mut sup = Self {
-            strategy,
-            intensity,
-            auto_shutdown,
-            window: Window::default(),
-            children: Children::default(),
-        };
+        let mut sup = Self { strategy, auto_shutdown, children: Children::default() };
+        sup.opens(intensity, cx.pid());
         if strategy == Strategy::SimpleOneForOne {
             sup.children.template = children.into_iter().next().map(Arc::new);
             return Ok(sup);
@@ -102,7 +99,7 @@ impl Server for Supervisor {
             Request::TryAgain(key) => {
                 let restarting = |c: &Child| matches!(c.state, ChildState::Restarting);
                 if self.children.rows.get(&key).is_some_and(restarting) {
-                    return self.restart(key, cx).await;
+                    return self.restart(key, None, cx).await;
                 }
             }
         }
@@ -118,16 +115,20 @@ impl Server for Supervisor {
         let Some(from) = from.local() else { return Next::Continue };
         let Some(key) = self.children.by_pid.remove(&from.id()) else { return Next::Continue };
         let Some(child) = self.children.rows.get(&key) else { return Next::Continue };
+        let crash = Self::report_of(from, &reason);
         match decide::on_exit(child.spec.restart, &reason) {
             Verdict::Restart => {
                 tracing::warn!(child = %from.path(), %reason, "child terminated, restarting");
+                self.children.note(key, reason.to_string());
                 if self.backs_off(key, from.uptime()) {
-                    self.try_again(key, cx);
+                    let did = self.try_again(key, cx);
+                    self.answers(crash, key, did, cx);
                     return Next::Continue;
                 }
-                self.restart(key, cx).await
+                self.restart(key, crash, cx).await
             }
             Verdict::Forget => {
+                self.answers(crash, key, Did::LeftIt, cx);
                 let significant = child.spec.significant;
                 self.children.forget(key);
                 if significant
@@ -142,6 +143,10 @@ impl Server for Supervisor {
                 Next::Continue
             }
         }
+    }
+
+    fn describe(msg: &Msg) -> Cow<'static, str> {
+        msg.word().into()
     }
 
     fn stopped(&self, reason: Exit) -> Exit {
@@ -168,46 +173,59 @@ impl Supervisor {
 
     /// Whether a child is restarted after a wait. One that lived for long begins anew.
     fn backs_off(&mut self, key: Key, lived: Duration) -> bool {
-        let Some(child) = self.children.rows.get_mut(&key) else { return false };
+        let Some(child) = self.children.rows.get(&key) else { return false };
         let Some(backoff) = child.spec.backoff else { return false };
-        if lived >= backoff.max {
-            child.failures = 0;
+        if lived >= backoff.max
+            && let Some(failures) = self.children.ledger.lock().failures(key)
+        {
+            *failures = 0;
         }
         true
     }
 
     /// A child is to be restarted later: after its wait, or else after what waits in the inbox (a
-    /// stop, or another exit, may come first).
-    fn try_again(&mut self, key: Key, cx: &mut Cx<Msg>) {
+    /// stop, or another exit, may come first). What it does.
+    fn try_again(&mut self, key: Key, cx: &mut Cx<Msg>) -> Did {
         self.children.set(key, ChildState::Restarting);
-        let Some(child) = self.children.rows.get_mut(&key) else { return };
+        let Some(child) = self.children.rows.get_mut(&key) else { return Did::LeftIt };
         let again = Msg(Request::TryAgain(key));
         match child.spec.backoff {
             Some(backoff) => {
-                let wait = cx.send_after(backoff.delay(child.failures), again);
-                child.failures = child.failures.saturating_add(1);
+                let mut ledger = self.children.ledger.lock();
+                let failures = ledger.failures(key).map_or(0, |failures| {
+                    *failures = failures.saturating_add(1);
+                    *failures - 1
+                });
+                let delay = backoff.delay(failures);
+                ledger.waits(key, Some(after(Instant::now(), delay)));
+                let wait = cx.send_after(delay, again);
                 // one from before somebody stopped it
                 if let Some(old) = child.wait.replace(wait) {
                     cx.cancel(old);
                 }
+                Did::Waits(delay)
             }
             None => {
                 if let Err(CastError::Full(again)) = cx.me().cast(again) {
                     cx.send_after(FULL, again);
                 }
+                Did::TriesAgain
             }
         }
     }
 
-    /// Restarts what the strategy says; ends the supervisor when it is one restart too many.
-    async fn restart(&mut self, key: Key, cx: &mut Cx<Msg>) -> Next {
+    /// Restarts what the strategy says; ends the supervisor when it is one restart too many. `crash`: whose it answers.
+    async fn restart(&mut self, key: Key, crash: Option<Of>, cx: &mut Cx<Msg>) -> Next {
         let waited = self.children.rows.get(&key).is_some_and(|c| c.spec.backoff.is_some());
-        if !waited && !self.window.add(self.intensity, Instant::now()) {
+        let now = Instant::now();
+        if !waited && !self.children.ledger.lock().allows(now) {
             tracing::error!(supervisor = %cx.pid().path(), "reached maximum restart intensity");
+            self.answers(crash, key, Did::GaveUp, cx);
             self.children.forget(key);
             return self.stop(Exit::Shutdown);
         }
         cx.system().count_restart();
+        self.answers(crash, key, Did::Restarted, cx);
         self.children.set(key, ChildState::Undefined);
         let mut left = vec![key];
         if self.strategy.is_shared() {
@@ -215,12 +233,14 @@ impl Supervisor {
             let Ok(index) = keys.binary_search(&key) else { return Next::Continue };
             let affected = decide::affected(self.strategy, index, keys.len());
             left = keys.get(affected).unwrap_or_default().to_vec();
+            self.takes_along(key, &left);
             self.stop_all(&left, cx.pid()).await;
             left.retain(|key| self.children.rows.contains_key(key));
         }
+        left.iter().for_each(|key| self.children.ledger.lock().restarted(*key, now));
         if let Err((failed, error)) = self.start_all(&left, cx).await {
             tracing::warn!(child = %failed.1, %error, "restart failed, trying again");
-            self.try_again(failed.0, cx);
+            self.failed(failed.0, &error, cx);
         }
         Next::Continue
     }
@@ -247,7 +267,7 @@ impl Supervisor {
                 Ok(Started::Ignored) => self.children.set(*key, ChildState::Undefined),
                 Err(error) if spec.backoff.is_some() => {
                     tracing::warn!(child = %spec.id, %error, "start failed, trying again later");
-                    self.try_again(*key, cx);
+                    self.failed(*key, &error, cx);
                     if self.strategy.is_shared() {
                         return Ok(());
                     }
@@ -290,5 +310,6 @@ impl Supervisor {
         stop(me, template, &pids).await;
         self.children.rows.clear();
         self.children.by_pid.clear();
+        self.children.ledger.lock().clear();
     }
 }

@@ -1,0 +1,180 @@
+//! The thread of a crash log: what is done with a report off the restart's path. It resolves the stack, writes the file and
+//! calls the sink.
+
+use super::{
+    log::{Shared, Sink},
+    panic::catch,
+    report::CrashReport,
+};
+use std::{
+    collections::VecDeque,
+    fs::{self, DirBuilder, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+pub(super) fn file_of(report: &CrashReport) -> String {
+    format!("crash-{}-{:06}.json", report.at, report.id)
+}
+
+/// What an earlier run left, the oldest first; the oldest beyond `keep` are removed.
+pub(super) fn load(dir: &Path, keep: usize) -> io::Result<VecDeque<Arc<CrashReport>>> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        if !name.starts_with("crash-") || path.extension().is_none_or(|e| e != "json") {
+            continue;
+        }
+        let report = fs::read(&path).and_then(|text| Ok(serde_json::from_slice(&text)?));
+        match report {
+            Ok(report) => found.push((path, Arc::<CrashReport>::new(report))),
+            Err(error) => tracing::warn!(file = %path.display(), %error, "no crash report"),
+        }
+    }
+    found.sort_by_key(|(_, r)| (r.at, r.id));
+    for (path, _) in found.drain(..found.len().saturating_sub(keep)) {
+        fs::remove_file(path)?;
+    }
+    Ok(found.into_iter().map(|(_, report)| report).collect())
+}
+
+/// Reports that wait to be written; beyond it one is in memory only.
+const QUEUE: usize = 64;
+/// How often the thread that writes looks for some. A crash does not wake it, which on an idle
+/// machine would cost as much as the restart.
+const LOOK: Duration = Duration::from_millis(50);
+/// But of so many crashes one does.
+const MANY: u64 = 16;
+
+pub(super) enum Job {
+    /// The report of that number, and the file of an old one, which goes.
+    Write(u64, Option<String>),
+    Flush(SyncSender<()>),
+}
+
+/// What panics are in that are the sink's.
+const SINK: &str = "crash log";
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// `None` only while it is dropped.
+    jobs: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(dir: Option<PathBuf>, log: Arc<Shared>) -> io::Result<Self> {
+        let (jobs, todo) = sync_channel(QUEUE);
+        let thread = thread::Builder::new()
+            .name("crash-log".to_owned())
+            .spawn(move || run(dir.as_deref(), &log, &todo))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    pub(super) fn write(&self, id: u64, old: Option<String>) {
+        let sent = self.jobs.as_ref().map(|jobs| jobs.try_send(Job::Write(id, old)));
+        if !matches!(sent, Some(Ok(()))) {
+            tracing::warn!(crash = id, "crash report not written: too many at once");
+        }
+        if id.is_multiple_of(MANY) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
+    pub(super) fn flush(&self) {
+        let (done, wait) = sync_channel(1);
+        self.wake();
+        if self.jobs.as_ref().is_some_and(|jobs| jobs.send(Job::Flush(done)).is_ok()) {
+            self.wake();
+            // an error: the thread has ended, nothing is left to wait for
+            let _ = wait.recv();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        self.wake();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn run(dir: Option<&Path>, log: &Shared, todo: &Receiver<Job>) {
+    loop {
+        match todo.try_recv() {
+            Ok(Job::Write(id, old)) => {
+                if let Some(report) = log.to_write(id) {
+                    hand_over(dir, log, &report);
+                }
+                if let (Some(dir), Some(old)) = (dir, old) {
+                    forget(&dir.join(old));
+                }
+            }
+            Ok(Job::Flush(done)) => drop(done.send(())),
+            Err(TryRecvError::Empty) => thread::park_timeout(LOOK),
+            Err(TryRecvError::Disconnected) => return,
+        }
+    }
+}
+
+fn hand_over(dir: Option<&Path>, log: &Shared, report: &CrashReport) {
+    let report = report.resolved();
+    if let Some(dir) = dir
+        && let Err(error) = write(dir, &report)
+    {
+        tracing::warn!(crash = report.id, %error, "crash report not written");
+    }
+    let Some(sink) = log.sink() else { return };
+    if let Some(panicked) = tell(&sink, log, &report) {
+        let (panicked, old) = log.add(panicked, (0, SINK), |_| {});
+        if let (Some(dir), Some(old)) = (dir, old.flatten()) {
+            forget(&dir.join(old));
+        }
+        if let Some(panicked) = log.to_write(panicked.id) {
+            hand_over(dir, log, &panicked);
+        }
+    }
+}
+
+/// Calls the sink; the report of its panic, with which it is switched off.
+fn tell(sink: &Sink, log: &Shared, report: &CrashReport) -> Option<CrashReport> {
+    let panic = catch(((log.number, SINK), 0), || sink(report)).err()?;
+    log.switch_off();
+    let inputs = vec![format!("crash {}, for the sink: it gets no more", report.id)];
+    Some(CrashReport { inputs, ..CrashReport::new(SINK, panic, &report.build) })
+}
+
+fn write(dir: &Path, report: &CrashReport) -> io::Result<()> {
+    let path = dir.join(file_of(report));
+    let mut out =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    out.write_all(&serde_json::to_vec_pretty(report)?)
+}
+
+/// Removes a file that may never have been written.
+fn forget(file: &Path) {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(file = %file.display(), %error, "an old crash report stays");
+        }
+        _ => {}
+    }
+}
