@@ -16,6 +16,7 @@ pub mod env;
 pub mod future;
 pub mod gate;
 pub mod handover;
+mod hasher;
 pub mod hooks;
 pub mod hosts;
 pub mod iq;

@@ -2,7 +2,8 @@
 //! that pushes come in the order of the changes; sessions of a user that have the same messages and put them into the
 //! store. On one node; between nodes the stores' versions decide.
 
-use std::hash::{BuildHasher, RandomState};
+use crate::hasher::Hasher;
+use std::hash::BuildHasher;
 use tokio::sync::{Mutex, MutexGuard};
 use xmpp::jid::BareJid;
 
@@ -13,13 +14,13 @@ const SHARDS: usize = 64;
 #[derive(Debug)]
 pub struct Serial {
     turns: Box<[Mutex<()>]>,
-    hasher: RandomState,
+    hasher: Hasher,
 }
 
 impl Default for Serial {
     fn default() -> Self {
         let turns = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { turns, hasher: RandomState::new() }
+        Self { turns, hasher: Hasher::default() }
     }
 }
 

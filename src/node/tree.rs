@@ -97,7 +97,7 @@ fn clients(socket: &Arc<TcpListener>, port: &Arc<Port>, max: usize) -> ClientEnt
         pool: POOL,
         serve: Arc::new(move |Arrival { stream, peer, pass, progress }| {
             let port = Arc::clone(&port);
-            Accepted { socket: stream, peer, admission: pass, progress, port }
+            Accepted { socket: stream.into(), peer, admission: pass, progress, port }
         }),
     })
 }

@@ -8,7 +8,7 @@ use crate::{
     system::System,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
-use std::marker::PhantomData;
+use std::{marker::PhantomData, pin::pin};
 use thiserror::Error;
 
 /// Its ractor mailbox gets no message: the loop is that of the process, on the inbox that has a bound.
@@ -44,7 +44,8 @@ impl<P: Process> Actor for Acting<P> {
         _: ActorRef<Nothing>,
         life: &mut Life<P>,
     ) -> Result<(), ActorProcessingErr> {
-        life.run().await;
+        let pid = life.me().pid.clone();
+        pid.paced(pin!(life.run())).await;
         Err(Ended.into())
     }
 }

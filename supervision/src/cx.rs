@@ -9,6 +9,7 @@ use crate::{
     exit::Exit,
     inbox::Ref,
     pid::{Local, Monitor, Pid},
+    schedule::Fault,
     system::System,
     timer::{Timer, Timers},
     watch::{Ask, Question, SysError},
@@ -251,8 +252,27 @@ impl<M: Send + 'static> Cx<M> {
         if let Some(own) = own {
             own.timers.stop_idle();
         }
+        if self.pid().is_scheduled()
+            && let Some(fault) = self.pid().fault()
+        {
+            return self.faulty(fault, msg);
+        }
         self.takes("message", &msg);
         Some(Taken::Event(Event::Msg(msg)))
+    }
+
+    /// A message is taken at which a test's schedule has a fault.
+    #[cold]
+    fn faulty(&mut self, fault: Fault, msg: M) -> Option<Taken<M>> {
+        match fault {
+            Fault::Delay(_) => self.own().continued.push_front(msg),
+            Fault::Drop => {
+                drop(msg);
+                return self.take();
+            }
+            Fault::Crash | Fault::Kill => {}
+        }
+        None
     }
 
     /// Waits until there may be something to take.

@@ -4,7 +4,7 @@
 //! signals) · [`inbox`] (typed addresses, bounds) · [`process`] (owns its loop) · [`server`] (one
 //! message at a time) · [`state_machine`] · [`timer`] · [`task`] · [`topic`] · [`spec`] and [`decide`]
 //! (what is to be restarted, pure) · [`supervisor`] and [`pool`] · [`crash`] and [`replay`] · [`sys`],
-//! [`system`], [`tree`] and [`restarts`] (what runs, seen from outside) · [`testkit`]. `README.md` is the dictionary
+//! [`system`], [`tree`] and [`restarts`] (what runs, seen from outside) · [`schedule`] and [`testkit`]. `README.md` is the dictionary
 //! from OTP's words.
 //!
 //! Files import downwards: what is only data (`crash`, `exit`, `id`, `policy`, `restarts`, `start_error`, `watch`) · `pid` and `system`, which know
@@ -68,6 +68,7 @@ pub mod pool;
 pub mod process;
 pub mod replay;
 pub mod restarts;
+pub mod schedule;
 pub mod server;
 pub mod spec;
 mod start;

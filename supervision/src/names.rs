@@ -68,6 +68,7 @@ impl System {
             let groups = self.0.groups.lock();
             groups.get(group).map(|g| g.iter().map(Pid::from).collect()).unwrap_or_default()
         };
+        // always in one order: what is done for each is the same when a test is run again
         all.sort_by_key(Pid::id);
         all
     }

@@ -369,6 +369,9 @@ pub(crate) fn spawn<P: Process>(
         }
     };
     #[expect(clippy::disallowed_methods, reason = "the one place where lean processes are born")]
-    tokio::spawn(lives);
+    match me.pid.scheduled(lives) {
+        Err(lives) => drop(tokio::spawn(lives)),
+        Ok(lives) => drop(tokio::spawn(lives)),
+    }
     (me, acked)
 }

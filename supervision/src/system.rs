@@ -7,6 +7,7 @@ use crate::{
     id::{self, ById, Id, Node},
     pid::{Local, Pid},
     policy::Engine,
+    schedule::Schedule,
 };
 use parking_lot::Mutex;
 use std::{
@@ -70,6 +71,8 @@ pub(crate) struct Inner {
     blind: AtomicBool,
     /// [`Engine::Lean`] where nothing else is said.
     lean: AtomicBool,
+    /// Of a test.
+    schedule: Option<Schedule>,
 }
 
 /// The systems of the program, by node and creation.
@@ -163,6 +166,22 @@ impl System {
 
     /// A system that is that node, as others see it.
     pub fn on(node: Node, name: &str, crashes: CrashLog) -> Self {
+        Self::make(node, name, crashes, None)
+    }
+
+    /// A system for a test, whose processes run in the order that the schedule draws.
+    ///
+    /// Example: [`crate::schedule`].
+    pub fn scheduled(name: &str, schedule: Schedule) -> Self {
+        let crashes = CrashLog::new(CrashLogLimits::default(), None);
+        Self::make(Node::default(), name, crashes, Some(schedule))
+    }
+
+    pub(crate) fn schedule(&self) -> Option<&Schedule> {
+        self.0.schedule.as_ref()
+    }
+
+    fn make(node: Node, name: &str, crashes: CrashLog, schedule: Option<Schedule>) -> Self {
         crash::install_hook();
         let inner = Arc::new(Inner {
             name: name.into(),
@@ -184,6 +203,7 @@ impl System {
             observer: OnceLock::new(),
             blind: AtomicBool::new(false),
             lean: AtomicBool::new(false),
+            schedule,
         });
         SYSTEMS.lock().insert((node, inner.creation), Arc::downgrade(&inner));
         Self(inner)

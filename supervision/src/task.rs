@@ -23,9 +23,9 @@
 use crate::{
     cx::Cx,
     exit::Exit,
-    pid::Local,
+    pid::{At, Local},
     pool::{PoolRef, PoolSpec},
-    process::Process,
+    process::{self, Process},
     spec::ChildSpec,
     start_error::{InitError, StartError},
     system::System,
@@ -136,6 +136,22 @@ fn job<T: Send + 'static>(
 pub struct Task<T> {
     pid: Local,
     result: oneshot::Receiver<T>,
+}
+
+impl<T: Send + 'static> Task<T> {
+    /// A task without a supervisor: for tools and tests. What a test does beside its processes, several clients say, are tasks
+    /// when they are to run in the order of a [`crate::schedule`].
+    ///
+    /// Example: [`crate::schedule`].
+    pub fn alone(
+        system: &System,
+        path: &str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Self {
+        let (work, result) = job(work);
+        let (process, _) = process::spawn::<Job>(system, None, At::Path(path.into()), work, None);
+        Self { pid: process.pid().clone(), result }
+    }
 }
 
 impl<T> Task<T> {

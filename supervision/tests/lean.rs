@@ -31,6 +31,8 @@ mod reports;
 mod restarts;
 #[path = "room.rs"]
 mod room;
+#[path = "seeds.rs"]
+mod seeds;
 #[path = "state_machines.rs"]
 mod state_machines;
 #[path = "stress.rs"]

@@ -184,7 +184,9 @@ async fn replays<const SHOWN: bool>() -> [(CrashReport, Replayed); 3] {
         report
     };
     let server = crash(common::server::<Long<SHOWN>>("long", || ()).await).await;
-    let machine = crash(testkit::state_machine_on::<Long<SHOWN>>(common::engine(), "long", || ()).await).await;
+    let machine =
+        crash(testkit::state_machine_on::<Long<SHOWN>>(common::engine(), "long", || ()).await)
+            .await;
     let process = crash(testkit::process::<Long<SHOWN>>("long", || ()).await).await;
     let again = [
         replay::<Long<SHOWN>>(&server, || (), second).await.unwrap(),

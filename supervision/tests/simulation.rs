@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use supervision::{
     ChildSpec, Engine, Exit, PoolRef, PoolSpec, Restart, Shutdown, Strategy, SupervisorSpec,
-    System, TreeNode, sys, system::Change,
+    System, TreeNode, schedule::Fault, sys, system::Change, testkit,
 };
 
 /// xorshift64*.
@@ -62,9 +62,8 @@ fn count(system: &System) -> usize {
     system.tree().iter().map(TreeNode::count).sum()
 }
 
-async fn run(seed: u64) -> Vec<String> {
+async fn run(seed: u64, system: System) -> Vec<String> {
     let mut dice = Dice::new(seed);
-    let system = System::new("simulation");
     system.set_engine(if seed.is_multiple_of(2) { Engine::Ractor } else { Engine::Lean });
     let trace: Arc<Mutex<Vec<String>>> = Arc::default();
     let (log, clock) = (Arc::clone(&trace), tokio::time::Instant::now());
@@ -122,7 +121,8 @@ async fn run(seed: u64) -> Vec<String> {
 fn the_same_seed_is_the_same_trace_a_thousand_times() {
     let again = |seed| {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
-        runtime.enable_time().start_paused(true).build().unwrap().block_on(run(seed))
+        let run = run(seed, System::new("simulation"));
+        runtime.enable_time().start_paused(true).build().unwrap().block_on(run)
     };
     let mut traces = std::collections::HashSet::new();
     for seed in 0..1000 {
@@ -132,4 +132,20 @@ fn the_same_seed_is_the_same_trace_a_thousand_times() {
         traces.insert(trace);
     }
     assert!(traces.len() > 990, "seeds differ");
+}
+
+/// The tree is the seed's, and so is whose turn it is.
+#[test]
+fn nothing_is_left_whatever_runs_first_and_whatever_goes_wrong() {
+    testkit::every_seed(0..150, |schedule| {
+        let schedule = schedule.faults("/", 40, Fault::Crash).faults("/", 40, Fault::Kill).faults(
+            "/",
+            20,
+            Fault::Delay(Duration::from_millis(100)),
+        );
+        let system = System::scheduled("simulation", schedule.clone());
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(run(schedule.seed(), system));
+    });
 }

@@ -22,7 +22,8 @@ usage: cargo xtask TASK
                  cargo test --workspace [ARGS]; with --no-run it only installs and builds
   nightly        the tests that take hours: ten million streams are judged by expat and
                  libxml2 (JUDGED=n: so many; JUDGED_FROM=n: the first seed), and nodes are killed
-                 again and again (KILLED=n: for so many seconds a mode)
+                 again and again (KILLED=n: for so many seconds a mode); tests that draw who runs
+                 first try more seeds (SEEDS=n: so many)
   tidy           checks the laws of ARCHITECTURE.md that no compiler checks
   mongod         puts a real mongod into target/mongod and prints its path
                  (MONGOD=path: uses that one)
@@ -72,6 +73,17 @@ fn nightly(root: &Path) -> Result<()> {
     let count = std::env::var("JUDGED").unwrap_or_else(|_| "10000000".to_owned());
     let args = ["test", "--release", "-p", "xmpp", "--test", "judges", "--", "--nocapture"];
     run(Command::new(cargo()).args(args).env("JUDGED", count).current_dir(root))?;
+    // whoever runs first: the tests that draw it, with more seeds
+    let seeds = std::env::var("SEEDS").unwrap_or_else(|_| "2000".to_owned());
+    for args in [
+        ["-p", "supervision", "--test", "seeds", "--test", "simulation", "--test", "order"]
+            .as_slice(),
+        &["-p", "actors", "--features", "testkit", "--test", "seeds"],
+    ] {
+        let mut test = Command::new(cargo());
+        test.args(["test", "--release"]).args(args).env("SEEDS", &seeds).current_dir(root);
+        run(&mut test)?;
+    }
     let secs = std::env::var("KILLED").unwrap_or_else(|_| "300".to_owned());
     let kill = || {
         let mut command = Command::new(root.join("bench/durability/run"));

@@ -7,6 +7,7 @@ mod alarm;
 mod ending;
 mod proxy;
 pub mod shaping;
+mod socket;
 mod stint;
 pub mod tls;
 mod transport;
@@ -20,6 +21,7 @@ use crate::{
 };
 use alarm::Alarm;
 use shaping::{Admission, Bucket};
+pub use socket::Socket;
 use std::{
     convert::Infallible,
     fmt,
@@ -31,7 +33,7 @@ use std::{
 use stint::Stint;
 use supervision::{Cx, Event, Exit, InitError, Process, Recorded};
 use tls::TlsAcceptor;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
 use transport::{Got, Transport};
 use xmpp::{
     error::{StreamError, StreamErrorCondition as Condition},
@@ -42,7 +44,7 @@ use xmpp::{
 #[expect(missing_debug_implementations, reason = "sockets have nothing to say")]
 pub struct Accepted {
     /// The socket.
-    pub socket: TcpStream,
+    pub socket: Socket,
     /// Its other end.
     pub peer: IpAddr,
     /// Its place among the connections of its address; `None`: a PROXY header says whose it is.
@@ -115,8 +117,7 @@ impl Process for Connection {
         let Accepted { socket, peer, admission, progress, port } = accepted;
         let env = Arc::clone(&port.env);
         env.metrics.connections();
-        // small stanzas must not wait for one another
-        drop(socket.set_nodelay(true));
+        socket.set_nodelay();
         let conn = Conn {
             peer,
             starttls: !port.direct_tls,

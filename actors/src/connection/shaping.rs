@@ -3,11 +3,12 @@
 //!
 //! Whoever is too fast is read from later (TCP holds it back); nothing is dropped.
 
+use crate::hasher::Hasher;
 use crate::throttle::address_of;
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
-    hash::{BuildHasher, RandomState},
+    hash::BuildHasher,
     net::IpAddr,
     sync::Arc,
     time::Duration,
@@ -117,12 +118,12 @@ impl Shard {
 #[derive(Debug)]
 pub struct Addresses {
     shards: [Mutex<Shard>; SHARDS],
-    hasher: RandomState,
+    hasher: Hasher,
 }
 
 impl Default for Addresses {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
+        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: Hasher::default() }
     }
 }
 

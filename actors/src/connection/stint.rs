@@ -1,6 +1,7 @@
 //! How much a connection does in one go: others on its thread have to wait meanwhile.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Turns in one go. A turn is at most [`EVENTS`] of the client's, as many stanzas for it, or what one job has
 /// brought.

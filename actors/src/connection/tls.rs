@@ -112,6 +112,17 @@ impl TlsAcceptor {
         Ok(Arc::new(Self { current, tickets }))
     }
 
+    /// One that has no certificate: connections in a test are not encrypted.
+    ///
+    /// # Errors
+    /// When the library cannot be set up.
+    #[cfg(feature = "testkit")]
+    pub fn without() -> Result<Arc<Self>, TlsError> {
+        let tickets = hkdf::Salt::new(hkdf::HKDF_SHA256, b"mangrove").extract(b"");
+        let current = ArcSwap::from_pointee(set_up(Vec::new(), &tickets)?);
+        Ok(Arc::new(Self { current, tickets }))
+    }
+
     /// Replaces the certificates for connections to come.
     ///
     /// # Errors
@@ -150,6 +161,10 @@ fn build(identities: Vec<Identity>, tickets: &hkdf::Prk) -> Result<Built, TlsErr
     if identities.is_empty() {
         return Err(TlsError::NoCertificate);
     }
+    set_up(identities, tickets)
+}
+
+fn set_up(identities: Vec<Identity>, tickets: &hkdf::Prk) -> Result<Built, TlsError> {
     let tickets = Tickets::new(tickets, &identities)?;
     let provider = Arc::new(suites());
     let certified = identities.into_iter().map(|identity| {

@@ -3,20 +3,19 @@
 //! TLS is fed by hand, record by record, so that a connection can be handed over between two turns.
 //! Reads go through one buffer a thread: an idle connection has none of its own.
 
-use super::tls::{TlsAcceptor, facts};
+use super::{
+    socket::Socket,
+    tls::{TlsAcceptor, facts},
+};
 use crate::session::{out::Out, state::Tls};
 use rustls::ServerConnection;
 use std::{
     cell::RefCell,
     io::{self, Read, Write},
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::{
-    io::{AsyncRead, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::ReadBuf;
 
 /// Size of the read buffers: the largest TLS record fits.
 const READ: usize = 17 << 10;
@@ -47,12 +46,12 @@ struct Layer {
 
 /// A socket with or without TLS.
 pub(super) struct Transport {
-    socket: TcpStream,
+    socket: Socket,
     layer: Option<Box<Layer>>,
 }
 
 /// The socket as `std::io` wants it; `WouldBlock` instead of waiting.
-struct Now<'a>(&'a TcpStream);
+struct Now<'a>(&'a mut Socket);
 
 impl Write for Now<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -69,7 +68,7 @@ impl Write for Now<'_> {
 }
 
 impl Transport {
-    pub(super) fn new(socket: TcpStream) -> Self {
+    pub(super) fn new(socket: Socket) -> Self {
         Self { socket, layer: None }
     }
 
@@ -101,7 +100,7 @@ impl Transport {
         RAW.with_borrow_mut(|raw| {
             let mut buf = ReadBuf::new(raw);
             // like this tokio learns from a short read that the socket is empty now
-            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
+            ready!(self.socket.poll_read(cx, &mut buf))?;
             let bytes = buf.filled();
             match &mut self.layer {
                 None if bytes.is_empty() => {}
@@ -110,7 +109,7 @@ impl Transport {
                     let result = layer.decrypt(bytes, &mut sink);
                     if result.is_err() {
                         // the alert that says why
-                        drop(layer.tls.write_tls(&mut Now(&self.socket)));
+                        drop(layer.tls.write_tls(&mut Now(&mut self.socket)));
                     }
                     if result? {
                         return Poll::Ready(Ok(0));
@@ -144,7 +143,7 @@ impl Transport {
             if !layer.tls.wants_write() {
                 return Ok(!layer.shaking && !out.is_empty());
             }
-            match layer.tls.write_tls(&mut Now(&self.socket)) {
+            match layer.tls.write_tls(&mut Now(&mut self.socket)) {
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(e) => return Err(e),
@@ -161,18 +160,17 @@ impl Transport {
     }
 
     /// Waits until the socket takes bytes again.
-    pub(super) async fn writable(&self) {
-        // an error shows at the write
-        drop(self.socket.writable().await);
+    pub(super) async fn writable(&mut self) {
+        self.socket.writable().await;
     }
 
     /// Says that nothing more will be sent.
     pub(super) async fn shut_down(&mut self) {
         if let Some(layer) = &mut self.layer {
             layer.tls.send_close_notify();
-            drop(layer.tls.write_tls(&mut Now(&self.socket)));
+            drop(layer.tls.write_tls(&mut Now(&mut self.socket)));
         }
-        drop(tokio::io::AsyncWriteExt::shutdown(&mut self.socket).await);
+        self.socket.shut_down().await;
     }
 }
 

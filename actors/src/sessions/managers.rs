@@ -5,11 +5,12 @@ use super::{
     unfinished,
     work::Work,
 };
+use crate::hasher::Hasher;
 use crate::resource::{Ended, FrozenWaiting, Resource};
 use arc_swap::ArcSwapOption;
 use std::{
     fmt,
-    hash::{BuildHasher, RandomState},
+    hash::BuildHasher,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -100,7 +101,7 @@ impl Place {
 /// The managers of a node: each serves a share of the users.
 pub struct Managers {
     places: Box<[Arc<Place>]>,
-    hasher: RandomState,
+    hasher: Hasher,
 }
 
 impl fmt::Debug for Managers {
@@ -112,7 +113,7 @@ impl fmt::Debug for Managers {
 impl Managers {
     pub(crate) fn new(count: usize) -> Self {
         let places = (0..count.max(1)).map(|_| Arc::default()).collect();
-        Self { places, hasher: RandomState::new() }
+        Self { places, hasher: Hasher::default() }
     }
 
     /// How many there are.

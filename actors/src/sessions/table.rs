@@ -1,11 +1,12 @@
 //! The local table: user to bound resources. Written by the session managers, read by everybody
 //! without asking them (law 3). Sharded; a lookup takes one read lock and one hash.
 
+use crate::hasher::Hasher;
 use crate::resource::Resource;
 use parking_lot::RwLock;
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, RandomState},
+    hash::BuildHasher,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,20 +16,20 @@ use xmpp::jid::BareJid;
 
 const SHARDS: usize = 64;
 
-type Users = HashMap<BareJid, Vec<Arc<Resource>>>;
+type Users = HashMap<BareJid, Vec<Arc<Resource>>, Hasher>;
 
 /// Every session bound on this node. As large as there are sessions; the listeners limit those.
 #[derive(Debug)]
 pub struct Table {
     shards: Box<[RwLock<Users>]>,
-    hasher: RandomState,
+    hasher: Hasher,
     count: AtomicUsize,
 }
 
 impl Default for Table {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        Self { shards, hasher: RandomState::new(), count: AtomicUsize::new(0) }
+        Self { shards, hasher: Hasher::default(), count: AtomicUsize::new(0) }
     }
 }
 

@@ -7,6 +7,8 @@ mod client;
 pub mod matcher;
 pub mod metrics;
 mod moved;
+pub mod node;
+pub mod outside;
 pub mod pace;
 pub mod random;
 pub mod resumable;

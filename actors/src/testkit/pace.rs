@@ -41,11 +41,14 @@ impl Pace {
     /// As [`World::new`].
     pub async fn world(modules: Modules) -> (World, Arc<Mutex<Self>>) {
         let pace: Arc<Mutex<Self>> = Arc::default();
-        let wrap = |stores: Stores| {
-            let paced = Paced { store: Arc::clone(&stores.sessions), pace: Arc::clone(&pace) };
-            Stores { sessions: Arc::new(paced), ..stores }
-        };
+        let wrap = |stores| Self::of(&pace, stores);
         (World::with_stores(modules, wrap).await, pace)
+    }
+
+    /// Stores that have this pace.
+    pub fn of(pace: &Arc<Mutex<Self>>, stores: Stores) -> Stores {
+        let paced = Paced { store: Arc::clone(&stores.sessions), pace: Arc::clone(pace) };
+        Stores { sessions: Arc::new(paced), ..stores }
     }
 }
 

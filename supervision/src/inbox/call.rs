@@ -177,7 +177,9 @@ impl<M: Send + 'static> Ref<M> {
         // called where the answer is given or dropped, which is no business of a panic in it
         let deliver: Deliver<R> = Box::new(move |result| match to.pid.catch(|| answer(result)) {
             Ok(msg) => to.answered(msg),
-            Err(panic) => drop(to.pid.report_beside(panic, Some("the message of an answer: it is lost"))),
+            Err(panic) => {
+                drop(to.pid.report_beside(panic, Some("the message of an answer: it is lost")));
+            }
         });
         let alias = Arc::new(Alias { asked, by, deliver: Mutex::new(Some(deliver)) });
         let reply = Reply(Some(Answer::Message(Message(Arc::clone(&alias)))));

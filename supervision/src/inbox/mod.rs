@@ -2,8 +2,8 @@
 //! receiver is gone or full (law 2); who wants to wait for room says so ([`Ref::send`], [`Ref::ask`]).
 
 mod call;
-mod named;
 mod look;
+mod named;
 
 pub use call::{CallError, Reply};
 pub use named::{NameRef, RefError};

@@ -7,6 +7,7 @@
 mod address;
 mod figures;
 mod links;
+mod paced;
 mod place;
 mod report;
 mod signals;
@@ -17,8 +18,8 @@ pub(crate) use report::drop_unanswered;
 use crate::{
     bell::Bell,
     exit::Exit,
-    restarts::View,
     id::Id,
+    restarts::View,
     system::{Erased, Owned, System},
     watch::{Ask, Watch},
 };
@@ -106,6 +107,8 @@ const SIGNALLED: u16 = 128;
 const ASKED: u16 = 256;
 /// Its supervisor ends it.
 const DISMISSED: u16 = 512;
+/// It runs when a test's schedule lets it.
+const SCHEDULED: u16 = 2048;
 
 /// It has dropped calls, and who waits for them is not told yet.
 const UNTOLD: u16 = 1024;
@@ -274,6 +277,7 @@ impl Local {
             fatal: Bell::default(),
             ended: Notify::new(),
         }));
+        pid.set(SCHEDULED, system.schedule().is_some());
         system.enter(&pid);
         if let Some(parent) = parent
             && !parent.add_link(&pid)

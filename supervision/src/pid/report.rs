@@ -7,11 +7,7 @@ use crate::{
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
-use std::{
-    cell::RefCell,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::RefCell, sync::Arc, time::Duration};
 
 thread_local! {
     /// What the process that runs has dropped of calls.

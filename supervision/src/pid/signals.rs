@@ -40,7 +40,7 @@ impl Local {
     }
 
     /// The first reason stays, unless it is killed.
-    fn doom(&self, reason: Exit, kill: bool) {
+    pub(super) fn doom(&self, reason: Exit, kill: bool) {
         let mut state = self.0.state.lock();
         if self.has(ENDED) || (state.reason.is_some() && !kill) {
             return;

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 use supervision::{
     ChildSpec, Cx, Engine, Event, Exit, InitError, Local, Next, Process, Ref, Reply, Restart,
-    Server, Shutdown, SupervisorRef, SupervisorSpec, System, testkit,
+    Server, Shutdown, SupervisorRef, SupervisorSpec, System, schedule::Schedule, testkit,
 };
 
 /// What a puppet is told.
@@ -151,6 +151,13 @@ pub fn engine() -> Engine {
 /// A system with that engine.
 pub fn system(name: &str) -> System {
     let system = System::new(name);
+    system.set_engine(engine());
+    system
+}
+
+/// The same in the order of a schedule.
+pub fn scheduled(name: &str, schedule: Schedule) -> System {
+    let system = System::scheduled(name, schedule);
     system.set_engine(engine());
     system
 }

@@ -15,7 +15,8 @@ const END: &str = "<!-- end of limits -->";
 const CRATES: &[&str] =
     &["supervision/src", "xmpp/src", "storage/src", "cluster/src", "actors/src", "src"];
 /// What only tools and tests use.
-const TOOLS: &[&str] = &["/testkit", "/tests", "conformance", "src/cli/", "simulation"];
+const TOOLS: &[&str] =
+    &["/testkit", "/schedule", "/tests", "conformance", "src/cli/", "simulation"];
 /// Types that hold many things.
 const MANY: &[&str] =
     &["Vec<", "VecDeque<", "HashMap<", "BTreeMap<", "HashSet<", "BTreeSet<", "BytesMut"];

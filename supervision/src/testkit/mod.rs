@@ -1,4 +1,4 @@
-//! For tests of behaviours: probes that are told things, and waiting for a restart.
+//! For tests of behaviours: kits, probes that are told things, waiting for a restart, and many seeds ([`crate::schedule`]).
 //!
 //! With `#[tokio::test(start_paused = true)]` time is deterministic too: it jumps to the next timer
 //! when nothing can run, so a test of an hour takes no time.
@@ -64,34 +64,37 @@
 //! # });
 //! ```
 
+mod probe;
+mod seeds;
+
+pub use probe::Probe;
+pub use seeds::{Failure, every_seed, first_failure};
+
 use crate::{
-    cx::Cx,
-    event::Event,
     exit::Exit,
     inbox::Ref,
-    pid::{Local, Pid},
+    pid::Local,
     policy::Engine,
     process::Process,
     server::Server,
     spec::{ChildSpec, Place, Started, SupervisorSpec},
-    start_error::{InitError, StartError},
+    start_error::StartError,
     state_machine::{Machine, StateMachine},
-    supervisor::SupervisorRef,
+    supervisor::{ChildState, SupervisorRef},
     system::System,
 };
 use parking_lot::Mutex;
-use std::{marker::PhantomData, sync::Arc, time::Duration};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use std::{sync::Arc, time::Duration};
 
 /// How long a test waits for what must happen.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A behaviour under test: a system with a supervisor that has it as its only child.
+/// A behaviour under test: its system, and the supervisor that has it as a child.
 ///
 /// Example: [`crate::testkit`].
 #[derive(Debug)]
 pub struct Kit<M> {
-    /// Its system, named `test`.
+    /// Its system, named `test` if it is its own.
     pub system: System,
     /// Its supervisor.
     pub root: SupervisorRef,
@@ -99,16 +102,25 @@ pub struct Kit<M> {
     pub me: Ref<M>,
 }
 
+/// A supervisor that has nothing to do yet.
+async fn alone(engine: Engine) -> SupervisorRef {
+    let root = SupervisorSpec::one_for_one().intensity(10, Duration::from_secs(5));
+    let system = System::new("test");
+    system.set_engine(engine);
+    match system.start(root).await {
+        Ok(root) => root,
+        Err(error) => fail(&format!("no supervisor: {error}")),
+    }
+}
+
 async fn kit<M: Send + 'static, F>(
-    engine: Engine,
+    root: SupervisorRef,
     id: &str,
     start: impl Fn(Place) -> F + Send + Sync + 'static,
 ) -> Kit<M>
 where
     F: Future<Output = Result<Ref<M>, StartError>> + Send + 'static,
 {
-    let system = System::new("test");
-    system.set_engine(engine);
     let first: Arc<Mutex<Option<Ref<M>>>> = Arc::default();
     let keep = Arc::clone(&first);
     let child = ChildSpec::new(id, move |place| {
@@ -120,12 +132,11 @@ where
             Ok(Started::Up(pid))
         }
     });
-    let root = SupervisorSpec::one_for_one().intensity(10, Duration::from_secs(5)).child(child);
-    let root = system.start(root).await;
+    let started = root.start_child(child).await;
     let me = first.lock().take();
-    match (root, me) {
-        (Ok(root), Some(me)) => Kit { system, root, me },
-        (root, _) => fail(&format!("{id} did not start: {root:?}")),
+    match (started, me) {
+        (Ok(_), Some(me)) => Kit { system: me.pid().system().clone(), root, me },
+        (started, _) => fail(&format!("{id} did not start: {started:?}")),
     }
 }
 
@@ -165,7 +176,19 @@ pub async fn server_on<S: Server>(
     id: &str,
     args: impl Fn() -> S::Args + Send + Sync + 'static,
 ) -> Kit<S::Msg> {
-    kit(engine, id, move |place| place.server::<S>(args())).await
+    server_under::<S>(&alone(engine).await, id, args).await
+}
+
+/// Starts a server as one more child of a supervisor in a running tree, of a test or of a program: with the processes, names
+/// and schedule that are there.
+///
+/// Example: [`process_under`].
+pub async fn server_under<S: Server>(
+    supervisor: &SupervisorRef,
+    id: &str,
+    args: impl Fn() -> S::Args + Send + Sync + 'static,
+) -> Kit<S::Msg> {
+    kit(supervisor.clone(), id, move |place| place.server::<S>(args())).await
 }
 
 /// Starts a state machine under a supervisor of its own.
@@ -189,6 +212,17 @@ pub async fn state_machine_on<M: StateMachine>(
     server_on::<Machine<M>>(engine, id, args).await
 }
 
+/// [`server_under`] for a state machine.
+///
+/// Example: [`process_under`].
+pub async fn state_machine_under<M: StateMachine>(
+    supervisor: &SupervisorRef,
+    id: &str,
+    args: impl Fn() -> M::Args + Send + Sync + 'static,
+) -> Kit<M::Msg> {
+    server_under::<Machine<M>>(supervisor, id, args).await
+}
+
 /// Starts a process under a supervisor of its own.
 ///
 /// Example: [`crate::testkit`].
@@ -196,93 +230,66 @@ pub async fn process<P: Process>(
     id: &str,
     args: impl Fn() -> P::Args + Send + Sync + 'static,
 ) -> Kit<P::Msg> {
-    kit(Engine::default(), id, move |place| place.process::<P>(args())).await
+    process_under::<P>(&alone(Engine::default()).await, id, args).await
 }
 
-/// A process that a test looks into: it keeps what it is told.
+/// [`server_under`] for a process.
 ///
-/// Example: [`crate::testkit`].
-#[derive(Debug)]
-pub struct Probe<M> {
-    me: Ref<M>,
-    told: Receiver<Event<M>>,
+/// ```
+/// use supervision::schedule::Schedule;
+/// use supervision::testkit::{self, Kit};
+/// use supervision::{SupervisorSpec, System};
+/// # use supervision::{Cx, Exit, InitError, Next, Process, Server, StateMachine, Step};
+/// # struct Idle;
+/// # impl Process for Idle {
+/// #     type Args = ();
+/// #     type Msg = ();
+/// #     const NAME: &'static str = "idle";
+/// #     async fn init((): (), _: &mut Cx<()>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn run(&mut self, cx: &mut Cx<()>) -> Exit { cx.next().await; Exit::Normal }
+/// # }
+/// # impl Server for Idle {
+/// #     type Args = ();
+/// #     type Msg = ();
+/// #     const NAME: &'static str = "idle";
+/// #     async fn init((): (), _: &mut Cx<()>) -> Result<Self, InitError> { Ok(Self) }
+/// #     async fn handle(&mut self, (): (), _: &mut Cx<()>) -> Next { Next::Continue }
+/// # }
+/// # impl StateMachine for Idle {
+/// #     type Args = ();
+/// #     type Msg = ();
+/// #     type State = ();
+/// #     const NAME: &'static str = "idle";
+/// #     async fn init((): (), _: &mut Cx<()>) -> Result<((), Self), InitError> { Ok(((), Self)) }
+/// #     async fn handle(&mut self, (): &(), (): (), _: &mut Cx<()>) -> Step<(), ()> { Step::keep() }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let system = System::scheduled("mine", Schedule::new(1));
+/// let root = system.start(SupervisorSpec::one_for_one()).await.unwrap();
+/// let kit: Kit<()> = testkit::process_under::<Idle>(&root, "process", || ()).await;
+/// testkit::server_under::<Idle>(&root, "server", || ()).await;
+/// testkit::state_machine_under::<Idle>(&root, "machine", || ()).await;
+/// assert_eq!((kit.system.alive(), &**kit.me.pid().path()), (4, "/process"));
+/// # root.stop().await;
+/// # });
+/// ```
+pub async fn process_under<P: Process>(
+    supervisor: &SupervisorRef,
+    id: &str,
+    args: impl Fn() -> P::Args + Send + Sync + 'static,
+) -> Kit<P::Msg> {
+    kit(supervisor.clone(), id, move |place| place.process::<P>(args())).await
 }
 
-struct Told<M> {
-    to: Sender<Event<M>>,
-    message: PhantomData<fn() -> M>,
-}
-
-impl<M: Send + 'static> Process for Told<M> {
-    type Args = Sender<Event<M>>;
-    type Msg = M;
-    const NAME: &'static str = "probe";
-
-    async fn init(to: Sender<Event<M>>, cx: &mut Cx<M>) -> Result<Self, InitError> {
-        cx.trap_exit(true);
-        Ok(Self { to, message: PhantomData })
-    }
-
-    async fn run(&mut self, cx: &mut Cx<M>) -> Exit {
-        loop {
-            let event = cx.next().await;
-            if self.to.send(event).await.is_err() {
-                return Exit::Normal;
-            }
-        }
-    }
-}
-
-impl<M: Send + 'static> Probe<M> {
-    /// Starts one, without a supervisor. It traps exits, and ends after it was dropped.
-    pub async fn start(system: &System) -> Self {
-        let (to, told) = channel(1024);
-        match system.spawn::<Told<M>>("/probe", to).await {
-            Ok(me) => Self { me, told },
-            Err(error) => fail(&format!("the probe did not start: {error}")),
-        }
-    }
-
-    /// Its address.
-    pub fn me(&self) -> &Ref<M> {
-        &self.me
-    }
-
-    /// Its process.
-    pub fn pid(&self) -> &Local {
-        self.me.pid()
-    }
-
-    /// The next thing it is told.
-    pub async fn event(&mut self) -> Event<M> {
-        match tokio::time::timeout(PATIENCE, self.told.recv()).await {
-            Ok(Some(event)) => event,
-            Ok(None) => fail("the probe has ended"),
-            Err(_) => fail("the probe was told nothing"),
-        }
-    }
-
-    /// The next thing it is told, which must be a message.
-    pub async fn message(&mut self) -> M {
-        match self.event().await {
-            Event::Msg(msg) => msg,
-            Event::Exit { from, reason } => fail(&format!("exit signal of {from:?}: {reason}")),
-            Event::Down { pid, reason, .. } => fail(&format!("{pid:?} is down: {reason}")),
-        }
-    }
-
-    /// The next thing it is told, which must be the exit signal or the end of a monitored process.
-    pub async fn exit(&mut self) -> (Pid, Exit) {
-        match self.event().await {
-            Event::Exit { from, reason } => (from, reason),
-            Event::Down { pid, reason, .. } => (pid, reason),
-            Event::Msg(_) => fail("a message, not an exit"),
-        }
-    }
-
-    /// What it was told and nobody has looked at yet.
-    pub fn pending(&mut self) -> Option<Event<M>> {
-        self.told.try_recv().ok()
+/// The process of a child that runs.
+///
+/// Example: [`Probe::replace`].
+pub async fn child(supervisor: &SupervisorRef, id: &str) -> Local {
+    let children = supervisor.which_children().await.unwrap_or_default();
+    let child = children.into_iter().find(|child| child.id.as_deref() == Some(id));
+    match child.map(|child| child.state) {
+        Some(ChildState::Up(pid)) => pid,
+        other => fail(&format!("no child {id} that runs: {other:?}")),
     }
 }
 
