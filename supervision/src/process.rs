@@ -129,7 +129,7 @@ pub trait Process: Sized + Send + 'static {
 
     /// Its word for what it took last, when the black box does not have it.
     #[doc(hidden)]
-    fn last_word(&self) -> &'static str {
+    fn word(&self) -> &'static str {
         ""
     }
 }
@@ -241,11 +241,11 @@ impl<P: Process> Life<P> {
                 self.cx.black_box.record(input);
             }
             let state = pid.catch(|| process.state()).ok().flatten();
-            self.cx.had_taken(process.last_word());
+            self.cx.had_taken(process.word());
             Exit::Crash(self.cx.report(panic, state))
         });
         let exit = wind_up(pid, exit.clone(), pin!(process.terminate(&exit, &mut self.cx))).await;
-        self.cx.had_taken(process.last_word());
+        self.cx.had_taken(process.word());
         self.cx.account_for(&exit, || process.state());
         discard(pid, || {
             self.cx.clear();

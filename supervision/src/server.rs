@@ -248,7 +248,7 @@ impl<S: Server> Process for Serving<S> {
         self.server.state()
     }
 
-    fn last_word(&self) -> &'static str {
+    fn word(&self) -> &'static str {
         self.last
     }
 
