@@ -1,6 +1,7 @@
 //! What a process may do, and how it takes what comes: signals, timers, messages. The same for both
 //! engines.
 
+mod monitors;
 mod words;
 
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
     event::Event,
     exit::Exit,
     inbox::Ref,
-    pid::{Local, Monitor, Pid},
+    pid::{Local, Pid},
     schedule::Fault,
     system::System,
     timer::{Timer, Timers},
@@ -107,11 +108,6 @@ impl<M: Send + 'static> Cx<M> {
     /// Gives it a name in its system; the name is free again when it ends. `false`: it is taken.
     pub fn register(&mut self, name: &str) -> bool {
         self.system().clone().register(name, &self.me)
-    }
-
-    /// Gets an [`Event::Down`] when `pid` ends (`monitor/2`).
-    pub fn monitor(&self, pid: impl Into<Pid>) -> Monitor {
-        pid.into().monitor(self.pid())
     }
 
     /// Links itself to `pid` (`link/1`).

@@ -2,7 +2,7 @@
 
 use crate::{
     inbox::Ref,
-    pid::{Local, Pid},
+    pid::{Local, Monitor, Pid},
     system::{Erased, Owned, System, take_out},
 };
 use std::sync::Arc;
@@ -40,6 +40,17 @@ impl System {
     /// The process of that name, if its messages are `M`; to know which of the two it is not, ask [`System::named`].
     pub fn lookup<M: Send + 'static>(&self, name: &str) -> Option<Ref<M>> {
         Ref::of(self.whereis(name)?).ok()
+    }
+
+    /// `watcher` gets a [`crate::Event::Down`] when who has that name now ends, whoever has it then; at once with [`Exit::NoProc`] when
+    /// nobody has (`monitor(process, Name)`). Its address says the name: [`Pid::name`].
+    pub fn monitor_name(&self, name: &str, watcher: &Local) -> Monitor {
+        let holder = self.whereis(name);
+        let address = Pid::named(self, name, holder.clone());
+        match holder {
+            Some(holder) => holder.monitor_as(address, watcher),
+            None => address.monitor(watcher),
+        }
     }
 
     /// Adds a process to a group (`pg`); it leaves with its end.

@@ -217,6 +217,7 @@ impl<P: Process> Process for Pool<P> {
 
     async fn init((name, spec): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.trap_exit(true);
+        cx.pid().set_supervises();
         let shared = Arc::new(Shared {
             process: TypeId::of::<P>(),
             max: spec.max,

@@ -209,7 +209,7 @@ impl<P: Process> Life<P> {
         &self.guard.me
     }
 
-    /// `init`. Of one that did not succeed the parent is told by the answer, not by a signal too.
+    /// `init`. Of one that did not succeed a supervisor is told by the answer, not by a signal too.
     pub(crate) async fn begin(&mut self) -> Result<(), StartError> {
         let Some(args) = self.args.take() else { return Ok(()) };
         let pid = &self.guard.me.pid;
@@ -222,7 +222,7 @@ impl<P: Process> Life<P> {
             Ok(Err(error)) => error,
             Err(panic) => StartError::Exited(Exit::Crash(self.cx.report(panic, None))),
         };
-        if let Some(parent) = pid.parent() {
+        if let Some(parent) = pid.parent().filter(|parent| parent.supervises()) {
             parent.unlink(pid);
         }
         self.guard.end(&error.exit());

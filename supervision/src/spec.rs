@@ -44,7 +44,7 @@ impl Started {
 pub struct Place {
     /// The system.
     pub system: System,
-    /// The supervisor.
+    /// The supervisor, or who starts it.
     pub parent: Local,
     pub(crate) at: At,
     pub(crate) engine: Engine,
@@ -54,6 +54,12 @@ impl Place {
     /// The child's path.
     pub fn path(&self) -> Arc<str> {
         self.at.path(Some(self.parent.name()))
+    }
+
+    /// Sets on what a server, state machine or supervisor is to run there.
+    #[must_use]
+    pub fn engine(self, engine: Engine) -> Self {
+        Self { engine, ..self }
     }
 }
 

@@ -2,6 +2,7 @@
 //! and no behaviour knows it.
 
 use crate::{
+    cx::Cx,
     inbox::Ref,
     pid::At,
     policy::{Kind, Shutdown},
@@ -55,12 +56,68 @@ impl Place {
         server::start::<S>(self.engine, &self.system, Some(self.parent), self.at, args).await
     }
 
+    /// Starts a state machine there.
+    ///
+    /// # Errors
+    /// When its `init` says so, or it ended before.
+    pub async fn state_machine<M: StateMachine>(
+        self,
+        args: M::Args,
+    ) -> Result<Ref<M::Msg>, StartError> {
+        self.server::<Machine<M>>(args).await
+    }
+
     /// Starts a supervisor with its children there.
     ///
     /// # Errors
     /// When one of them does not start; those before it were stopped again.
     pub async fn supervisor(self, spec: SupervisorSpec) -> Result<SupervisorRef, StartError> {
         supervisor::start(self.engine, &self.system, Some(self.parent), self.at, spec).await
+    }
+}
+
+impl<M: Send + 'static> Cx<M> {
+    /// Where something is to live that this process starts itself: below it, linked to it, with it as its parent. It ends with its
+    /// starter (of a `normal` end only one that traps exits hears), and its end is an exit signal to its starter, a start that failed
+    /// too: as of OTP's `start_link`, one that does not trap exits ends with it.
+    ///
+    /// ```
+    /// use supervision::{Cx, Engine, Ref, StartError};
+    /// # use supervision::{InitError, Next, Reply, Server};
+    /// # struct Cache;
+    /// # impl Server for Cache {
+    /// #     type Args = u64;
+    /// #     type Msg = Reply<u64>;
+    /// #     const NAME: &'static str = "cache";
+    /// #     async fn init(_: u64, _: &mut Cx<Self::Msg>) -> Result<Self, InitError> { Ok(Self) }
+    /// #     async fn handle(&mut self, _: Reply<u64>, _: &mut Cx<Self::Msg>) -> Next { Next::Continue }
+    /// # }
+    ///
+    /// /// As a server's `init` might.
+    /// async fn init(cx: &mut Cx<()>) -> Result<Ref<Reply<u64>>, StartError> {
+    ///     let cache = cx.start_link::<Cache>("cache", 40).await?;
+    ///     // the same on the other engine; processes, state machines and supervisors likewise
+    ///     cx.place("spare").engine(Engine::Lean).server::<Cache>(40).await?;
+    ///     Ok(cache)
+    /// }
+    /// ```
+    pub fn place(&self, id: &str) -> Place {
+        let (system, parent) = (self.system().clone(), self.pid().clone());
+        let path = [parent.path().trim_end_matches('/'), "/", id].concat();
+        let engine = system.engine();
+        Place { system, parent, at: At::Path(path.into()), engine }
+    }
+
+    /// Starts a server from inside of a process (`gen_server:start_link/3`): [`Cx::place`].
+    ///
+    /// # Errors
+    /// When its `init` says so, or it ended before.
+    pub async fn start_link<S: Server>(
+        &self,
+        id: &str,
+        args: S::Args,
+    ) -> Result<Ref<S::Msg>, StartError> {
+        self.place(id).server::<S>(args).await
     }
 }
 

@@ -33,6 +33,8 @@ mod restarts;
 mod room;
 #[path = "seeds.rs"]
 mod seeds;
+#[path = "start_links.rs"]
+mod start_links;
 #[path = "state_machines.rs"]
 mod state_machines;
 #[path = "stress.rs"]

@@ -1,7 +1,11 @@
 //! What can be done with any address, wherever the process is, and what becomes of it where there is no connection; which are equal.
 
-use super::{Local, Monitor, Pid, Signal, Whose, links};
-use crate::{exit::Exit, id::Id, system};
+use super::{Local, Monitor, Named, Pid, Signal, Whose, links};
+use crate::{
+    exit::Exit,
+    id::{Id, Node},
+    system::{self, System},
+};
 use std::{
     fmt,
     hash::{Hash, Hasher},
@@ -14,11 +18,27 @@ impl Pid {
         Self(Whose::Away(id))
     }
 
-    /// What it is called everywhere.
+    /// Of who has that name, or of nobody.
+    pub(crate) fn named(system: &System, name: &str, local: Option<Local>) -> Self {
+        let id = local.as_ref().map_or_else(|| system.id(0), Local::id);
+        Self(Whose::Named(Arc::new(Named { name: name.into(), id, local })))
+    }
+
+    /// By which name of which node it was monitored, if it was by its name ([`System::monitor_name`]): what OTP has in a `DOWN` instead
+    /// of the pid.
+    pub fn name(&self) -> Option<(&str, Node)> {
+        match &self.0 {
+            Whose::Named(named) => Some((&named.name, named.id.node)),
+            Whose::Local(_) | Whose::Away(_) => None,
+        }
+    }
+
+    /// What it is called everywhere; of a name that nobody has, the number 0 of the system.
     pub fn id(&self) -> Id {
         match &self.0 {
             Whose::Local(local) => local.id(),
             Whose::Away(id) => *id,
+            Whose::Named(named) => named.id,
         }
     }
 
@@ -27,6 +47,7 @@ impl Pid {
         match &self.0 {
             Whose::Local(local) => Some(local),
             Whose::Away(_) => None,
+            Whose::Named(named) => named.local.as_ref(),
         }
     }
 
@@ -132,6 +153,7 @@ impl fmt::Debug for Pid {
         match &self.0 {
             Whose::Local(local) => local.fmt(f),
             Whose::Away(id) => id.fmt(f),
+            Whose::Named(named) => write!(f, "{{{}, {}}}", named.name, named.id.node),
         }
     }
 }

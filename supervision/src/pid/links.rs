@@ -1,6 +1,6 @@
 //! Links and monitors, and the end of a process, of which they tell.
 
-use super::{ENDED, GONE, Local, Monitor, Pid, Signal};
+use super::{ENDED, GONE, Local, Monitor, Pid, SIGNALLED};
 use crate::exit::Exit;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -75,16 +75,19 @@ impl Local {
 
     /// `watcher` gets a [`crate::Event::Down`] when this process ends (`monitor/2`).
     pub fn monitor(&self, watcher: &Self) -> Monitor {
+        self.monitor_as(self.into(), watcher)
+    }
+
+    /// [`Local::monitor`]; the `Down` says that address.
+    pub(crate) fn monitor_as(&self, address: Pid, watcher: &Self) -> Monitor {
         let monitor = next_monitor();
-        if !watcher.watch_of(monitor, self) {
+        if !watcher.watch_of(monitor, address) {
             return Monitor(monitor);
         }
         let mut state = self.0.state.lock();
         if self.has(ENDED) {
             drop(state);
-            watcher.stop_watching(monitor);
-            let pid = self.into();
-            watcher.signal(Signal::Down { monitor, pid, reason: Exit::NoProc });
+            watcher.down(monitor, Exit::NoProc);
             return Monitor(monitor);
         }
         state.extra().monitors.insert(monitor, watcher.clone());
@@ -97,11 +100,11 @@ impl Local {
     }
 
     /// `false`: it has ended, and watches nobody.
-    fn watch_of(&self, monitor: u64, whom: &Self) -> bool {
+    fn watch_of(&self, monitor: u64, whom: Pid) -> bool {
         let mut state = self.0.state.lock();
         let alive = !self.has(ENDED);
         if alive {
-            state.extra().watched.insert(monitor, whom.clone());
+            state.extra().watched.insert(monitor, whom);
         }
         alive
     }
@@ -120,6 +123,23 @@ impl Local {
         if let Some(watcher) = watcher {
             watcher.stop_watching(monitor.0);
         }
+    }
+
+    /// Takes back a monitor of its own: no `Down` of it is sent from now on. `false`: it was sent already; with `flush` it is thrown
+    /// away where it waits.
+    pub(crate) fn take_back(&self, monitor: Monitor, flush: bool) -> bool {
+        let mut state = self.0.state.lock();
+        let Some(extra) = &mut state.extra else { return false };
+        let watched = extra.watched.remove(&monitor.0);
+        if flush && watched.is_none() {
+            extra.signals.retain(|(.., signal)| signal.monitor() != Some(monitor.0));
+            self.set(SIGNALLED, !extra.signals.is_empty());
+        }
+        drop(state);
+        if let Some(pid) = &watched {
+            pid.demonitor(monitor);
+        }
+        watched.is_some()
     }
 
     /// The live processes it started and is linked to, in start order.
@@ -177,9 +197,7 @@ impl Local {
             parent.exit_from(self, exit.clone());
         }
         for (monitor, watcher) in extra.monitors {
-            watcher.stop_watching(monitor);
-            let (pid, reason) = (self.into(), exit.clone());
-            watcher.signal(Signal::Down { monitor, pid, reason });
+            watcher.down(monitor, exit.clone());
         }
         self.set(GONE, true);
         self.0.ended.notify_waiters();

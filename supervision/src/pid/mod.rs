@@ -44,6 +44,16 @@ pub(crate) enum Signal {
     Down { monitor: u64, pid: Pid, reason: Exit },
 }
 
+impl Signal {
+    /// Of which monitor it is.
+    fn monitor(&self) -> Option<u64> {
+        match self {
+            Self::Exit { .. } => None,
+            Self::Down { monitor, .. } => Some(*monitor),
+        }
+    }
+}
+
 /// What most processes do without, for most of their lives.
 #[derive(Default)]
 struct Extra {
@@ -58,8 +68,8 @@ struct Extra {
     numbered: BTreeMap<u64, Local>,
     /// Who is told of its end, by the monitor.
     monitors: BTreeMap<u64, Local>,
-    /// Of whose ends it is told.
-    watched: BTreeMap<u64, Local>,
+    /// Of whose ends it is told, by the address that it used.
+    watched: BTreeMap<u64, Pid>,
     status: Option<Arc<str>>,
     /// While the system is metered.
     ran: Duration,
@@ -107,6 +117,8 @@ const SIGNALLED: u16 = 128;
 const ASKED: u16 = 256;
 /// Its supervisor ends it.
 const DISMISSED: u16 = 512;
+/// Of a start below it that failed it is told by the answer only.
+const SUPERVISES: u16 = 4096;
 /// It runs when a test's schedule lets it.
 const SCHEDULED: u16 = 2048;
 
@@ -237,6 +249,16 @@ enum Whose {
     Local(Local),
     /// Of another node, or of one that has ended here and of which nothing is kept.
     Away(Id),
+    /// Whoever had a name.
+    Named(Arc<Named>),
+}
+
+/// A process as it was named in [`System::monitor_name`].
+struct Named {
+    name: Arc<str>,
+    /// Nobody's has the number 0.
+    id: Id,
+    local: Option<Local>,
 }
 
 /// A call without an answer: to drop it tells who waits.

@@ -2,9 +2,11 @@
 //! it at once, what holds it, and the questions of [`crate::sys`].
 
 use super::{
-    ASKED, DISMISSED, DOOMED, ENDED, KILLED, Local, Pid, SIGNALLED, SUSPENDED, Signal, TRAP, Turn,
+    ASKED, DISMISSED, DOOMED, ENDED, KILLED, Local, Pid, SIGNALLED, SUPERVISES, SUSPENDED, Signal,
+    State, TRAP, Turn,
 };
 use crate::{exit::Exit, watch::Ask};
+use parking_lot::MutexGuard;
 use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
@@ -54,16 +56,29 @@ impl Local {
 
     /// `false`: it has ended, nobody will take it.
     pub(crate) fn signal(&self, signal: Signal) -> bool {
-        let mut state = self.0.state.lock();
+        let state = self.0.state.lock();
         if self.has(ENDED) {
             return false;
         }
+        self.queue(state, signal);
+        true
+    }
+
+    fn queue(&self, mut state: MutexGuard<'_, State>, signal: Signal) {
         let turn = self.last_turn();
         state.extra().signals.push_back((turn, Instant::now(), signal));
         self.set(SIGNALLED, true);
         drop(state);
         self.wake();
-        true
+    }
+
+    /// One that it watches is gone: it is told unless it has taken the monitor back, in one step with that.
+    pub(super) fn down(&self, monitor: u64, reason: Exit) {
+        let mut state = self.0.state.lock();
+        let watched = state.extra.as_mut().and_then(|extra| extra.watched.remove(&monitor));
+        if let Some(pid) = watched {
+            self.queue(state, Signal::Down { monitor, pid, reason });
+        }
     }
 
     /// `false`: it has ended, nobody will answer.
@@ -174,6 +189,15 @@ impl Local {
 
     pub(crate) fn is_dismissed(&self) -> bool {
         self.has(DISMISSED)
+    }
+
+    /// Starts that fail are its daily work: `supervisor` throws their exit signals away, here there are none.
+    pub(crate) fn set_supervises(&self) {
+        self.set(SUPERVISES, true);
+    }
+
+    pub(crate) fn supervises(&self) -> bool {
+        self.has(SUPERVISES)
     }
 
     pub(crate) fn is_killed(&self) -> bool {

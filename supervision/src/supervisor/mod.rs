@@ -65,6 +65,7 @@ impl Server for Supervisor {
 
     async fn init(spec: SupervisorSpec, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.trap_exit(true);
+        cx.pid().set_supervises();
         let SupervisorSpec { strategy, intensity, auto_shutdown, children } = spec;
         decide::check_all(strategy, intensity, auto_shutdown, &children)
             .map_err(|why| StartError::InvalidSpec(why.into()))?;
