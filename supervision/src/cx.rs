@@ -60,11 +60,14 @@ struct Own<M> {
     timers: Timers<M>,
     /// Comes before everything that waits.
     continued: VecDeque<M>,
+    /// What makes messages of the events of groups, by the monitor.
+    groups: monitors::Groups<M>,
 }
 
 impl<M> Default for Own<M> {
     fn default() -> Self {
-        Self { timers: Timers::default(), continued: VecDeque::new() }
+        let groups = monitors::Groups::new();
+        Self { timers: Timers::default(), continued: VecDeque::new(), groups }
     }
 }
 
@@ -219,7 +222,7 @@ impl<M: Send + 'static> Cx<M> {
         }
         if pid.is_suspended() {
             let signal = pid.next_signal(None)?;
-            return Some(Taken::Event(self.signalled(signal)));
+            return self.signalled(signal).map(Taken::Event);
         }
         let mut own = self.own.as_mut().map(|own| own.get_mut());
         if let Some(msg) = own.as_mut().and_then(|own| own.continued.pop_front()) {
@@ -232,7 +235,10 @@ impl<M: Send + 'static> Cx<M> {
             msg = self.me.pop(true);
             if msg.is_none() {
                 if let Some(signal) = pid.next_signal(due) {
-                    return Some(Taken::Event(self.signalled(signal)));
+                    return match self.signalled(signal) {
+                        Some(event) => Some(Taken::Event(event)),
+                        None => self.take(),
+                    };
                 }
                 if let Some(own) = &mut own
                     && let Some(msg) = own.timers.take(pid)

@@ -92,7 +92,7 @@ pub use event::Event;
 pub use exit::Exit;
 pub use id::{Id, Node};
 pub use inbox::{CallError, CastError, NameRef, Overflow, Ref, RefError, Reply};
-pub use pid::{Local, Monitor, Pid};
+pub use pid::{GroupEvent, Local, Monitor, Pid};
 pub use policy::{AutoShutdown, Backoff, Engine, Intensity, Kind, Restart, Shutdown, Strategy};
 pub use pool::{Pool, PoolRef, PoolSpec};
 pub use process::Process;

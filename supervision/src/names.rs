@@ -3,7 +3,7 @@
 use crate::{
     inbox::Ref,
     pid::{Local, Monitor, Pid},
-    system::{Erased, Owned, System, take_out},
+    system::{Erased, Owned, System},
 };
 use std::sync::Arc;
 
@@ -55,33 +55,36 @@ impl System {
 
     /// Adds a process to a group (`pg`); it leaves with its end.
     pub fn join(&self, group: &str, pid: &Local) {
-        let group: Arc<str> = group.into();
-        let mut groups = self.0.groups.lock();
-        if groups.get(&group).is_some_and(|members| members.contains(pid)) {
-            return;
-        }
-        if pid.own(Owned::Group(Arc::clone(&group))) {
-            groups.entry(group).or_default().insert(pid.clone());
-        }
+        self.0.groups.lock().join(group, pid);
     }
 
     /// Takes a process out of a group before its end.
     pub fn leave_group(&self, group: &str, pid: &Local) {
         let mut groups = self.0.groups.lock();
-        if let Some(group) = take_out(&mut groups, group, pid) {
+        if let Some(group) = groups.leave(group, pid) {
             pid.disown(&Owned::Group(group));
         }
     }
 
     /// The members of a group, in the order of their starts.
     pub fn group(&self, group: &str) -> Vec<Pid> {
-        let mut all: Vec<Pid> = {
-            let groups = self.0.groups.lock();
-            groups.get(group).map(|g| g.iter().map(Pid::from).collect()).unwrap_or_default()
-        };
-        // always in one order: what is done for each is the same when a test is run again
-        all.sort_by_key(Pid::id);
-        all
+        self.0.groups.lock().members(group)
+    }
+
+    /// How many groups there are: those with a member, or with a monitor.
+    pub fn groups(&self) -> usize {
+        self.0.groups.lock().len()
+    }
+
+    /// What a process is told of from now on, and who is in the group at that moment.
+    pub(crate) fn watch_group(&self, group: &str, watcher: &Local) -> (u64, Vec<Pid>) {
+        let mut groups = self.0.groups.lock();
+        (groups.watch(group, watcher), groups.members(group))
+    }
+
+    pub(crate) fn unwatch_group(&self, group: Arc<str>, monitor: u64, watcher: &Local) {
+        self.0.groups.lock().unwatch(&group, monitor);
+        watcher.disown(&Owned::GroupMonitor(group, monitor));
     }
 
     /// The live members of a group whose messages are `M`, in the order of their starts.

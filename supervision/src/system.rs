@@ -5,14 +5,14 @@ use crate::{
     crash::{self, CrashLog, CrashLogLimits},
     exit::Exit,
     id::{self, ById, Id, Node},
-    pid::{Local, Pid},
+    pid::{Groups, Local, Pid},
     policy::Engine,
     schedule::Schedule,
 };
 use parking_lot::Mutex;
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     path::PathBuf,
     sync::{
@@ -41,6 +41,7 @@ pub enum Change<'a> {
 pub(crate) enum Owned {
     Name(Arc<str>),
     Group(Arc<str>),
+    GroupMonitor(Arc<str>, u64),
     Pool,
 }
 
@@ -63,7 +64,7 @@ pub(crate) struct Inner {
     /// Those that are not known by a number; of several the last started.
     paths: Mutex<HashMap<Arc<str>, Local>>,
     pub(crate) names: Mutex<HashMap<Arc<str>, Local>>,
-    pub(crate) groups: Mutex<HashMap<Arc<str>, HashSet<Local>>>,
+    pub(crate) groups: Mutex<Groups>,
     pub(crate) pools: Mutex<ById<Local, Erased>>,
     crashes: CrashLog,
     observer: OnceLock<Observer>,
@@ -328,7 +329,10 @@ impl System {
                         names.remove(&name);
                     }
                 }
-                Owned::Group(group) => drop(take_out(&mut self.0.groups.lock(), &group, pid)),
+                Owned::Group(group) => drop(self.0.groups.lock().leave(&group, pid)),
+                Owned::GroupMonitor(group, monitor) => {
+                    self.0.groups.lock().unwatch(&group, monitor);
+                }
                 Owned::Pool => drop(self.0.pools.lock().remove(pid)),
             }
         }
@@ -397,20 +401,6 @@ impl System {
             self.0.unhandled.fetch_add(messages as u64, Ordering::Relaxed);
         }
     }
-}
-
-/// Takes a process out of a group, which ends with its last member; the group's name, if it was in it.
-pub(crate) fn take_out(
-    groups: &mut HashMap<Arc<str>, HashSet<Local>>,
-    group: &str,
-    pid: &Local,
-) -> Option<Arc<str>> {
-    let name = groups.get_key_value(group).map(|(name, _)| Arc::clone(name))?;
-    let was_in = groups.get_mut(group).is_some_and(|members| members.remove(pid));
-    if groups.get(group).is_some_and(HashSet::is_empty) {
-        groups.remove(group);
-    }
-    was_in.then_some(name)
 }
 
 /// While it is there, processes are metered: see [`System::meter`].

@@ -17,6 +17,8 @@ mod exits;
 mod fatal;
 #[path = "fences.rs"]
 mod fences;
+#[path = "groups.rs"]
+mod groups;
 #[path = "intensity.rs"]
 mod intensity;
 #[path = "leaks.rs"]

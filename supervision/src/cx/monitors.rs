@@ -1,7 +1,12 @@
-//! Monitors of a process's own: of processes and of names.
+//! Monitors of a process's own: of processes, names and groups.
 
 use super::Cx;
-use crate::pid::{Monitor, Pid};
+use crate::pid::{GroupEvent, Monitor, Pid};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Which group, and what makes a message of its event.
+type Told<M> = (Arc<str>, Box<dyn FnMut(GroupEvent) -> M + Send>);
+pub(super) type Groups<M> = BTreeMap<u64, Told<M>>;
 
 impl<M: Send + 'static> Cx<M> {
     /// Gets an [`crate::Event::Down`] when `pid` ends (`monitor/2`).
@@ -46,5 +51,64 @@ impl<M: Send + 'static> Cx<M> {
     /// that wait.
     pub fn demonitor_flush(&self, monitor: Monitor) -> bool {
         self.pid().take_back(monitor, true)
+    }
+
+    /// Who is in a group, and from then on a message of its own for each join and each leave, in their order among its messages, which
+    /// `make` makes when it takes it (`pg:monitor/1`). They are signals: no inbox refuses them, and beyond [`crate::pid::GROUP_EVENTS`]
+    /// that wait it ends. A panic in `make` is reported, and ends the monitor.
+    ///
+    /// ```
+    /// use supervision::{Cx, GroupEvent, Monitor, Pid};
+    /// enum Msg { Rooms(GroupEvent) }
+    /// struct Lobby { rooms: Vec<Pid>, monitor: Monitor }
+    ///
+    /// /// As a server's `init` might.
+    /// async fn init(cx: &mut Cx<Msg>) -> Lobby {
+    ///     let (monitor, rooms) = cx.monitor_group("rooms", Msg::Rooms);
+    ///     Lobby { rooms, monitor }
+    /// }
+    ///
+    /// /// As its `handle` might.
+    /// async fn handle(lobby: &mut Lobby, msg: Msg, cx: &mut Cx<Msg>) {
+    ///     match msg {
+    ///         Msg::Rooms(GroupEvent::Join { pid, .. }) => lobby.rooms.push(pid),
+    ///         Msg::Rooms(GroupEvent::Leave { pid, .. }) => lobby.rooms.retain(|room| *room != pid),
+    ///     }
+    ///     if lobby.rooms.len() > 1_000 {
+    ///         cx.demonitor_group(lobby.monitor);
+    ///     }
+    /// }
+    /// ```
+    pub fn monitor_group(
+        &mut self,
+        group: &str,
+        make: impl FnMut(GroupEvent) -> M + Send + 'static,
+    ) -> (Monitor, Vec<Pid>) {
+        let (monitor, members) = self.system().watch_group(group, self.pid());
+        self.own().groups.insert(monitor, (group.into(), Box::new(make)));
+        (Monitor(monitor), members)
+    }
+
+    /// Takes back a monitor of a group; what waits of it does not come (`pg:demonitor/1`). `false`: there is none.
+    pub fn demonitor_group(&mut self, monitor: Monitor) -> bool {
+        let told = self.own.as_mut().and_then(|own| own.get_mut().groups.remove(&monitor.0));
+        let Some((group, _)) = told else { return false };
+        self.system().unwatch_group(group, monitor.0, self.pid());
+        self.pid().take_back(monitor, true);
+        true
+    }
+
+    /// The message of a group's event.
+    pub(super) fn of_group(&mut self, monitor: Monitor, event: GroupEvent) -> Option<M> {
+        let (_, make) = self.own.as_mut()?.get_mut().groups.get_mut(&monitor.0)?;
+        match self.me.pid.catch(|| make(event)) {
+            Ok(msg) => Some(msg),
+            Err(panic) => {
+                self.demonitor_group(monitor);
+                let what = "the message of a group's event: there are no more of it";
+                self.pid().report_beside(panic, Some(what));
+                None
+            }
+        }
     }
 }

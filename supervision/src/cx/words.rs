@@ -37,8 +37,8 @@ impl<M: Send + 'static> Cx<M> {
         }
     }
 
-    /// It takes a signal: likewise.
-    pub(super) fn signalled(&mut self, signal: Signal) -> Event<M> {
+    /// It takes a signal: likewise. `None`: it was of no use.
+    pub(super) fn signalled(&mut self, signal: Signal) -> Option<Event<M>> {
         if let Some(own) = &mut self.own {
             own.get_mut().timers.stop_idle();
         }
@@ -52,11 +52,16 @@ impl<M: Send + 'static> Cx<M> {
                 sys::note(pid, || format!("down: {who:?}: {reason}"));
                 Event::Down { monitor: Monitor(monitor), pid: who, reason }
             }
+            Signal::Group { monitor, event } => {
+                let msg = self.of_group(Monitor(monitor), event)?;
+                self.takes("group", &msg);
+                return Some(Event::Msg(msg));
+            }
         };
         if self.black_box.has_words() {
             self.black_box.took(event.word().into());
         }
-        event
+        Some(event)
     }
 
     #[inline]

@@ -6,12 +6,15 @@
 
 mod address;
 mod figures;
+mod groups;
 mod links;
 mod paced;
 mod place;
 mod report;
 mod signals;
 
+pub(crate) use groups::Groups;
+pub use groups::{GROUP_EVENTS, GroupEvent};
 pub(crate) use place::At;
 pub(crate) use report::drop_unanswered;
 
@@ -42,6 +45,8 @@ pub(crate) enum Signal {
     Exit { from: Pid, reason: Exit },
     /// A monitored process is gone.
     Down { monitor: u64, pid: Pid, reason: Exit },
+    /// A group that it monitors has another member, or one less.
+    Group { monitor: u64, event: GroupEvent },
 }
 
 impl Signal {
@@ -49,7 +54,7 @@ impl Signal {
     fn monitor(&self) -> Option<u64> {
         match self {
             Self::Exit { .. } => None,
-            Self::Down { monitor, .. } => Some(*monitor),
+            Self::Down { monitor, .. } | Self::Group { monitor, .. } => Some(*monitor),
         }
     }
 }

@@ -2,8 +2,8 @@
 //! it at once, what holds it, and the questions of [`crate::sys`].
 
 use super::{
-    ASKED, DISMISSED, DOOMED, ENDED, KILLED, Local, Pid, SIGNALLED, SUPERVISES, SUSPENDED, Signal,
-    State, TRAP, Turn,
+    ASKED, DISMISSED, DOOMED, ENDED, GROUP_EVENTS, KILLED, Local, Pid, SIGNALLED, SUPERVISES,
+    SUSPENDED, Signal, State, TRAP, Turn,
 };
 use crate::{exit::Exit, watch::Ask};
 use parking_lot::MutexGuard;
@@ -81,6 +81,19 @@ impl Local {
         }
     }
 
+    /// A group's event, if there is room for it.
+    pub(super) fn group_event(&self, event: Signal) {
+        let state = self.0.state.lock();
+        if self.has(ENDED) {
+            return;
+        }
+        if state.extra.as_ref().is_some_and(|extra| extra.signals.len() >= GROUP_EVENTS) {
+            drop(state);
+            return self.overflow();
+        }
+        self.queue(state, event);
+    }
+
     /// `false`: it has ended, nobody will answer.
     pub(crate) fn ask(&self, ask: Ask) -> bool {
         let mut state = self.0.state.lock();
@@ -148,7 +161,7 @@ impl Local {
         let signal = if self.has(SUSPENDED) {
             let stops = |(.., signal): &(Turn, Instant, Signal)| match signal {
                 Signal::Exit { from, .. } => self.is_child_of(from) || from == self,
-                Signal::Down { .. } => false,
+                Signal::Down { .. } | Signal::Group { .. } => false,
             };
             signals.remove(signals.iter().position(stops)?)
         } else {
