@@ -39,7 +39,7 @@ impl StateMachine for Door {
         Ok((Is::Locked, Self { code, wrong: 0 }))
     }
 
-    fn enter(&mut self, state: &Is) -> Actions<Msg> {
+    async fn enter(&mut self, state: &Is, _: &mut Cx<Msg>) -> Actions<Msg> {
         println!("  the door is {state:?}");
         self.wrong = 0;
         match state {

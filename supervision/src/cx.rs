@@ -189,6 +189,10 @@ impl<M: Send + 'static> Cx<M> {
         cancelled
     }
 
+    pub(crate) fn is_pending(&mut self, timer: Timer) -> bool {
+        self.own.as_mut().is_some_and(|own| own.get_mut().timers.is_pending(timer))
+    }
+
     /// Sends itself `msg` when nothing else comes for so long, be it a message, a signal or a timer's message (the time-out of a
     /// `gen_server`). Of zero: after what waits, if nothing does.
     pub fn idle_after(&mut self, after: Duration, msg: M) {

@@ -86,6 +86,13 @@ impl<M: Send + 'static> Timers<M> {
         due.is_some_and(|n| self.due.remove(n).is_some())
     }
 
+    /// Whether its message was not taken yet, and will be.
+    pub(crate) fn is_pending(&self, timer: Timer) -> bool {
+        let at = self.repeating.get(&timer.number).copied().unwrap_or(timer.at);
+        self.running.contains_key(&Timer { at, ..timer })
+            || self.due.iter().any(|(_, due, _)| due.number == timer.number)
+    }
+
     pub(crate) fn set_idle(&mut self, after: Duration, msg: M) {
         self.stop_idle();
         self.idle = Some(self.once(after, msg));

@@ -50,7 +50,7 @@ impl StateMachine for Born {
         Ok(((), Self(tokio::task::try_id())))
     }
 
-    fn enter(&mut self, (): &()) -> Actions<Ask> {
+    async fn enter(&mut self, (): &(), _: &mut Cx<Ask>) -> Actions<Ask> {
         Actions::new()
     }
 

@@ -6,7 +6,7 @@ mod common;
 use common::SECOND;
 use std::time::Duration;
 use supervision::{
-    Actions, CallError, Cx, Exit, InitError, Reply, StateMachine, Step, sys,
+    Actions, CallError, Cx, Exit, InitError, Ref, Reply, StateMachine, Step, sys,
     testkit::{self, Kit, Probe, ended},
 };
 
@@ -46,7 +46,7 @@ impl StateMachine for Gate {
         Ok((Turn::Locked, Self::default()))
     }
 
-    fn enter(&mut self, state: &Turn) -> Actions<Move> {
+    async fn enter(&mut self, state: &Turn, _: &mut Cx<Move>) -> Actions<Move> {
         self.log.push(format!("enter {state:?}"));
         Actions::new()
     }
@@ -197,4 +197,96 @@ async fn a_state_that_is_repeated_goes_on() {
     kit.me.cast(Move::Coin).unwrap();
     assert_eq!(push.join_next().await.unwrap().unwrap(), Ok("through"));
     kit.root.stop().await;
+}
+
+/// Asks somebody else when it enters a state, and has a time-out for each who waits.
+struct Desk {
+    clerk: Option<Ref<Move>>,
+    log: Vec<String>,
+}
+
+enum Call {
+    Open,
+    /// Who waits, and for how long.
+    Wait(u32, Duration),
+    Served(u32),
+    TooLong(u32),
+    Log(Reply<Vec<String>>),
+}
+
+impl StateMachine for Desk {
+    type Args = Option<Ref<Move>>;
+    type Msg = Call;
+    type State = Turn;
+    const NAME: &'static str = "desk";
+
+    async fn init(clerk: Option<Ref<Move>>, _: &mut Cx<Call>) -> Result<(Turn, Self), InitError> {
+        Ok((Turn::Locked, Self { clerk, log: Vec::new() }))
+    }
+
+    async fn enter(&mut self, state: &Turn, cx: &mut Cx<Call>) -> Actions<Call> {
+        if let Some(clerk) = &self.clerk {
+            let log = clerk.call(Move::Log, SECOND).await.unwrap();
+            self.log.push(format!("{state:?} knows {} of {}", log.len(), cx.pid().path()));
+        }
+        Actions::new()
+    }
+
+    async fn handle(&mut self, _: &Turn, call: Call, _: &mut Cx<Call>) -> Step<Turn, Call> {
+        let name = |who: u32| format!("caller {who}");
+        match call {
+            Call::Open => return Step::to(Turn::Open),
+            Call::Wait(who, long) => {
+                return Step::keep().with(Actions::new().timeout(
+                    name(who),
+                    long,
+                    Call::TooLong(who),
+                ));
+            }
+            Call::Served(who) => return Step::keep().with(Actions::new().cancel(name(who))),
+            Call::TooLong(who) => self.log.push(name(who)),
+            Call::Log(reply) => reply.send(std::mem::take(&mut self.log)),
+        }
+        Step::keep()
+    }
+}
+
+/// OTP: a state enter call is a callback as any other; the start waits for the first.
+#[tokio::test(start_paused = true)]
+async fn to_enter_a_state_may_take_time_and_what_follows_waits() {
+    let clerk = gate().await;
+    let to = clerk.me.clone();
+    let start = move || Some(to.clone());
+    let desk = testkit::state_machine_on::<Desk>(common::engine(), "desk", start).await;
+    let log = desk.me.call(Call::Log, SECOND).await.unwrap();
+    assert_eq!(log, ["Locked knows 1 of /desk"]);
+    clerk.me.cast(Move::Note("one")).unwrap();
+    clerk.me.cast(Move::Note("two")).unwrap();
+    desk.me.cast(Call::Open).unwrap();
+    let log = desk.me.call(Call::Log, SECOND).await.unwrap();
+    assert_eq!(log, ["Open knows 2 of /desk"]);
+    desk.root.stop().await;
+    clerk.root.stop().await;
+}
+
+/// OTP: `{{timeout, {caller, 7}}, Time, late}`: names are any term.
+#[tokio::test(start_paused = true)]
+async fn time_outs_have_names_that_are_made_when_they_are_needed() {
+    let desk = testkit::state_machine_on::<Desk>(common::engine(), "desk", || None).await;
+    let ms = Duration::from_millis;
+    for who in 0..4 {
+        desk.me.cast(Call::Wait(who, ms(100 + u64::from(who)))).unwrap();
+    }
+    desk.me.cast(Call::Served(1)).unwrap();
+    desk.me.cast(Call::Wait(2, ms(300))).unwrap();
+    tokio::time::sleep(ms(200)).await;
+    assert_eq!(desk.me.call(Call::Log, SECOND).await.unwrap(), ["caller 0", "caller 3"]);
+    // thousands that have come make no room for those that are still to come
+    for who in 100..3_000 {
+        desk.me.send(Call::Wait(who, ms(0))).await.unwrap();
+    }
+    tokio::time::sleep(ms(200)).await;
+    let log = desk.me.call(Call::Log, SECOND).await.unwrap();
+    assert_eq!((log.len(), log.iter().filter(|who| **who == "caller 2").count()), (2_901, 1));
+    desk.root.stop().await;
 }

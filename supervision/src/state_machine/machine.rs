@@ -28,12 +28,12 @@ pub struct Machine<M: StateMachine> {
     postponed: VecDeque<M::Msg>,
     state_timer: Option<Timer>,
     event_timer: Option<Timer>,
-    named: HashMap<&'static str, Timer>,
+    named: HashMap<Cow<'static, str>, Timer>,
 }
 
 impl<M: StateMachine> Machine<M> {
     /// Applies a step: replies and timers, then the new state, then what comes next.
-    fn apply(&mut self, step: Step<M::State, M::Msg>, cx: &mut Cx<M::Msg>) -> Next {
+    async fn apply(&mut self, step: Step<M::State, M::Msg>, cx: &mut Cx<M::Msg>) -> Next {
         let Step { to, stop, postponed, actions } = step;
         if let Some(msg) = postponed {
             if self.postponed.len() >= M::INBOX {
@@ -59,7 +59,7 @@ impl<M: StateMachine> Machine<M> {
             return Next::Stop(why);
         }
         if enters {
-            self.enter(&mut next, cx);
+            self.enter(&mut next, cx).await;
         }
         if changed {
             next.append(&mut self.postponed);
@@ -68,8 +68,8 @@ impl<M: StateMachine> Machine<M> {
         Next::Continue
     }
 
-    fn enter(&mut self, next: &mut VecDeque<M::Msg>, cx: &mut Cx<M::Msg>) {
-        let actions = self.machine.enter(&self.state);
+    async fn enter(&mut self, next: &mut VecDeque<M::Msg>, cx: &mut Cx<M::Msg>) {
+        let actions = self.machine.enter(&self.state, cx).await;
         self.act(actions, next, cx);
     }
 
@@ -79,6 +79,10 @@ impl<M: StateMachine> Machine<M> {
                 Action::State(after, msg) => (&mut self.state_timer, cx.send_after(after, msg)),
                 Action::Event(after, msg) => (&mut self.event_timer, cx.send_after(after, msg)),
                 Action::Named(name, after, msg) => {
+                    // those that have come go before there is room for more
+                    if self.named.len() == self.named.capacity() {
+                        self.named.retain(|_, timer| cx.is_pending(*timer));
+                    }
                     let timer = cx.send_after(after, msg);
                     if let Some(old) = self.named.insert(name, timer) {
                         cx.cancel(old);
@@ -86,7 +90,7 @@ impl<M: StateMachine> Machine<M> {
                     continue;
                 }
                 Action::Cancel(name) => {
-                    if let Some(timer) = self.named.remove(name) {
+                    if let Some(timer) = self.named.remove(&*name) {
                         cx.cancel(timer);
                     }
                     continue;
@@ -131,7 +135,7 @@ impl<M: StateMachine> Server for Machine<M> {
             named: HashMap::new(),
         };
         let mut next = VecDeque::new();
-        me.enter(&mut next, cx);
+        me.enter(&mut next, cx).await;
         cx.continue_first(next);
         Ok(me)
     }
@@ -139,13 +143,13 @@ impl<M: StateMachine> Server for Machine<M> {
     async fn handle(&mut self, msg: M::Msg, cx: &mut Cx<M::Msg>) -> Next {
         self.stop_event_timer(cx);
         let step = self.machine.handle(&self.state, msg, cx).await;
-        self.apply(step, cx)
+        self.apply(step, cx).await
     }
 
     async fn event(&mut self, event: Event<M::Msg>, cx: &mut Cx<M::Msg>) -> Next {
         self.stop_event_timer(cx);
         let step = self.machine.event(&self.state, event, cx).await;
-        self.apply(step, cx)
+        self.apply(step, cx).await
     }
 
     fn describe(msg: &M::Msg) -> Cow<'static, str> {

@@ -34,7 +34,7 @@ pub use step::{Actions, Step};
 ///     async fn init((): (), _: &mut Cx<Msg>) -> Result<(Is, Self), InitError> {
 ///         Ok((Is::Off, Self))
 ///     }
-///     fn enter(&mut self, state: &Is) -> Actions<Msg> {
+///     async fn enter(&mut self, state: &Is, _: &mut Cx<Msg>) -> Actions<Msg> {
 ///         match state {
 ///             Is::On => Actions::new().state_timeout(Duration::from_secs(60), Msg::TooLong),
 ///             Is::Off => Actions::new(),
@@ -93,9 +93,14 @@ pub trait StateMachine: Sized + Send + 'static {
         cx: &mut Cx<Self::Msg>,
     ) -> impl Future<Output = Result<(Self::State, Self), InitError>> + Send;
 
-    /// Called when a state begins, the first one included (`state_enter`).
-    fn enter(&mut self, _state: &Self::State) -> Actions<Self::Msg> {
-        Actions::new()
+    /// Called when a state begins, the first one included (`state_enter`), and waited for: nothing else is handled meanwhile, and of the
+    /// first its parent waits too.
+    fn enter(
+        &mut self,
+        _state: &Self::State,
+        _cx: &mut Cx<Self::Msg>,
+    ) -> impl Future<Output = Actions<Self::Msg>> + Send {
+        async { Actions::new() }
     }
 
     /// Handles a message in a state.

@@ -1,13 +1,13 @@
 //! What a machine wants, as a value: where it goes, and what is to be done.
 
 use crate::{exit::Exit, inbox::Reply};
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 pub(super) enum Action<M> {
     State(Duration, M),
     Event(Duration, M),
-    Named(&'static str, Duration, M),
-    Cancel(&'static str),
+    Named(Cow<'static, str>, Duration, M),
+    Cancel(Cow<'static, str>),
     Next(M),
     Reply(Box<dyn FnOnce() + Send>),
 }
@@ -61,16 +61,16 @@ impl<M> Actions<M> {
     }
 
     /// Is told `msg` after so long, whatever happens (`{timeout, Name}`); a second one of the same
-    /// name replaces the first.
+    /// name replaces the first. A name may be made when it is needed (`format!("call {id}")`).
     #[must_use]
-    pub fn timeout(self, name: &'static str, after: Duration, msg: M) -> Self {
-        self.and(Action::Named(name, after, msg))
+    pub fn timeout(self, name: impl Into<Cow<'static, str>>, after: Duration, msg: M) -> Self {
+        self.and(Action::Named(name.into(), after, msg))
     }
 
     /// Cancels the time-out of that name.
     #[must_use]
-    pub fn cancel(self, name: &'static str) -> Self {
-        self.and(Action::Cancel(name))
+    pub fn cancel(self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.and(Action::Cancel(name.into()))
     }
 
     /// Handles `msg` before what waits (`next_event`).
