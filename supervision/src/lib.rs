@@ -100,7 +100,7 @@ pub use server::{Next, Server};
 pub use spec::{ChildSpec, Place, Started, SupervisorSpec};
 pub use start_error::{InitError, StartError};
 pub use state_machine::{Actions, StateMachine, Step};
-pub use supervisor::{ChildError, ChildInfo, ChildState, Counts, SupervisorRef};
+pub use supervisor::{ChildError, ChildInfo, ChildSpecInfo, ChildState, Counts, SupervisorRef};
 pub use system::System;
 pub use task::{Task, TaskError, Tasks};
 pub use timer::Timer;

@@ -21,7 +21,7 @@ pub enum Restart {
 /// How a child is stopped.
 ///
 /// Example: [`SupervisorSpec`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shutdown {
     /// Killed at once.
     BrutalKill,
@@ -34,7 +34,7 @@ pub enum Shutdown {
 /// Worker or supervisor.
 ///
 /// Example: [`ChildSpec`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// Does work.
     Worker,
@@ -84,7 +84,7 @@ pub enum AutoShutdown {
 /// lean.
 ///
 /// Example: [`crate::server::Serving`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Engine {
     /// An actor of ractor's: it has an id there, and a mailbox that gets nothing.
     #[default]
@@ -123,7 +123,7 @@ impl Default for Intensity {
 /// let backoff = Backoff { first: seconds(1), max: seconds(60) };
 /// assert_eq!([0, 1, 2, 30].map(|n| backoff.delay(n)), [1, 2, 4, 60].map(seconds));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backoff {
     /// The first wait.
     pub first: Duration,

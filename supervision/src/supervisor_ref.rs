@@ -5,10 +5,12 @@ use crate::{
     inbox::{CallError, Ref, RefError, Reply},
     pid::{Local, Pid},
     policy::Kind,
+    policy::{Backoff, Engine, Restart, Shutdown},
     spec::{ChildSpec, Started},
     start_error::StartError,
 };
-use std::{any::Any, sync::Arc};
+use serde::{Deserialize, Serialize};
+use std::{any::Any, sync::Arc, time::Duration};
 use thiserror::Error;
 
 /// Where a child is.
@@ -59,6 +61,47 @@ pub struct Counts {
     pub supervisors: usize,
     /// Children that are workers, alive or not.
     pub workers: usize,
+}
+
+/// What can be said of a child's specification: all but its start function (`get_childspec`).
+///
+/// Example: [`SupervisorRef::get_childspec`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildSpecInfo {
+    /// Its name under its supervisor.
+    pub id: Arc<str>,
+    /// When it is restarted.
+    pub restart: Restart,
+    /// How it is stopped.
+    pub shutdown: Shutdown,
+    /// Worker or supervisor.
+    pub kind: Kind,
+    /// Whether its end may be that of its supervisor.
+    pub significant: bool,
+    /// How long a restart waits, if it does.
+    pub backoff: Option<Backoff>,
+    /// How long its start may take, if that has a limit.
+    pub ready_within: Option<Duration>,
+    /// On what it runs, if it says.
+    pub engine: Option<Engine>,
+    /// Whether it is a template whose instances get arguments.
+    pub takes_args: bool,
+}
+
+impl From<&ChildSpec> for ChildSpecInfo {
+    fn from(spec: &ChildSpec) -> Self {
+        Self {
+            id: Arc::clone(&spec.id),
+            restart: spec.restart,
+            shutdown: spec.shutdown,
+            kind: spec.kind,
+            significant: spec.significant,
+            backoff: spec.backoff,
+            ready_within: spec.ready_within,
+            engine: spec.engine,
+            takes_args: spec.with.is_some(),
+        }
+    }
 }
 
 /// Why a supervisor did not do what it was asked.
@@ -119,6 +162,9 @@ pub(crate) enum Request {
     Restart(Target, ChildReply<Started>),
     Terminate(Target, ChildReply<()>),
     Delete(Target, ChildReply<()>),
+    /// What its specification says.
+    Spec(Target, ChildReply<ChildSpecInfo>),
+    Update(Arc<ChildSpec>, ChildReply<()>),
     Which(Reply<Vec<ChildInfo>>),
     Count(Reply<Counts>),
     /// A restart failed: try it again.
@@ -133,6 +179,8 @@ impl Msg {
             Request::Restart(..) => "restart_child",
             Request::Terminate(..) => "terminate_child",
             Request::Delete(..) => "delete_child",
+            Request::Spec(..) => "get_childspec",
+            Request::Update(..) => "update_childspec",
             Request::Which(_) => "which_children",
             Request::Count(_) => "count_children",
             Request::TryAgain(_) => "try again",
@@ -279,6 +327,50 @@ impl SupervisorRef {
     /// When there is none, or it runs.
     pub async fn delete_child(&self, id: &str) -> Result<(), ChildError> {
         self.ask(|r| Request::Delete(Target::Id(id.into()), r)).await
+    }
+
+    /// What can be said of a child's specification; of a template, by its id too (`supervisor:get_childspec/2`).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use supervision::{ChildError, ChildSpec, Restart, Shutdown, Started, SupervisorSpec, System};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let worker = || ChildSpec::new("worker", |_| async { Ok(Started::Ignored) });
+    /// let root = SupervisorSpec::one_for_one().child(worker());
+    /// let root = System::new("demo").start(root).await.unwrap();
+    /// let spec = root.get_childspec("worker").await.unwrap();
+    /// assert_eq!((spec.restart, spec.shutdown), (Restart::Permanent, Shutdown::Timeout(Duration::from_secs(5))));
+    /// root.update_childspec(worker().restart(Restart::Transient)).await.unwrap();
+    /// assert_eq!(root.get_childspec("worker").await.unwrap().restart, Restart::Transient);
+    /// let other = ChildSpec::new("other", |_| async { Ok(Started::Ignored) });
+    /// assert!(matches!(root.update_childspec(other).await, Err(ChildError::NotFound)));
+    /// # root.stop().await;
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn get_childspec(&self, id: &str) -> Result<ChildSpecInfo, ChildError> {
+        self.ask(|r| Request::Spec(Target::Id(id.into()), r)).await
+    }
+
+    /// [`SupervisorRef::get_childspec`] of the template, by one of its instances.
+    ///
+    /// # Errors
+    /// When it is no instance of this supervisor.
+    pub async fn instance_childspec(&self, pid: &Local) -> Result<ChildSpecInfo, ChildError> {
+        self.ask(|r| Request::Spec(Target::Instance(pid.clone()), r)).await
+    }
+
+    /// Changes the specification of the child, or the template, of that id, as OTP's supervisor when its code is changed: what runs goes
+    /// on, and the new one is in force when it ends, is stopped or started the next time. Instances that were started with arguments
+    /// keep their start function, and with it these.
+    ///
+    /// # Errors
+    /// When there is none of that id, or the specification makes no sense.
+    pub async fn update_childspec(&self, spec: ChildSpec) -> Result<(), ChildError> {
+        self.ask(|r| Request::Update(Arc::new(spec), r)).await
     }
 
     /// The children, the last started first.

@@ -6,6 +6,8 @@
 mod addresses;
 #[path = "behaviours.rs"]
 mod behaviours;
+#[path = "childspecs.rs"]
+mod childspecs;
 mod common;
 #[path = "crash_reports.rs"]
 mod crash_reports;

@@ -9,7 +9,9 @@ mod ledger;
 mod requests;
 mod view;
 
-pub use crate::supervisor_ref::{ChildError, ChildInfo, ChildState, Counts, Msg, SupervisorRef};
+pub use crate::supervisor_ref::{
+    ChildError, ChildInfo, ChildSpecInfo, ChildState, Counts, Msg, SupervisorRef,
+};
 use crate::{
     crash::{Did, Of},
     cx::Cx,
@@ -95,6 +97,8 @@ impl Server for Supervisor {
                 reply.send(self.terminate_child(&target, cx.pid()).await);
             }
             Request::Delete(target, reply) => reply.send(self.delete_child(&target)),
+            Request::Spec(target, reply) => reply.send(self.childspec(&target)),
+            Request::Update(spec, reply) => reply.send(self.update_childspec(spec)),
             Request::Which(reply) => reply.send(self.children.which()),
             Request::Count(reply) => reply.send(self.children.count()),
             Request::TryAgain(key) => {

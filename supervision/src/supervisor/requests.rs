@@ -10,7 +10,7 @@ use crate::{
     pid::Local,
     policy::Restart,
     spec::{ChildSpec, Started},
-    supervisor_ref::{ChildError, ChildState, Msg, Target},
+    supervisor_ref::{ChildError, ChildSpecInfo, ChildState, Msg, Target},
 };
 use std::{any::Any, sync::Arc};
 
@@ -143,5 +143,45 @@ impl Supervisor {
                 Ok(())
             }
         }
+    }
+
+    /// As OTP: by its pid only an instance is known.
+    pub(super) fn childspec(&self, target: &Target) -> Result<ChildSpecInfo, ChildError> {
+        let children = &self.children;
+        let spec = match (target, &children.template) {
+            (Target::Id(id), Some(template)) => Some(template).filter(|known| known.id == *id),
+            (Target::Id(id), None) => children.find(id).map(|(_, child)| &child.spec),
+            (Target::Instance(pid), Some(template)) => {
+                children.by_pid.contains_key(&pid.id()).then_some(template)
+            }
+            (Target::Instance(_), None) => None,
+        };
+        spec.map(|spec| ChildSpecInfo::from(&**spec)).ok_or(ChildError::NotFound)
+    }
+
+    /// What runs keeps its process (`update_childspec/2` of OTP's `supervisor`, at a change of code).
+    pub(super) fn update_childspec(&mut self, spec: Arc<ChildSpec>) -> Result<(), ChildError> {
+        decide::check(&spec, self.auto_shutdown)
+            .map_err(|why| ChildError::InvalidSpec(why.into()))?;
+        let Some(template) = &mut self.children.template else {
+            let (key, _) = self.children.find(&spec.id).ok_or(ChildError::NotFound)?;
+            if let Some(child) = self.children.rows.get_mut(&key) {
+                child.spec = spec;
+            }
+            return Ok(());
+        };
+        if template.id != spec.id {
+            return Err(ChildError::NotFound);
+        }
+        *template = Arc::clone(&spec);
+        // instances share one; those with arguments have their own, with them in it
+        let with_args = |old: &ChildSpec| spec.with.is_some().then(|| Arc::clone(&old.start));
+        for child in self.children.rows.values_mut() {
+            child.spec = match with_args(&child.spec) {
+                Some(start) => Arc::new(ChildSpec { start, with: None, ..(*spec).clone() }),
+                None => Arc::clone(&spec),
+            };
+        }
+        Ok(())
     }
 }
