@@ -8,7 +8,7 @@ use std::{
 };
 
 /// The most signals that wait for a process that gets another group's event: beyond it the process ends with `inbox overflow`, since
-/// what it knows of the group would be wrong. At most 6 MiB.
+/// what it knows of the group would be wrong. Some 100 bytes each.
 pub const GROUP_EVENTS: usize = 65_536;
 
 /// What happened to a group.

@@ -367,7 +367,7 @@ pub const NODE: &[Row] = &[
         most: "the rows of \"A connection\", for each",
         at: "for `max_connections` the oldest newcomer makes room: a client that has not opened its stream, or not logged on within 5 s of coming; when there is none, and beyond `max_connections_per_address`, a further one is closed at once",
         fields: &[
-            ("supervision/src/system.rs", "processes paths names groups"),
+            ("supervision/src/system.rs", "processes paths names"),
             ("supervision/src/supervisor/children.rs", "rows by_id"),
             ("actors/src/accept.rs", "newcomers"),
         ],
@@ -466,6 +466,14 @@ pub const NODE: &[Row] = &[
             ("supervision/src/topic.rs", "subscribers"),
         ],
         tried: &["the_stop_is_the_start_in_reverse"],
+    },
+    Row {
+        what: "groups, and what waits of their events for one that monitors some",
+        from: &["supervision/src/pid/groups.rs: GROUP_EVENTS"],
+        most: "one for each process that is in a group or monitors it; `GROUP_EVENTS` signals of 100 bytes",
+        at: "who monitors it ends: what it knew of the group would be wrong",
+        fields: &[("supervision/src/pid/groups.rs", "members watchers Groups")],
+        tried: &["who_has_too_many_events_waiting_ends"],
     },
     Row {
         what: "names of nodes",
