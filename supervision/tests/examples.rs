@@ -45,3 +45,13 @@ fn a_pool_with_workers_that_crash() {
 fn a_tree_with_a_dependency_that_comes_and_goes() {
     prints("dependency", include_str!("examples/dependency.txt"));
 }
+
+#[test]
+fn keys_and_values_with_a_cache() {
+    prints("kv", include_str!("examples/kv.txt"));
+}
+
+#[test]
+fn a_room_with_members_that_come_and_go() {
+    prints("room", include_str!("examples/room.txt"));
+}
