@@ -23,7 +23,6 @@ impl Server for Keys {
     type Args = (&'static str, Option<NameRef<Ask>>);
     type Msg = Ask;
     const NAME: &'static str = "keys";
-
     async fn init((name, behind): Self::Args, cx: &mut Cx<Ask>) -> Result<Self, InitError> {
         cx.register(name);
         Ok(Self(HashMap::new(), behind))
@@ -58,7 +57,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .child(ChildSpec::server::<Keys>("store", || ("store", None)))
         .child(ChildSpec::server::<Keys>("cache", move || ("cache", Some(behind.clone()))));
     let root = system.start(root).await?;
-
     cache.cast(Ask::Put("answer", 42)).map_err(|e| e.to_string())?;
     println!("put, and got: {:?}", cache.call(|r| Ask::Get("answer", r), SECOND).await?);
     for (what, of) in [("cache", &cache), ("store", &store)] {
