@@ -65,7 +65,7 @@ pub struct Counts {
 
 /// What can be said of a child's specification: all but its start function (`get_childspec`).
 ///
-/// Example: [`SupervisorRef::get_childspec`].
+/// Example: [`SupervisorRef`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildSpecInfo {
     /// Its name under its supervisor.
@@ -192,7 +192,7 @@ impl Msg {
 ///
 /// ```
 /// use supervision::{
-///     ChildError, ChildInfo, ChildSpec, ChildState, Counts, Ref, Started, SupervisorRef, SupervisorSpec, System,
+///     ChildError, ChildInfo, ChildSpec, ChildSpecInfo, ChildState, Counts, Ref, Started, SupervisorRef, SupervisorSpec, System,
 /// };
 /// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
 /// # struct Echo;
@@ -229,6 +229,8 @@ impl Msg {
 ///
 /// let sessions = system.start(SupervisorSpec::simple_one_for_one(echo())).await.unwrap();
 /// let Started::Up(session) = sessions.start_instance().await.unwrap() else { panic!() };
+/// let spec: ChildSpecInfo = sessions.instance_childspec(&session).await.unwrap();
+/// assert_eq!(spec, sessions.get_childspec("echo").await.unwrap());
 /// sessions.terminate_instance(&session).await.unwrap();
 /// let session: Ref<Reply<u8>> = sessions.start_instance().await.unwrap().to_ref().unwrap();
 /// assert_eq!(session.ask(|reply| reply).await, Ok(7));
