@@ -36,3 +36,4 @@ pub mod settings;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod throttle;
+pub mod tree;

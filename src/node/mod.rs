@@ -27,6 +27,7 @@ use actors::{
     },
     env::{Env, EnvParts},
     metrics::page::{self, Format},
+    tree::{Door, Listening},
 };
 use cluster::{MemoryRegistry, NodeId};
 use config::Config;
@@ -134,7 +135,7 @@ impl Node {
         let sockets = if reachable { Some(Sockets::bind(&config)?) } else { None };
         let outside = sockets.as_ref().map(|s| s.outside(&env, &config)).transpose()?;
         let listening =
-            outside.iter().flat_map(|o| &o.c2s).map(|_| shared::Listening::default()).collect();
+            outside.iter().flat_map(|o| &o.c2s).map(|door| Arc::clone(&door.listening)).collect();
         let shared = Arc::new(Shared {
             env,
             system,
@@ -251,7 +252,12 @@ impl Sockets {
             })
         };
         let with = |sockets: &[Arc<TcpListener>], port: Arc<Port>| -> Vec<_> {
-            sockets.iter().map(|s| (Arc::clone(s), Arc::clone(&port))).collect()
+            let door = |socket| Door {
+                source: Arc::clone(socket),
+                port: Arc::clone(&port),
+                listening: Listening::default(),
+            };
+            sockets.iter().map(door).collect()
         };
         let mut c2s = with(&self.starttls, port(false));
         c2s.extend(with(&self.direct_tls, port(true)));

@@ -2,16 +2,13 @@
 //! them.
 
 use super::sockets::Addresses;
-use actors::{env::Env, pressure::Level};
+use actors::{env::Env, pressure::Level, tree::Listening};
 use config::Config;
 use parking_lot::Mutex;
 use std::{fmt, sync::Arc};
 use storage::Backend;
 use supervision::{Local, System};
 use tokio::{sync::Notify, time::Instant};
-
-/// The process of a listener, for whoever asks whether it runs.
-pub(crate) type Listening = Arc<Mutex<Option<Local>>>;
 
 /// A node, seen from its parts.
 pub(crate) struct Shared {

@@ -11,7 +11,7 @@ use procfs::{
     process::{LimitValue, Process},
 };
 use storage::Gauge;
-use supervision::{Local, TreeNode};
+use supervision::{Local, Node, TreeNode};
 
 /// The format that a client wants: OpenMetrics if its `Accept` prefers that, the text format otherwise, which
 /// is what every program reads that says nothing (RFC 9110 section 12.5.1).
@@ -87,6 +87,7 @@ fn look(looked: &mut Looked, node: &Shared) {
     looked.counter("mangrove_restarts", "Restarts by supervisors", system.restarts());
     let help = "Messages left in the inboxes of processes that ended";
     looked.counter("mangrove_messages_unhandled", help, system.unhandled());
+    looked.gauge("mangrove_node_names", "Names of nodes that are known", Node::known() as f64);
     looked.counter("mangrove_log_lines_left_out", "Log lines not written", logs::left_out());
     let (unit, used) = size(pressure.used());
     looked.measure("mangrove_memory", "Memory in use, as its limit counts it", unit, used);

@@ -43,6 +43,7 @@ pub enum NodeError {
 /// let node = Node::new("a@example.org").unwrap();
 /// assert_eq!((node, &*node.name()), (Node::new("a@example.org").unwrap(), "a@example.org"));
 /// assert_eq!(&*Node::default().name(), "nonode@nohost");
+/// assert!(Node::known() >= 2);
 /// assert_eq!(Node::new(""), Err(NodeError::Length));
 /// assert_eq!(serde_json::to_string(&node).unwrap(), "\"a@example.org\"");
 /// ```
@@ -85,6 +86,11 @@ impl Node {
         let node = Self(number.ok_or(NodeError::TooMany)?);
         names.nodes.insert(name, node);
         Ok(node)
+    }
+
+    /// How many this program knows, of at most [`NODES`].
+    pub fn known() -> usize {
+        NAMES.read().all.len()
     }
 
     /// Its name.

@@ -188,7 +188,7 @@ fn what_is_no_request_is_refused() {
 }
 
 /// What people's alerts name: these samples with these types were there in 0.1, and stay.
-const SINCE_THE_BEGINNING: [(&str, &str); 46] = [
+const SINCE_THE_BEGINNING: [(&str, &str); 47] = [
     ("mangrove_accept_failures_total", "counter"),
     ("mangrove_bounced_total", "counter"),
     (concat!("mangrove_build_info version=", env!("CARGO_PKG_VERSION")), "gauge"),
@@ -211,6 +211,7 @@ const SINCE_THE_BEGINNING: [(&str, &str); 46] = [
     ("mangrove_memory_limit_bytes", "gauge"),
     ("mangrove_memory_pressure", "gauge"),
     ("mangrove_messages_unhandled_total", "counter"),
+    ("mangrove_node_names", "gauge"),
     ("mangrove_offline_stored_total", "counter"),
     ("mangrove_processes", "gauge"),
     ("mangrove_processes_in_tree", "gauge"),

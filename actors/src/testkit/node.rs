@@ -7,23 +7,20 @@
 use super::{START, World, good, outside::Outside, script};
 use crate::{
     clock::Clock,
-    connection::{Accepted, Connection, Port, Socket, tls::TlsAcceptor},
+    connection::{Port, tls::TlsAcceptor},
     env::{Env, EnvParts},
-    gate::Clients,
     hosts::Hosts,
-    listener::{Arrival, Entrance, Listener, POOL, Source},
+    listener::Source,
     registrar::Modules,
-    relief::{Gauge, Watcher},
-    sessions,
+    relief::Gauge,
     settings::Settings,
     throttle::Throttle,
+    tree::{Door, Listening, unreachable, with_clients},
 };
 use cluster::{MemoryRegistry, NodeId};
-use std::{collections::BTreeMap, io, net::IpAddr, ops::Range, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, net::IpAddr, ops::Range, sync::Arc};
 use storage::{MemoryStore, Stores};
-use supervision::{
-    ChildSpec, PoolSpec, SupervisorRef, SupervisorSpec, System, schedule::Schedule, testkit,
-};
+use supervision::{SupervisorRef, System, schedule::Schedule, testkit};
 use tokio::{
     io::DuplexStream,
     sync::{Mutex, mpsc},
@@ -87,17 +84,8 @@ impl Node {
             secret: [7; 32],
         });
         let (dock, arrives) = mpsc::channel(16);
-        let modules = children.specs(&env);
-        let modules =
-            modules.into_iter().fold(SupervisorSpec::one_for_one(), SupervisorSpec::child);
-        // as `src/node/tree.rs` of `mangrove` has it, without what only a system has: files, sockets, certificates
-        let tree = SupervisorSpec::one_for_one()
-            .intensity(10, Duration::from_secs(60))
-            .child(ChildSpec::supervisor("modules", modules))
-            .child(ChildSpec::supervisor("session_managers", sessions::spec(&env)))
-            .child(Watcher::child(&env, &Gauge::new(|| Some(0))))
-            .child(sessions::restored(&env))
-            .child(ChildSpec::supervisor("c2s", c2s(&env, arrives)));
+        let tree = unreachable(&env, Vec::new(), &children, &Gauge::new(|| Some(0)));
+        let tree = with_clients(tree, &env, &[door(&env, arrives)], 1_000);
         let root = good(system.start(tree).await);
         Self { env, system, root, dock }
     }
@@ -140,29 +128,15 @@ impl Node {
     }
 }
 
-fn c2s(env: &Arc<Env>, arrives: mpsc::Receiver<DuplexStream>) -> SupervisorSpec {
-    let tls = good(TlsAcceptor::without());
-    let port = Arc::new(Port {
+fn door(env: &Arc<Env>, arrives: mpsc::Receiver<DuplexStream>) -> Door<Dock> {
+    let port = Port {
         env: Arc::clone(env),
-        tls,
+        tls: good(TlsAcceptor::without()),
         direct_tls: false,
         tls_required: false,
         proxy: false,
         proxy_from: Vec::new(),
-    });
+    };
     let source = Arc::new(Dock(Mutex::new(arrives)));
-    let entrance = Arc::new(Entrance {
-        source,
-        gate: Arc::new(Clients { port: Arc::clone(&port), max: 1_000 }),
-        pool: POOL,
-        serve: Arc::new(move |Arrival { stream, peer, pass, progress }: Arrival<Dock, Clients>| {
-            let (socket, port) = (Socket::from(stream), Arc::clone(&port));
-            Accepted { socket, peer, admission: pass, progress, port }
-        }),
-    });
-    SupervisorSpec::rest_for_one()
-        .child(ChildSpec::pool::<Connection>("connections", POOL, PoolSpec::default()))
-        .child(ChildSpec::process::<Listener<Dock, Clients, Connection>>("listener", move || {
-            Arc::clone(&entrance)
-        }))
+    Door { source, port: Arc::new(port), listening: Listening::default() }
 }
