@@ -10,28 +10,30 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use supervision::{Cx, InitError, Next, Server, testkit};
+//! use supervision::{Cx, InitError, Next, Reply, Server, testkit};
 //! use supervision::replay::{Replay, ReplayError, Replayed, replay};
 //!
 //! struct Divider;
+//! type Divide = (i64, Reply<i64>);
 //! impl Server for Divider {
 //!     type Args = ();
-//!     type Msg = i64;
+//!     type Msg = Divide;
 //!     const NAME: &'static str = "divider";
-//!     async fn init((): (), _: &mut Cx<i64>) -> Result<Self, InitError> { Ok(Self) }
-//!     async fn handle(&mut self, by: i64, cx: &mut Cx<i64>) -> Next {
+//!     async fn init((): (), _: &mut Cx<Divide>) -> Result<Self, InitError> { Ok(Self) }
+//!     async fn handle(&mut self, (by, reply): Divide, cx: &mut Cx<Divide>) -> Next {
 //!         cx.record(by.to_string().as_str());
-//!         assert_eq!(100 / by * by, 100);
+//!         reply.send(100 / by);
 //!         Next::Continue
 //!     }
 //! }
 //! impl Replay for Divider {
-//!     fn input(recorded: &str) -> Option<i64> { recorded.parse().ok() }
+//!     // who called is not there any more
+//!     fn input(recorded: &str) -> Option<Divide> { Some((recorded.parse().ok()?, Reply::to_nobody())) }
 //! }
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let (kit, deadline) = (testkit::server::<Divider>("divider", || ()).await, Duration::from_secs(5));
-//! kit.me.cast(0).unwrap();
+//! assert!(kit.me.call(|reply| (0, reply), deadline).await.is_err());
 //! testkit::ended(kit.me.pid()).await;
 //! let report = kit.system.crashes().list().remove(0);
 //! let again: Result<Replayed, ReplayError> = replay::<Divider>(&report, || (), deadline).await;
@@ -100,7 +102,8 @@ use tokio::time::{Instant, timeout_at};
 const ANSWER: Duration = Duration::from_secs(3600);
 
 /// A server whose crashes can be replayed: it notes each input with [`crate::Cx::record`], and reads
-/// them again. It must do nothing outside of itself when it is started with the arguments given.
+/// them again. It must do nothing outside of itself when it is started with the arguments given. What was a call is made again
+/// with [`crate::Reply::to_nobody`].
 ///
 /// Example: [`crate::replay`].
 pub trait Replay: Server {
@@ -194,7 +197,6 @@ where
         inputs.iter().map(read).collect::<Result<Vec<M>, _>>()
     };
     let (start, began) = (Arc::new(start), Instant::now());
-    let all = read(&report.inputs)?;
     if let (Some(state), Some((last, _))) = (&report.state, report.inputs.split_last()) {
         let last = read(std::slice::from_ref(last))?;
         // half of the time is for the other way
@@ -204,6 +206,7 @@ where
             Err(error) => return Err(error),
         }
     }
+    let all = read(&report.inputs)?;
     match once(&start, None, all, after(began, deadline)).await {
         Ok(crash) => Ok(crash.map_or(Replayed::Survived, Replayed::Crashed)),
         Err(ReplayError::Timeout(_)) => Err(ReplayError::Timeout(deadline)),

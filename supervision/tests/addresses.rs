@@ -330,6 +330,20 @@ async fn a_name_is_resolved_at_each_use() {
     assert_eq!(wrong.get().unwrap_err(), RefError::WrongType);
     assert_eq!(wrong.cast(7), Err(CastError::WrongType(7)));
     assert_eq!(wrong.call(|_: Reply<()>| 7, SECOND).await, Err(CallError::WrongType));
+    assert_eq!(hall.ask(Talk::Name).await.unwrap(), "hall");
+    assert_eq!(wrong.ask(|_: Reply<()>| 7).await, Err(CallError::WrongType));
+    // of each exactly one answer, as a message
+    let mut probe: Probe<Result<String, CallError>> = Probe::start(&system).await;
+    let answers =
+        [Ok("hall".to_owned()), Err(CallError::WrongType), Err(CallError::Gone(nobody()))];
+    hall.send_request(probe.me(), Talk::Name, |answer| answer);
+    assert_eq!(probe.message().await, answers[0]);
+    wrong.send_request(probe.me(), |_: Reply<String>| 7, |answer| answer);
+    assert_eq!(probe.message().await, answers[1]);
+    let nowhere: NameRef<Talk> = system.named("nowhere");
+    nowhere.send_request(probe.me(), Talk::Name, |answer| answer);
+    assert_eq!(probe.message().await, answers[2]);
+    assert!(probe.pending().is_none());
 }
 
 /// What the answers to requests say, and how many there are.

@@ -234,3 +234,22 @@ async fn a_replay_goes_on_from_the_start_when_the_state_is_not_enough() {
     assert!(matches!(outcome, Ok(Replayed::Crashed(again)) if again.inputs == ["1000", "13"]));
     kit.root.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_input_that_cannot_be_made_again_matters_only_when_it_is_needed() {
+    let second = Duration::from_secs(1);
+    let kit = common::server::<Long<true>>("long", || ()).await;
+    for n in [1000, 10, 3] {
+        kit.me.cast(n).unwrap();
+    }
+    ended(kit.me.pid()).await;
+    let mut report = (*kit.system.crashes().list()[0]).clone();
+    // what was before the last input is in the state
+    report.inputs[0] = "a call".to_owned();
+    assert!(matches!(replay::<Long<true>>(&report, || (), second).await, Ok(Replayed::Crashed(_))));
+    // with that it goes well: all of them are needed
+    report.state = Some(json!(1));
+    let outcome = replay::<Long<true>>(&report, || (), second).await;
+    assert!(matches!(outcome, Err(ReplayError::Input(text)) if text == "a call"));
+    kit.root.stop().await;
+}

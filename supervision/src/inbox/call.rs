@@ -80,6 +80,17 @@ impl<R: Send + 'static> Reply<R> {
         }
     }
 
+    /// Of a call that nobody has made: for a [`crate::replay`] of one, and for tests.
+    ///
+    /// ```
+    /// let reply = supervision::Reply::to_nobody();
+    /// assert!(!reply.is_awaited());
+    /// reply.send("is not heard");
+    /// ```
+    pub fn to_nobody() -> Self {
+        Self(None)
+    }
+
     /// Whether the caller still waits.
     pub fn is_awaited(&self) -> bool {
         match &self.0 {
@@ -174,19 +185,24 @@ impl<M: Send + 'static> Ref<M> {
         answer: impl FnOnce(Result<R, CallError>) -> N + Send + 'static,
     ) {
         let (asked, by, to) = (self.pid.clone(), me.pid.clone(), me.clone());
-        // called where the answer is given or dropped, which is no business of a panic in it
-        let deliver: Deliver<R> = Box::new(move |result| match to.pid.catch(|| answer(result)) {
-            Ok(msg) => to.answered(msg),
-            Err(panic) => {
-                drop(to.pid.report_beside(panic, Some("the message of an answer: it is lost")));
-            }
-        });
+        // called where the answer is given or dropped
+        let deliver: Deliver<R> = Box::new(move |result| to.hears(result, answer));
         let alias = Arc::new(Alias { asked, by, deliver: Mutex::new(Some(deliver)) });
         let reply = Reply(Some(Answer::Message(Message(Arc::clone(&alias)))));
         if let Err(error) = self.cast(request(reply)) {
             let (why, refused) = error.into_parts();
             alias.deliver(|| Err(why));
             drop(refused);
+        }
+    }
+
+    /// The answer to a request of its own. A panic in what makes a message of it is no business of who gives the answer.
+    pub(super) fn hears<A>(&self, result: A, answer: impl FnOnce(A) -> M) {
+        match self.pid.catch(|| answer(result)) {
+            Ok(msg) => self.answered(msg),
+            Err(panic) => {
+                drop(self.pid.report_beside(panic, Some("the message of an answer: it is lost")));
+            }
         }
     }
 

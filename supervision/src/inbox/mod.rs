@@ -112,8 +112,8 @@ pub(crate) struct Inbox<M> {
 ///
 /// ```
 /// use std::time::Duration;
-/// use supervision::{CallError, CastError, Overflow, System};
-/// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
+/// use supervision::{CallError, CastError, Overflow, Reply, System};
+/// # use supervision::{Cx, Event, Exit, InitError, Process};
 /// # struct Echo;
 /// # impl Process for Echo {
 /// #     type Args = ();
@@ -137,20 +137,7 @@ pub(crate) struct Inbox<M> {
 /// let echo = system.spawn::<Echo>("/echo", ()).await.unwrap();
 /// assert_eq!(echo.call(|reply| reply, Duration::from_secs(1)).await, Ok(7));
 /// // with `INBOX` 2 and `OVERFLOW` `Overflow::Reject`; it has not run in between
-/// # let reply = || {
-/// #     let (mut reply, system) = (None, System::new("reply"));
-/// #     async move {
-/// #         let mut probe = supervision::testkit::Probe::<Reply<u8>>::start(&system).await;
-/// #         let call = probe.me().clone();
-/// #         tokio::select! {
-/// #             _ = call.call(|r| r, Duration::from_secs(1)) => {}
-/// #             it = probe.message() => reply = Some(it),
-/// #         }
-/// #         reply.unwrap()
-/// #     }
-/// # };
-/// # let (one, two, three) = (reply().await, reply().await, reply().await);
-/// assert!(!one.is_awaited()); // who called has given up
+/// let (one, two, three) = (Reply::to_nobody(), Reply::to_nobody(), Reply::to_nobody());
 /// echo.cast(one).unwrap();
 /// echo.cast_urgent(two).unwrap();
 /// assert_eq!(echo.depth(), 2);
@@ -159,8 +146,7 @@ pub(crate) struct Inbox<M> {
 /// echo.pid().kill();
 /// echo.pid().wait().await;
 /// assert_eq!(echo.ask(|reply| reply).await, Err(CallError::Gone(Some(Exit::Killed))));
-/// # let four = reply().await;
-/// assert!(matches!(echo.send(four).await, Err(CastError::Gone(_, Some(Exit::Killed)))));
+/// assert!(matches!(echo.send(Reply::to_nobody()).await, Err(CastError::Gone(_, Some(Exit::Killed)))));
 /// // no waiting for the deadline
 /// let late = echo.call(|reply| reply, Duration::from_secs(60)).await;
 /// assert_eq!(late, Err(CallError::Gone(Some(Exit::Killed))));

@@ -20,6 +20,15 @@ pub enum RefError {
     WrongType,
 }
 
+impl From<RefError> for CallError {
+    fn from(error: RefError) -> Self {
+        match error {
+            RefError::Gone(why) => Self::Gone(why),
+            RefError::WrongType => Self::WrongType,
+        }
+    }
+}
+
 impl Ref<()> {
     /// The typed address of a process, if its messages are `M`: `Ref::of::<M>(&pid)`.
     ///
@@ -72,6 +81,11 @@ impl Ref<()> {
 /// assert!(Ref::of::<Reply<u8>>(&again).is_ok());
 /// assert_eq!(Ref::of::<u8>(&again).unwrap_err(), RefError::WrongType);
 /// assert_eq!(Ref::of::<u8>(&root.pid().clone()).unwrap_err(), RefError::WrongType);
+/// assert_eq!(echo.ask(|reply| reply).await, Ok(7));
+/// // the answer as a message of one's own
+/// let mut probe = supervision::testkit::Probe::start(&system).await;
+/// echo.send_request(probe.me(), |reply| reply, |answer| answer);
+/// assert_eq!(probe.message().await, Ok(7));
 /// assert!(matches!(system.named("echo").cast(8), Err(CastError::WrongType(8))));
 /// # root.stop().await;
 /// # });
@@ -126,6 +140,30 @@ impl<M: Send + 'static> NameRef<M> {
         }
     }
 
+    /// [`Ref::send_request`] to who has the name now; where nobody has, or another, the answer says so.
+    pub fn send_request<R: Send + 'static, N: Send + 'static>(
+        &self,
+        me: &Ref<N>,
+        request: impl FnOnce(Reply<R>) -> M,
+        answer: impl FnOnce(Result<R, CallError>) -> N + Send + 'static,
+    ) {
+        match self.get() {
+            Ok(process) => process.send_request(me, request, answer),
+            Err(error) => me.hears(Err(error.into()), answer),
+        }
+    }
+
+    /// [`Ref::ask`] of who has the name now.
+    ///
+    /// # Errors
+    /// As [`Ref::ask`] and [`NameRef::get`].
+    pub async fn ask<R: Send + 'static>(
+        &self,
+        request: impl FnOnce(Reply<R>) -> M,
+    ) -> Result<R, CallError> {
+        self.get()?.ask(request).await
+    }
+
     /// [`Ref::call`] to who has the name now.
     ///
     /// # Errors
@@ -135,10 +173,6 @@ impl<M: Send + 'static> NameRef<M> {
         request: impl FnOnce(Reply<R>) -> M,
         deadline: Duration,
     ) -> Result<R, CallError> {
-        match self.get() {
-            Ok(process) => process.call(request, deadline).await,
-            Err(RefError::Gone(why)) => Err(CallError::Gone(why)),
-            Err(RefError::WrongType) => Err(CallError::WrongType),
-        }
+        self.get()?.call(request, deadline).await
     }
 }
