@@ -39,6 +39,7 @@ async fn a_report_names_path_place_inputs_and_stack() {
         assert_eq!(report.queued, 1);
         assert!(!report.in_terminate);
         assert!(report.stack().contains("common/mod.rs"));
+        assert!(!format!("{report:?}").contains("tokio::runtime"), "a stack takes pages");
     }
 }
 

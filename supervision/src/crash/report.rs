@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     backtrace::Backtrace,
+    fmt,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -143,7 +144,17 @@ pub struct CrashReport {
     /// The stack, once it was resolved.
     pub backtrace: Option<String>,
     #[serde(skip)]
-    pub(crate) stack: Option<Arc<Backtrace>>,
+    pub(crate) stack: Option<Stack>,
+}
+
+/// A stack that nobody has looked at. It shows none of itself: that resolves it, and takes pages.
+#[derive(Clone)]
+pub(crate) struct Stack(pub(crate) Arc<Backtrace>);
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not resolved")
+    }
 }
 
 impl CrashReport {
@@ -172,14 +183,14 @@ impl CrashReport {
             build: build.to_owned(),
             suppressed: 0,
             backtrace: None,
-            stack: panic.backtrace,
+            stack: panic.backtrace.map(Stack),
         }
     }
 
     /// The stack as text; resolves the symbols at the first look.
     pub fn stack(&self) -> String {
-        let resolved = self.stack.as_ref().map(|s| {
-            let mut text = s.to_string();
+        let resolved = self.stack.as_ref().map(|Stack(stack)| {
+            let mut text = stack.to_string();
             cut(&mut text, STACK_BYTES);
             text
         });
