@@ -123,7 +123,7 @@ impl<M: Send + 'static> Cx<M> {
         self.me.pid.set_trap(trap);
     }
 
-    /// Notes what it is working on: in a crash report it is the input. Costs a move.
+    /// Notes what it is working on: in a crash report it is the input, the last four of them, each of at most 16 KiB. Costs a move.
     pub fn record(&mut self, input: impl Into<Recorded>) {
         self.black_box.record(input.into());
     }

@@ -137,6 +137,8 @@ impl Window {
 /// Example: [`crate::decide`].
 pub fn check(child: &ChildSpec, mode: AutoShutdown) -> Result<(), String> {
     match (child.significant, child.restart, mode) {
+        // its path would be its supervisor's
+        _ if child.id.is_empty() => Err("a child has no name".to_owned()),
         (true, Restart::Permanent, _) => Err(format!("{}: significant and permanent", child.id)),
         (true, _, AutoShutdown::Never) => {
             Err(format!("{}: significant, but the supervisor never shuts down by itself", child.id))
@@ -172,6 +174,14 @@ pub fn check_all(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::Started;
+
+    #[test]
+    fn a_child_without_a_name_would_have_the_path_of_its_supervisor() {
+        let named = |id| ChildSpec::new(id, |_| async { Ok(Started::Ignored) });
+        assert!(check(&named("a"), AutoShutdown::Never).is_ok());
+        assert!(check(&named(""), AutoShutdown::Never).is_err());
+    }
 
     #[test]
     fn a_transient_child_is_restarted_after_what_is_abnormal() {

@@ -123,13 +123,14 @@ impl Server for Supervisor {
         let crash = Self::report_of(from, &reason);
         match decide::on_exit(child.spec.restart, &reason) {
             Verdict::Restart => {
-                tracing::warn!(child = %from.path(), %reason, "child terminated, restarting");
                 self.children.note(key, reason.to_string());
                 if self.backs_off(key, from.uptime()) {
                     let did = self.try_again(key, cx);
+                    tracing::warn!(child = %from.path(), %reason, ?did, "child terminated, restarting later");
                     self.answers(crash, key, did, cx);
                     return Next::Continue;
                 }
+                tracing::warn!(child = %from.path(), %reason, "child terminated, restarting");
                 self.restart(key, crash, cx).await
             }
             Verdict::Forget => {

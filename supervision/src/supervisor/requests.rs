@@ -53,7 +53,9 @@ impl Supervisor {
 
     fn template(&self) -> Result<Arc<ChildSpec>, ChildError> {
         let template = self.children.template.clone();
-        template.ok_or_else(|| ChildError::InvalidSpec("a specification is needed".into()))
+        template.ok_or_else(|| {
+            ChildError::InvalidSpec("start_instance is for a simple_one_for_one supervisor".into())
+        })
     }
 
     async fn add(&mut self, spec: Arc<ChildSpec>, cx: &mut Cx<Msg>) -> Result<Started, ChildError> {
