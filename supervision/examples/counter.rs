@@ -47,10 +47,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = system.start(root).await?;
 
     let counter = system.lookup::<Ask>("counter").ok_or("no counter")?;
-    counter.cast(Ask::Add(2)).map_err(|e| e.to_string())?;
+    counter.cast(Ask::Add(2))?;
     println!("40 + 2 = {}", counter.call(Ask::Read, second).await?);
 
-    counter.cast(Ask::Divide(0)).map_err(|e| e.to_string())?;
+    counter.cast(Ask::Divide(0))?;
     restarted(counter.pid()).await;
     println!("a call to the old one: {:?}", counter.call(Ask::Read, second).await);
     for report in system.crashes().list() {

@@ -83,7 +83,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         door.cast(Msg::Code("1234"))
     };
     let (answer, sent) = tokio::join!(knock, code);
-    sent.map_err(|e| e.to_string())?;
+    sent?;
     println!("  \"{}\"", answer?);
 
     println!("ten seconds pass");
@@ -91,7 +91,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("three wrong codes, and the right one too late");
     for code in ["0000", "1111", "2222", "1234"] {
-        door.cast(Msg::Code(code)).map_err(|e| e.to_string())?;
+        door.cast(Msg::Code(code))?;
     }
     wait(1).await;
     println!("  sys says: {}", sys::state(door.pid(), Duration::from_secs(1)).await?);

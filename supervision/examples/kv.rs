@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .child(ChildSpec::server::<Keys>("store", || ("store", None)))
         .child(ChildSpec::server::<Keys>("cache", move || ("cache", Some(behind.clone()))));
     let root = system.start(root).await?;
-    cache.cast(Ask::Put("answer", 42)).map_err(|e| e.to_string())?;
+    cache.cast(Ask::Put("answer", 42))?;
     println!("put, and got: {:?}", cache.call(|r| Ask::Get("answer", r), SECOND).await?);
     for (what, of) in [("cache", &cache), ("store", &store)] {
         let (killed, last) = (of.get()?.pid().clone(), cache.get()?.pid().clone());

@@ -61,7 +61,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     anna.pid().exit(Exit::error("a bug"));
     restarted(anna.pid()).await;
     say(&system, "is anna back?").await;
-    bert.cast(Hear::Leave).map_err(|e| e.to_string())?;
+    bert.cast(Hear::Leave)?;
     bert.pid().wait().await;
     say(&system, "good night, bert").await;
     println!("closed: {}, {} are left", room.stop().await, system.alive());

@@ -6,12 +6,19 @@
 //! - Every public method, and what a trait wants its implementor to write, is called or written in an
 //!   example of the crate.
 //!
-//! Not asked for: variants, fields, constants, type aliases, what a `derive` or a foreign trait adds,
+//! And the rule for `README.md`, the dictionary: no cell of its tables is empty, each Rust name in it is one of the public
+//! items, or a part of one, and each row names the files where that is.
+//!
+//! No example is asked for of variants, fields, constants, type aliases, what a `derive` or a foreign trait adds,
 //! and what is hidden from the documentation: machinery that shows in signatures and no user names.
 //! The source is read as text: all of `src/`, as the crate's style writes it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 #[derive(Debug)]
 struct Item {
@@ -161,4 +168,188 @@ fn every_public_method_is_in_an_example() {
         .map(|(item, of)| format!("{}.rs: {of}::{}", item.file, item.name))
         .collect();
     assert!(without.is_empty(), "in no example:\n{}", without.join("\n"));
+}
+
+/// What a user can name: types, and their methods, variants, fields and constants; modules, and their items. Each with the
+/// files that have it.
+struct Names {
+    types: BTreeMap<String, BTreeSet<String>>,
+    parts: BTreeMap<(String, String), BTreeSet<String>>,
+}
+
+fn files(dir: &Path, below: &str) -> Vec<(String, String)> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| {
+        let name = format!("{below}{}", path.file_name().unwrap().to_str().unwrap());
+        if path.is_dir() {
+            files(&path, &format!("{name}/"))
+        } else {
+            vec![(name, fs::read_to_string(&path).unwrap())]
+        }
+    });
+    found.collect()
+}
+
+impl Names {
+    fn read() -> Self {
+        let mut names = Self { types: BTreeMap::new(), parts: BTreeMap::new() };
+        for (file, text) in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "") {
+            let module = file.split(['/', '.']).next().unwrap_or_default().to_owned();
+            let (mut inside, mut all_public, mut hidden) = (None, false, false);
+            for line in text.lines().take_while(|line| *line != "#[cfg(test)]") {
+                let public = line.strip_prefix("pub ");
+                let kinds = ["struct ", "enum ", "trait ", "type ", "fn ", "async fn ", "const "];
+                let item = kinds.iter().find_map(|kind| Some((*kind, public?.strip_prefix(kind)?)));
+                if let Some((kind, rest)) = item.filter(|_| !hidden) {
+                    let (item, file) = (first_word(rest), file.clone());
+                    names
+                        .parts
+                        .entry((module.clone(), item.clone()))
+                        .or_default()
+                        .insert(file.clone());
+                    names.types.entry(item.clone()).or_default().insert(file);
+                    all_public = matches!(kind, "enum " | "trait ");
+                    inside = Some(item);
+                } else if let Some(of) = inherent(line) {
+                    (inside, all_public) = (Some(of), false);
+                } else if line == "}" {
+                    inside = None;
+                } else if let (Some(of), Some(part)) = (&inside, line.strip_prefix("    ")) {
+                    let written = part.strip_prefix("pub ");
+                    let part = written.or_else(|| all_public.then_some(part)).unwrap_or_default();
+                    let words = ["async fn ", "fn ", "const fn ", "const ", "type "];
+                    let part =
+                        words.iter().find_map(|word| part.strip_prefix(word)).unwrap_or(part);
+                    let key = (of.clone(), first_word(part));
+                    names.parts.entry(key).or_default().insert(file.clone());
+                }
+                hidden = line == "#[doc(hidden)]" || hidden && line.starts_with("#[");
+            }
+        }
+        names
+    }
+
+    /// Where that is: `Type`, `Type::part`, `module::item`.
+    fn find(&self, path: &str) -> Option<&BTreeSet<String>> {
+        match path.split_once("::") {
+            Some((of, part)) => self.parts.get(&(of.to_owned(), part.to_owned())),
+            None => self.types.get(path),
+        }
+    }
+}
+
+/// `A::{b, c}_d` is `A::b_d` and `A::c_d`; of `A<B>` it is `A` and `B`; what is called with is left out.
+fn paths(span: &str) -> Vec<String> {
+    let span = span.split('(').next().unwrap_or_default();
+    if let Some((before, rest)) = span.split_once('{') {
+        let (list, after) = rest.split_once('}').unwrap_or((rest, ""));
+        return list.split(',').map(|one| format!("{before}{}{after}", one.trim())).collect();
+    }
+    let span = span.replace("::<", "<");
+    span.split(['<', '>']).filter(|path| path.len() > 1).map(str::to_owned).collect()
+}
+
+fn spans(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// What is wrong with a row.
+fn wrong(names: &Names, otp: &str, here: &str, file: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if [otp, here, file].iter().any(|cell| cell.is_empty()) {
+        wrong.push("an empty cell".to_owned());
+    }
+    let listed: BTreeSet<&str> =
+        file.split(", ").filter(|file| !matches!(*file, "" | "-")).collect();
+    let said: BTreeSet<&str> = spans(otp)
+        .flat_map(|span| span.split(|c: char| !c.is_alphanumeric() && c != '_'))
+        .collect();
+    let (mut found, mut of) = (BTreeSet::new(), BTreeSet::new());
+    for path in spans(here).flat_map(paths) {
+        if let Some(files) = names.find(&path) {
+            found.extend(files.iter().map(String::as_str));
+            of.insert(path.split("::").next().unwrap_or_default().to_owned());
+            continue;
+        }
+        // a part of what the row has named, a word of OTP's, or another crate's
+        let part = of.iter().find_map(|of| names.find(&format!("{of}::{path}")));
+        let otps = [
+            "noproc",
+            "noconnection",
+            "trap_exit",
+            "init",
+            "false",
+            "handle_event_function",
+            "DOWN",
+            "which_groups",
+            "registered/0",
+        ];
+        let others = ["tracing", "perf", "Arc"];
+        if let Some(files) = part {
+            found.extend(files.iter().map(String::as_str));
+        } else if !said.contains(&*path) && !otps.contains(&&*path) && !others.contains(&&*path) {
+            wrong.push(format!("there is no `{path}`"));
+        }
+    }
+    if let Some(of) = here.strip_prefix("the same on `").and_then(|rest| rest.split('`').next()) {
+        let missing = spans(otp)
+            .filter(|word| is_word(word) && names.find(&format!("{of}::{word}")).is_none());
+        wrong.extend(missing.map(|word| format!("`{of}` has no `{word}`")));
+    }
+    let known = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "");
+    let gone = listed.iter().filter(|file| !known.iter().any(|(known, _)| known == *file));
+    wrong.extend(gone.map(|file| format!("there is no file {file}")));
+    if !here.starts_with("left out") && !found.is_empty() && found.is_disjoint(&listed) {
+        wrong.push(format!("it is in {found:?}"));
+    }
+    wrong
+}
+
+#[test]
+fn the_dictionary_says_what_is_so() {
+    let names = Names::read();
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (mut rows, mut found) = (0, Vec::new());
+    for line in readme.lines().filter(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        match cells[..] {
+            ["OTP", "here", "file"] | ["---", "---", "---"] => {}
+            [otp, here, file] => {
+                rows += 1;
+                found.extend(
+                    wrong(&names, otp, here, file).iter().map(|what| format!("{otp}: {what}")),
+                );
+            }
+            _ => found.push(format!("three cells: {line}")),
+        }
+    }
+    assert!(rows > 90, "{rows}");
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_row_that_is_not_so_is_found() {
+    let names = Names::read();
+    let wrong = |otp, here, file| wrong(&names, otp, here, file);
+    assert!(wrong("`link`", "`Local::link`, `unlink`", "pid/links.rs").is_empty());
+    assert!(
+        wrong("`link`", "`Event::{Exit, Down}`, `Pool<S>`", "event.rs")
+            .contains(&"there is no `Pool`".to_owned())
+    );
+    assert_eq!(
+        wrong("`link`", "`Local::links_to`", "pid/links.rs"),
+        ["there is no `Local::links_to`"]
+    );
+    assert_eq!(
+        wrong("`link`, `bind`", "the same on `Local`", "pid/mod.rs"),
+        ["`Local` has no `bind`"]
+    );
+    assert_eq!(wrong("`link`", "`Local::link`", "pid/bonds.rs").len(), 2);
+    assert_eq!(wrong("`link`", "`Local::link`", "server.rs"), ["it is in {\"pid/links.rs\"}"]);
+    assert_eq!(wrong("`link`", "left out", ""), ["an empty cell"]);
 }
