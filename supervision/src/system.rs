@@ -1,18 +1,20 @@
 //! A system: everything that is shared by the processes of one node. Nothing here is global to the
 //! program, so several systems live side by side in one test.
 
+mod processes;
+
 use crate::{
     crash::{self, CrashLog, CrashLogLimits},
     exit::Exit,
     id::{self, ById, Id, Node},
-    pid::{Groups, Local, Pid},
+    pid::{Groups, Local},
     policy::Engine,
     schedule::Schedule,
 };
 use parking_lot::Mutex;
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     fmt,
     path::PathBuf,
     sync::{
@@ -220,23 +222,6 @@ impl System {
         self.0.creation
     }
 
-    /// The address of what is called so: a process of this system, or of another in the program, which may have ended; or one of another
-    /// node.
-    pub fn pid(&self, id: Id) -> Pid {
-        let here = |system: &Self| {
-            let shard = system.shard(id.number)?;
-            shard.lock().get(&id.number).map(Pid::from)
-        };
-        let of = (id.node, id.creation);
-        let found = if of == (self.node(), self.creation()) {
-            here(self)
-        } else {
-            let other = SYSTEMS.lock().get(&of).and_then(Weak::upgrade);
-            other.and_then(|inner| here(&Self(inner)))
-        };
-        found.unwrap_or_else(|| Pid::away(id))
-    }
-
     pub(crate) fn id(&self, number: u64) -> Id {
         Id { node: self.0.node, creation: self.0.creation, number }
     }
@@ -276,93 +261,6 @@ impl System {
     /// How long it has been there.
     pub fn age(&self) -> Duration {
         self.0.since.elapsed()
-    }
-
-    pub(crate) fn next_id(&self) -> u64 {
-        self.0.next.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn shard(&self, id: u64) -> Option<&Mutex<ById<u64, Local>>> {
-        self.0.processes.get(usize::try_from(id % SHARDS).unwrap_or_default())
-    }
-
-    pub(crate) fn enter(&self, pid: &Local) {
-        self.0.alive.fetch_add(1, Ordering::AcqRel);
-        let number = pid.id().number;
-        if let Some(shard) = self.shard(number) {
-            shard.lock().insert(number, pid.clone());
-        }
-        if let Some(path) = pid.given_path() {
-            self.0.paths.lock().insert(Arc::clone(path), pid.clone());
-        }
-        self.tell(pid, &Change::Started(pid));
-    }
-
-    fn tell(&self, pid: &Local, change: &Change<'_>) {
-        let Some(observer) = self.0.observer.get() else { return };
-        if self.0.blind.load(Ordering::Relaxed) {
-            return;
-        }
-        if let Err(panic) = pid.catch(|| observer(change))
-            && !self.0.blind.swap(true, Ordering::Relaxed)
-        {
-            pid.report_beside(panic, Some("the observer of the system: it is not told any more"));
-        }
-    }
-
-    pub(crate) fn leave(&self, pid: &Local, exit: &Exit, owned: BTreeSet<Owned>) {
-        let number = pid.id().number;
-        if let Some(shard) = self.shard(number) {
-            shard.lock().remove(&number);
-        }
-        if let Some(path) = pid.given_path() {
-            let mut paths = self.0.paths.lock();
-            if paths.get(path) == Some(pid) {
-                paths.remove(path);
-            }
-        }
-        for owned in owned {
-            match owned {
-                Owned::Name(name) => {
-                    let mut names = self.0.names.lock();
-                    if names.get(&name) == Some(pid) {
-                        names.remove(&name);
-                    }
-                }
-                Owned::Group(group) => drop(self.0.groups.lock().leave(&group, pid)),
-                Owned::GroupMonitor(group, monitor) => {
-                    self.0.groups.lock().unwatch(&group, monitor);
-                }
-                Owned::Pool => drop(self.0.pools.lock().remove(pid)),
-            }
-        }
-        self.0.alive.fetch_sub(1, Ordering::AcqRel);
-        self.tell(pid, &Change::Ended(pid, exit));
-    }
-
-    /// How many processes are alive.
-    pub fn alive(&self) -> usize {
-        self.0.alive.load(Ordering::Acquire)
-    }
-
-    /// Every live process, in no order.
-    pub fn pids(&self) -> Vec<Local> {
-        self.0
-            .processes
-            .iter()
-            .flat_map(|s| s.lock().values().cloned().collect::<Vec<_>>())
-            .collect()
-    }
-
-    /// The live process at that path; the last started, should there be several.
-    pub fn find(&self, path: &str) -> Option<Local> {
-        if let Some(pid) = self.0.paths.lock().get(path) {
-            return Some(pid.clone());
-        }
-        let (name, number) = path.rsplit_once('#')?;
-        let (above, template) = name.rsplit_once('/')?;
-        let parent = self.find(if above.is_empty() { "/" } else { above })?;
-        parent.child(template, number.parse().ok()?)
     }
 
     /// Counts the CPU time of each process ([`crate::sys::Statistics::ran`]) until what it returns is
