@@ -2,6 +2,7 @@
 //! engines.
 
 mod monitors;
+mod timers;
 mod words;
 
 use crate::{
@@ -12,13 +13,13 @@ use crate::{
     pid::{Local, Pid},
     schedule::Fault,
     system::System,
-    timer::{Timer, Timers},
+    timer::Timers,
     watch::{Ask, Question, SysError},
 };
 use parking_lot::Mutex;
 use serde_json::Value;
-use std::{borrow::Cow, collections::VecDeque, convert::Infallible, fmt, time::Duration};
-use tokio::time::{Instant, timeout_at};
+use std::{borrow::Cow, collections::VecDeque, convert::Infallible, fmt};
+use tokio::time::timeout_at;
 
 /// What a process may do: its address, its events, its links, its timers.
 ///
@@ -133,84 +134,8 @@ impl<M: Send + 'static> Cx<M> {
         self.me.pid.set_status(status.into());
     }
 
-    /// Whoever sends is told when the next timer is due.
-    fn timed(&mut self) {
-        let deadline = self.deadline();
-        self.me.set_deadline(deadline);
-    }
-
     fn own(&mut self) -> &mut Own<M> {
         self.own.get_or_insert_default().get_mut()
-    }
-
-    /// Sends itself a message later, behind those that wait then. The timer ends with the process; of a time that is too long
-    /// to be one it is never.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use supervision::{Cx, Timer};
-    /// # enum Msg { Ping, Late }
-    /// async fn handle(waiting: &mut Option<Timer>, msg: Msg, cx: &mut Cx<Msg>) {
-    ///     match msg {
-    ///         Msg::Ping => {
-    ///             if let Some(timer) = waiting.take() {
-    ///                 cx.cancel(timer);
-    ///             }
-    ///             *waiting = Some(cx.send_after(Duration::from_secs(30), Msg::Late));
-    ///         }
-    ///         Msg::Late => println!("nothing for 30 s"),
-    ///     }
-    /// }
-    /// ```
-    pub fn send_after(&mut self, after: Duration, msg: M) -> Timer {
-        let timer = self.own().timers.once(after, msg);
-        self.timed();
-        timer
-    }
-
-    /// Sends itself a message every `period`, the first after one. What was missed is not caught up; between two there is room
-    /// for a message of somebody else's, however long they take.
-    pub fn send_every(
-        &mut self,
-        period: Duration,
-        make: impl FnMut() -> M + Send + 'static,
-    ) -> Timer {
-        let timer = self.own().timers.every(period, make);
-        self.timed();
-        timer
-    }
-
-    /// Cancels a timer; `false` when its message was taken already.
-    pub fn cancel(&mut self, timer: Timer) -> bool {
-        let cancelled = self.own.as_mut().is_some_and(|own| own.get_mut().timers.cancel(timer));
-        if cancelled {
-            self.timed();
-        }
-        cancelled
-    }
-
-    pub(crate) fn is_pending(&mut self, timer: Timer) -> bool {
-        self.own.as_mut().is_some_and(|own| own.get_mut().timers.is_pending(timer))
-    }
-
-    /// Sends itself `msg` when nothing else comes for so long, be it a message, a signal or a timer's message (the time-out of a
-    /// `gen_server`). Of zero: after what waits, if nothing does.
-    pub fn idle_after(&mut self, after: Duration, msg: M) {
-        self.own().timers.set_idle(after, msg);
-        self.timed();
-    }
-
-    /// Handles `msg` next, before everything that waits (`{continue, Msg}`): in `init`, for work
-    /// that the parent need not wait for. Several are handled in order.
-    pub fn continue_with(&mut self, msg: M) {
-        self.own().continued.push_back(msg);
-    }
-
-    /// [`Cx::continue_with`], before what is continued already.
-    pub(crate) fn continue_first(&mut self, messages: VecDeque<M>) {
-        for msg in messages.into_iter().rev() {
-            self.own().continued.push_front(msg);
-        }
     }
 
     /// What is to be done now, without waiting: questions, what is continued, urgent messages; then signals, timers and messages
@@ -290,11 +215,6 @@ impl<M: Send + 'static> Cx<M> {
             // boxed: most processes have no timer, and pay no memory for one
             Some(at) => drop(Box::pin(timeout_at(at, heard)).await),
         }
-    }
-
-    /// When the next timer is due. What comes from then on is behind it.
-    fn deadline(&mut self) -> Option<Instant> {
-        self.own.as_mut()?.get_mut().timers.deadline()
     }
 
     /// Whether that is the process that started it: whose exit signal stops it, whatever it traps. (OTP's behaviours
