@@ -340,31 +340,6 @@ impl Local {
         self.0.kind
     }
 
-    /// Its place in the tree, like `/c2s/connections/#51`.
-    pub fn path(&self) -> &Arc<str> {
-        &self.name().path
-    }
-
-    pub(crate) fn name(&self) -> &Name {
-        self.0.name.get_or_init(|| {
-            let path = At::Number(self.0.number).path(self.parent().map(Self::name));
-            Box::new(Name { path, template: None })
-        })
-    }
-
-    /// Its live child of that template and number.
-    pub(crate) fn child(&self, template: &str, number: u64) -> Option<Self> {
-        if self.name().template.as_deref().unwrap_or_default() != template {
-            return None;
-        }
-        self.0.state.lock().extra.as_ref()?.numbered.get(&number).cloned()
-    }
-
-    /// Its path, if that is not only made when somebody asks.
-    pub(crate) fn given_path(&self) -> Option<&Arc<str>> {
-        (self.0.number == 0).then(|| self.path())
-    }
-
     /// Who started it.
     pub fn parent(&self) -> Option<&Self> {
         self.0.parent.as_ref()
@@ -403,12 +378,6 @@ impl Local {
             }
             ended.await;
         }
-    }
-
-    /// Paths of those above it, the nearest first.
-    pub fn ancestors(&self) -> Vec<String> {
-        let above = std::iter::successors(self.parent(), |p| p.parent());
-        above.map(|p| p.path().to_string()).collect()
     }
 }
 
