@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use std::{borrow::Cow, sync::Arc};
 use sum::{Machine, SECOND, Say, Sum, word};
 use supervision::{
-    ChildSpec, CrashReport, Cx, Exit, InitError, Next, Server, SupervisorSpec, System,
+    ChildSpec, CrashLog, CrashReport, Cx, Exit, InitError, Next, Ref, Server, SupervisorSpec,
+    System,
     crash::{CrashLogLimits, Did},
     testkit::{self, Kit, ended, restarted},
 };
@@ -170,6 +171,46 @@ async fn a_report_has_a_size_whatever_is_in_it() {
     assert!(report.message.as_ref().unwrap().ends_with("ä ..."));
     assert_eq!(report.state, Some(json!(format!("left out: {} bytes", (1 << 20) + 2))));
     kit.root.stop().await;
+}
+
+/// Its state is nested so deeply.
+struct Deep(usize);
+
+impl Server for Deep {
+    type Args = usize;
+    type Msg = ();
+    const NAME: &'static str = "deep";
+    async fn init(depth: usize, _: &mut Cx<()>) -> Result<Self, InitError> {
+        Ok(Self(depth))
+    }
+    async fn handle(&mut self, (): (), _: &mut Cx<()>) -> Next {
+        panic!("deep")
+    }
+    fn state(&self) -> Option<Value> {
+        Some((1..self.0).fold(json!(vec![1; 20_000]), |state, _| json!([state])))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_that_is_nested_deeply_makes_no_large_file_and_is_read_again() {
+    for depth in [100, 101, 200] {
+        let dir = tempfile::tempdir().unwrap();
+        let (limits, path) = (CrashLogLimits::default(), Some(dir.path().to_owned()));
+        let system = System::with_crash_log("test", limits.clone(), path.clone());
+        let deep = ChildSpec::server::<Deep>("deep", move || depth);
+        let root = system.start(SupervisorSpec::one_for_one().child(deep)).await.unwrap();
+        let pid = system.find("/deep").unwrap();
+        Ref::of(&pid).unwrap().cast(()).unwrap();
+        restarted(&pid).await;
+        system.crashes().flush();
+        let file = dir.path().read_dir().unwrap().next().unwrap().unwrap();
+        let bytes = file.metadata().unwrap().len();
+        assert!(bytes < 350 << 10, "{bytes}");
+        let again = CrashLog::new(limits, path).list().remove(0);
+        let state = again.state.as_ref().unwrap();
+        assert_eq!(state.is_array(), depth == 100, "what was left out says so");
+        root.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

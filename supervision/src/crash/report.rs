@@ -15,6 +15,8 @@ use std::{
 const REASON_BYTES: usize = 16 << 10;
 /// The most bytes of a state that is shown; a larger one is left out.
 const STATE_BYTES: usize = 64 << 10;
+/// How deep it may be nested: the file is to be read again, and readers of JSON stop at 128.
+const STATE_DEPTH: usize = 100;
 /// The most bytes of a stack.
 const STACK_BYTES: usize = 64 << 10;
 /// The most bytes of any other text.
@@ -219,7 +221,18 @@ impl CrashReport {
         let bytes = self.state.as_ref().map_or(0, |state| state.to_string().len());
         if bytes > STATE_BYTES {
             self.state = Some(Value::String(format!("left out: {bytes} bytes")));
+        } else if self.state.as_ref().is_some_and(|state| is_deeper(state, STATE_DEPTH)) {
+            self.state = Some(Value::String("left out: nested too deep".to_owned()));
         }
+    }
+}
+
+fn is_deeper(state: &Value, than: usize) -> bool {
+    let below = |below: &Value| than == 0 || is_deeper(below, than - 1);
+    match state {
+        Value::Array(all) => all.iter().any(below),
+        Value::Object(all) => all.values().any(below),
+        _ => false,
     }
 }
 

@@ -55,6 +55,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// But of so many crashes one does.
 const MANY: u64 = 16;
 
+/// The most bytes of a file that is indented.
+const INDENTED: usize = 512 << 10;
+
 pub(super) enum Job {
     /// The report of that number, and the file of an old one, which goes.
     Write(u64, Option<String>),
@@ -166,7 +169,10 @@ fn write(dir: &Path, report: &CrashReport) -> io::Result<()> {
     let path = dir.join(file_of(report));
     let mut out =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    out.write_all(&serde_json::to_vec_pretty(report)?)
+    // indented for people, but what is nested deeply would be mostly that
+    let text = serde_json::to_vec_pretty(report)?;
+    let large = text.len() > INDENTED;
+    out.write_all(&if large { serde_json::to_vec(report)? } else { text })
 }
 
 /// Removes a file that may never have been written.

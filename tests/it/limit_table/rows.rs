@@ -504,6 +504,7 @@ pub const NODE: &[Row] = &[
             "supervision/src/crash/black_box.rs: INPUT_BYTES",
             "supervision/src/crash/report.rs: REASON_BYTES",
             "supervision/src/crash/report.rs: STATE_BYTES",
+            "supervision/src/crash/report.rs: STATE_DEPTH",
             "supervision/src/crash/report.rs: STACK_BYTES",
             "supervision/src/crash/report.rs: TEXT_BYTES",
             "supervision/src/crash/report.rs: LISTED",
@@ -513,7 +514,7 @@ pub const NODE: &[Row] = &[
             "supervision/src/crash/panic.rs: NESTED",
         ],
         most: "`keep` × 350 KiB: `INPUTS` × `INPUT_BYTES`, a reason, a state and a stack, `LISTED` × `TEXT_BYTES` each of links, names, groups and ancestors, and `WAITING` messages; the names of `SPENT` places; `NESTED` panics of a thread that unwinds",
-        at: "the oldest is forgotten; a longer text is cut, a larger state is left out; of one place only so many in a minute are kept, and the rest is counted; beyond `QUEUE` reports one is not written; beyond `SPENT` places stacks are captured for reports that are not kept",
+        at: "the oldest is forgotten; a longer text is cut, a larger or deeper state is left out; of one place only so many in a minute are kept, and the rest is counted; beyond `QUEUE` reports one is not written; beyond `SPENT` places stacks are captured for reports that are not kept",
         fields: &[
             ("supervision/src/crash/log.rs", "ring places"),
             ("supervision/src/crash/report.rs", "ancestors inputs waiting links names groups"),
