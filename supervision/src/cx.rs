@@ -109,9 +109,13 @@ impl<M: Send + 'static> Cx<M> {
         self.me.pid.system()
     }
 
-    /// Gives it a name in its system; the name is free again when it ends. `false`: it is taken.
+    /// Gives it a name in its system; the name is free again when it ends. `false`: it is taken, which is logged.
     pub fn register(&mut self, name: &str) -> bool {
-        self.system().clone().register(name, &self.me)
+        let got = self.system().register(name, &self.me);
+        if !got {
+            tracing::warn!(path = %self.pid().path(), name, "the name is taken");
+        }
+        got
     }
 
     /// Links itself to `pid` (`link/1`).
