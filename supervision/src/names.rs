@@ -8,8 +8,11 @@ use crate::{
 use std::sync::Arc;
 
 impl System {
-    /// Names a process. `false` when the name is taken by a live one, or the process has ended.
+    /// Names a process of this system. `false` when the name is taken by a live one, or the process has ended, or is of another system.
     pub fn register<M: Send + 'static>(&self, name: &str, process: &Ref<M>) -> bool {
+        if !self.is_of(&process.pid) {
+            return false;
+        }
         let mut names = self.0.names.lock();
         if names.get(name).is_some_and(Local::is_alive) {
             return false;
@@ -53,8 +56,16 @@ impl System {
         }
     }
 
-    /// Adds a process to a group (`pg`); it leaves with its end.
+    /// Its end would be another's to clear up.
+    fn is_of(&self, pid: &Local) -> bool {
+        Arc::ptr_eq(&self.0, &pid.system().0)
+    }
+
+    /// Adds a process of this system to a group (`pg`); it leaves with its end. Of another one it is for that one's groups.
     pub fn join(&self, group: &str, pid: &Local) {
+        if !self.is_of(pid) {
+            return;
+        }
         self.0.groups.lock().join(group, pid);
     }
 

@@ -21,6 +21,23 @@ async fn down<M: Send + 'static>(probe: &mut Probe<M>) -> (Monitor, Pid, Exit) {
     }
 }
 
+/// As those of another node: its end would be cleared up elsewhere.
+#[tokio::test]
+async fn names_and_groups_are_for_processes_of_their_system() {
+    let (one, two) = twins().await;
+    let theirs = two.puppet(BOTH[0], "a", Plan::default()).await;
+    assert!(!one.system.register("a", &theirs) && one.system.whereis("a").is_none());
+    one.system.join("all", theirs.pid());
+    assert_eq!((one.system.group("all").len(), one.system.groups()), (0, 0));
+    assert!(two.system.register("a", &theirs));
+    two.system.join("all", theirs.pid());
+    theirs.pid().kill();
+    ended(theirs.pid()).await;
+    assert_eq!((two.system.groups(), one.system.groups()), (0, 0));
+    one.stop().await;
+    two.stop().await;
+}
+
 /// Two systems whose processes have the same numbers.
 async fn twins() -> (World, World) {
     let (one, two) = (world().await, world().await);
