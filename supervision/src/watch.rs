@@ -49,6 +49,13 @@ pub(crate) enum Ask {
 }
 
 impl Ask {
+    pub(crate) fn is_awaited(&self) -> bool {
+        match self {
+            Self::State(reply) => !reply.is_closed(),
+            Self::Replace(_, reply) => !reply.is_closed(),
+        }
+    }
+
     pub(crate) fn answer(self, how: impl FnOnce(Question) -> Result<Value, SysError>) {
         match self {
             Self::State(reply) => drop(reply.send(how(Question::State))),

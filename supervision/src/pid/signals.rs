@@ -10,6 +10,9 @@ use parking_lot::MutexGuard;
 use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
+/// When questions are looked through for those that nobody waits for any more.
+const ASKS: usize = 16;
+
 impl Local {
     /// Sends an exit signal as OTP's `exit/2` without a sender of its own: one that does not trap
     /// exits ends with the reason; one that does gets it as an event. `normal` ends only a process that sends it to itself.
@@ -100,7 +103,12 @@ impl Local {
         if self.has(ENDED) {
             return false;
         }
-        state.extra().asks.push_back(ask);
+        let asks = &mut state.extra().asks;
+        // of one that does not answer others ask again and again
+        if asks.len() >= ASKS {
+            asks.retain(Ask::is_awaited);
+        }
+        asks.push_back(ask);
         self.set(ASKED, true);
         drop(state);
         self.wake();
@@ -260,5 +268,27 @@ impl Local {
     /// Whether that one started it.
     pub(crate) fn is_child_of(&self, pid: &Pid) -> bool {
         self.parent().is_some_and(|parent| parent == pid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{system::System, testkit::Probe};
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn questions_that_nobody_waits_for_do_not_pile_up() {
+        let probe: Probe<()> = Probe::start(&System::new("test")).await;
+        let pid = probe.pid();
+        let (live, _awaited) = oneshot::channel();
+        assert!(pid.ask(Ask::State(live)));
+        for _ in 0..1000 {
+            let (given_up, _) = oneshot::channel();
+            assert!(pid.ask(Ask::State(given_up)));
+        }
+        let state = pid.0.state.lock();
+        let asks = &state.extra.as_ref().unwrap().asks;
+        assert!(asks.len() <= ASKS && asks.iter().any(Ask::is_awaited));
     }
 }
