@@ -295,3 +295,19 @@ async fn a_sink_that_panics_is_reported_and_gets_no_more() {
     assert_eq!(reports[1].build, "1.2.3");
     kit.root.stop().await;
 }
+
+/// What it does there it waits for itself for.
+#[tokio::test]
+async fn a_sink_may_look_at_the_log_it_is_of() {
+    let kit = common::server::<Sum>("sum", || ()).await;
+    let (seen, got) = (kit.system.clone(), Arc::new(Mutex::new(Vec::new())));
+    let keep = Arc::clone(&got);
+    kit.system.crashes().send_to(move |report| {
+        seen.crashes().flush();
+        keep.lock().push((report.reason.clone(), seen.crashes().list().len()));
+    });
+    crash(&kit, vec![Say::Boom]).await;
+    kit.system.crashes().flush();
+    assert_eq!(got.lock().first(), Some(&("oh no".to_owned(), 1)));
+    kit.root.stop().await;
+}

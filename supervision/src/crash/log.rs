@@ -246,7 +246,8 @@ impl CrashLog {
         self.shared.kept.lock().count
     }
 
-    /// Waits until all reports so far are on disk, and the sink has them. Blocks: for the end of a program, and tests.
+    /// Waits until all reports so far are on disk, and the sink has them. Blocks: for the end of a program, and tests. In a sink it does
+    /// nothing.
     pub fn flush(&self) {
         if let Some(writer) = self.writer.get() {
             writer.flush();

@@ -99,7 +99,16 @@ impl Writer {
         }
     }
 
+    /// A sink that does so would wait for itself.
+    fn is_here(&self) -> bool {
+        let here = thread::current().id();
+        self.thread.as_ref().is_some_and(|thread| thread.thread().id() == here)
+    }
+
     pub(super) fn flush(&self) {
+        if self.is_here() {
+            return;
+        }
         let (done, wait) = sync_channel(1);
         self.wake();
         if self.jobs.as_ref().is_some_and(|jobs| jobs.send(Job::Flush(done)).is_ok()) {
@@ -114,6 +123,9 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.jobs = None;
         self.wake();
+        if self.is_here() {
+            return;
+        }
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
