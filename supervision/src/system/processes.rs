@@ -108,12 +108,19 @@ impl System {
 
     /// The live process at that path; the last started, should there be several.
     pub fn find(&self, path: &str) -> Option<Local> {
-        if let Some(pid) = self.0.paths.lock().get(path) {
-            return Some(pid.clone());
+        let (mut above, mut below) = (path, Vec::new());
+        let mut found = loop {
+            if let Some(pid) = self.0.paths.lock().get(above) {
+                break pid.clone();
+            }
+            let (name, number) = above.rsplit_once('#')?;
+            let (parent, template) = name.rsplit_once('/')?;
+            below.push((template, number.parse().ok()?));
+            above = if parent.is_empty() { "/" } else { parent };
+        };
+        while let Some((template, number)) = below.pop() {
+            found = found.child(template, number)?;
         }
-        let (name, number) = path.rsplit_once('#')?;
-        let (above, template) = name.rsplit_once('/')?;
-        let parent = self.find(if above.is_empty() { "/" } else { above })?;
-        parent.child(template, number.parse().ok()?)
+        Some(found)
     }
 }
