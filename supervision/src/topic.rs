@@ -40,7 +40,13 @@ enum Missed {
 
 struct Subscriber<E> {
     pid: Local,
-    send: Box<Send_<E>>,
+    send: Arc<Send_<E>>,
+}
+
+impl<E> Clone for Subscriber<E> {
+    fn clone(&self) -> Self {
+        Self { pid: self.pid.clone(), send: Arc::clone(&self.send) }
+    }
 }
 
 /// There are as many subscribers as there may be.
@@ -65,7 +71,8 @@ pub struct Published {
 ///
 /// Example: [`crate::topic`].
 pub struct Topic<E> {
-    subscribers: Arc<RwLock<Vec<Subscriber<E>>>>,
+    /// Who publishes has them as they were then: what it calls may subscribe, and leave.
+    subscribers: Arc<RwLock<Arc<[Subscriber<E>]>>>,
     limit: usize,
 }
 
@@ -84,10 +91,11 @@ impl<E> fmt::Debug for Topic<E> {
 impl<E: Clone + 'static> Topic<E> {
     /// A topic for at most `limit` subscribers.
     pub fn new(limit: usize) -> Self {
-        Self { subscribers: Arc::default(), limit }
+        Self { subscribers: Arc::new(RwLock::new(Arc::new([]))), limit }
     }
 
-    /// `who` gets every event from now on, made into one of its messages. It leaves with its end.
+    /// `who` gets every event from now on, made into one of its messages. It leaves with its end. A panic in `message` is reported as
+    /// one of `who`, which gets no more from there.
     ///
     /// # Errors
     /// When there are as many as there may be.
@@ -96,39 +104,59 @@ impl<E: Clone + 'static> Topic<E> {
         who: &Ref<M>,
         message: impl Fn(E) -> M + Send + Sync + 'static,
     ) -> Result<(), TooMany> {
-        let mut subscribers = self.subscribers.write();
-        subscribers.retain(|s| s.pid.is_alive());
-        if subscribers.len() >= self.limit {
-            return Err(TooMany);
-        }
         let to = who.clone();
-        let send = Box::new(move |event| match to.cast(message(event)) {
+        let send = move |event| match to.cast(message(event)) {
             Ok(()) => Ok(()),
             Err(CastError::Full(_)) => Err(Missed::Full),
             Err(CastError::Gone(..) | CastError::WrongType(_)) => Err(Missed::Gone),
-        });
-        subscribers.push(Subscriber { pid: who.pid().clone(), send });
+        };
+        let new = Subscriber { pid: who.pid().clone(), send: Arc::new(send) };
+        let mut subscribers = self.subscribers.write();
+        let alive = || subscribers.iter().filter(|s| s.pid.is_alive());
+        if alive().count() >= self.limit {
+            return Err(TooMany);
+        }
+        let all = alive().cloned().chain([new]).collect();
+        let before = std::mem::replace(&mut *subscribers, all);
+        // not under the lock: those that are dropped may look at the topic
+        drop(subscribers);
+        drop(before);
         Ok(())
     }
 
     /// `who` gets no more.
     pub fn unsubscribe(&self, who: &Local) {
-        self.subscribers.write().retain(|s| s.pid != *who);
+        self.retain(|s| s.pid != *who);
+    }
+
+    fn retain(&self, stays: impl Fn(&Subscriber<E>) -> bool) {
+        let mut subscribers = self.subscribers.write();
+        let all = subscribers.iter().filter(|s| stays(s)).cloned().collect();
+        let before = std::mem::replace(&mut *subscribers, all);
+        drop(subscribers);
+        drop(before);
     }
 
     /// Tells everybody, in the order of their subscriptions. Nobody is waited for.
     pub fn publish(&self, event: &E) -> Published {
         let mut published = Published::default();
         let mut gone = false;
-        for subscriber in self.subscribers.read().iter() {
-            match (subscriber.send)(event.clone()) {
-                Ok(()) => published.told += 1,
-                Err(Missed::Full) => published.full += 1,
-                Err(Missed::Gone) => gone = true,
+        let subscribers = Arc::clone(&self.subscribers.read());
+        for subscriber in &*subscribers {
+            let event = event.clone();
+            match subscriber.pid.catch(|| (subscriber.send)(event)) {
+                Ok(Ok(())) => published.told += 1,
+                Ok(Err(Missed::Full)) => published.full += 1,
+                Ok(Err(Missed::Gone)) => gone = true,
+                Err(panic) => {
+                    let what = "the message of a topic's event: there are no more of it";
+                    subscriber.pid.report_beside(panic, Some(what));
+                    self.retain(|s| !Arc::ptr_eq(&s.send, &subscriber.send));
+                }
             }
         }
         if gone {
-            self.subscribers.write().retain(|s| s.pid.is_alive());
+            self.retain(|s| s.pid.is_alive());
         }
         published
     }
