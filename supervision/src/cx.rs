@@ -18,7 +18,13 @@ use crate::{
 };
 use parking_lot::Mutex;
 use serde_json::Value;
-use std::{borrow::Cow, collections::VecDeque, convert::Infallible, fmt};
+use std::{
+    borrow::Cow,
+    collections::VecDeque,
+    convert::Infallible,
+    fmt,
+    ops::ControlFlow::{self, Break, Continue},
+};
 use tokio::time::timeout_at;
 
 /// What a process may do: its address, its events, its links, its timers.
@@ -89,9 +95,15 @@ impl<M: Send + 'static> Cx<M> {
         Self { me, black_box: BlackBox::default(), describe: Some(describe), own: None }
     }
 
-    /// Drops its timers, and what it would have gone on with.
+    /// Drops its inputs, its timers, and what it would have gone on with.
     pub(crate) fn clear(&mut self) {
-        self.own = None;
+        let pid = &self.me.pid;
+        pid.discard(self.black_box.take());
+        let Some(own) = self.own.take() else { return };
+        let Own { timers, continued, groups } = own.into_inner();
+        pid.discard(timers.into_all());
+        pid.discard(continued);
+        pid.discard(groups.into_values());
     }
 
     /// Its own address.
@@ -145,22 +157,32 @@ impl<M: Send + 'static> Cx<M> {
     /// What is to be done now, without waiting: questions, what is continued, urgent messages; then signals, timers and messages
     /// in the order in which they came.
     pub(crate) fn take(&mut self) -> Option<Taken<M>> {
+        loop {
+            if let ControlFlow::Break(taken) = self.try_take() {
+                return taken;
+            }
+        }
+    }
+
+    /// [`Cx::take`]; it goes on when what it took was of no use.
+    #[inline]
+    fn try_take(&mut self) -> ControlFlow<Option<Taken<M>>> {
         let pid = &self.me.pid;
         pid.tell_unanswered();
         if let Some(ask) = pid.next_ask() {
-            return Some(Taken::Ask(ask));
+            return Break(Some(Taken::Ask(ask)));
         }
         if let Some(own) = &mut self.own {
             own.get_mut().timers.look(&self.me);
         }
         if pid.is_suspended() {
-            let signal = pid.next_signal(None)?;
-            return self.signalled(signal).map(Taken::Event);
+            let signal = pid.next_signal(None);
+            return Break(signal.and_then(|signal| self.signalled(signal)).map(Taken::Event));
         }
         let mut own = self.own.as_mut().map(|own| own.get_mut());
         if let Some(msg) = own.as_mut().and_then(|own| own.continued.pop_front()) {
             self.notes(&msg);
-            return Some(Taken::Event(Event::Msg(msg)));
+            return Break(Some(Taken::Event(Event::Msg(msg))));
         }
         let due = own.as_ref().and_then(|own| own.timers.first_due());
         let mut msg = None;
@@ -169,8 +191,8 @@ impl<M: Send + 'static> Cx<M> {
             if msg.is_none() {
                 if let Some(signal) = pid.next_signal(due) {
                     return match self.signalled(signal) {
-                        Some(event) => Some(Taken::Event(event)),
-                        None => self.take(),
+                        Some(event) => Break(Some(Taken::Event(event))),
+                        None => Continue(()),
                     };
                 }
                 if let Some(own) = &mut own
@@ -179,11 +201,11 @@ impl<M: Send + 'static> Cx<M> {
                     own.timers.stop_idle();
                     self.me.set_deadline(own.timers.deadline());
                     self.takes("timer", &msg);
-                    return Some(Taken::Event(Event::Msg(msg)));
+                    return Break(Some(Taken::Event(Event::Msg(msg))));
                 }
             }
         }
-        let msg = msg.or_else(|| self.me.pop(false))?;
+        let Some(msg) = msg.or_else(|| self.me.pop(false)) else { return Break(None) };
         if let Some(own) = own {
             own.timers.stop_idle();
         }
@@ -193,21 +215,21 @@ impl<M: Send + 'static> Cx<M> {
             return self.faulty(fault, msg);
         }
         self.takes("message", &msg);
-        Some(Taken::Event(Event::Msg(msg)))
+        Break(Some(Taken::Event(Event::Msg(msg))))
     }
 
     /// A message is taken at which a test's schedule has a fault.
     #[cold]
-    fn faulty(&mut self, fault: Fault, msg: M) -> Option<Taken<M>> {
+    fn faulty(&mut self, fault: Fault, msg: M) -> ControlFlow<Option<Taken<M>>> {
         match fault {
             Fault::Delay(_) => self.own().continued.push_front(msg),
             Fault::Drop => {
-                drop(msg);
-                return self.take();
+                self.pid().discard([msg]);
+                return Continue(());
             }
             Fault::Crash | Fault::Kill => {}
         }
-        None
+        Break(None)
     }
 
     /// Waits until there may be something to take.

@@ -21,7 +21,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll},
 };
 use tokio::sync::oneshot;
 
@@ -145,8 +145,12 @@ impl<M: Send + 'static> Guard<M> {
     /// The end: nothing comes in any more, who waits for an answer learns it, then all who are
     /// linked or watch.
     fn end(&mut self, exit: &Exit) {
-        self.me.pid.ends(exit);
-        self.me.pid.system().count_unhandled(self.me.close());
+        let pid = &self.me.pid;
+        pid.ends(exit);
+        let unhandled = self.me.close();
+        pid.system().count_unhandled(unhandled.len());
+        pid.discard(unhandled);
+        pid.tell_unanswered();
         if let Some(count) = self.counted.take() {
             count.fetch_sub(1, Ordering::AcqRel);
         }
@@ -161,12 +165,17 @@ impl<M: Send + 'static> Drop for Guard<M> {
 }
 
 /// Awaits a future; a panic in it becomes an error with what the hook noted. Takes it pinned: a
-/// future that is moved into another is stored twice, and is none of its own for the same reason.
+/// future that is moved into another is stored twice, and is none of its own for the same reason. It is `None` once it was [`cut`].
 pub(crate) fn caught<T>(
     pid: &Local,
-    mut future: Pin<&mut impl Future<Output = T>>,
+    mut future: Pin<&mut Option<impl Future<Output = T>>>,
 ) -> impl Future<Output = Result<T, Panic>> {
-    poll_fn(move |cx| match pid.catch(|| future.as_mut().poll(cx)) {
+    let mut poll = move |cx: &mut Context<'_>| match future.as_mut().as_pin_mut() {
+        Some(future) => future.poll(cx),
+        // it was cut: nobody polls it any more
+        None => Poll::Pending,
+    };
+    poll_fn(move |cx| match pid.catch(|| poll(cx)) {
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
         Ok(Poll::Pending) => {
             pid.tell_unanswered();
@@ -213,7 +222,7 @@ impl<P: Process> Life<P> {
     pub(crate) async fn begin(&mut self) -> Result<(), StartError> {
         let Some(args) = self.args.take() else { return Ok(()) };
         let pid = &self.guard.me.pid;
-        let begun = begun(pid, pin!(P::init(args, &mut self.cx))).await;
+        let begun = begun(pid, pin!(Some(P::init(args, &mut self.cx)))).await;
         let error = match begun {
             Ok(Ok(process)) => {
                 self.process = Some(process);
@@ -225,15 +234,27 @@ impl<P: Process> Life<P> {
         if let Some(parent) = pid.parent().filter(|parent| parent.supervises()) {
             parent.unlink(pid);
         }
-        self.guard.end(&error.exit());
+        let exit = error.exit();
+        self.cx.account_for(&exit, || None);
+        self.end(&exit);
         Err(error)
+    }
+
+    /// Drops what it was, and tells of its end.
+    fn end(&mut self, exit: &Exit) {
+        let pid = &self.guard.me.pid;
+        self.cx.clear();
+        while let Err(panic) = pid.catch(|| self.process = None) {
+            pid.report_beside(panic.in_terminate(), None);
+        }
+        self.guard.end(exit);
     }
 
     /// Its loop, and its end.
     pub(crate) async fn run(&mut self) {
         let pid = &self.guard.me.pid;
         let Some(process) = &mut self.process else { return };
-        let outcome = ran(pid, pin!(process.run(&mut self.cx))).await;
+        let outcome = ran(pid, pin!(Some(process.run(&mut self.cx)))).await;
         pid.interrupted();
         let exit = outcome.unwrap_or_else(|panic| {
             // the state may be torn: asking it must not hide the first panic
@@ -244,38 +265,49 @@ impl<P: Process> Life<P> {
             self.cx.had_taken(process.word());
             Exit::Crash(self.cx.report(panic, state))
         });
-        let exit = wind_up(pid, exit.clone(), pin!(process.terminate(&exit, &mut self.cx))).await;
+        let last = process.terminate(&exit, &mut self.cx);
+        let exit = wind_up(pid, exit.clone(), pin!(Some(last))).await;
         self.cx.had_taken(process.word());
         self.cx.account_for(&exit, || process.state());
-        discard(pid, || {
-            self.cx.clear();
-            self.process = None;
-        });
-        self.guard.end(&exit);
+        self.end(&exit);
     }
 }
 
 /// `init`, or the signal that ends it.
 async fn begun<T>(
     pid: &Local,
-    init: Pin<&mut impl Future<Output = Result<T, InitError>>>,
+    mut init: Pin<&mut Option<impl Future<Output = Result<T, InitError>>>>,
 ) -> Result<Result<T, StartError>, Panic> {
-    tokio::select! {
+    let begun = tokio::select! {
         biased;
         reason = pid.fatal() => Ok(Err(StartError::Exited(reason))),
-        result = caught(pid, init) => Ok(result?.map_err(|error| match error {
+        result = caught(pid, init.as_mut()) => result.map(|begun| begun.map_err(|error| match error {
             InitError::Ignore => StartError::Ignore,
             InitError::Start(error) => error,
             InitError::Failed(why) => StartError::Failed(why.to_string().into()),
         })),
-    }
+    };
+    cut(pid, init);
+    begun
 }
 
-async fn ran(pid: &Local, run: Pin<&mut impl Future<Output = Exit>>) -> Result<Exit, Panic> {
-    tokio::select! {
+async fn ran(
+    pid: &Local,
+    mut run: Pin<&mut Option<impl Future<Output = Exit>>>,
+) -> Result<Exit, Panic> {
+    let ran = tokio::select! {
         biased;
         reason = pid.fatal() => Ok(reason),
-        result = caught(pid, run) => result,
+        result = caught(pid, run.as_mut()) => result,
+    };
+    cut(pid, run);
+    ran
+}
+
+/// Drops a future of the process where it is, finished or not; a panic in a destructor is reported as one in `terminate`.
+fn cut<T>(pid: &Local, mut future: Pin<&mut Option<T>>) {
+    if let Err(panic) = pid.catch(|| future.set(None)) {
+        pid.report_beside(panic.in_terminate(), None);
     }
 }
 
@@ -283,15 +315,16 @@ async fn ran(pid: &Local, run: Pin<&mut impl Future<Output = Exit>>) -> Result<E
 async fn wind_up(
     pid: &Local,
     mut exit: Exit,
-    terminate: Pin<&mut impl Future<Output = ()>>,
+    mut terminate: Pin<&mut Option<impl Future<Output = ()>>>,
 ) -> Exit {
     if pid.is_killed() {
+        cut(pid, terminate);
         return Exit::Killed;
     }
     pid.ends(&exit);
     tokio::select! {
         biased;
-        result = caught(pid, terminate) => {
+        result = caught(pid, terminate.as_mut()) => {
             if let Err(panic) = result {
                 // what terminate did wrong does not hide why the process ended
                 let report = pid.report_beside(panic.in_terminate(), None);
@@ -302,14 +335,8 @@ async fn wind_up(
         }
         () = pid.killed() => exit = Exit::Killed,
     }
+    cut(pid, terminate);
     exit
-}
-
-/// Drops what a process was; a panic in it is reported as one in `terminate`.
-fn discard(pid: &Local, drops: impl FnOnce()) {
-    if let Err(panic) = pid.catch(drops) {
-        pid.report_beside(panic.in_terminate(), None);
-    }
 }
 
 /// Starts a process under `parent` and waits for its `init`.

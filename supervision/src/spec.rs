@@ -6,6 +6,7 @@ pub use crate::policy::{
 };
 pub use crate::start_error::StartError;
 use crate::{
+    crash,
     exit::Exit,
     inbox::{Ref, RefError},
     pid::{At, Local},
@@ -72,6 +73,29 @@ pub type StartFn = Arc<dyn Fn(Place) -> StartFuture + Send + Sync>;
 /// Of a template whose instances get arguments: the start function with these; `None`: they are of another type.
 type WithArgs = Arc<dyn Fn(&dyn Any) -> Option<StartFn> + Send + Sync>;
 
+/// What a specification was given. It is dropped with that, by a supervisor, say, which is not to end by a panic in a destructor:
+/// there it is until then.
+struct Given<T>(Option<T>);
+
+impl<T> Given<T> {
+    fn new(given: T) -> Self {
+        Self(Some(given))
+    }
+
+    fn get(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+}
+
+impl<T> Drop for Given<T> {
+    fn drop(&mut self) {
+        if let Err(panic) = crash::catch_inside(|| self.0 = None) {
+            let (reason, location) = (panic.message, panic.location);
+            tracing::error!(reason, location, "a panic where a specification was dropped");
+        }
+    }
+}
+
 /// A child.
 ///
 /// ```
@@ -122,9 +146,13 @@ impl ChildSpec {
     where
         F: Future<Output = Result<Started, StartError>> + Send + 'static,
     {
+        let start = Given::new(start);
         Self {
             id: id.into(),
-            start: Arc::new(move |place| Box::pin(start(place))),
+            start: Arc::new(move |place| match start.get() {
+                Some(start) => Box::pin(start(place)),
+                None => Box::pin(async { Err(StartError::Ignore) }),
+            }),
             with: None,
             restart: Restart::Permanent,
             shutdown: Shutdown::Timeout(Duration::from_secs(5)),
@@ -143,10 +171,14 @@ impl ChildSpec {
         A: Clone + Send + Sync + 'static,
         F: Future<Output = Result<Started, StartError>> + Send + 'static,
     {
-        let start = Arc::new(start);
+        let start = Arc::new(Given::new(start));
         let with: WithArgs = Arc::new(move |args| {
-            let (args, start) = (args.downcast_ref::<A>()?.clone(), Arc::clone(&start));
-            Some(Arc::new(move |place| Box::pin(start(place, args.clone()))))
+            let args = Given::new(args.downcast_ref::<A>()?.clone());
+            let start = Arc::clone(&start);
+            Some(Arc::new(move |place| match (start.get(), args.get()) {
+                (Some(start), Some(args)) => Box::pin(start(place, args.clone())),
+                _ => Box::pin(async { Err(StartError::Ignore) }),
+            }))
         });
         let alone = Self::new(id, |_| async {
             Err(StartError::InvalidSpec("an instance of this template needs arguments".into()))

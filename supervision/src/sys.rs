@@ -52,8 +52,9 @@ pub(crate) fn note(pid: &Local, what: impl FnOnce() -> String) {
     if pid.is_watched()
         && let Err(panic) = pid.catch(|| tell(pid, what))
     {
-        pid.watch(|watch| *watch = None);
+        let gone = pid.watch(Option::take);
         pid.report_beside(panic, Some("a trace or a log: it has ended"));
+        pid.discard(gone);
     }
 }
 
@@ -185,13 +186,18 @@ pub fn resume(pid: &Local) {
 ///
 /// Example: [`crate::sys`].
 pub fn trace(pid: &Local, count: usize, sink: impl Fn(&SysEvent) + Send + Sync + 'static) {
-    pid.watch(|watch| {
+    let trace = (count > 0).then(|| (count, Arc::new(sink) as Sink));
+    let before = pid.watch(|watch| {
         let set = watch.get_or_insert_default();
-        set.trace = (count > 0).then(|| (count, Arc::new(sink) as Sink));
+        let before = std::mem::replace(&mut set.trace, trace);
         if set.is_idle() {
             *watch = None;
         }
+        before
     });
+    if let Some((_, sink)) = before {
+        pid.discard_elsewhere(sink, "a trace: another is in its place");
+    }
 }
 
 /// Keeps the last `count` events of a process from now on, at most [`LOG_LIMIT`] (`sys:log/2`);

@@ -28,7 +28,7 @@ pub struct Timer {
     number: u64,
 }
 
-enum Fire<M> {
+pub(crate) enum Fire<M> {
     Once(M),
     Every(Duration, Box<dyn FnMut() -> M + Send>),
 }
@@ -53,6 +53,12 @@ impl<M> Default for Timers<M> {
 }
 
 impl<M: Send + 'static> Timers<M> {
+    /// What they were to fire.
+    pub(crate) fn into_all(self) -> impl Iterator<Item = Fire<M>> {
+        let Self { running, due, .. } = self;
+        running.into_values().chain(due.into_iter().map(|(.., fire)| fire))
+    }
+
     fn add(&mut self, time: Duration, fire: Fire<M>) -> Timer {
         self.next += 1;
         let timer = Timer { at: after(Instant::now(), time), number: self.next };
@@ -132,26 +138,28 @@ impl<M: Send + 'static> Timers<M> {
 
     /// The message of a timer whose turn it is.
     pub(crate) fn take(&mut self, pid: &Local) -> Option<M> {
-        let (_, timer, fire) = self.due.pop_front_if(|(turn, ..)| pid.is_turn(*turn))?;
-        if self.idle == Some(timer) {
-            self.idle = None;
-        }
-        match fire {
-            Fire::Once(msg) => Some(msg),
-            Fire::Every(period, mut make) => {
-                let msg = match pid.catch(&mut make) {
-                    Ok(msg) => msg,
-                    Err(panic) => {
-                        self.repeating.remove(&timer.number);
-                        pid.report_beside(panic, Some("a timer that repeats: it has ended"));
-                        return self.take(pid);
-                    }
-                };
-                // missed ones are not caught up
-                let at = after(timer.at, period).max(Instant::now());
-                self.repeating.insert(timer.number, at);
-                self.running.insert(Timer { at, ..timer }, Fire::Every(period, make));
-                Some(msg)
+        loop {
+            let (_, timer, fire) = self.due.pop_front_if(|(turn, ..)| pid.is_turn(*turn))?;
+            if self.idle == Some(timer) {
+                self.idle = None;
+            }
+            let (period, mut make) = match fire {
+                Fire::Once(msg) => return Some(msg),
+                Fire::Every(period, make) => (period, make),
+            };
+            match pid.catch(&mut make) {
+                Ok(msg) => {
+                    // missed ones are not caught up
+                    let at = after(timer.at, period).max(Instant::now());
+                    self.repeating.insert(timer.number, at);
+                    self.running.insert(Timer { at, ..timer }, Fire::Every(period, make));
+                    return Some(msg);
+                }
+                Err(panic) => {
+                    self.repeating.remove(&timer.number);
+                    pid.report_beside(panic, Some("a timer that repeats: it has ended"));
+                    pid.discard([make]);
+                }
             }
         }
     }

@@ -105,6 +105,11 @@ async fn every_abnormal_end_has_a_report() {
         ended(linked.pid()).await;
         world.root.terminate_child("stopped").await.unwrap();
         ended(stopped.pid()).await;
+        // in its start
+        let refuses = Plan { init: Some("refuse"), ..Plan::default() };
+        world.start(what, "refused", refuses).await.unwrap_err();
+        let ignores = Plan { init: Some("ignore"), ..Plan::default() };
+        drop(world.start(what, "ignored", ignores).await);
         let mut reports: Vec<_> = world.system.crashes().list();
         reports.sort_by(|a, b| a.path.cmp(&b.path));
         let reports: Vec<_> =
@@ -112,6 +117,7 @@ async fn every_abnormal_end_has_a_report() {
         let expected = [
             ("/killed", "killed", "killed from outside"),
             ("/linked", "killed", "no panic"),
+            ("/refused", "refused", "no panic"),
             ("/told", "go", "no panic"),
         ];
         assert_eq!(reports, expected, "{what:?}");

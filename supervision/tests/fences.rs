@@ -13,8 +13,9 @@ use std::{
     time::Duration,
 };
 use supervision::{
-    ChildError, ChildSpec, Cx, Event, Exit, InitError, Next, Process, Reply, Server, StartError,
-    Started, SupervisorSpec, sys, testkit,
+    CallError, ChildError, ChildSpec, Cx, Event, Exit, InitError, Next, Process, Reply, Server,
+    StartError, Started, SupervisorSpec, Topic, sys,
+    testkit::{self, Probe},
 };
 
 /// A child whose start panics from then on.
@@ -268,4 +269,189 @@ async fn a_server_ends_with_its_parent_whatever_it_does_with_events() {
     let kit = common::server::<Stubborn>("stubborn", || ()).await;
     kit.root.stop().await;
     assert_eq!(kit.me.pid().exit_reason().unwrap().word(), "shutdown", "it was not killed");
+}
+
+/// What it notes cannot be printed.
+struct Unprintable;
+
+impl std::fmt::Debug for Unprintable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no text")
+    }
+}
+
+/// Drops the first reply, and sends the second.
+enum Pair {
+    Note(Reply<()>),
+    Both(Reply<()>, Reply<()>),
+    /// Many timers that repeat, whose closures panic all at once.
+    Timers(usize),
+    Hang,
+}
+
+struct Paired;
+
+impl Server for Paired {
+    type Args = ();
+    type Msg = Pair;
+    const NAME: &'static str = "paired";
+
+    async fn init((): (), _: &mut Cx<Pair>) -> Result<Self, InitError> {
+        Ok(Self)
+    }
+
+    async fn handle(&mut self, msg: Pair, cx: &mut Cx<Pair>) -> Next {
+        match msg {
+            Pair::Note(_reply) => {
+                cx.record(Arc::new(Unprintable));
+                panic!("noted")
+            }
+            Pair::Both(dropped, answered) => {
+                drop(dropped);
+                answered.send(());
+            }
+            Pair::Timers(many) => {
+                for _ in 0..many {
+                    cx.send_every(SECOND, || panic!("no message"));
+                }
+            }
+            Pair::Hang => std::future::pending().await,
+        }
+        Next::Continue
+    }
+}
+
+#[tokio::test]
+async fn what_is_noted_and_cannot_be_printed_hides_nothing() {
+    let kit = common::server::<Paired>("paired", || ()).await;
+    let called = kit.me.call(Pair::Note, SECOND).await;
+    let Exit::Crash(report) = testkit::ended(kit.me.pid()).await else { panic!() };
+    assert_eq!(called, Err(CallError::Gone(Some(Exit::Crash(Arc::clone(&report))))));
+    assert_eq!(
+        (&*report.reason, &*report.inputs),
+        ("noted", &["without a text: no text".into()][..])
+    );
+    kit.root.stop().await;
+}
+
+/// What makes the answer a message runs as the asker, which hangs: the call that was dropped before is none of its.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_what_was_dropped_is_told_whatever_another_does() {
+    let (kit, asker) = (
+        common::server::<Paired>("paired", || ()).await,
+        common::server::<Paired>("paired", || ()).await,
+    );
+    asker.me.cast(Pair::Hang).unwrap();
+    let began = tokio::time::Instant::now();
+    let called = kit.me.call(
+        |first| {
+            let both = Arc::new(parking_lot::Mutex::new(None));
+            let second = Arc::clone(&both);
+            kit.me.send_request(
+                &asker.me,
+                move |reply| {
+                    *second.lock() = Some(reply);
+                    Pair::Timers(0)
+                },
+                |_| Pair::Hang,
+            );
+            let second = both.lock().take().unwrap();
+            Pair::Both(first, second)
+        },
+        SECOND * 60,
+    );
+    assert_eq!(called.await, Err(CallError::Gone(None)));
+    assert!(began.elapsed() < SECOND);
+    kit.root.stop().await;
+    asker.root.stop().await;
+}
+
+/// As deep as there are many, they would overflow the stack.
+#[tokio::test(start_paused = true)]
+async fn however_many_timers_panic_at_once() {
+    let kit = common::server::<Paired>("paired", || ()).await;
+    kit.me.cast(Pair::Timers(20_000)).unwrap();
+    tokio::time::sleep(SECOND * 3).await;
+    assert_eq!(kit.system.crashes().count(), 20_000);
+    assert!(kit.me.pid().is_alive());
+    kit.root.stop().await;
+}
+
+/// Its subscribers are not the publisher's concern, and what they do there they may: look at it, leave it, come to it.
+#[tokio::test]
+async fn a_topic_survives_what_its_subscribers_give_it_to_call() {
+    let system = common::system("test");
+    let topic: Topic<u32> = Topic::new(9);
+    let mut probes: [Probe<u32>; 3] =
+        [Probe::start(&system).await, Probe::start(&system).await, Probe::start(&system).await];
+    let [one, two, three] = &probes;
+    topic.subscribe(one.me(), |n| if n == 2 { panic!("no two") } else { n }).unwrap();
+    topic.subscribe(one.me(), |n| n + 100).unwrap();
+    let (there, leaves) = (topic.clone(), two.pid().clone());
+    topic
+        .subscribe(two.me(), move |n| {
+            there.unsubscribe(&leaves);
+            n + u32::try_from(there.len()).unwrap()
+        })
+        .unwrap();
+    let (there, other) = (topic.clone(), three.me().clone());
+    topic
+        .subscribe(three.me(), move |n| {
+            there.subscribe(&other, |n| n * 10).unwrap_or_default();
+            n
+        })
+        .unwrap();
+    let told = [1, 2, 3].map(|n| topic.publish(&n).told);
+    assert_eq!(told, [4, 3, 4]);
+    let reports = system.crashes().list();
+    assert_eq!((reports.len(), &*reports[0].path, &*reports[0].reason), (1, "/probe", "no two"));
+    assert!(reports[0].inputs[0].starts_with("the message of a topic's event"));
+    for expected in [1, 101, 102, 103] {
+        assert_eq!(probes[0].message().await, expected);
+    }
+    assert_eq!(probes[1].message().await, 4);
+    for expected in [1, 2, 20, 3, 30, 30] {
+        assert_eq!(probes[2].message().await, expected);
+    }
+}
+
+/// Looks at the process that it watched when it goes, and panics.
+struct Last(supervision::Local, &'static str);
+
+impl Last {
+    fn told(&self) {
+        assert!(self.1 != "panics", "no room");
+    }
+}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        assert!(sys::status(&self.0).alive, "it has ended");
+        panic!("{}", self.1);
+    }
+}
+
+/// It is not dropped under a lock of the process, nor by who has nothing to do with it.
+#[tokio::test(start_paused = true)]
+async fn a_trace_that_is_replaced_or_ends_may_look_at_the_process() {
+    let kit = common::server::<Paired>("paired", || ()).await;
+    let pid = kit.me.pid();
+    let trace = |word| {
+        let last = Last(pid.clone(), word);
+        sys::trace(pid, 9, move |_| last.told());
+    };
+    trace("replaced");
+    trace("panics");
+    kit.me.cast(Pair::Timers(0)).unwrap();
+    tokio::time::sleep(SECOND / 10).await;
+    assert!(pid.is_alive());
+    trace("ends");
+    kit.root.stop().await;
+    // of one that has ended nothing is kept
+    sys::trace(pid, 9, |_| ());
+    sys::log(pid, 9);
+    assert_eq!(sys::last_events(pid), []);
+    let reports = kit.system.crashes().list();
+    let reasons: Vec<_> = reports.iter().rev().map(|report| &*report.reason).collect();
+    assert_eq!(reasons, ["replaced", "no room", "panics", "it has ended"]);
 }

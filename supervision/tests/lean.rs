@@ -13,6 +13,8 @@ mod common;
 mod crash_reports;
 #[path = "crashes.rs"]
 mod crashes;
+#[path = "destructors.rs"]
+mod destructors;
 #[path = "exits.rs"]
 mod exits;
 #[path = "fatal.rs"]

@@ -43,7 +43,8 @@ impl<T: fmt::Debug + Send + Sync + 'static> From<Arc<T>> for Recorded {
 }
 
 impl Recorded {
-    fn to_text(&self) -> String {
+    /// What is printed may panic.
+    pub(crate) fn to_text(&self) -> String {
         let mut text = match self {
             Self::Bytes(b) => String::from_utf8_lossy(b).into_owned(),
             Self::Shared(value) => format!("{value:?}"),
@@ -104,8 +105,9 @@ impl BlackBox {
         Some(last)
     }
 
-    pub(crate) fn take(&mut self) -> Vec<String> {
+    /// The inputs.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = Recorded> + use<> {
         let inputs = self.0.as_mut().map(|kept| std::mem::take(&mut kept.inputs));
-        inputs.iter().flatten().map(Recorded::to_text).collect()
+        inputs.into_iter().flatten()
     }
 }

@@ -17,6 +17,8 @@ pub(crate) use black_box::BlackBox;
 pub use black_box::Recorded;
 pub(crate) use log::Of;
 pub use log::{CrashLog, CrashLogLimits};
-pub(crate) use panic::{Panic, Who, catch, install_hook, is_anybody_inside, is_inside};
+pub(crate) use panic::{
+    Panic, Who, catch, catch_inside, install_hook, is_anybody_inside, is_inside,
+};
 pub use report::{CrashReport, Did, SupervisorReport};
 pub(crate) use report::{LISTED, WAITING, cut};

@@ -79,12 +79,19 @@ pub(crate) fn catch<T>(process: (Who, u64), call: impl FnOnce() -> T) -> Result<
     let outside = INSIDE.replace(Some(process));
     let result = catch_unwind(AssertUnwindSafe(call));
     INSIDE.set(outside);
-    result.map_err(|payload| {
-        let panic = Panic::take(&*payload);
-        // a payload may have a destructor that panics too
-        drop(catch_unwind(AssertUnwindSafe(|| drop(payload))));
-        panic
-    })
+    result.map_err(noted)
+}
+
+/// Calls something that is not of the process that runs; a panic in it becomes what the hook noted.
+pub(crate) fn catch_inside<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(noted)
+}
+
+fn noted(payload: Box<dyn Any + Send>) -> Panic {
+    let panic = Panic::take(&*payload);
+    // a payload may have a destructor that panics too
+    drop(catch_unwind(AssertUnwindSafe(|| drop(payload))));
+    panic
 }
 
 /// Places whose reports are not kept for now: their stacks are not captured (20 us each).

@@ -198,11 +198,8 @@ impl<M: Send + 'static> Ref<M> {
 
     /// The answer to a request of its own. A panic in what makes a message of it is no business of who gives the answer.
     pub(super) fn hears<A>(&self, result: A, answer: impl FnOnce(A) -> M) {
-        match self.pid.catch(|| answer(result)) {
-            Ok(msg) => self.answered(msg),
-            Err(panic) => {
-                drop(self.pid.report_beside(panic, Some("the message of an answer: it is lost")));
-            }
+        if let Err(panic) = self.pid.catch(|| self.answered(answer(result))) {
+            self.pid.report_beside(panic, Some("the message of an answer: it is lost"));
         }
     }
 

@@ -280,9 +280,12 @@ impl<M: Send + 'static> Ref<M> {
         }
         self.pid.set_depth(queue.items.len());
         drop(queue);
-        drop(dropped);
         if first {
             self.pid.wake();
+        }
+        // not under the lock: what is dropped may send
+        if let Some(dropped) = dropped {
+            self.pid.discard_elsewhere(dropped, "a message that was dropped for others");
         }
         Ok(())
     }
@@ -333,19 +336,18 @@ impl<M: Send + 'static> Ref<M> {
         msg
     }
 
-    /// Takes no more, and drops what waits: callers learn at once that nobody answers. How many waited.
-    pub(crate) fn close(&self) -> usize {
+    /// Takes no more. What waited is to be dropped: callers learn at once that nobody answers.
+    pub(crate) fn close(&self) -> VecDeque<M> {
         let mut queue = self.inbox.queue.lock();
         queue.closed = true;
         let waiting = std::mem::take(&mut queue.items);
         self.pid.set_depth(0);
         let room = queue.room.take();
-        // not under the lock: what is dropped may send
         drop(queue);
         if let Some(room) = room {
             room.notify_waiters();
         }
-        waiting.len()
+        waiting
     }
 }
 

@@ -13,12 +13,17 @@ use std::{
 };
 
 impl Local {
-    /// Sets or removes what watches its events.
-    pub(crate) fn watch(&self, change: impl FnOnce(&mut Option<Watch>)) {
+    /// Sets or removes what watches its events. A sink that goes is to be dropped by who called: here it would be under the lock.
+    pub(crate) fn watch<T>(&self, change: impl FnOnce(&mut Option<Watch>) -> T) -> T {
         let mut state = self.0.state.lock();
+        if self.has(ENDED) {
+            drop(state);
+            return change(&mut None);
+        }
         let extra = state.extra();
-        change(&mut extra.watch);
+        let gone = change(&mut extra.watch);
         self.set(WATCHED, extra.watch.is_some());
+        gone
     }
 
     pub(crate) fn is_watched(&self) -> bool {

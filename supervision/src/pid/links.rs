@@ -1,6 +1,6 @@
 //! Links and monitors, and the end of a process, of which they tell.
 
-use super::{ENDED, GONE, Local, Monitor, Pid, SIGNALLED};
+use super::{At, ENDED, GONE, Local, Monitor, Pid, SIGNALLED};
 use crate::exit::Exit;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -153,6 +153,16 @@ impl Local {
         self.linked(limit).into_iter().map(Pid::from).collect()
     }
 
+    /// Those of them that live there. Others are not asked for their paths.
+    pub(crate) fn linked_at(&self, at: &At) -> Vec<Self> {
+        let path = at.path(Some(self.name()));
+        let state = self.0.state.lock();
+        let Some(extra) = &state.extra else { return Vec::new() };
+        let named = extra.links.values().filter(|pid| pid.given_path() == Some(&path));
+        let numbered = at.number().and_then(|number| extra.numbered.get(&number));
+        named.chain(numbered).cloned().collect()
+    }
+
     /// Those of them that are here.
     pub(crate) fn linked(&self, limit: usize) -> Vec<Self> {
         let state = self.0.state.lock();
@@ -201,5 +211,6 @@ impl Local {
         }
         self.set(GONE, true);
         self.0.ended.notify_waiters();
+        self.discard(extra.watch);
     }
 }

@@ -25,6 +25,10 @@ impl At {
         (OnceLock::from(Box::new(Name { path, template })), 0)
     }
 
+    pub(super) fn number(&self) -> Option<u64> {
+        if let Self::Number(number) = self { Some(*number) } else { None }
+    }
+
     /// The path, below that of its parent.
     pub(crate) fn path(&self, above: Option<&Name>) -> Arc<str> {
         match self {

@@ -2,7 +2,7 @@
 
 use super::{Local, UNTOLD, Unanswered};
 use crate::{
-    crash::{self, BlackBox, CrashReport, LISTED, Panic, Who},
+    crash::{self, BlackBox, CrashReport, LISTED, Panic, Recorded, Who},
     exit::Exit,
 };
 use rustix::time::{ClockId, clock_gettime};
@@ -42,15 +42,44 @@ impl Local {
     /// Calls something of the process; a panic in it becomes what the hook noted.
     pub(crate) fn catch<T>(&self, call: impl FnOnce() -> T) -> Result<T, Panic> {
         let began = self.system().is_metered().then(thread_cpu);
+        // within another process, whose calls are not this one's
+        let others = crash::is_anybody_inside().then(|| UNANSWERED.take());
         let result = crash::catch(self.who(), call);
         if UNANSWERED.try_with(|calls| !calls.borrow().is_empty()).unwrap_or_default() {
             self.0.state.lock().extra().unanswered.extend(UNANSWERED.take());
             self.set(UNTOLD, true);
         }
+        if let Some(others) = others.filter(|others| !others.is_empty()) {
+            UNANSWERED.set(others);
+        }
         if let Some(began) = began {
             self.add_ran(thread_cpu().saturating_sub(began));
         }
         result
+    }
+
+    /// Drops things of the process, one after the other. A panic in a destructor is reported as one in `terminate`, and spares no
+    /// other: two at once would end the program.
+    pub(crate) fn discard<T>(&self, things: impl IntoIterator<Item = T>) {
+        let mut left = things.into_iter();
+        while let Err(panic) = self.catch(|| left.by_ref().for_each(drop)) {
+            self.report_beside(panic.in_terminate(), None);
+        }
+    }
+
+    /// Drops something of the process where it may be another one that runs, or none: it is not to come to harm by it.
+    pub(crate) fn discard_elsewhere<T>(&self, thing: T, what: &str) {
+        let drops = || drop(thing);
+        let dropped = if crash::is_anybody_inside() {
+            crash::catch_inside(drops)
+        } else {
+            let dropped = crash::catch(self.who(), drops);
+            drop(UNANSWERED.take());
+            dropped
+        };
+        if let Err(panic) = dropped {
+            self.report_beside(panic, Some(what));
+        }
     }
 
     /// Who waits for answers that it has dropped is told.
@@ -78,7 +107,7 @@ impl Local {
         let path = |pid: &Self| pid.path().to_string();
         let report = CrashReport {
             path: path(self),
-            inputs: black_box.take(),
+            inputs: black_box.take().map(|input| self.text_of(input)).collect(),
             message: black_box.last(),
             status: self.status().map(|s| s.to_string()),
             state,
@@ -93,6 +122,12 @@ impl Local {
             report.names = texts(self.names());
             report.groups = texts(self.groups());
         })
+    }
+
+    fn text_of(&self, input: Recorded) -> String {
+        let text = self.catch(|| input.to_text());
+        self.discard([input]);
+        text.unwrap_or_else(|panic| format!("without a text: {}", panic.message))
     }
 
     /// The report of an abnormal end that is no panic: a process that ended itself with an error, or that was killed, but

@@ -21,7 +21,7 @@ pub(super) async fn launch(spec: &ChildSpec, at: At, cx: &Cx<Msg>) -> Result<Sta
     let place = Place { system, parent: parent.clone(), at: at.clone(), engine };
     // the function is the child's, and so is a panic in it
     let mut starting = match parent.catch(|| (spec.start)(place)) {
-        Ok(starting) => starting,
+        Ok(starting) => Some(starting),
         Err(panic) => return Err(not_started(&parent, panic, &at)),
     };
     let caught = caught(&parent, Pin::new(&mut starting));
@@ -29,21 +29,22 @@ pub(super) async fn launch(spec: &ChildSpec, at: At, cx: &Cx<Msg>) -> Result<Sta
         None => Ok(caught.await),
         Some(limit) => timeout(limit, caught).await.map_err(|_| StartError::Timeout(limit)),
     };
+    // the `init` of an actor is polled by nobody else: it ends with its start
+    if let Err(panic) = parent.catch(|| drop(starting)) {
+        not_started(&parent, panic, &at);
+    }
     let error = match started {
         Ok(Ok(started)) => return started,
         Ok(Err(panic)) => not_started(&parent, panic, &at),
         Err(error) => error,
     };
-    // the `init` of an actor is polled by nobody else: it ends with its start
-    drop(parent.catch(|| drop(starting)));
     abandon(&parent, &at).await;
     Err(error)
 }
 
 /// Ends what a start had begun: it is linked, but nobody's child yet.
 async fn abandon(parent: &Local, at: &At) {
-    let path = at.path(Some(parent.name()));
-    for pid in parent.linked(usize::MAX).into_iter().filter(|pid| *pid.path() == path) {
+    for pid in parent.linked_at(at) {
         parent.unlink(&pid);
         pid.dismiss();
         pid.kill();

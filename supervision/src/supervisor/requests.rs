@@ -7,9 +7,10 @@ use super::{
 use crate::{
     cx::Cx,
     decide,
+    exit::Exit,
     pid::Local,
     policy::Restart,
-    spec::{ChildSpec, Started},
+    spec::{ChildSpec, StartError, Started},
     supervisor_ref::{ChildError, ChildSpecInfo, ChildState, Msg, Target},
 };
 use std::{any::Any, sync::Arc};
@@ -46,9 +47,13 @@ impl Supervisor {
         args: Box<dyn Any + Send>,
         cx: &mut Cx<Msg>,
     ) -> Result<Started, ChildError> {
-        let spec = self.template()?.with(&*args).ok_or(ChildError::WrongArgs)?;
-        drop(args);
-        self.add(Arc::new(spec), cx).await
+        let template = self.template()?;
+        // they are cloned, and dropped, which is theirs
+        let spec = cx.pid().catch(|| template.with(&*{ args })).map_err(|panic| {
+            let what = format!("the arguments of an instance of {}", template.id);
+            StartError::Exited(Exit::Crash(cx.pid().report_beside(panic, Some(&what))))
+        })?;
+        self.add(Arc::new(spec.ok_or(ChildError::WrongArgs)?), cx).await
     }
 
     fn template(&self) -> Result<Arc<ChildSpec>, ChildError> {

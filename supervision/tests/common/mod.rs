@@ -212,7 +212,8 @@ impl World {
         });
         let child = child.restart(Restart::Temporary).shutdown(Shutdown::Timeout(SECOND));
         self.root.start_child(child).await?;
-        Ok(slot.lock().take().unwrap())
+        let started = slot.lock().take();
+        started.ok_or(supervision::ChildError::NotFound)
     }
 
     /// Stops everything; nothing may be left.
