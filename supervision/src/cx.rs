@@ -184,6 +184,10 @@ impl<M: Send + 'static> Cx<M> {
             self.notes(&msg);
             return Break(Some(Taken::Event(Event::Msg(msg))));
         }
+        if let Some(msg) = own.as_mut().and_then(|own| own.timers.take_at_once()) {
+            self.takes("timer", &msg);
+            return Break(Some(Taken::Event(Event::Msg(msg))));
+        }
         let due = own.as_ref().and_then(|own| own.timers.first_due());
         let mut msg = None;
         if due.is_some() || pid.is_signalled() {

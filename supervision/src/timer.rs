@@ -40,6 +40,8 @@ pub(crate) struct Timers<M> {
     repeating: HashMap<u64, Instant>,
     /// Those whose time has come.
     due: VecDeque<(Turn, Timer, Fire<M>)>,
+    /// Time-outs of no time, of a state machine: before what waits.
+    at_once: VecDeque<(Timer, M)>,
     next: u64,
     /// Ends with whatever comes.
     idle: Option<Timer>,
@@ -47,16 +49,17 @@ pub(crate) struct Timers<M> {
 
 impl<M> Default for Timers<M> {
     fn default() -> Self {
-        let (running, repeating, due, idle) = Default::default();
-        Self { running, repeating, due, next: 0, idle }
+        let (running, repeating, due, at_once, idle) = Default::default();
+        Self { running, repeating, due, at_once, next: 0, idle }
     }
 }
 
 impl<M: Send + 'static> Timers<M> {
     /// What they were to fire.
     pub(crate) fn into_all(self) -> impl Iterator<Item = Fire<M>> {
-        let Self { running, due, .. } = self;
-        running.into_values().chain(due.into_iter().map(|(.., fire)| fire))
+        let Self { running, due, at_once, .. } = self;
+        let at_once = at_once.into_iter().map(|(_, msg)| Fire::Once(msg));
+        running.into_values().chain(due.into_iter().map(|(.., fire)| fire)).chain(at_once)
     }
 
     fn add(&mut self, time: Duration, fire: Fire<M>) -> Timer {
@@ -68,6 +71,17 @@ impl<M: Send + 'static> Timers<M> {
 
     pub(crate) fn once(&mut self, after: Duration, msg: M) -> Timer {
         self.add(after, Fire::Once(msg))
+    }
+
+    pub(crate) fn at_once(&mut self, msg: M) -> Timer {
+        self.next += 1;
+        let timer = Timer { at: Instant::now(), number: self.next };
+        self.at_once.push_back((timer, msg));
+        timer
+    }
+
+    pub(crate) fn take_at_once(&mut self) -> Option<M> {
+        self.at_once.pop_front().map(|(_, msg)| msg)
     }
 
     pub(crate) fn every(
@@ -88,8 +102,11 @@ impl<M: Send + 'static> Timers<M> {
         if self.running.remove(&Timer { at, ..timer }).is_some() {
             return true;
         }
-        let due = self.due.iter().position(|(_, due, _)| due.number == timer.number);
-        due.is_some_and(|n| self.due.remove(n).is_some())
+        if let Some(due) = self.due.iter().position(|(_, due, _)| due.number == timer.number) {
+            return self.due.remove(due).is_some();
+        }
+        let at_once = self.at_once.iter().position(|(at_once, _)| *at_once == timer);
+        at_once.is_some_and(|n| self.at_once.remove(n).is_some())
     }
 
     /// Whether its message was not taken yet, and will be.
@@ -97,6 +114,7 @@ impl<M: Send + 'static> Timers<M> {
         let at = self.repeating.get(&timer.number).copied().unwrap_or(timer.at);
         self.running.contains_key(&Timer { at, ..timer })
             || self.due.iter().any(|(_, due, _)| due.number == timer.number)
+            || self.at_once.iter().any(|(at_once, _)| *at_once == timer)
     }
 
     pub(crate) fn set_idle(&mut self, after: Duration, msg: M) {

@@ -43,6 +43,8 @@ mod seeds;
 mod start_links;
 #[path = "state_machines.rs"]
 mod state_machines;
+#[path = "statem.rs"]
+mod statem;
 #[path = "stress.rs"]
 mod stress;
 #[path = "sys.rs"]

@@ -290,3 +290,128 @@ async fn time_outs_have_names_that_are_made_when_they_are_needed() {
     assert_eq!((log.len(), log.iter().filter(|who| **who == "caller 2").count()), (2_901, 1));
     desk.root.stop().await;
 }
+
+/// Does what its script says of a message, once, and notes it.
+struct Script(Vec<(&'static str, Deed)>, Vec<String>);
+
+type Deed = fn() -> Step<u8, &'static str>;
+
+impl StateMachine for Script {
+    type Args = Vec<(&'static str, Deed)>;
+    type Msg = &'static str;
+    type State = u8;
+    const NAME: &'static str = "script";
+
+    async fn init(script: Self::Args, _: &mut Cx<&'static str>) -> Result<(u8, Self), InitError> {
+        Ok((0, Self(script, Vec::new())))
+    }
+
+    async fn handle(
+        &mut self,
+        state: &u8,
+        what: &'static str,
+        _: &mut Cx<&'static str>,
+    ) -> Step<u8, &'static str> {
+        self.1.push(format!("{what}{state}"));
+        let deed = self.0.iter().position(|(of, _)| *of == what);
+        deed.map_or_else(Step::keep, |deed| self.0.remove(deed).1())
+    }
+
+    fn show(&self, _: &u8) -> Option<serde_json::Value> {
+        Some(self.1.join(" ").into())
+    }
+}
+
+const NO: Duration = Duration::ZERO;
+
+fn act(with: Actions<&'static str>) -> Step<u8, &'static str> {
+    Step::keep().with(with)
+}
+
+/// What `gen_statem` of OTP 25 does with the same.
+const SCRIPTS: [(&[(&str, Deed)], &str); 13] = [
+    (&[("go", || act(Actions::new().state_timeout(NO, "s")))], "go0 s0 a0 b0"),
+    (&[("go", || act(Actions::new().event_timeout(NO, "e")))], "go0 e0 a0 b0"),
+    (&[("go", || act(Actions::new().timeout("x", NO, "x")))], "go0 x0 a0 b0"),
+    (
+        &[("go", || {
+            act(Actions::new().event_timeout(NO, "e").timeout("x", NO, "x").state_timeout(NO, "s"))
+        })],
+        "go0 e0 x0 s0 a0 b0",
+    ),
+    // another event cancels it
+    (
+        &[("go", || act(Actions::new().timeout("x", NO, "x").event_timeout(NO, "e")))],
+        "go0 x0 a0 b0",
+    ),
+    (&[("go", || act(Actions::new().event_timeout(NO, "e").next_event("n")))], "go0 n0 a0 b0"),
+    (
+        &[("go", || act(Actions::new().next_event("n").state_timeout(NO, "s").next_event("m")))],
+        "go0 n0 m0 s0 a0 b0",
+    ),
+    // before it came the state was another, or it was cancelled, or replaced
+    (
+        &[
+            ("go", || {
+                act(Actions::new().next_event("n").state_timeout(NO, "s").timeout("x", NO, "x"))
+            }),
+            ("n", || Step::to(1)),
+        ],
+        "go0 n0 x1 a1 b1",
+    ),
+    (
+        &[
+            ("go", || act(Actions::new().next_event("n").timeout("x", NO, "x"))),
+            ("n", || act(Actions::new().cancel("x"))),
+        ],
+        "go0 n0 a0 b0",
+    ),
+    (
+        &[
+            ("go", || {
+                act(Actions::new().next_event("n").timeout("x", NO, "x").state_timeout(NO, "s"))
+            }),
+            ("n", || act(Actions::new().timeout("x", NO, "y"))),
+        ],
+        "go0 n0 s0 y0 a0 b0",
+    ),
+    (
+        &[
+            ("go", || act(Actions::new().state_timeout(NO, "s").timeout("x", NO, "x"))),
+            ("s", || act(Actions::new().state_timeout(NO, "t").next_event("n"))),
+        ],
+        "go0 s0 n0 x0 t0 a0 b0",
+    ),
+    // behind what was postponed
+    (
+        &[
+            ("go", || Step::keep().postpone("go")),
+            ("a", || Step::to(1).with(Actions::new().state_timeout(NO, "s").next_event("n"))),
+        ],
+        "go0 a0 n1 go1 s1 b1",
+    ),
+    (
+        &[
+            ("go", || act(Actions::new().state_timeout(NO, "s"))),
+            ("s", || Step::stop(Exit::Normal)),
+        ],
+        "",
+    ),
+];
+
+/// Behind the queue of events, before what waits in the inbox; until then they are cancelled and replaced like others.
+#[tokio::test(start_paused = true)]
+async fn a_time_out_of_zero_comes_before_what_waits() {
+    for (n, (script, expected)) in SCRIPTS.into_iter().enumerate() {
+        let args = move || script.to_vec();
+        let kit = testkit::state_machine_on::<Script>(common::engine(), "script", args).await;
+        for what in ["go", "a", "b"] {
+            kit.me.cast(what).unwrap();
+        }
+        tokio::time::sleep(SECOND).await;
+        let seen = sys::state(kit.me.pid(), SECOND).await;
+        let seen = seen.map_or_else(|_| String::new(), |seen| seen.as_str().unwrap().to_owned());
+        assert_eq!(seen, expected, "{n}");
+        kit.root.stop().await;
+    }
+}

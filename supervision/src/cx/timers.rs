@@ -31,6 +31,11 @@ impl<M: Send + 'static> Cx<M> {
         timer
     }
 
+    /// A time-out of a state machine: of zero its message comes before what waits, behind what is continued.
+    pub(crate) fn time_out(&mut self, after: Duration, msg: M) -> Timer {
+        if after.is_zero() { self.own().timers.at_once(msg) } else { self.send_after(after, msg) }
+    }
+
     /// Sends itself a message every `period`, the first after one. What was missed is not caught up; between two there is room
     /// for a message of somebody else's, however long they take.
     pub fn send_every(

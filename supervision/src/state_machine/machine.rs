@@ -76,14 +76,14 @@ impl<M: StateMachine> Machine<M> {
     fn act(&mut self, actions: Actions<M::Msg>, next: &mut VecDeque<M::Msg>, cx: &mut Cx<M::Msg>) {
         for action in actions.0 {
             let (slot, timer) = match action {
-                Action::State(after, msg) => (&mut self.state_timer, cx.send_after(after, msg)),
-                Action::Event(after, msg) => (&mut self.event_timer, cx.send_after(after, msg)),
+                Action::State(after, msg) => (&mut self.state_timer, cx.time_out(after, msg)),
+                Action::Event(after, msg) => (&mut self.event_timer, cx.time_out(after, msg)),
                 Action::Named(name, after, msg) => {
                     // those that have come go before there is room for more
                     if self.named.len() == self.named.capacity() {
                         self.named.retain(|_, timer| cx.is_pending(*timer));
                     }
-                    let timer = cx.send_after(after, msg);
+                    let timer = cx.time_out(after, msg);
                     if let Some(old) = self.named.insert(name, timer) {
                         cx.cancel(old);
                     }

@@ -48,7 +48,8 @@ impl<M> Actions<M> {
         self
     }
 
-    /// Is told `msg` when the state has lasted so long (`state_timeout`).
+    /// Is told `msg` when the state has lasted so long (`state_timeout`). Of zero, as any time-out: after what [`Actions::next_event`]
+    /// and a change of state bring back, before all that waits.
     #[must_use]
     pub fn state_timeout(self, after: Duration, msg: M) -> Self {
         self.and(Action::State(after, msg))
