@@ -29,6 +29,8 @@ mod intensity;
 mod leaks;
 #[path = "order.rs"]
 mod order;
+#[path = "races.rs"]
+mod races;
 #[path = "replay.rs"]
 mod replay;
 #[path = "reports.rs"]

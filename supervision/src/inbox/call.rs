@@ -200,6 +200,8 @@ impl<M: Send + 'static> Ref<M> {
     pub(super) fn hears<A>(&self, result: A, answer: impl FnOnce(A) -> M) {
         if let Err(panic) = self.pid.catch(|| self.answered(answer(result))) {
             self.pid.report_beside(panic, Some("the message of an answer: it is lost"));
+            // of what it dropped, who waits is told
+            self.pid.wake();
         }
     }
 

@@ -1,6 +1,6 @@
 //! Links and monitors, and the end of a process, of which they tell.
 
-use super::{At, ENDED, GONE, Local, Monitor, Pid, SIGNALLED};
+use super::{At, ENDED, Extra, GONE, Local, Monitor, Pid, SIGNALLED, State};
 use crate::exit::Exit;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -64,13 +64,58 @@ impl Local {
     }
 
     pub(super) fn drop_link(&self, other: &Self) -> bool {
-        let mut state = self.0.state.lock();
+        self.take_link(&mut self.0.state.lock(), other)
+    }
+
+    fn take_link(&self, state: &mut State, other: &Self) -> bool {
         let Some(extra) = &mut state.extra else { return false };
         let link = match other.number_below(self) {
             Some(number) => extra.numbered.remove(&number),
             None => extra.links.remove(&other.id()),
         };
         link.is_some()
+    }
+
+    /// One that it is linked to has ended: it is told unless it has taken the link back, in one step with that.
+    fn link_ends(&self, other: &Self, exit: Exit) {
+        let mut state = self.0.state.lock();
+        if self.take_link(&mut state, other) {
+            self.exits(state, other.into(), exit);
+        }
+    }
+
+    /// It has ended: tells the next that it is linked to. `false`: all are told.
+    fn tell_link(&self, exit: &Exit) -> bool {
+        let mut state = self.0.state.lock();
+        let next = state.extra.as_mut().and_then(|extra| {
+            let next = extra.links.pop_first().map(|(_, other)| other);
+            next.or_else(|| extra.numbered.pop_first().map(|(_, other)| other))
+        });
+        let Some(other) = &next else { return false };
+        if other.parent() == Some(self) {
+            // the link was in this map only: with the lock held, which taking it back needs
+            other.exit_from(self, exit.clone());
+            drop(state);
+        } else {
+            drop(state);
+            other.link_ends(self, exit.clone());
+        }
+        true
+    }
+
+    /// It has ended: tells the next that watches it. Until that is done the monitor can be found, and taken back. `false`: all are told.
+    fn tell_watcher(&self, exit: &Exit) -> bool {
+        let first = |extra: &Extra| {
+            let (monitor, watcher) = extra.monitors.first_key_value()?;
+            Some((*monitor, watcher.clone()))
+        };
+        let next = self.0.state.lock().extra.as_deref().and_then(first);
+        let Some((monitor, watcher)) = next else { return false };
+        watcher.down(monitor, exit.clone());
+        if let Some(extra) = &mut self.0.state.lock().extra {
+            extra.monitors.remove(&monitor);
+        }
+        true
     }
 
     /// `watcher` gets a [`crate::Event::Down`] when this process ends (`monitor/2`).
@@ -187,7 +232,15 @@ impl Local {
             return;
         }
         state.set_reason(exit.clone());
-        let extra = state.extra.take().map(|e| *e).unwrap_or_default();
+        // links and monitors can be taken back until they are told
+        let keeps_those = |extra: &mut Box<Extra>| {
+            let links = std::mem::take(&mut extra.links);
+            let numbered = std::mem::take(&mut extra.numbered);
+            let monitors = std::mem::take(&mut extra.monitors);
+            let kept = Extra { links, numbered, monitors, ..Extra::default() };
+            std::mem::replace(&mut **extra, kept)
+        };
+        let extra = state.extra.as_mut().map(keeps_those).unwrap_or_default();
         self.set(ENDED, true);
         drop(state);
         self.0.bell.clear();
@@ -197,18 +250,13 @@ impl Local {
         for (monitor, pid) in extra.watched {
             pid.demonitor(Monitor(monitor));
         }
-        for other in extra.links.into_values().chain(extra.numbered.into_values()) {
-            other.drop_link(self);
-            other.exit_from(self, exit.clone());
+        while self.tell_link(exit) {}
+        if let Some(parent) = &self.0.parent {
+            parent.link_ends(self, exit.clone());
         }
-        if let Some(parent) = &self.0.parent
-            && parent.drop_link(self)
-        {
-            parent.exit_from(self, exit.clone());
-        }
-        for (monitor, watcher) in extra.monitors {
-            watcher.down(monitor, exit.clone());
-        }
+        while self.tell_watcher(exit) {}
+        let told = self.0.state.lock().extra.take();
+        drop(told);
         self.set(GONE, true);
         self.0.ended.notify_waiters();
         self.discard(extra.watch);

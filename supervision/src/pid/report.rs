@@ -1,6 +1,6 @@
 //! What a process is given to call is called here: a panic in it is caught; and the reports of its abnormal ends.
 
-use super::{Local, UNTOLD, Unanswered};
+use super::{ENDED, Local, UNTOLD, Unanswered};
 use crate::{
     crash::{self, BlackBox, CrashReport, LISTED, Panic, Recorded, Who},
     exit::Exit,
@@ -42,15 +42,12 @@ impl Local {
     /// Calls something of the process; a panic in it becomes what the hook noted.
     pub(crate) fn catch<T>(&self, call: impl FnOnce() -> T) -> Result<T, Panic> {
         let began = self.system().is_metered().then(thread_cpu);
-        // within another process, whose calls are not this one's
-        let others = crash::is_anybody_inside().then(|| UNANSWERED.take());
+        // what is dropped while another runs is that one's
+        let outermost = !crash::is_anybody_inside();
         let result = crash::catch(self.who(), call);
-        if UNANSWERED.try_with(|calls| !calls.borrow().is_empty()).unwrap_or_default() {
-            self.0.state.lock().extra().unanswered.extend(UNANSWERED.take());
-            self.set(UNTOLD, true);
-        }
-        if let Some(others) = others.filter(|others| !others.is_empty()) {
-            UNANSWERED.set(others);
+        if outermost && UNANSWERED.try_with(|calls| !calls.borrow().is_empty()).unwrap_or_default()
+        {
+            self.keep_unanswered(UNANSWERED.take());
         }
         if let Some(began) = began {
             self.add_ran(thread_cpu().saturating_sub(began));
@@ -79,6 +76,15 @@ impl Local {
         };
         if let Err(panic) = dropped {
             self.report_beside(panic, Some(what));
+        }
+    }
+
+    fn keep_unanswered(&self, calls: Vec<Unanswered>) {
+        let mut state = self.0.state.lock();
+        // one that has ended tells nobody any more: they are dropped here
+        if !self.has(ENDED) {
+            state.extra().unanswered.extend(calls);
+            self.set(UNTOLD, true);
         }
     }
 

@@ -31,11 +31,19 @@ impl Local {
     }
 
     pub(crate) fn exit_from(&self, from: impl Into<Pid>, reason: Exit) {
+        self.exits(self.0.state.lock(), from.into(), reason);
+    }
+
+    /// An exit signal, in one step with what its sender did under the lock.
+    pub(super) fn exits(&self, state: MutexGuard<'_, State>, from: Pid, reason: Exit) {
+        if self.has(ENDED) {
+            return;
+        }
         if self.has(TRAP) {
-            self.signal(Signal::Exit { from: from.into(), reason });
+            self.queue(state, Signal::Exit { from, reason });
         } else if !matches!(reason, Exit::Normal) {
             // OTP: a signal `killed` that came over a link is not a kill
-            self.doom(reason, false);
+            self.dooms(state, reason, false);
         }
     }
 
@@ -46,7 +54,10 @@ impl Local {
 
     /// The first reason stays, unless it is killed.
     pub(super) fn doom(&self, reason: Exit, kill: bool) {
-        let mut state = self.0.state.lock();
+        self.dooms(self.0.state.lock(), reason, kill);
+    }
+
+    fn dooms(&self, mut state: MutexGuard<'_, State>, reason: Exit, kill: bool) {
         if self.has(ENDED) || (state.reason.is_some() && !kill) {
             return;
         }
