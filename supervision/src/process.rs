@@ -273,70 +273,71 @@ impl<P: Process> Life<P> {
     }
 }
 
-/// `init`, or the signal that ends it.
-async fn begun<T>(
+/// Awaits what the process does until something `end`s it, and drops it where it is, finished or not: a panic in a destructor is
+/// reported as one in `terminate`.
+async fn until<T>(
     pid: &Local,
-    mut init: Pin<&mut Option<impl Future<Output = Result<T, InitError>>>>,
-) -> Result<Result<T, StartError>, Panic> {
-    let begun = tokio::select! {
-        biased;
-        reason = pid.fatal() => Ok(Err(StartError::Exited(reason))),
-        result = caught(pid, init.as_mut()) => result.map(|begun| begun.map_err(|error| match error {
-            InitError::Ignore => StartError::Ignore,
-            InitError::Start(error) => error,
-            InitError::Failed(why) => StartError::Failed(why.to_string().into()),
-        })),
-    };
-    cut(pid, init);
-    begun
+    end: fn(&Local, &mut Context<'_>) -> Poll<Exit>,
+    mut does: Pin<&mut Option<impl Future<Output = T>>>,
+) -> Result<Result<T, Exit>, Panic> {
+    let done = poll_fn(|cx| match end(pid, cx) {
+        Poll::Ready(reason) => Poll::Ready(Ok(Err(reason))),
+        Poll::Pending => pin!(caught(pid, does.as_mut())).poll(cx).map(|done| done.map(Ok)),
+    });
+    let done = done.await;
+    cut(pid, does);
+    done
 }
 
-async fn ran(
-    pid: &Local,
-    mut run: Pin<&mut Option<impl Future<Output = Exit>>>,
-) -> Result<Exit, Panic> {
-    let ran = tokio::select! {
-        biased;
-        reason = pid.fatal() => Ok(reason),
-        result = caught(pid, run.as_mut()) => result,
-    };
-    cut(pid, run);
-    ran
-}
-
-/// Drops a future of the process where it is, finished or not; a panic in a destructor is reported as one in `terminate`.
 fn cut<T>(pid: &Local, mut future: Pin<&mut Option<T>>) {
     if let Err(panic) = pid.catch(|| future.set(None)) {
         pid.report_beside(panic.in_terminate(), None);
     }
 }
 
+/// `init`, or the signal that ends it.
+async fn begun<T>(
+    pid: &Local,
+    init: Pin<&mut Option<impl Future<Output = Result<T, InitError>>>>,
+) -> Result<Result<T, StartError>, Panic> {
+    let begun = until(pid, Local::poll_fatal, init).await?.map_err(StartError::Exited);
+    Ok(begun.and_then(|begun| {
+        begun.map_err(|error| match error {
+            InitError::Ignore => StartError::Ignore,
+            InitError::Start(error) => error,
+            InitError::Failed(why) => StartError::Failed(why.to_string().into()),
+        })
+    }))
+}
+
+async fn ran(
+    pid: &Local,
+    run: Pin<&mut Option<impl Future<Output = Exit>>>,
+) -> Result<Exit, Panic> {
+    let (Ok(exit) | Err(exit)) = until(pid, Local::poll_fatal, run).await?;
+    Ok(exit)
+}
+
 /// `terminate`, unless it was killed.
 async fn wind_up(
     pid: &Local,
-    mut exit: Exit,
-    mut terminate: Pin<&mut Option<impl Future<Output = ()>>>,
+    exit: Exit,
+    terminate: Pin<&mut Option<impl Future<Output = ()>>>,
 ) -> Exit {
     if pid.is_killed() {
         cut(pid, terminate);
         return Exit::Killed;
     }
     pid.ends(&exit);
-    tokio::select! {
-        biased;
-        result = caught(pid, terminate.as_mut()) => {
-            if let Err(panic) = result {
-                // what terminate did wrong does not hide why the process ended
-                let report = pid.report_beside(panic.in_terminate(), None);
-                if !matches!(exit, Exit::Crash(_)) {
-                    exit = Exit::Crash(report);
-                }
-            }
+    match until(pid, Local::poll_killed, terminate).await {
+        Ok(Ok(())) => exit,
+        Ok(Err(killed)) => killed,
+        Err(panic) => {
+            // what terminate did wrong does not hide why the process ended
+            let report = pid.report_beside(panic.in_terminate(), None);
+            if matches!(exit, Exit::Crash(_)) { exit } else { Exit::Crash(report) }
         }
-        () = pid.killed() => exit = Exit::Killed,
     }
-    cut(pid, terminate);
-    exit
 }
 
 /// Starts a process under `parent` and waits for its `init`.

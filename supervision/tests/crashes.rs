@@ -6,7 +6,8 @@ mod common;
 use common::{BOTH, Do, Plan, Puppet, SECOND, What, world};
 use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 use supervision::{
-    ChildSpec, CrashLog, CrashReport, Exit, SupervisorSpec, System,
+    ChildError, ChildSpec, CrashLog, CrashReport, Cx, Exit, InitError, Local, Next, Process,
+    Server, StartError, SupervisorSpec, System,
     crash::CrashLogLimits,
     testkit::{ended, restarted},
 };
@@ -67,6 +68,100 @@ async fn a_panic_in_init_terminate_or_drop_is_reported() {
         let plan = Plan { init: Some("not today"), ..Plan::default() };
         assert!(world.start(what, "a", plan).await.is_err());
         assert_eq!(world.system.crashes().list()[0].reason, "not today");
+        world.stop().await;
+    }
+}
+
+/// A handler that is interrupted drops what it holds.
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_handler_that_a_signal_ends_is_reported_and_changes_nothing() {
+    type End = fn(&Local);
+    let ends: [(End, &str, Option<&str>); 3] = [
+        (|pid| pid.exit(Exit::error("out")), "out", Some("out")),
+        (|pid| pid.exit(Exit::shutdown("x")), "{shutdown, x}", Some("{shutdown, x}")),
+        (Local::kill, "killed", None),
+    ];
+    for what in BOTH {
+        for (end, why, last) in ends {
+            let world = world().await;
+            let (ended, mut told) = tokio::sync::mpsc::channel(1);
+            let plan = Plan { ended: Some(ended), ..Plan::default() };
+            let a = world.puppet(what, "a", plan).await;
+            a.cast(Do::HangWith("dropped")).unwrap();
+            tokio::time::sleep(SECOND).await;
+            end(a.pid());
+            assert_eq!(a.pid().wait().await.to_string(), why, "{what:?}");
+            // `terminate`, as ever
+            assert_eq!(told.recv().await.map(|why| why.to_string()).as_deref(), last, "{what:?}");
+            let reports = world.system.crashes().list();
+            let dropped = reports.iter().find(|report| report.reason == "dropped").unwrap();
+            assert!(dropped.in_terminate && &*dropped.path == "/a", "{what:?} {why}");
+            world.stop().await;
+        }
+    }
+}
+
+/// Its `init` never ends, and holds something that panics when it is dropped.
+struct Stuck;
+
+impl Process for Stuck {
+    type Args = ();
+    type Msg = ();
+    const NAME: &'static str = "stuck";
+
+    async fn init((): (), cx: &mut Cx<()>) -> Result<Self, InitError> {
+        <Self as Server>::init((), cx).await
+    }
+
+    async fn run(&mut self, _: &mut Cx<()>) -> Exit {
+        Exit::Normal
+    }
+}
+
+impl Server for Stuck {
+    type Args = ();
+    type Msg = ();
+    const NAME: &'static str = "stuck";
+
+    async fn init((): (), _: &mut Cx<()>) -> Result<Self, InitError> {
+        let _held = Held;
+        std::future::pending::<()>().await;
+        Ok(Self)
+    }
+
+    async fn handle(&mut self, (): (), _: &mut Cx<()>) -> Next {
+        Next::Continue
+    }
+}
+
+struct Held;
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_an_init_that_is_ended_is_reported_and_changes_nothing() {
+    for what in BOTH {
+        let stuck = || match what {
+            What::Process => ChildSpec::process::<Stuck>("a", || ()),
+            What::Server => ChildSpec::server::<Stuck>("a", || ()),
+        };
+        let world = world().await;
+        let late = world.root.start_child(stuck().ready_within(SECOND)).await;
+        assert!(matches!(late, Err(ChildError::Start(StartError::Timeout(_)))), "{late:?}");
+        assert_eq!((world.system.alive(), world.system.crashes().count()), (1, 1), "{what:?}");
+        let root = world.root.clone();
+        let (ended, ()) = tokio::join!(root.start_child(stuck()), async {
+            tokio::time::sleep(SECOND).await;
+            world.system.find("/a").unwrap().exit(Exit::error("out"));
+        });
+        let Err(ChildError::Start(StartError::Exited(why))) = ended else { panic!("{ended:?}") };
+        assert_eq!(why, Exit::error("out"), "{what:?}");
+        assert_eq!((world.system.alive(), world.system.crashes().count()), (1, 2), "{what:?}");
+        assert!(world.system.crashes().list().iter().all(|report| report.reason == "dropped"));
         world.stop().await;
     }
 }

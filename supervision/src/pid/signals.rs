@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{exit::Exit, watch::Ask};
 use parking_lot::MutexGuard;
-use std::sync::atomic::Ordering;
+use std::{
+    sync::atomic::Ordering,
+    task::{Context, Poll, ready},
+};
 use tokio::time::Instant;
 
 /// When questions are looked through for those that nobody waits for any more.
@@ -236,22 +239,22 @@ impl Local {
         self.has(KILLED)
     }
 
-    /// Resolves with the reason of an exit signal that is not trapped. Only the process itself
-    /// waits for it, in one place at a time.
-    pub(crate) async fn fatal(&self) -> Exit {
+    /// Ready with the reason of an exit signal that is not trapped. Only the process itself waits for it, in one place at a time.
+    pub(crate) fn poll_fatal(&self, cx: &mut Context<'_>) -> Poll<Exit> {
         loop {
-            if let Some(reason) = self.fatal_now() {
-                return reason;
+            match self.fatal_now() {
+                Some(reason) => return Poll::Ready(reason),
+                None => ready!(self.0.fatal.poll(cx)),
             }
-            self.0.fatal.heard().await;
         }
     }
 
-    /// Resolves when it is killed.
-    pub(crate) async fn killed(&self) {
+    /// Ready when it is killed.
+    pub(crate) fn poll_killed(&self, cx: &mut Context<'_>) -> Poll<Exit> {
         while !self.is_killed() {
-            self.0.fatal.heard().await;
+            ready!(self.0.fatal.poll(cx));
         }
+        Poll::Ready(Exit::Killed)
     }
 
     pub(crate) fn fatal_now(&self) -> Option<Exit> {

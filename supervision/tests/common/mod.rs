@@ -20,6 +20,8 @@ pub enum Do {
     Ignore(Reply<u32>),
     /// Waits for ever in the handler.
     Hang,
+    /// The same, with something that panics when it is dropped.
+    HangWith(&'static str),
     Record(&'static str),
 }
 
@@ -68,6 +70,10 @@ impl Puppet {
                 std::future::pending::<()>().await;
             }
             Do::Hang => std::future::pending::<()>().await,
+            Do::HangWith(dropped) => {
+                let _held = Self(Plan { dropped: Some(dropped), ..Plan::default() });
+                std::future::pending::<()>().await;
+            }
             Do::Record(text) => cx.record(text),
         }
         None
