@@ -11,12 +11,13 @@ use crate::{
     inbox::{CallError, Ref, RefError, Reply},
     pid::{At, Local, Pid},
     policy::{Restart, Shutdown},
-    process::{self, Process},
+    process::{self, Acked, Process},
     spec::Place,
     start_error::{InitError, StartError},
     stop::{Reasons, Stop},
     system::System,
 };
+use parking_lot::RwLock;
 use std::{
     any::TypeId,
     fmt,
@@ -58,6 +59,8 @@ struct Shared {
     /// The kind of its children.
     process: TypeId,
     max: usize,
+    /// It takes children. One that is being started when it closes is linked before.
+    open: RwLock<bool>,
     /// Children take themselves off it: also one that nobody waits for any more.
     alive: Arc<AtomicUsize>,
     next: AtomicU64,
@@ -153,34 +156,36 @@ impl<P: Process> PoolRef<P> {
     /// Starts a child and waits for its `init`. Runs in the caller: the pool is no bottleneck.
     ///
     /// # Errors
-    /// When the pool is full or gone, or the child does not start.
+    /// When the pool is full, stops or is gone, or the child does not start.
     pub async fn start(&self, args: P::Args) -> Result<Ref<P::Msg>, StartError> {
-        let (at, count) = self.place()?;
-        let pool = self.me.pid();
-        process::start::<P>(pool.system(), Some(pool.clone()), at, args, Some(count)).await
+        let (child, begun) = self.begin(args)?;
+        // it is the pool's, whoever waits for it
+        process::begun(child, begun).await
     }
 
     /// Starts a child and goes on; if its `init` fails it ends like any other child.
     ///
     /// # Errors
-    /// When the pool is full or gone.
+    /// When the pool is full, stops or is gone.
     pub fn spawn(&self, args: P::Args) -> Result<Ref<P::Msg>, StartError> {
-        let (at, count) = self.place()?;
-        let pool = self.me.pid();
-        Ok(process::spawn::<P>(pool.system(), Some(pool.clone()), at, args, Some(count)).0)
+        self.begin(args).map(|(child, _)| child)
     }
 
-    /// A place for one more child.
-    fn place(&self) -> Result<(At, Arc<AtomicUsize>), StartError> {
-        if !self.me.pid().is_alive() {
+    fn begin(&self, args: P::Args) -> Result<(Ref<P::Msg>, Acked), StartError> {
+        let Shared { open, alive, max, next, .. } = &*self.shared;
+        // an observer of the start may start another
+        let open = open.read_recursive();
+        let pool = self.me.pid();
+        if !*open || !pool.is_alive() {
             return Err(StartError::Exited(Exit::NoProc));
         }
-        if self.shared.alive.fetch_add(1, Ordering::AcqRel) >= self.shared.max {
-            self.shared.alive.fetch_sub(1, Ordering::AcqRel);
+        if alive.fetch_add(1, Ordering::AcqRel) >= *max {
+            alive.fetch_sub(1, Ordering::AcqRel);
             return Err(StartError::Full);
         }
-        let n = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        Ok((At::Number(n), Arc::clone(&self.shared.alive)))
+        let at = At::Number(next.fetch_add(1, Ordering::Relaxed));
+        let (parent, counted) = (Some(pool.clone()), Some(Arc::clone(alive)));
+        Ok(process::spawn::<P>(pool.system(), parent, at, args, counted))
     }
 
     /// Stops all children at the same time; the pool stays. How many there were.
@@ -196,6 +201,7 @@ impl<P: Process> PoolRef<P> {
 #[doc(hidden)]
 pub struct Pool<P> {
     spec: PoolSpec,
+    shared: Arc<Shared>,
     process: PhantomData<fn() -> P>,
 }
 
@@ -206,7 +212,7 @@ impl<P: Process> Pool<P> {
         spec: PoolSpec,
     ) -> Result<Ref<Msg>, StartError> {
         let Place { system, parent, at, .. } = at;
-        process::start::<Self>(&system, Some(parent), at, (name, spec), None).await
+        process::start::<Self>(&system, Some(parent), at, (name, spec)).await
     }
 }
 
@@ -221,14 +227,16 @@ impl<P: Process> Process for Pool<P> {
         let shared = Arc::new(Shared {
             process: TypeId::of::<P>(),
             max: spec.max,
+            open: RwLock::new(true),
             alive: Arc::default(),
             next: AtomicU64::new(1),
         });
-        cx.system().enter_pool(cx.pid(), shared);
+        let erased: Arc<Shared> = Arc::clone(&shared);
+        cx.system().enter_pool(cx.pid(), erased);
         if !cx.register(&name) {
             return Err(InitError::failed(format!("the name {name} is taken")));
         }
-        Ok(Self { spec, process: PhantomData })
+        Ok(Self { spec, shared, process: PhantomData })
     }
 
     async fn run(&mut self, cx: &mut Cx<Msg>) -> Exit {
@@ -250,6 +258,7 @@ impl<P: Process> Process for Pool<P> {
     }
 
     async fn terminate(&mut self, _: &Exit, cx: &mut Cx<Msg>) {
+        *self.shared.open.write() = false;
         self.stop_children(cx).await;
     }
 }

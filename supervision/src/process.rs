@@ -222,7 +222,7 @@ impl<P: Process> Life<P> {
     pub(crate) async fn begin(&mut self) -> Result<(), StartError> {
         let Some(args) = self.args.take() else { return Ok(()) };
         let pid = &self.guard.me.pid;
-        let begun = begun(pid, pin!(Some(P::init(args, &mut self.cx)))).await;
+        let begun = initialised(pid, pin!(Some(P::init(args, &mut self.cx)))).await;
         let error = match begun {
             Ok(Ok(process)) => {
                 self.process = Some(process);
@@ -296,7 +296,7 @@ fn cut<T>(pid: &Local, mut future: Pin<&mut Option<T>>) {
 }
 
 /// `init`, or the signal that ends it.
-async fn begun<T>(
+async fn initialised<T>(
     pid: &Local,
     init: Pin<&mut Option<impl Future<Output = Result<T, InitError>>>>,
 ) -> Result<Result<T, StartError>, Panic> {
@@ -340,23 +340,30 @@ async fn wind_up(
     }
 }
 
+/// What its `init` answers.
+pub(crate) type Acked = oneshot::Receiver<Result<(), StartError>>;
+
 /// Starts a process under `parent` and waits for its `init`.
 pub(crate) async fn start<P: Process>(
     system: &System,
     parent: Option<Local>,
     at: At,
     args: P::Args,
-    counted: Option<Arc<AtomicUsize>>,
 ) -> Result<Ref<P::Msg>, StartError> {
-    // a pool's child is the pool's, whoever waits for it
-    let is_starters = counted.is_none();
-    let (me, acked) = spawn::<P>(system, parent, at, args, counted);
-    let mut awaited = Awaited(is_starters.then(|| me.pid.clone()));
-    let answer = acked.await;
+    let (me, acked) = spawn::<P>(system, parent, at, args, None);
+    let mut awaited = Awaited(Some(me.pid.clone()));
+    let begun = begun(me, acked).await;
     awaited.0 = None;
-    match answer {
-        Ok(Ok(())) => Ok(me),
-        Ok(Err(error)) => Err(error),
+    begun
+}
+
+/// Waits for the `init` of a process.
+pub(crate) async fn begun<M: Send + 'static>(
+    me: Ref<M>,
+    acked: Acked,
+) -> Result<Ref<M>, StartError> {
+    match acked.await {
+        Ok(begun) => begun.map(|()| me),
         Err(_) => Err(StartError::Exited(me.pid.wait().await)),
     }
 }
@@ -388,7 +395,7 @@ pub(crate) fn spawn<P: Process>(
     at: At,
     args: P::Args,
     counted: Option<Arc<AtomicUsize>>,
-) -> (Ref<P::Msg>, oneshot::Receiver<Result<(), StartError>>) {
+) -> (Ref<P::Msg>, Acked) {
     let mut life = Life::<P>::new(system, parent, at, args, counted);
     let (me, (ack, acked)) = (life.me().clone(), oneshot::channel());
     let lives = async move {

@@ -275,6 +275,6 @@ pub(crate) async fn start<S: Server>(
 ) -> Result<Ref<S::Msg>, StartError> {
     match engine {
         Engine::Ractor => actor::start::<Serving<S>>(system, parent, at, args).await,
-        Engine::Lean => process::start::<Serving<S>>(system, parent, at, args, None).await,
+        Engine::Lean => process::start::<Serving<S>>(system, parent, at, args).await,
     }
 }

@@ -35,7 +35,7 @@ impl System {
         path: &str,
         args: P::Args,
     ) -> Result<Ref<P::Msg>, StartError> {
-        process::start::<P>(self, None, At::Path(path.into()), args, None).await
+        process::start::<P>(self, None, At::Path(path.into()), args).await
     }
 }
 
@@ -45,7 +45,7 @@ impl Place {
     /// # Errors
     /// When its `init` says so, or it ended before.
     pub async fn process<P: Process>(self, args: P::Args) -> Result<Ref<P::Msg>, StartError> {
-        process::start::<P>(&self.system, Some(self.parent), self.at, args, None).await
+        process::start::<P>(&self.system, Some(self.parent), self.at, args).await
     }
 
     /// Starts a server there.

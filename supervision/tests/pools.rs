@@ -5,7 +5,7 @@ mod common;
 
 use common::{Do, Plan, Puppet, SECOND};
 use supervision::{
-    ChildSpec, Exit, PoolRef, PoolSpec, StartError, SupervisorRef, SupervisorSpec, System,
+    ChildSpec, Exit, PoolRef, PoolSpec, StartError, SupervisorRef, SupervisorSpec, System, Task,
     TreeNode,
     testkit::{ended, restarted},
 };
@@ -120,6 +120,39 @@ async fn a_drained_pool_is_empty_and_goes_on() {
     assert_eq!((pool.len(), system.alive()), (1, 3));
     root.stop().await;
     assert_eq!(system.alive(), 0);
+}
+
+/// Whoever starts one while the pool waits for the others: it would outlive the tree.
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_stops_takes_no_more_children() {
+    let (system, root, pool) = pool(PoolSpec::default()).await;
+    let deaf = pool.start(Plan { trap: true, ..Plan::default() }).await.unwrap();
+    deaf.cast(Do::Hang).unwrap();
+    let late = async || {
+        tokio::time::sleep(SECOND).await;
+        assert!(pool.pid().is_alive() && deaf.pid().is_alive());
+        (pool.start(Plan::default()).await.map(drop), pool.spawn(Plan::default()).map(drop))
+    };
+    let (_, late) = tokio::join!(root.stop(), late());
+    let refused = |start| matches!(start, Err(StartError::Exited(Exit::NoProc)));
+    assert!(refused(late.0) && refused(late.1));
+    assert_eq!((pool.len(), system.alive()), (0, 0));
+}
+
+/// On two threads: one is refused, or stopped with the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_while_the_pool_stops_leaves_nothing() {
+    for _ in 0..10 {
+        let (system, root, pool) = pool(PoolSpec::default()).await;
+        let starting = Task::alone(&System::new("starts"), "/starts", async move {
+            while pool.spawn(Plan { trap: true, ..Plan::default() }).is_ok() {}
+        });
+        tokio::task::yield_now().await;
+        root.stop().await;
+        assert_eq!(system.alive(), 0);
+        starting.join(SECOND * 30).await.unwrap();
+        assert_eq!(system.alive(), 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]
