@@ -2,6 +2,7 @@
 //! reason, with how many ended so, as OTP's supervisor does it for the instances of a template.
 
 use crate::{
+    crash::cut,
     decide,
     exit::Exit,
     pid::Local,
@@ -77,9 +78,14 @@ impl Reasons {
     /// The most that are told apart; what a panic says may be different each time.
     pub(crate) const MAX: usize = 64;
 
+    /// The most bytes of one: a pool keeps them for as long as it lives.
+    const BYTES: usize = 256;
+
     /// One more; how many there are of that reason, `None` if it is not told apart.
     pub(crate) fn add(&mut self, reason: &Exit) -> Option<u64> {
-        let key = (reason.word(), reason.to_string());
+        let mut text = reason.to_string();
+        cut(&mut text, Self::BYTES);
+        let key = (reason.word(), text);
         if self.counts.len() >= Self::MAX && !self.counts.contains_key(&key) {
             self.others += 1;
             return None;
@@ -117,6 +123,13 @@ mod tests {
         assert_eq!(reasons.add(&Exit::error("index 0")), Some(2));
         assert_eq!(reasons.add(&Exit::Killed), None);
         assert_eq!(reasons.others, 37);
+        // a pool keeps no more of one
+        let mut reasons = Reasons::default();
+        assert_eq!(
+            [0, 1].map(|_| reasons.add(&Exit::error(&"long".repeat(1 << 20)))),
+            [Some(1), Some(2)]
+        );
+        assert!(reasons.counts.keys().all(|(_, text)| text.capacity() < 300));
         // an error that says so is no kill
         let mut reasons = Reasons::default();
         assert_eq!([Exit::Killed, Exit::error("killed")].map(|r| reasons.add(&r)), [Some(1); 2]);

@@ -34,6 +34,7 @@
 
 pub use crate::watch::{Question, SysError, SysEvent};
 use crate::{
+    crash::cut,
     pid::Local,
     restarts::Supervision,
     watch::{Ask, Sink},
@@ -45,6 +46,9 @@ use tokio::sync::oneshot;
 
 /// The most events [`log`] keeps of a process.
 pub const LOG_LIMIT: usize = 1000;
+
+/// The most bytes of an event that [`log`] keeps and [`trace`] tells; what is longer is cut.
+pub const EVENT_BYTES: usize = 1 << 10;
 
 /// Notes an event; `what` is only made when somebody watches. What panics here is reported and not called again: nobody
 /// watches any more.
@@ -59,7 +63,8 @@ pub(crate) fn note(pid: &Local, what: impl FnOnce() -> String) {
 }
 
 fn tell(pid: &Local, what: impl FnOnce() -> String) {
-    let event = SysEvent { at: pid.uptime(), what: what() };
+    let mut event = SysEvent { at: pid.uptime(), what: what() };
+    cut(&mut event.what, EVENT_BYTES);
     let mut sink = None;
     pid.watch(|slot| {
         let Some(watch) = slot else { return };

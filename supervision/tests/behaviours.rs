@@ -327,6 +327,31 @@ async fn a_topic_tells_all_and_waits_for_none() {
     assert_eq!(topic.publish(&5).told, 1);
 }
 
+/// What makes the message is the subscriber's, and runs where it is published.
+#[tokio::test(start_paused = true)]
+async fn a_topic_goes_on_whatever_a_subscriber_makes_of_its_events() {
+    let system = common::system("test");
+    let topic: Topic<u32> = Topic::new(9);
+    let [bad, mut once, mut good]: [Probe<u32>; 3] =
+        [Probe::start(&system).await, Probe::start(&system).await, Probe::start(&system).await];
+    topic.subscribe(bad.me(), |n| panic!("no {n}")).unwrap();
+    let (leaves, pid) = (topic.clone(), once.pid().clone());
+    topic
+        .subscribe(once.me(), move |n| {
+            leaves.unsubscribe(&pid);
+            n
+        })
+        .unwrap();
+    topic.subscribe(good.me(), |n| n).unwrap();
+    assert_eq!((topic.publish(&1).told, topic.len()), (2, 1));
+    assert_eq!((topic.publish(&2).told, topic.len()), (1, 1));
+    assert_eq!((once.message().await, good.message().await, good.message().await), (1, 1, 2));
+    assert!(once.pending().is_none() && bad.pid().is_alive());
+    let reports = system.crashes().list();
+    assert_eq!((reports.len(), &*reports[0].reason, &*reports[0].path), (1, "no 1", "/probe"));
+    assert!(reports[0].inputs[0].starts_with("the message of a topic's event"));
+}
+
 /// Starts when its dependency is there, ends when it goes.
 struct Client(Arc<AtomicBool>);
 

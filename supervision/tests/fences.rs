@@ -92,6 +92,30 @@ async fn a_tree_with_such_a_child_does_not_start_and_leaves_nothing() {
     }
 }
 
+/// What one panics with may panic when it is dropped, with another one.
+struct Matryoshka(u8);
+
+impl Drop for Matryoshka {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.checked_sub(1) {
+            std::panic::panic_any(Self(inner));
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_it_panics_with() {
+    let world = world().await;
+    let child = ChildSpec::server::<Serving>("a", || std::panic::panic_any(Matryoshka(3)));
+    let failed = world.root.start_child(child).await.unwrap_err();
+    let ChildError::Start(StartError::Exited(Exit::Crash(report))) = failed else {
+        panic!("{failed}");
+    };
+    assert_eq!(report.reason, "a panic without a text");
+    assert_eq!((world.root.pid().is_alive(), world.system.alive()), (true, 1));
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn a_restart_that_panics_is_tried_again_until_it_is_one_too_many() {
     for how in HOW {

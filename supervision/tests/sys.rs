@@ -10,7 +10,7 @@ use std::{borrow::Cow, sync::Arc};
 use supervision::{
     CallError, Cx, Event, Exit, InitError, Next, Process, Reply, Server,
     sys::{self, Question, SysError},
-    testkit::{self, ended},
+    testkit::{self, Probe, ended},
 };
 
 /// Its password is nobody's business.
@@ -167,6 +167,22 @@ async fn a_trace_ends_by_itself_and_the_black_box_keeps_the_last() {
     sys::log(pid, 0);
     assert!(sys::last_events(pid).is_empty());
     kit.root.stop().await;
+}
+
+/// A thousand events of a process that says very much are a megabyte.
+#[tokio::test(start_paused = true)]
+async fn an_event_is_cut() {
+    let mut probe: Probe<()> = Probe::start(&common::system("test")).await;
+    let seen: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let sink = Arc::clone(&seen);
+    sys::trace(probe.pid(), 9, move |event| sink.lock().push(event.what.len()));
+    sys::log(probe.pid(), 9);
+    probe.pid().exit(Exit::error(&"\u{fc}".repeat(1 << 20)));
+    probe.exit().await;
+    let kept = sys::last_events(probe.pid());
+    assert_eq!(*seen.lock(), [kept[0].what.len()]);
+    assert!(kept[0].what.starts_with("exit signal") && kept[0].what.ends_with("\u{fc} ..."));
+    assert!((sys::EVENT_BYTES..sys::EVENT_BYTES + 5).contains(&kept[0].what.len()));
 }
 
 #[tokio::test(start_paused = true)]

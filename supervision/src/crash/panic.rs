@@ -89,8 +89,10 @@ pub(crate) fn catch_inside<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
 
 fn noted(payload: Box<dyn Any + Send>) -> Panic {
     let panic = Panic::take(&*payload);
-    // a payload may have a destructor that panics too
-    drop(catch_unwind(AssertUnwindSafe(|| drop(payload))));
+    // a payload may have a destructor that panics too, and so may what that panics with
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(payload);
+    }
     panic
 }
 

@@ -161,7 +161,9 @@ impl fmt::Debug for Stack {
 
 impl CrashReport {
     /// What a panic says; the rest is nothing.
-    pub(crate) fn new(process: &str, panic: Panic, build: &str) -> Self {
+    pub(crate) fn new(process: &str, mut panic: Panic, build: &str) -> Self {
+        // of one that is not kept too: as a reason it goes to many
+        cut(&mut panic.message, REASON_BYTES);
         Self {
             id: 0,
             path: process.to_owned(),
@@ -207,7 +209,6 @@ impl CrashReport {
 
     /// Cuts what is longer than a report is to be.
     pub(super) fn bound(&mut self) {
-        cut(&mut self.reason, REASON_BYTES);
         let lists = [&mut self.ancestors, &mut self.links, &mut self.names, &mut self.groups];
         for list in lists {
             list.truncate(LISTED);
@@ -250,5 +251,7 @@ pub(crate) fn cut(text: &mut String, most: usize) {
         }
         text.truncate(end);
         text.push_str(" ...");
+        // the room of what is left out goes too
+        text.shrink_to_fit();
     }
 }

@@ -82,10 +82,14 @@ impl Local {
     fn keep_unanswered(&self, calls: Vec<Unanswered>) {
         let mut state = self.0.state.lock();
         // one that has ended tells nobody any more: they are dropped here
-        if !self.has(ENDED) {
-            state.extra().unanswered.extend(calls);
-            self.set(UNTOLD, true);
+        if self.has(ENDED) {
+            return;
         }
+        state.extra().unanswered.extend(calls);
+        self.set(UNTOLD, true);
+        drop(state);
+        // somebody else may have called what is its own
+        self.wake();
     }
 
     /// Who waits for answers that it has dropped is told.
