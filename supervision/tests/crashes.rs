@@ -401,6 +401,41 @@ async fn reports_are_files_for_their_owner_only_and_outlive_the_program() {
     assert_eq!(files(&dir).len(), 1 + 2);
 }
 
+/// More at once than the log's thread takes: what it is not told of goes too.
+#[tokio::test(start_paused = true)]
+async fn there_are_never_more_files_than_reports_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = CrashLogLimits { keep: 100, per_place: 1_000, ..CrashLogLimits::default() };
+    let system = System::with_crash_log("test", limits, Some(dir.path().to_owned()));
+    let root = system.start(SupervisorSpec::one_for_one()).await.unwrap();
+    let world = common::World { system, root };
+    let ends = async |crashes: usize| {
+        for _ in 0..crashes {
+            let a = world.puppet(What::Process, "a", Plan::default()).await;
+            a.cast(Do::Exit(Exit::error("no"))).unwrap();
+            ended(a.pid()).await;
+        }
+    };
+    let slowly = async || {
+        for _ in 0..10 {
+            ends(10).await;
+            world.system.crashes().flush();
+        }
+    };
+    slowly().await;
+    assert_eq!(files(dir.path()).len(), 100);
+    // while it is busy with one
+    let (go, held) = std::sync::mpsc::channel::<()>();
+    let held = parking_lot::Mutex::new(held);
+    world.system.crashes().send_to(move |_| drop(held.lock().recv()));
+    ends(300).await;
+    drop(go);
+    slowly().await;
+    assert_eq!(files(dir.path()).len(), 100);
+    assert_eq!(world.system.crashes().list().len(), 100);
+    world.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_directory_that_cannot_be_used_leaves_the_log_in_memory() {
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -70,6 +70,8 @@ struct Kept {
     places: HashMap<(String, String), Place>,
     last: u64,
     count: u64,
+    /// Files of reports that are not kept any more, for which the thread's queue had no room: no more than were written since it looked.
+    left: Vec<String>,
 }
 
 /// Which report is meant.
@@ -206,7 +208,7 @@ impl CrashLog {
     ) -> Arc<CrashReport> {
         let (report, kept) = self.shared.add(report, of, more);
         if let (Some(writer), Some(old)) = (self.writer.get(), kept) {
-            writer.write(report.id, old);
+            self.shared.leaves(writer.write(report.id, old));
         }
         report
     }
@@ -224,7 +226,7 @@ impl CrashLog {
         let again = entry.written.then_some(entry.report.id);
         drop(kept);
         if let (Some(writer), Some(id)) = (self.writer.get(), again) {
-            writer.write(id, None);
+            self.shared.leaves(writer.write(id, None));
         }
     }
 
@@ -285,6 +287,7 @@ impl Shared {
         let mut kept = self.kept.lock();
         kept.ring.push_back(Entry { of, written: false, report: Arc::clone(&report) });
         let old = (kept.ring.len() > self.limits.keep).then(|| kept.ring.pop_front()).flatten();
+        let old = old.filter(|old| old.written);
         drop(kept);
         tracing::error!(
             crash = report.id,
@@ -304,6 +307,15 @@ impl Shared {
         let entry = kept.ring.iter_mut().rev().find(|entry| entry.report.id == id)?;
         entry.written = true;
         Some(Arc::clone(&entry.report))
+    }
+
+    /// A file that is to go when the thread has time.
+    fn leaves(&self, old: Option<String>) {
+        self.kept.lock().left.extend(old);
+    }
+
+    pub(super) fn left(&self) -> Vec<String> {
+        std::mem::take(&mut self.kept.lock().left)
     }
 
     pub(super) fn sink(&self) -> Option<Sink> {

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+        mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -83,14 +83,21 @@ impl Writer {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    pub(super) fn write(&self, id: u64, old: Option<String>) {
+    /// The old file comes back when there is no room: that one has to go.
+    pub(super) fn write(&self, id: u64, old: Option<String>) -> Option<String> {
         let sent = self.jobs.as_ref().map(|jobs| jobs.try_send(Job::Write(id, old)));
-        if !matches!(sent, Some(Ok(()))) {
+        let mut left = None;
+        if let Some(Err(full)) = sent {
             tracing::warn!(crash = id, "crash report not written: too many at once");
+            let (TrySendError::Full(job) | TrySendError::Disconnected(job)) = full;
+            if let Job::Write(_, old) = job {
+                left = old;
+            }
         }
         if id.is_multiple_of(MANY) {
             self.wake();
         }
+        left
     }
 
     fn wake(&self) {
@@ -143,10 +150,25 @@ fn run(dir: Option<&Path>, log: &Shared, todo: &Receiver<Job>) {
                     forget(&dir.join(old));
                 }
             }
-            Ok(Job::Flush(done)) => drop(done.send(())),
-            Err(TryRecvError::Empty) => thread::park_timeout(LOOK),
+            Ok(Job::Flush(done)) => {
+                clear(dir, log);
+                // an error: nobody waits any more
+                let _ = done.send(());
+            }
+            Err(TryRecvError::Empty) => {
+                clear(dir, log);
+                thread::park_timeout(LOOK);
+            }
             Err(TryRecvError::Disconnected) => return,
         }
+    }
+}
+
+/// Removes the files that there was no room to say anything about.
+fn clear(dir: Option<&Path>, log: &Shared) {
+    let left = log.left();
+    if let Some(dir) = dir {
+        left.iter().for_each(|old| forget(&dir.join(old)));
     }
 }
 
