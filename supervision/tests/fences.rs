@@ -78,6 +78,33 @@ async fn a_start_that_panics_is_a_start_that_failed() {
     }
 }
 
+/// In OTP it would go on, linked to the supervisor and known to nobody.
+#[tokio::test(start_paused = true)]
+async fn what_a_start_function_has_started_ends_when_it_brings_nothing() {
+    for ignores in [false, true] {
+        let start = move |place: supervision::Place| async move {
+            place.server::<Serving>(Plan { trap: true, ..Plan::default() }).await?;
+            if ignores { Ok(Started::Ignored) } else { Err(StartError::Failed("after".into())) }
+        };
+        let world = world().await;
+        let sibling = world.puppet(BOTH[0], "sibling", Plan::default()).await;
+        let failed = world.root.start_child(ChildSpec::new("a", start)).await;
+        assert_eq!(failed.is_ok(), ignores, "{failed:?}");
+        assert_eq!((world.system.alive(), world.root.pid().links(9).len()), (2, 1), "{ignores}");
+        assert!(sibling.pid().is_alive() && world.system.find("/a").is_none());
+        world.stop().await;
+        // instances, which are known by a number
+        let system = common::system("test");
+        let rooms = SupervisorSpec::simple_one_for_one(ChildSpec::new("room", start));
+        let rooms = system.start(rooms).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(rooms.start_instance().await.is_ok(), ignores);
+        }
+        assert_eq!((system.alive(), rooms.pid().links(9).len()), (1, 0), "{ignores}");
+        rooms.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_tree_with_such_a_child_does_not_start_and_leaves_nothing() {
     for how in HOW {

@@ -198,14 +198,15 @@ impl Local {
         self.linked(limit).into_iter().map(Pid::from).collect()
     }
 
-    /// Those of them that live there. Others are not asked for their paths.
-    pub(crate) fn linked_at(&self, at: &At) -> Vec<Self> {
+    /// Those of them that live there and have such a number, or a later one. Others are not asked for their paths.
+    pub(crate) fn linked_at(&self, at: &At, since: u64) -> Vec<Self> {
         let path = at.path(Some(self.name()));
         let state = self.0.state.lock();
         let Some(extra) = &state.extra else { return Vec::new() };
         let named = extra.links.values().filter(|pid| pid.given_path() == Some(&path));
         let numbered = at.number().and_then(|number| extra.numbered.get(&number));
-        named.chain(numbered).cloned().collect()
+        let here = |pid: &&Self| pid.system().creation() == self.system().creation();
+        named.chain(numbered).filter(|pid| here(pid) && pid.0.id >= since).cloned().collect()
     }
 
     /// Those of them that are here.

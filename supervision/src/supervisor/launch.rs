@@ -17,6 +17,7 @@ use tokio::time::timeout;
 /// Calls the start function of a child and waits for what it brings.
 pub(super) async fn launch(spec: &ChildSpec, at: At, cx: &Cx<Msg>) -> Result<Started, StartError> {
     let (system, parent) = (cx.system().clone(), cx.pid().clone());
+    let since = system.next_number();
     let engine = spec.engine.unwrap_or(system.engine());
     let place = Place { system, parent: parent.clone(), at: at.clone(), engine };
     // the function is the child's, and so is a panic in it
@@ -33,18 +34,19 @@ pub(super) async fn launch(spec: &ChildSpec, at: At, cx: &Cx<Msg>) -> Result<Sta
     if let Err(panic) = parent.catch(|| drop(starting)) {
         not_started(&parent, panic, &at);
     }
-    let error = match started {
-        Ok(Ok(started)) => return started,
-        Ok(Err(panic)) => not_started(&parent, panic, &at),
-        Err(error) => error,
+    let not_up = match started {
+        Ok(Ok(Ok(Started::Up(pid)))) => return Ok(Started::Up(pid)),
+        Ok(Ok(not_up)) => not_up,
+        Ok(Err(panic)) => Err(not_started(&parent, panic, &at)),
+        Err(error) => Err(error),
     };
-    abandon(&parent, &at).await;
-    Err(error)
+    abandon(&parent, &at, since).await;
+    not_up
 }
 
-/// Ends what a start had begun: it is linked, but nobody's child yet.
-async fn abandon(parent: &Local, at: &At) {
-    for pid in parent.linked_at(at) {
+/// Ends what a start had begun: it is linked, but nobody's child. `since`: no process before has that number.
+async fn abandon(parent: &Local, at: &At, since: u64) {
+    for pid in parent.linked_at(at, since) {
         parent.unlink(&pid);
         pid.dismiss();
         pid.kill();

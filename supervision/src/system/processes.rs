@@ -34,6 +34,11 @@ impl System {
         self.0.next.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// That of the process that starts next, or of one after it.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.0.next.load(Ordering::Relaxed)
+    }
+
     fn shard(&self, id: u64) -> Option<&Mutex<ById<u64, Local>>> {
         self.0.processes.get(usize::try_from(id % SHARDS).unwrap_or_default())
     }
