@@ -49,11 +49,9 @@ pub(crate) enum Ask {
 }
 
 impl Ask {
-    pub(crate) fn is_awaited(&self) -> bool {
-        match self {
-            Self::State(reply) => !reply.is_closed(),
-            Self::Replace(_, reply) => !reply.is_closed(),
-        }
+    /// Nobody waits for the answer any more. (A state that is to be put in is put in all the same, as in OTP.)
+    pub(crate) fn is_given_up(&self) -> bool {
+        matches!(self, Self::State(reply) if reply.is_closed())
     }
 
     pub(crate) fn answer(self, how: impl FnOnce(Question) -> Result<Value, SysError>) {

@@ -6,7 +6,13 @@ mod common;
 use common::{BOTH, Do, Plan, SECOND, What, world};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 use supervision::{
     CallError, Cx, Event, Exit, InitError, Next, Process, Reply, Server,
     sys::{self, Question, SysError},
@@ -167,6 +173,55 @@ async fn a_trace_ends_by_itself_and_the_black_box_keeps_the_last() {
     sys::log(pid, 0);
     assert!(sys::last_events(pid).is_empty());
     kit.root.stop().await;
+}
+
+/// Is busy for ten seconds at each message, and counts how often it shows its state.
+struct Slow(u64, Arc<AtomicU64>);
+
+impl Server for Slow {
+    type Args = Arc<AtomicU64>;
+    type Msg = ();
+    const NAME: &'static str = "slow";
+
+    async fn init(shown: Arc<AtomicU64>, _: &mut Cx<()>) -> Result<Self, InitError> {
+        Ok(Self(0, shown))
+    }
+
+    async fn handle(&mut self, (): (), _: &mut Cx<()>) -> Next {
+        tokio::time::sleep(SECOND * 10).await;
+        Next::Continue
+    }
+
+    fn state(&self) -> Option<Value> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Some(self.0.into())
+    }
+
+    fn replace_state(&mut self, state: Value) -> Result<(), SysError> {
+        self.0 = state.as_u64().ok_or(SysError::NotSupported)?;
+        Ok(())
+    }
+}
+
+/// A process that is busy for long keeps nothing of those who have asked in vain; what they have put in counts.
+#[tokio::test(start_paused = true)]
+async fn a_question_that_was_given_up_is_not_answered() {
+    let shown: Arc<AtomicU64> = Arc::default();
+    let args = Arc::clone(&shown);
+    let slow = common::server::<Slow>("slow", move || Arc::clone(&args)).await;
+    slow.me.cast(()).unwrap();
+    tokio::task::yield_now().await;
+    for n in 1..=100 {
+        let asked = sys::state(slow.me.pid(), SECOND / 100).await;
+        assert!(matches!(asked, Err(SysError::Busy(_))), "{asked:?}");
+        if n % 50 == 0 {
+            let put = sys::replace_state(slow.me.pid(), n.into(), SECOND / 100).await;
+            assert!(matches!(put, Err(SysError::Busy(_))), "{put:?}");
+        }
+    }
+    assert_eq!(sys::state(slow.me.pid(), SECOND * 20).await.unwrap(), 100);
+    assert_eq!(shown.load(Ordering::Relaxed), 1);
+    slow.root.stop().await;
 }
 
 /// A thousand events of a process that says very much are a megabyte.

@@ -120,7 +120,7 @@ impl Local {
         let asks = &mut state.extra().asks;
         // of one that does not answer others ask again and again
         if asks.len() >= ASKS {
-            asks.retain(Ask::is_awaited);
+            asks.retain(|ask| !ask.is_given_up());
         }
         asks.push_back(ask);
         self.set(ASKED, true);
@@ -136,7 +136,7 @@ impl Local {
         }
         let mut state = self.0.state.lock();
         let asks = &mut state.extra.as_mut()?.asks;
-        let ask = asks.pop_front();
+        let ask = std::iter::from_fn(|| asks.pop_front()).find(|ask| !ask.is_given_up());
         self.set(ASKED, !asks.is_empty());
         ask
     }
@@ -303,6 +303,6 @@ mod tests {
         }
         let state = pid.0.state.lock();
         let asks = &state.extra.as_ref().unwrap().asks;
-        assert!(asks.len() <= ASKS && asks.iter().any(Ask::is_awaited));
+        assert!(asks.len() <= ASKS && asks.iter().any(|ask| !ask.is_given_up()));
     }
 }
