@@ -5,9 +5,13 @@
 mod common;
 
 use common::{BOTH, Do, Plan, Puppet, SECOND, Serving, What};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 use supervision::{
-    AutoShutdown, Backoff, ChildError, ChildSpec, ChildSpecInfo, Engine, Exit, Kind, Local, Ref,
-    Restart, Shutdown, Started, SupervisorSpec,
+    AutoShutdown, Backoff, ChildError, ChildSpec, ChildSpecInfo, Engine, Exit, Kind, Local, Place,
+    Ref, Restart, Shutdown, StartError, Started, SupervisorSpec,
     testkit::{ended, restarted},
 };
 
@@ -176,4 +180,48 @@ async fn a_changed_template_is_for_the_next_start_of_each_instance() {
     ended(&again).await;
     assert_eq!(root.count_children().await.unwrap().active, 0);
     root.stop().await;
+}
+
+/// As OTP's `{restarting, Pid}`: an instance whose restart failed is known by the process it had, until it has another.
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_to_be_started_again_is_stopped_by_its_old_process() {
+    for backs_off in [false, true] {
+        let (fails, starts) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (failing, started) = (Arc::clone(&fails), Arc::clone(&starts));
+        let template = ChildSpec::new("room", move |place: Place| {
+            started.fetch_add(1, Ordering::Relaxed);
+            let fails = failing.load(Ordering::Relaxed);
+            async move {
+                // so that what is asked meanwhile has its turn
+                tokio::time::sleep(SECOND).await;
+                if fails {
+                    return Err(StartError::Failed("not now".into()));
+                }
+                Ok(Started::Up(place.server::<Serving>(Plan::default()).await?.pid().clone()))
+            }
+        });
+        let template = if backs_off { template.backoff(SECOND, SECOND) } else { template };
+        let rooms = SupervisorSpec::simple_one_for_one(template).intensity(1_000, SECOND * 9);
+        let rooms = common::system("test").start(rooms).await.unwrap();
+        let [one, two]: [Local; 2] = [rooms.start_instance().await, rooms.start_instance().await]
+            .map(|started| {
+                let Ok(Started::Up(pid)) = started else { panic!("{started:?}") };
+                pid
+            });
+        fails.store(true, Ordering::Relaxed);
+        one.kill();
+        tokio::time::sleep(SECOND * 5).await;
+        let count = rooms.count_children().await.unwrap();
+        assert_eq!((count.active, count.workers), (1, 2), "{backs_off}");
+        assert!(rooms.instance_childspec(&one).await.is_ok());
+        rooms.terminate_instance(&one).await.unwrap();
+        let count = rooms.count_children().await.unwrap();
+        assert_eq!((count.active, count.workers), (1, 1), "{backs_off}");
+        let before = starts.load(Ordering::Relaxed);
+        assert!(before > 3);
+        tokio::time::sleep(SECOND * 20).await;
+        assert_eq!(starts.load(Ordering::Relaxed), before, "{backs_off}: it is not tried again");
+        assert!(two.is_alive());
+        rooms.stop().await;
+    }
 }

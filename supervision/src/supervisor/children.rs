@@ -105,6 +105,14 @@ impl Children {
         }
     }
 
+    /// Its process ended, and it is to be restarted.
+    pub(super) fn ended(&self, key: Key, process: &Local, why: String) {
+        self.note(key, why);
+        if self.template.is_some() {
+            self.ledger.lock().ended(key, process.id());
+        }
+    }
+
     /// A child is to be restarted: why is kept.
     pub(super) fn note(&self, key: Key, why: String) {
         let Some(Child { spec, .. }) = self.rows.get(&key) else { return };
@@ -115,6 +123,15 @@ impl Children {
             }
             None => self.ledger.lock().note(key, &spec.id, restart, why),
         }
+    }
+
+    /// The instance whose process that is; or was, of one that is to be started again.
+    pub(super) fn instance(&self, process: &Local) -> Option<Key> {
+        let restarting = || {
+            let key = self.ledger.lock().was(process.id())?;
+            matches!(self.rows.get(&key)?.state, ChildState::Restarting).then_some(key)
+        };
+        self.by_pid.get(&process.id()).copied().or_else(restarting)
     }
 
     pub(super) fn find(&self, id: &str) -> Option<(Key, &Child)> {

@@ -3,6 +3,7 @@
 use crate::{
     crash::cut,
     decide::Window,
+    id::Id,
     policy::{Intensity, Restart, Strategy},
     restarts::{ChildRestarts, Restarted, Supervision},
 };
@@ -33,6 +34,8 @@ struct Row {
     restart: Restart,
     /// Why it is to be restarted.
     why: String,
+    /// Of an instance: its process that ended.
+    was: Option<Id>,
     /// In a row, for the back-off.
     failures: u32,
     /// When the back-off has it started again.
@@ -53,12 +56,25 @@ impl Ledger {
             id: id.to_owned(),
             restart,
             why: String::new(),
+            was: None,
             failures: 0,
             until: None,
             restarts: 0,
             history: VecDeque::new(),
         });
         row.why = why;
+    }
+
+    /// The process that it had.
+    pub(super) fn ended(&mut self, key: Key, process: Id) {
+        if let Some(row) = self.rows.get_mut(&key) {
+            row.was = Some(process);
+        }
+    }
+
+    /// Whose process that was.
+    pub(super) fn was(&self, process: Id) -> Option<Key> {
+        self.rows.iter().find(|(_, row)| row.was == Some(process)).map(|(key, _)| *key)
     }
 
     /// Counts a restart; `false` when it is one too many.

@@ -123,7 +123,7 @@ impl Server for Supervisor {
         let crash = Self::report_of(from, &reason);
         match decide::on_exit(child.spec.restart, &reason) {
             Verdict::Restart => {
-                self.children.note(key, reason.to_string());
+                self.children.ended(key, from, reason.to_string());
                 if self.backs_off(key, from.uptime()) {
                     let did = self.try_again(key, cx);
                     tracing::warn!(child = %from.path(), %reason, ?did, "child terminated, restarting later");

@@ -109,10 +109,10 @@ impl Supervisor {
     ) -> Result<(), ChildError> {
         let found = match target {
             Target::Instance(pid) if self.children.template.is_some() && !pid.is_alive() => {
-                // whosever it was, as in OTP
-                self.children.ghost = false;
-                if let Some(key) = self.children.by_pid.get(&pid.id()).copied() {
-                    self.children.forget(key);
+                match self.children.instance(pid) {
+                    Some(key) => self.children.forget(key),
+                    // whosever it was, as in OTP
+                    None => self.children.ghost = false,
                 }
                 return Ok(());
             }
@@ -121,11 +121,10 @@ impl Supervisor {
             }
             Target::Id(id) => self.children.find(id),
             // as OTP: by its pid only an instance is known
-            Target::Instance(pid) if self.children.template.is_some() => self
-                .children
-                .by_pid
-                .get(&pid.id())
-                .and_then(|key| self.children.rows.get(key).map(|c| (*key, c))),
+            Target::Instance(pid) if self.children.template.is_some() => {
+                let key = self.children.instance(pid);
+                key.and_then(|key| self.children.rows.get(&key).map(|c| (key, c)))
+            }
             Target::Instance(_) => None,
         };
         let (key, child) = found.ok_or(ChildError::NotFound)?;
@@ -152,14 +151,14 @@ impl Supervisor {
         }
     }
 
-    /// As OTP: by its pid only an instance is known.
+    /// As OTP: by its pid only an instance is known, and any process that has ended passes for one.
     pub(super) fn childspec(&self, target: &Target) -> Result<ChildSpecInfo, ChildError> {
         let children = &self.children;
         let spec = match (target, &children.template) {
             (Target::Id(id), Some(template)) => Some(template).filter(|known| known.id == *id),
             (Target::Id(id), None) => children.find(id).map(|(_, child)| &child.spec),
             (Target::Instance(pid), Some(template)) => {
-                children.by_pid.contains_key(&pid.id()).then_some(template)
+                (!pid.is_alive() || children.instance(pid).is_some()).then_some(template)
             }
             (Target::Instance(_), None) => None,
         };
