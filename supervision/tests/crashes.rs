@@ -427,7 +427,7 @@ async fn there_are_never_more_files_than_reports_are_kept() {
     slowly().await;
     assert_eq!(files(dir.path()).len(), 100);
     // while it is busy with one
-    let (go, held) = std::sync::mpsc::channel::<()>();
+    let (go, held) = std::sync::mpsc::sync_channel::<()>(0);
     let held = parking_lot::Mutex::new(held);
     world.system.crashes().send_to(move |_| held.lock().recv().unwrap_or_default());
     ends(300).await;

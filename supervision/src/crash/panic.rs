@@ -8,6 +8,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     io::{self, Write},
+    mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, LazyLock, Once},
 };
@@ -90,9 +91,8 @@ pub(crate) fn catch_inside<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
 fn noted(payload: Box<dyn Any + Send>) -> Panic {
     let panic = Panic::take(&*payload);
     // a payload may have a destructor that panics too, and so may what that panics with
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(payload);
-    }
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+    let _ = dropped.map_err(ManuallyDrop::new);
     panic
 }
 
