@@ -9,16 +9,43 @@ mod raw;
 
 use rustix::time::{ClockId, clock_gettime};
 use std::{fs, time::Duration};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{runtime::Builder, task::JoinSet, time::Instant};
 
 type Error = Box<dyn std::error::Error>;
 
-const PARTS: [&str; 4] = ["processes", "messages", "fans", "crashes"];
+const PARTS: [&str; 10] = [
+    "processes",
+    "messages",
+    "fans",
+    "crashes",
+    "children",
+    "timers",
+    "monitors",
+    "names",
+    "calls",
+    "cores",
+];
 
 /// Messages of a measurement.
 const MESSAGES: u64 = 500_000;
 /// Senders, or receivers, of a fan; each sends, or gets, as many messages.
 const FAN: u64 = 1000;
+/// Calls whose time is taken.
+const CALLS: u64 = 200_000;
+/// Processes, names, or members of a group, that are there already.
+const THERE: u64 = 16_000;
+/// Timers that run already, and those of a measurement.
+const TIMERS: u64 = 40_000;
+const MORE_TIMERS: u64 = 20_000;
+/// When they would be due.
+const LATER: Duration = Duration::from_secs(3600);
+/// Children of a measurement with so many there.
+const OPERATIONS: u64 = 4000;
+/// Of the part that runs on several.
+const CORES: usize = 2;
+/// Pairs that throw a ball there, and how often each.
+const PAIRS: u64 = 100;
+const THROWS: u64 = 20_000;
 
 /// CPU time of all threads of the program, in ns.
 fn cpu() -> u64 {
@@ -122,8 +149,25 @@ fn report_restarts(name: &str, mut took: Vec<Duration>) -> Result<(), Error> {
     Ok(())
 }
 
-fn report_rate(count: usize, began: Instant) {
-    println!("restarts {:.0} /s", count as f64 / began.elapsed().as_secs_f64());
+/// How long calls took: of so many in a thousand at most that.
+fn report_calls(mut took: Vec<Duration>) -> Result<(), Error> {
+    took.sort();
+    for (name, part) in [("call_p50", 500), ("call_p99", 990), ("call_p999", 999)] {
+        let at = took.get(took.len() * part / 1000).copied().unwrap_or_default();
+        report(name, u64::try_from(at.as_nanos())?, "ns");
+    }
+    Ok(())
+}
+
+fn report_rate(name: &str, count: u64, began: Instant) {
+    println!("{name} {:.0} /s", count as f64 / began.elapsed().as_secs_f64());
+}
+
+/// In no order.
+fn mixed<T: Clone>(all: &[T]) -> Vec<T> {
+    // a prime that divides none of the counts
+    let order = (0..all.len()).map(|n| n * 7919 % all.len());
+    order.filter_map(|n| all.get(n).cloned()).collect()
 }
 
 fn main() -> Result<(), Error> {
@@ -133,7 +177,10 @@ fn main() -> Result<(), Error> {
     if !PARTS.contains(&part.as_str()) {
         return Err(format!("which part: {}?", PARTS.join(", ")).into());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = match part.as_str() {
+        "cores" => Builder::new_multi_thread().worker_threads(CORES).enable_all().build()?,
+        _ => Builder::new_current_thread().enable_all().build()?,
+    };
     match kind.as_str() {
         "lean" => runtime.block_on(ours::run(ours::Kind::Lean, &part)),
         "server" => runtime.block_on(ours::run(ours::Kind::Server, &part)),

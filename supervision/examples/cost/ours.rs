@@ -1,5 +1,8 @@
 //! Lean processes and servers.
 
+mod cores;
+mod many;
+
 use crate::{
     Error, FAN, MESSAGES, Meter, Rounds, flood, report, report_rate, report_restarts, resident,
     until,
@@ -10,7 +13,10 @@ use supervision::{
     Ref, Reply, Restart, Server, Started, SupervisorRef, SupervisorSpec, System,
     crash::CrashLogLimits,
 };
-use tokio::{task::yield_now, time::Instant};
+use tokio::{
+    task::{JoinSet, yield_now},
+    time::Instant,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -32,7 +38,11 @@ pub enum Msg {
     Boom,
     /// To and fro, so often.
     Ball(u64, Ref<Msg>),
+    /// What only the process itself may do.
+    Run(Run),
 }
+
+type Run = Box<dyn FnOnce(&mut Cx<Msg>) + Send>;
 
 /// Counts; lean.
 struct Lean(u64);
@@ -50,7 +60,7 @@ impl Process for Lean {
     async fn run(&mut self, cx: &mut Cx<Msg>) -> Exit {
         loop {
             match cx.next().await {
-                Event::Msg(msg) => self.take(msg, cx.me()),
+                Event::Msg(msg) => self.take(msg, cx),
                 Event::Exit { reason, .. } => return reason,
                 Event::Down { .. } => {}
             }
@@ -60,13 +70,14 @@ impl Process for Lean {
 
 impl Lean {
     #[expect(clippy::panic, reason = "what is measured")]
-    fn take(&mut self, msg: Msg, me: &Ref<Msg>) {
+    fn take(&mut self, msg: Msg, cx: &mut Cx<Msg>) {
         match msg {
             Msg::Ball(0, _) => {}
-            Msg::Ball(left, to) => drop(to.cast(Msg::Ball(left - 1, me.clone()))),
+            Msg::Ball(left, to) => drop(to.cast(Msg::Ball(left - 1, cx.me().clone()))),
             Msg::Note(n) => self.0 = self.0.wrapping_add(n),
             Msg::Ask(reply) => reply.send(self.0),
             Msg::Boom => panic!("boom"),
+            Msg::Run(run) => run(cx),
         }
     }
 }
@@ -85,7 +96,7 @@ impl Server for Serving {
     }
 
     async fn handle(&mut self, msg: Msg, cx: &mut Cx<Msg>) -> Next {
-        self.0.take(msg, cx.me());
+        self.0.take(msg, cx);
         Next::Continue
     }
 }
@@ -164,6 +175,19 @@ async fn messages(to: &Ref<Msg>, other: &Ref<Msg>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Who is refused gives way and tries again.
+fn flooding(sink: &Ref<Msg>) -> JoinSet<()> {
+    let sink = sink.clone();
+    flood(move |n| {
+        let to = sink.clone();
+        async move {
+            while let Err(CastError::Full(_)) = to.cast(Msg::Note(n)) {
+                yield_now().await;
+            }
+        }
+    })
+}
+
 /// A thousand senders, one receiver; and back.
 async fn fans(kind: Kind, system: &System) -> Result<(), Error> {
     let sink = system.lookup::<Msg>("one").ok_or("not there")?;
@@ -180,18 +204,7 @@ async fn fans(kind: Kind, system: &System) -> Result<(), Error> {
     }
     fan_in.report("fan_in", FAN * FAN);
     let (meter, memory, before) = (Meter::start(), resident(), sink.pid().handled());
-    let mut senders = flood({
-        let sink = sink.clone();
-        move |n| {
-            let to = sink.clone();
-            async move {
-                // who is refused gives way and tries again
-                while let Err(CastError::Full(_)) = to.cast(Msg::Note(n)) {
-                    yield_now().await;
-                }
-            }
-        }
-    });
+    let mut senders = flooding(&sink);
     let most = until(|| sink.pid().handled() == before + FAN * FAN).await;
     meter.report("fan_in_flood", FAN * FAN);
     report("flood_memory", most.saturating_sub(memory) >> 10, "KiB");
@@ -258,14 +271,14 @@ async fn crashes(kind: Kind) -> Result<(), Error> {
     report_restarts("restart_reported", took)?;
     root.stop().await;
 
-    const MANY: usize = 20_000;
+    const MANY: u64 = 20_000;
     let (system, root) = crashing(kind, CrashLogLimits::default().per_place).await?;
     let (mut took, meter, all) = (Vec::new(), Meter::start(), Instant::now());
     for _ in 0..MANY {
         took.push(crash(&system).await?);
     }
-    report_rate(MANY, all);
-    meter.report("restart_cpu", MANY as u64);
+    report_rate("restarts", MANY, all);
+    meter.report("restart_cpu", MANY);
     report_restarts("restart_storm", took)?;
     root.stop().await;
     Ok(())
@@ -285,7 +298,13 @@ pub async fn run(kind: Kind, part: &str) -> Result<(), Error> {
         }
         ("processes", kind) => servers(kind.engine()).await?,
         ("messages", _) => messages(&one, &other).await?,
-        _ => fans(kind, &system).await?,
+        ("fans", kind) => fans(kind, &system).await?,
+        ("children", kind) => many::children(kind).await?,
+        ("timers", _) => many::timers(&one).await?,
+        ("monitors", kind) => many::monitors(kind).await?,
+        ("names", kind) => many::names(kind).await?,
+        ("calls", _) => cores::calls(&one).await?,
+        (_, kind) => cores::cores(kind, &one).await?,
     }
     root.stop().await;
     Ok(std::fs::remove_dir_all(reports())?)

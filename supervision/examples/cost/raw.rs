@@ -1,6 +1,8 @@
 //! ractor itself: actors that do the same, without anything of ours. Mailboxes have no bound, and a
 //! crash is an error that a handler returns: no panic, no report.
 
+mod many;
+
 use crate::{
     Error, FAN, MESSAGES, Meter, Rounds, flood, report, report_rate, report_restarts, resident,
     until,
@@ -16,7 +18,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{task::yield_now, time::Instant};
+use tokio::{
+    task::{JoinSet, yield_now},
+    time::Instant,
+};
 
 /// Counts what it was told.
 struct Raw;
@@ -165,6 +170,14 @@ async fn messages(
     Ok(())
 }
 
+fn flooding(sink: &ActorRef<Msg>) -> JoinSet<()> {
+    let sink = sink.clone();
+    flood(move |n| {
+        let to = sink.clone();
+        async move { drop(to.cast(Msg::Note(n))) }
+    })
+}
+
 async fn fans(sink: &ActorRef<Msg>, handled: &Handled) -> Result<(), Error> {
     let mut others = Vec::new();
     let theirs = Handled::default();
@@ -185,13 +198,7 @@ async fn fans(sink: &ActorRef<Msg>, handled: &Handled) -> Result<(), Error> {
     }
     fan_in.report("fan_in", FAN * FAN);
     let (meter, memory, before) = (Meter::start(), resident(), done());
-    let mut senders = flood({
-        let sink = sink.clone();
-        move |n| {
-            let to = sink.clone();
-            async move { drop(to.cast(Msg::Note(n))) }
-        }
-    });
+    let mut senders = flooding(sink);
     let most = until(|| done() == before + FAN * FAN).await;
     meter.report("fan_in_flood", FAN * FAN);
     report("flood_memory", most.saturating_sub(memory) >> 10, "KiB");
@@ -211,7 +218,7 @@ async fn fans(sink: &ActorRef<Msg>, handled: &Handled) -> Result<(), Error> {
 }
 
 async fn crashes() -> Result<(), Error> {
-    const MANY: usize = 20_000;
+    const MANY: u64 = 20_000;
     let slot = Slot::default();
     let (parent, _) = Actor::spawn(None, Parent, Arc::clone(&slot)).await?;
     let first = Actor::spawn_linked(None, Raw, Handled::default(), parent.get_cell()).await?.0;
@@ -226,8 +233,8 @@ async fn crashes() -> Result<(), Error> {
         }
         took.push(began.elapsed());
     }
-    report_rate(MANY, all);
-    meter.report("restart_cpu", MANY as u64);
+    report_rate("restarts", MANY, all);
+    meter.report("restart_cpu", MANY);
     report_restarts("restart_storm", took)?;
     parent.stop(None);
     Ok(())
@@ -241,7 +248,12 @@ pub async fn run(part: &str) -> Result<(), Error> {
         "processes" => processes().await?,
         "messages" => messages(&one, &other, &handled).await?,
         "fans" => fans(&one, &handled).await?,
-        _ => crashes().await?,
+        "timers" => many::timers(&one, &handled).await?,
+        "names" => many::names().await?,
+        "calls" => many::calls(&one).await?,
+        "cores" => many::cores(&one, &handled).await?,
+        "crashes" => crashes().await?,
+        _ => return Err("ractor has nothing like it".into()),
     }
     one.stop(None);
     other.stop(None);
