@@ -39,6 +39,7 @@ impl Bell {
         poll_fn(|cx| self.poll(cx)).await;
     }
 
+    /// The same for who polls by hand.
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<()> {
         let mut slot = self.0.lock();
         if std::mem::take(&mut slot.rung) {

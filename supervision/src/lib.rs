@@ -54,6 +54,7 @@
 
 mod actor;
 mod bell;
+mod caught;
 pub mod crash;
 mod cx;
 pub mod decide;

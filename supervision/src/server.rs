@@ -202,37 +202,37 @@ impl<S: Server> Process for Serving<S> {
     }
 
     async fn run(&mut self, cx: &mut Cx<S::Msg>) -> Exit {
-        let Self { server, last } = self;
         let pid = cx.pid().clone();
         loop {
             tokio::task::coop::consume_budget().await;
             if let Some(reason) = pid.fatal_now() {
                 return reason;
             }
-            let next = match cx.take() {
-                Some(Taken::Event(Event::Msg(msg))) => {
-                    *last = cx.word_of(S::describe, &msg);
-                    pid.begin();
-                    server.handle(msg, cx).await
-                }
-                Some(Taken::Event(Event::Exit { from, reason })) if cx.is_parent(&from) => {
-                    pid.count();
-                    return server.stopped(reason);
-                }
-                Some(Taken::Event(event)) => {
-                    *last = event.word();
-                    pid.begin();
-                    server.event(event, cx).await
-                }
-                Some(Taken::Ask(ask)) => {
-                    answer(server, ask);
-                    continue;
-                }
-                None => {
+            // in a block: what a message was taken out of has no room in the future while it is handled
+            let msg = {
+                let Some(event) = self.take(cx) else {
                     cx.idle().await;
                     continue;
+                };
+                match event {
+                    Event::Msg(msg) => msg,
+                    Event::Exit { from, reason } if cx.is_parent(&from) => {
+                        pid.count();
+                        return self.server.stopped(reason);
+                    }
+                    event => {
+                        pid.begin();
+                        let next = self.server.event(event, cx).await;
+                        pid.end();
+                        match next {
+                            Next::Continue => continue,
+                            Next::Stop(exit) => return exit,
+                        }
+                    }
                 }
             };
+            pid.begin();
+            let next = self.server.handle(msg, cx).await;
             pid.end();
             if let Next::Stop(exit) = next {
                 return exit;
@@ -254,6 +254,25 @@ impl<S: Server> Process for Serving<S> {
 
     async fn terminate(&mut self, why: &Exit, cx: &mut Cx<S::Msg>) {
         self.server.terminate(why, cx).await;
+    }
+}
+
+impl<S: Server> Serving<S> {
+    /// What is to be handled now, if anything; questions are answered.
+    #[inline]
+    fn take(&mut self, cx: &mut Cx<S::Msg>) -> Option<Event<S::Msg>> {
+        loop {
+            match cx.take()? {
+                Taken::Ask(ask) => answer(&mut self.server, ask),
+                Taken::Event(event) => {
+                    self.last = match &event {
+                        Event::Msg(msg) => cx.word_of(S::describe, msg),
+                        event => event.word(),
+                    };
+                    return Some(event);
+                }
+            }
+        }
     }
 }
 

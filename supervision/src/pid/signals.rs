@@ -240,7 +240,7 @@ impl Local {
     }
 
     /// Ready with the reason of an exit signal that is not trapped. Only the process itself waits for it, in one place at a time.
-    pub(crate) fn poll_fatal(&self, cx: &mut Context<'_>) -> Poll<Exit> {
+    pub(crate) fn poll_fatal(&self, cx: &Context<'_>) -> Poll<Exit> {
         loop {
             match self.fatal_now() {
                 Some(reason) => return Poll::Ready(reason),
@@ -250,7 +250,7 @@ impl Local {
     }
 
     /// Ready when it is killed.
-    pub(crate) fn poll_killed(&self, cx: &mut Context<'_>) -> Poll<Exit> {
+    pub(crate) fn poll_killed(&self, cx: &Context<'_>) -> Poll<Exit> {
         while !self.is_killed() {
             ready!(self.0.fatal.poll(cx));
         }

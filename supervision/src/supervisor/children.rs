@@ -20,8 +20,6 @@ pub(super) struct Child {
     /// Shared by the instances of a template.
     pub(super) spec: Arc<ChildSpec>,
     pub(super) state: ChildState,
-    /// Of the back-off.
-    pub(super) wait: Option<Timer>,
 }
 
 /// All of them.
@@ -38,6 +36,8 @@ pub(super) struct Children {
     pub(super) by_pid: ById<Id, Key>,
     /// Without the instances of a template, which have none.
     by_id: HashMap<Arc<str>, Key>,
+    /// Of the back-off: of those that wait, or did when somebody stopped them.
+    pub(super) waits: BTreeMap<Key, Timer>,
     pub(super) next: u64,
     /// Shared with who looks from outside.
     pub(super) ledger: Arc<Mutex<Ledger>>,
@@ -58,7 +58,7 @@ impl Children {
         if self.template.is_none() {
             self.by_id.insert(Arc::clone(&spec.id), key);
         }
-        self.rows.insert(key, Child { spec, state, wait: None });
+        self.rows.insert(key, Child { spec, state });
         key
     }
 
@@ -100,6 +100,7 @@ impl Children {
         self.set(key, ChildState::Undefined);
         let Some(child) = self.rows.remove(&key) else { return };
         self.ledger.lock().remove(key);
+        self.waits.remove(&key);
         if self.template.is_none() {
             self.by_id.remove(&child.spec.id);
         }

@@ -1,11 +1,11 @@
 //! A child is started, and stopped; a start that panics or takes too long leaves nothing.
 
 use crate::{
+    caught::caught,
     crash::Panic,
     cx::Cx,
     exit::Exit,
     pid::{At, Local},
-    process::caught,
     spec::{ChildSpec, Place, Started},
     start_error::StartError,
     stop::Stop,
@@ -22,7 +22,7 @@ pub(super) async fn launch(spec: &ChildSpec, at: At, cx: &Cx<Msg>) -> Result<Sta
     let place = Place { system, parent: parent.clone(), at: at.clone(), engine };
     // the function is the child's, and so is a panic in it
     let mut starting = match parent.catch(|| (spec.start)(place)) {
-        Ok(starting) => Some(starting),
+        Ok(starting) => starting,
         Err(panic) => return Err(not_started(&parent, panic, &at)),
     };
     let caught = caught(&parent, Pin::new(&mut starting));

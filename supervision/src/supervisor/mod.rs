@@ -193,7 +193,7 @@ impl Supervisor {
     /// stop, or another exit, may come first). What it does.
     fn try_again(&mut self, key: Key, cx: &mut Cx<Msg>) -> Did {
         self.children.set(key, ChildState::Restarting);
-        let Some(child) = self.children.rows.get_mut(&key) else { return Did::LeftIt };
+        let Some(child) = self.children.rows.get(&key) else { return Did::LeftIt };
         let again = Msg(Request::TryAgain(key));
         match child.spec.backoff {
             Some(backoff) => {
@@ -206,7 +206,7 @@ impl Supervisor {
                 ledger.waits(key, Some(after(Instant::now(), delay)));
                 let wait = cx.send_after(delay, again);
                 // one from before somebody stopped it
-                if let Some(old) = child.wait.replace(wait) {
+                if let Some(old) = self.children.waits.insert(key, wait) {
                     cx.cancel(old);
                 }
                 Did::Waits(delay)
