@@ -156,17 +156,21 @@ impl<M: Send + 'static> Cx<M> {
 
     /// What is to be done now, without waiting: questions, what is continued, urgent messages; then signals, timers and messages
     /// in the order in which they came.
+    #[inline]
     pub(crate) fn take(&mut self) -> Option<Taken<M>> {
+        // of most, nearly always
+        if self.own.is_none() && !self.black_box.has_words() && self.pid().has_only_messages() {
+            return self.me.pop(false).map(|msg| Taken::Event(Event::Msg(msg)));
+        }
         loop {
-            if let ControlFlow::Break(taken) = self.try_take() {
+            if let ControlFlow::Break(taken) = self.take_any() {
                 return taken;
             }
         }
     }
 
     /// [`Cx::take`]; it goes on when what it took was of no use.
-    #[inline]
-    fn try_take(&mut self) -> ControlFlow<Option<Taken<M>>> {
+    fn take_any(&mut self) -> ControlFlow<Option<Taken<M>>> {
         let pid = &self.me.pid;
         pid.tell_unanswered();
         if let Some(ask) = pid.next_ask() {

@@ -2,8 +2,8 @@
 //! it at once, what holds it, and the questions of [`crate::sys`].
 
 use super::{
-    ASKED, DISMISSED, DOOMED, ENDED, GROUP_EVENTS, KILLED, Local, Pid, SIGNALLED, SUPERVISES,
-    SUSPENDED, Signal, State, TRAP, Turn,
+    ASKED, DISMISSED, DOOMED, ENDED, GROUP_EVENTS, KILLED, Local, Pid, SCHEDULED, SIGNALLED,
+    SUPERVISES, SUSPENDED, Signal, State, TRAP, Turn, UNTOLD, WATCHED,
 };
 use crate::{exit::Exit, watch::Ask};
 use parking_lot::MutexGuard;
@@ -166,6 +166,11 @@ impl Local {
     /// Whether there is a signal, whether it is its turn or not.
     pub(crate) fn is_signalled(&self) -> bool {
         self.has(SIGNALLED)
+    }
+
+    /// Whether nothing is to be seen to before its next message, nor with it.
+    pub(crate) fn has_only_messages(&self) -> bool {
+        !self.has(UNTOLD | ASKED | SIGNALLED | SUSPENDED | WATCHED | SCHEDULED)
     }
 
     pub(crate) fn wake(&self) {
