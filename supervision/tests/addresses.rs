@@ -120,8 +120,8 @@ async fn an_address_of_another_node_is_as_in_otp_without_a_connection() {
     let mut probe: Probe<()> = Probe::start(&world.system).await;
     let me = probe.pid().clone();
     let far = Id { node: Node::new("far@example.org").unwrap(), creation: 7, number: 40 };
-    // of an earlier start of this node
-    let old = Id { creation: me.id().creation.wrapping_sub(1), ..me.id() };
+    // of an earlier start of this node: the last one may be a system of another test in this program
+    let old = Id { creation: me.id().creation.wrapping_sub(1_000_000), ..me.id() };
     let gone = world.puppet(BOTH[0], "gone", Plan::default()).await.pid().id();
     world.root.terminate_child("gone").await.unwrap();
     for (id, why) in [(far, Exit::NoConnection), (old, Exit::NoProc), (gone, Exit::NoProc)] {

@@ -432,6 +432,7 @@ async fn there_are_never_more_files_than_reports_are_kept() {
     world.system.crashes().send_to(move |_| held.lock().recv().unwrap_or_default());
     ends(300).await;
     drop(go);
+    world.system.crashes().flush();
     slowly().await;
     assert_eq!(files(dir.path()).len(), 100);
     assert_eq!(world.system.crashes().list().len(), 100);
