@@ -95,15 +95,17 @@ impl<M: Send + 'static> Cx<M> {
         Self { me, black_box: BlackBox::default(), describe: Some(describe), own: None }
     }
 
-    /// Drops its inputs, its timers, and what it would have gone on with.
-    pub(crate) fn clear(&mut self) {
+    /// Drops its inputs, its timers, and what it would have gone on with: how many messages these were.
+    pub(crate) fn clear(&mut self) -> usize {
         let pid = &self.me.pid;
         pid.discard(self.black_box.take());
-        let Some(own) = self.own.take() else { return };
+        let Some(own) = self.own.take() else { return 0 };
         let Own { timers, continued, groups } = own.into_inner();
+        let unhandled = continued.len();
         pid.discard(timers.into_all());
         pid.discard(continued);
         pid.discard(groups.into_values());
+        unhandled
     }
 
     /// Its own address.

@@ -16,6 +16,7 @@ pub use crate::{cx::Cx, event::Event, start_error::InitError};
 use serde_json::Value;
 use std::{
     borrow::Cow,
+    collections::VecDeque,
     future::Future,
     pin::pin,
     sync::{
@@ -132,6 +133,12 @@ pub trait Process: Sized + Send + 'static {
     fn word(&self) -> &'static str {
         ""
     }
+
+    /// The messages that it has put off, which nobody will handle.
+    #[doc(hidden)]
+    fn put_off(&mut self) -> VecDeque<Self::Msg> {
+        VecDeque::new()
+    }
 }
 
 /// A process from its `init` to its end, whoever polls it: a task of ours, or an actor of ractor's. Used in place: what is
@@ -226,15 +233,17 @@ impl<P: Process> Life<P> {
     /// linked or watch. A panic of what is dropped is reported as one in `terminate`.
     fn end(&mut self, exit: &Exit) {
         let pid = self.cx.pid().clone();
-        self.cx.clear();
+        let put_off = self.process.as_mut().map(P::put_off).unwrap_or_default();
+        let unhandled = self.cx.clear() + put_off.len();
+        pid.discard(put_off);
         pid.discard(self.args.take());
         if let Err(panic) = pid.catch(|| self.process = None) {
             pid.report_beside(panic.in_terminate(), None);
         }
         pid.ends(exit);
-        let unhandled = self.me().close();
-        pid.system().count_unhandled(unhandled.len());
-        pid.discard(unhandled);
+        let waited = self.me().close();
+        pid.system().count_unhandled(unhandled + waited.len());
+        pid.discard(waited);
         pid.tell_unanswered();
         if let Some(count) = self.counted.take() {
             count.fetch_sub(1, Ordering::AcqRel);

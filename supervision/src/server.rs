@@ -15,7 +15,7 @@ use crate::{
     watch::{Ask, SysError},
 };
 use serde_json::Value;
-use std::{borrow::Cow, future::Future};
+use std::{borrow::Cow, collections::VecDeque, future::Future};
 
 /// What a server does after a message.
 ///
@@ -122,6 +122,12 @@ pub trait Server: Sized + Send + 'static {
     #[doc(hidden)]
     fn stopped(&self, reason: Exit) -> Exit {
         reason
+    }
+
+    /// See [`Process::put_off`].
+    #[doc(hidden)]
+    fn put_off(&mut self) -> VecDeque<Self::Msg> {
+        VecDeque::new()
     }
 
     /// How a crash report, [`crate::sys::trace`] and [`crate::sys::log`] show a message: a word, no secrets. Asked of each
@@ -252,6 +258,10 @@ impl<S: Server> Process for Serving<S> {
         self.last
     }
 
+    fn put_off(&mut self) -> VecDeque<S::Msg> {
+        self.server.put_off()
+    }
+
     async fn terminate(&mut self, why: &Exit, cx: &mut Cx<S::Msg>) {
         self.server.terminate(why, cx).await;
     }
@@ -263,7 +273,7 @@ impl<S: Server> Serving<S> {
     fn take(&mut self, cx: &mut Cx<S::Msg>) -> Option<Event<S::Msg>> {
         loop {
             match cx.take()? {
-                Taken::Ask(ask) => answer(&mut self.server, ask),
+                Taken::Ask(ask) => answer(&mut self.server, cx.pid(), ask),
                 Taken::Event(event) => {
                     self.last = match &event {
                         Event::Msg(msg) => cx.word_of(S::describe, msg),
@@ -276,10 +286,17 @@ impl<S: Server> Serving<S> {
     }
 }
 
-/// A panic in what only shows it is as bad as any other: its state may be broken.
-fn answer<S: Server>(server: &mut S, ask: Ask) {
+/// A panic in what only shows it is reported, and changes nothing; one in what changes it is as bad as any other.
+fn answer<S: Server>(server: &mut S, pid: &Local, ask: Ask) {
     match ask {
-        Ask::State(reply) => drop(reply.send(server.state().ok_or(SysError::NotSupported))),
+        Ask::State(reply) => {
+            let state = pid.catch(|| server.state()).map_err(|panic| {
+                let refused = SysError::Refused(panic.message.clone());
+                pid.report_beside(panic, Some("state: it was not shown"));
+                refused
+            });
+            drop(reply.send(state.and_then(|state| state.ok_or(SysError::NotSupported))));
+        }
         Ask::Replace(state, reply) => drop(reply.send(server.replace_state(state))),
     }
 }

@@ -9,8 +9,8 @@ use common::{BOTH, SECOND, What};
 use std::time::Duration;
 use supervision::{
     ChildError, ChildSpec, Cx, Event, Exit, InitError, Next, Overflow, Process, Reply, Server,
-    StartError, SupervisorSpec,
-    testkit::{Kit, Probe, ended, process},
+    StartError, StateMachine, Step, SupervisorSpec,
+    testkit::{Kit, Probe, ended, process, state_machine_on},
 };
 
 /// Says so when it is dropped.
@@ -139,7 +139,7 @@ async fn kit(what: What, plan: Fragile) -> Kit<Say> {
 }
 
 /// What is reported of it, beside that it ended.
-fn panics(kit: &Kit<Say>) -> Vec<String> {
+fn panics<M: Send + 'static>(kit: &Kit<M>) -> Vec<String> {
     let reports = kit.system.crashes().list();
     let panics = reports.iter().rev().filter(|report| report.location.contains("destructors.rs"));
     panics.map(|report| report.reason.clone()).collect()
@@ -218,7 +218,7 @@ async fn what_waited_and_what_was_to_come() {
         assert_eq!(ended(kit.me.pid()).await.to_string(), "told to", "{what:?}");
         let order = ["timer 1", "timer 2", "repeats", "continued", "own", "waits 1", "waits 2"];
         assert_eq!(panics(&kit), order, "{what:?}");
-        assert_eq!(kit.system.unhandled(), 2);
+        assert_eq!(kit.system.unhandled(), 3);
     }
 }
 
@@ -313,4 +313,36 @@ async fn arguments_of_an_instance_are_its_own() {
     assert_eq!(root.count_children().await.unwrap().active, 1);
     root.stop().await;
     assert_eq!(system.alive(), 0);
+}
+
+/// Puts off what it gets.
+struct Later;
+
+impl StateMachine for Later {
+    type Args = ();
+    type Msg = Bomb;
+    type State = ();
+    const NAME: &'static str = "later";
+
+    async fn init((): (), _: &mut Cx<Bomb>) -> Result<((), Self), InitError> {
+        Ok(((), Self))
+    }
+
+    async fn handle(&mut self, (): &(), bomb: Bomb, _: &mut Cx<Bomb>) -> Step<(), Bomb> {
+        Step::keep().postpone(bomb)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_a_machine_has_put_off() {
+    let kit = state_machine_on::<Later>(common::engine(), "later", || ()).await;
+    for bomb in ["one", "two", ""] {
+        kit.me.cast(Bomb(bomb)).unwrap();
+    }
+    tokio::time::sleep(SECOND).await;
+    kit.me.pid().exit(Exit::error("told to"));
+    assert_eq!(ended(kit.me.pid()).await, Exit::error("told to"));
+    assert_eq!(panics(&kit), ["one", "two"]);
+    assert_eq!(kit.system.unhandled(), 3, "nobody has handled them");
+    kit.root.stop().await;
 }

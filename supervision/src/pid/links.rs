@@ -233,33 +233,33 @@ impl Local {
             return;
         }
         state.set_reason(exit.clone());
+        let extra = state.extra.take().map(|extra| *extra).unwrap_or_default();
+        let Extra { links, numbered, monitors, watched, owned, watch, .. } = extra;
+        let tells = !(links.is_empty() && numbered.is_empty() && monitors.is_empty());
         // links and monitors can be taken back until they are told
-        let keeps_those = |extra: &mut Box<Extra>| {
-            let links = std::mem::take(&mut extra.links);
-            let numbered = std::mem::take(&mut extra.numbered);
-            let monitors = std::mem::take(&mut extra.monitors);
-            let kept = Extra { links, numbered, monitors, ..Extra::default() };
-            std::mem::replace(&mut **extra, kept)
-        };
-        let extra = state.extra.as_mut().map(keeps_those).unwrap_or_default();
+        if tells {
+            *state.extra() = Extra { links, numbered, monitors, ..Extra::default() };
+        }
         self.set(ENDED, true);
         drop(state);
         self.0.bell.clear();
         self.0.fatal.clear();
         self.log_exit(exit);
-        self.0.system.leave(self, exit, extra.owned);
-        for (monitor, pid) in extra.watched {
+        self.0.system.leave(self, exit, owned);
+        for (monitor, pid) in watched {
             pid.demonitor(Monitor(monitor));
         }
-        while self.tell_link(exit) {}
+        while tells && self.tell_link(exit) {}
         if let Some(parent) = &self.0.parent {
             parent.link_ends(self, exit.clone());
         }
-        while self.tell_watcher(exit) {}
-        let told = self.0.state.lock().extra.take();
-        drop(told);
+        if tells {
+            while self.tell_watcher(exit) {}
+            let told = self.0.state.lock().extra.take();
+            drop(told);
+        }
         self.set(GONE, true);
         self.0.ended.notify_waiters();
-        self.discard(extra.watch);
+        self.discard(watch);
     }
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
-use std::{cell::RefCell, sync::Arc, time::Duration};
+use std::{cell::RefCell, mem::needs_drop, sync::Arc, time::Duration};
 
 thread_local! {
     /// What the process that runs has dropped of calls.
@@ -57,9 +57,18 @@ impl Local {
 
     /// Drops things of the process, one after the other. A panic in a destructor is reported as one in `terminate`, and spares no
     /// other: two at once would end the program.
+    #[inline]
     pub(crate) fn discard<T>(&self, things: impl IntoIterator<Item = T>) {
-        let mut left = things.into_iter();
-        while let Err(panic) = self.catch(|| left.by_ref().for_each(drop)) {
+        let mut things = things.into_iter().peekable();
+        // of most there is nothing
+        if needs_drop::<T>() && things.peek().is_some() {
+            self.discard_all(things);
+        }
+    }
+
+    #[cold]
+    fn discard_all(&self, mut things: impl Iterator) {
+        while let Err(panic) = self.catch(|| things.by_ref().for_each(drop)) {
             self.report_beside(panic.in_terminate(), None);
         }
     }

@@ -156,6 +156,10 @@ impl<M: StateMachine> Server for Machine<M> {
         M::describe(msg)
     }
 
+    fn put_off(&mut self) -> VecDeque<M::Msg> {
+        std::mem::take(&mut self.postponed)
+    }
+
     fn state(&self) -> Option<Value> {
         self.machine.show(&self.state)
     }
