@@ -109,7 +109,8 @@ fn read() -> (BTreeMap<String, String>, Vec<Item>) {
                     written.strip_prefix("async ").unwrap_or(written).strip_prefix("fn ");
                 if indented && let Some(function) = function {
                     let public = |(_, all): &&(String, bool)| *all || code.starts_with("pub ");
-                    if line.strip_prefix("    ").is_some_and(|l| l == code)
+                    if !hidden
+                        && line.strip_prefix("    ").is_some_and(|l| l == code)
                         && let Some((of, _)) = inside.as_ref().filter(public)
                     {
                         items.push(item(first_word(function), Some(of.clone())));

@@ -91,13 +91,13 @@ async fn the_state_is_shown_and_replaced_where_a_behaviour_says_so() {
     // to look harms nobody
     sys::replace_state(pid, json!({ "balance": 13 }), SECOND).await.unwrap();
     let hidden = sys::state(pid, SECOND).await.unwrap_err().to_string();
-    assert!(hidden.ends_with("that is not shown"), "{hidden}");
+    assert!(hidden.contains("that is not shown"), "{hidden}");
     let report = kit.system.crashes().list().remove(0);
     assert_eq!(report.inputs, ["state: it was not shown"]);
     sys::replace_state(pid, json!({ "balance": 40 }), SECOND).await.unwrap();
     kit.me.cast(Order::Overdraw).unwrap();
     ended(pid).await;
-    let report = kit.system.crashes().list().pop().unwrap();
+    let report = kit.system.crashes().list().remove(0);
     assert_eq!(report.state, Some(json!({ "balance": 40, "password": "******" })));
     kit.root.stop().await;
     assert_eq!(sys::state(pid, SECOND).await, Err(SysError::Gone));
