@@ -18,8 +18,16 @@ const CRATES: &[&str] =
 const TOOLS: &[&str] =
     &["/testkit", "/schedule", "/tests", "conformance", "src/cli/", "simulation"];
 /// Types that hold many things.
-const MANY: &[&str] =
-    &["Vec<", "VecDeque<", "HashMap<", "BTreeMap<", "HashSet<", "BTreeSet<", "BytesMut"];
+const MANY: &[&str] = &[
+    "Vec<",
+    "VecDeque<",
+    "HashMap<",
+    "BTreeMap<",
+    "HashSet<",
+    "BTreeSet<",
+    "BytesMut",
+    "RwLock<Arc<[",
+];
 
 /// A limit as the code has it.
 fn value(from: &str) -> String {

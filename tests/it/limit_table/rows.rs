@@ -368,7 +368,7 @@ pub const NODE: &[Row] = &[
         at: "for `max_connections` the oldest newcomer makes room: a client that has not opened its stream, or not logged on within 5 s of coming; when there is none, and beyond `max_connections_per_address`, a further one is closed at once",
         fields: &[
             ("supervision/src/system.rs", "processes paths names"),
-            ("supervision/src/supervisor/children.rs", "rows by_id"),
+            ("supervision/src/supervisor/children.rs", "rows by_id waits"),
             ("actors/src/accept.rs", "newcomers"),
         ],
         tried: &[
@@ -462,7 +462,7 @@ pub const NODE: &[Row] = &[
                 "signals asks links numbered monitors watched owned unanswered",
             ),
             ("supervision/src/pid/report.rs", "UNANSWERED"),
-            ("supervision/src/timer.rs", "running repeating due"),
+            ("supervision/src/timer.rs", "running repeating due at_once"),
             ("supervision/src/topic.rs", "subscribers"),
         ],
         tried: &["the_stop_is_the_start_in_reverse"],
@@ -485,14 +485,14 @@ pub const NODE: &[Row] = &[
     },
     Row {
         what: "a trace",
-        from: &["supervision/src/sys.rs: LOG_LIMIT"],
-        most: "so many events of a process that is looked at",
-        at: "the oldest is forgotten",
+        from: &["supervision/src/sys.rs: LOG_LIMIT", "supervision/src/sys.rs: EVENT_BYTES"],
+        most: "`LOG_LIMIT` × `EVENT_BYTES` of a process that is looked at",
+        at: "the oldest is forgotten; a longer one is cut",
         fields: &[
             ("supervision/src/sys.rs", "ancestors links"),
             ("supervision/src/watch.rs", "log"),
         ],
-        tried: &["a_trace_ends_by_itself_and_the_black_box_keeps_the_last"],
+        tried: &["a_trace_ends_by_itself_and_the_black_box_keeps_the_last", "an_event_is_cut"],
     },
     Row {
         what: "crash reports, in memory and as files",
@@ -516,7 +516,7 @@ pub const NODE: &[Row] = &[
         most: "`keep` × 350 KiB: `INPUTS` × `INPUT_BYTES`, a reason, a state and a stack, `LISTED` × `TEXT_BYTES` each of links, names, groups and ancestors, and `WAITING` messages; the names of `SPENT` places; `NESTED` panics of a thread that unwinds",
         at: "the oldest is forgotten; a longer text is cut, a larger or deeper state is left out; of one place only so many in a minute are kept, and the rest is counted; beyond `QUEUE` reports one is not written; beyond `SPENT` places stacks are captured for reports that are not kept",
         fields: &[
-            ("supervision/src/crash/log.rs", "ring places"),
+            ("supervision/src/crash/log.rs", "ring places left"),
             ("supervision/src/crash/report.rs", "ancestors inputs waiting links names groups"),
             ("supervision/src/crash/black_box.rs", "inputs"),
             ("supervision/src/crash/panic.rs", "Spent LAST"),
