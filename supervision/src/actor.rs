@@ -1,6 +1,7 @@
 //! The engine that is ractor: it starts the actor, and polls the life of a process as what the actor does after its start.
 
 use crate::{
+    exit::Exit,
     inbox::Ref,
     pid::{At, Local},
     process::{Life, Process},
@@ -10,6 +11,7 @@ use crate::{
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
 use std::{marker::PhantomData, pin::pin};
 use thiserror::Error;
+use tokio::task::JoinHandle;
 
 /// Its ractor mailbox gets no message: the loop is that of the process, on the inbox that has a bound.
 enum Nothing {}
@@ -69,4 +71,24 @@ pub(crate) async fn start<P: Process>(
         return Err(*error);
     }
     Err(StartError::Exited(me.pid.wait().await))
+}
+
+/// A task that ends with who waits for it.
+struct Apart<T>(JoinHandle<T>);
+
+impl<T> Drop for Apart<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Awaits a start in a task of its own. That of an actor is polled where it is awaited: the starts of a deep tree would all be on
+/// one stack.
+pub(crate) async fn apart<T: Send + 'static>(
+    start: impl Future<Output = Result<T, StartError>> + Send + 'static,
+) -> Result<T, StartError> {
+    #[expect(clippy::disallowed_methods, reason = "it is awaited here, and ends with that")]
+    let mut task = Apart(tokio::spawn(start));
+    // an error: the runtime ends
+    (&mut task.0).await.unwrap_or(Err(StartError::Exited(Exit::Killed)))
 }

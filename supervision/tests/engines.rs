@@ -11,6 +11,22 @@ use supervision::{
 
 const ENGINES: [Engine; 2] = [Engine::Ractor, Engine::Lean];
 
+/// As on a stack of 2 MiB, which a thread of a test has.
+#[tokio::test(start_paused = true)]
+async fn a_tree_is_as_deep_as_it_likes_on_either() {
+    for engine in ENGINES {
+        let system = System::new("deep");
+        system.set_engine(engine);
+        let deep = (0..300).fold(SupervisorSpec::one_for_one(), |below, _| {
+            SupervisorSpec::one_for_one().child(ChildSpec::supervisor("s", below))
+        });
+        let root = system.start(deep).await.unwrap();
+        assert_eq!(system.alive(), 301, "{engine:?}");
+        root.stop().await;
+        assert_eq!(system.alive(), 0, "{engine:?}");
+    }
+}
+
 /// Knows in which task its `init` ran: an actor's runs in that of its supervisor, before it has one.
 struct Born(Option<tokio::task::Id>);
 

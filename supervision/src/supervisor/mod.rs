@@ -13,6 +13,7 @@ pub use crate::supervisor_ref::{
     ChildError, ChildInfo, ChildSpecInfo, ChildState, Counts, Msg, SupervisorRef,
 };
 use crate::{
+    actor,
     crash::{Did, Of},
     cx::Cx,
     decide::{self, Verdict},
@@ -57,7 +58,13 @@ pub(crate) async fn start(
         }
         _ => at,
     };
-    server::start::<Supervisor>(engine, system, parent, at, spec).await.map(SupervisorRef)
+    let system = system.clone();
+    let start = async move { server::start::<Supervisor>(engine, &system, parent, at, spec).await };
+    let started = match engine {
+        Engine::Ractor => actor::apart(start).await,
+        Engine::Lean => start.await,
+    };
+    started.map(SupervisorRef)
 }
 
 impl Server for Supervisor {
