@@ -87,6 +87,7 @@ async fn nothing_is_lost(node: &TestNode, sent: usize) {
 }
 
 /// Every process is in the tree.
+/// While something ends it can be gone from one and not from the other.
 fn all_in_the_tree(node: &TestNode) -> bool {
     let tree = node.node.system().tree();
     node.node.system().alive() == tree.iter().map(|t| t.count()).sum::<usize>()
@@ -135,7 +136,7 @@ fn a_client_that_does_not_read_holds_nobody_up_and_gets_everything_in_the_end() 
         assert!(kept(&node).await.is_empty(), "and nothing is kept that was delivered");
         drop((a, b));
         until("everybody is gone", || node.connections() == 0).await;
-        assert!(all_in_the_tree(&node));
+        until("all that lives is in the tree", || all_in_the_tree(&node)).await;
         node.stop().await;
     });
 }
@@ -303,7 +304,7 @@ fn the_messages_of_a_connection_that_is_killed_are_kept() {
         }
         assert_eq!(a.ping().await, []);
         nothing_is_lost(&node, sent + 10).await;
-        assert!(all_in_the_tree(&node));
+        until("all that lives is in the tree", || all_in_the_tree(&node)).await;
         node.stop().await;
     });
 }
