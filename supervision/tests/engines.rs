@@ -203,3 +203,42 @@ async fn a_start_that_its_own_start_function_gives_up_leaves_nothing_on_either()
         root.stop().await;
     }
 }
+
+/// Supervisors below one another, with one at the bottom that does not start.
+fn stuck() -> SupervisorSpec {
+    let bottom = SupervisorSpec::one_for_one().child(ChildSpec::server::<Never>("never", || ()));
+    (0..3).fold(bottom, |below, _| {
+        let beside = ChildSpec::server::<Born>("beside", || ());
+        SupervisorSpec::one_for_one().child(beside).child(ChildSpec::supervisor("s", below))
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tree_that_is_given_up_in_the_middle_of_its_start_leaves_nothing_on_either() {
+    for engine in ENGINES {
+        let system = System::new("test");
+        system.set_engine(engine);
+        // its supervisor gives it up
+        let root = system.start(SupervisorSpec::one_for_one()).await.unwrap();
+        let slow = ChildSpec::supervisor("slow", stuck()).ready_within(SECOND);
+        assert!(root.start_child(slow).await.is_err());
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(system.alive(), 1, "{engine:?}");
+        // its supervisor is killed while it waits
+        let starting = root.clone();
+        let waits = async move { starting.start_child(ChildSpec::supervisor("s", stuck())).await };
+        let killed = async {
+            tokio::time::sleep(SECOND).await;
+            assert!(system.alive() > 4, "{engine:?}");
+            root.pid().kill();
+        };
+        let (answer, ()) = tokio::join!(waits, killed);
+        assert!(answer.is_err());
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(system.alive(), 0, "{engine:?}");
+        // who starts it waits no more
+        assert!(tokio::time::timeout(SECOND, system.start(stuck())).await.is_err());
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(system.alive(), 0, "{engine:?}");
+    }
+}

@@ -3,13 +3,13 @@
 
 mod common;
 
+use common::SECOND;
 use serde_json::{Value, json};
-use std::time::Duration;
 use supervision::{
     CrashReport, Cx, Event, Exit, InitError, Next, Process, Server, StateMachine, Step,
     replay::{Replay, ReplayError, Replayed, replay, replay_machine, replay_process},
     sys::{Question, SysError},
-    testkit::{self, ended},
+    testkit::{self, Kit, ended},
 };
 
 /// Adds what it is told; cannot add up to 13.
@@ -41,29 +41,34 @@ impl Replay for Sum {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_report_is_enough_to_crash_again() {
-    let second = Duration::from_secs(1);
+/// One that crashed over what it was told, and its report.
+async fn crashed() -> (Kit<u32>, CrashReport) {
     let kit = common::server::<Sum>("sum", || 0).await;
     for n in [6, 5, 2] {
         kit.me.cast(n).unwrap();
     }
     ended(kit.me.pid()).await;
-    let mut report = (*kit.system.crashes().list()[0]).clone();
+    let report = (*kit.system.crashes().list()[0]).clone();
+    (kit, report)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_is_enough_to_crash_again() {
+    let (kit, mut report) = crashed().await;
     assert_eq!(report.inputs, ["6", "5", "2"]);
-    let Replayed::Crashed(again) = replay::<Sum>(&report, || 0, second).await.unwrap() else {
+    let Replayed::Crashed(again) = replay::<Sum>(&report, || 0, SECOND).await.unwrap() else {
         panic!("it survived");
     };
     assert_eq!((&*again.reason, &again.location), ("thirteen", &report.location));
     assert_eq!(kit.system.crashes().count(), 1, "the sandbox is another system");
     // from another start it goes well
-    let outcome = replay::<Sum>(&report, || 1, second).await.unwrap();
+    let outcome = replay::<Sum>(&report, || 1, SECOND).await.unwrap();
     assert!(matches!(outcome, Replayed::Survived));
     report.inputs = vec!["99".to_owned()];
-    let outcome = replay::<Sum>(&report, || 0, second).await;
+    let outcome = replay::<Sum>(&report, || 0, SECOND).await;
     assert!(matches!(outcome, Err(ReplayError::Timeout(_))));
     report.inputs = vec!["six".to_owned()];
-    let outcome = replay::<Sum>(&report, || 0, second).await;
+    let outcome = replay::<Sum>(&report, || 0, SECOND).await;
     assert!(matches!(outcome, Err(ReplayError::Input(text)) if text == "six"));
     kit.root.stop().await;
 }
@@ -171,7 +176,6 @@ impl<const SHOWN: bool> Process for Long<SHOWN> {
 
 /// What is needed to crash is far behind what a report keeps of inputs.
 async fn replays<const SHOWN: bool>() -> [(CrashReport, Replayed); 3] {
-    let second = Duration::from_secs(1);
     let read = |recorded: &str| recorded.parse().ok();
     let crash = async |kit: testkit::Kit<u32>| {
         for n in [900, 100, 1, 2, 3, 4, 3] {
@@ -189,9 +193,9 @@ async fn replays<const SHOWN: bool>() -> [(CrashReport, Replayed); 3] {
             .await;
     let process = crash(testkit::process::<Long<SHOWN>>("long", || ()).await).await;
     let again = [
-        replay::<Long<SHOWN>>(&server, || (), second).await.unwrap(),
-        replay_machine::<Long<SHOWN>>(&machine, || (), read, second).await.unwrap(),
-        replay_process::<Long<SHOWN>>(&process, || (), read, second).await.unwrap(),
+        replay::<Long<SHOWN>>(&server, || (), SECOND).await.unwrap(),
+        replay_machine::<Long<SHOWN>>(&machine, || (), read, SECOND).await.unwrap(),
+        replay_process::<Long<SHOWN>>(&process, || (), read, SECOND).await.unwrap(),
     ];
     let mut again = again.into_iter();
     [server, machine, process].map(|report| (report, again.next().unwrap()))
@@ -217,27 +221,20 @@ async fn a_replay_starts_from_the_reports_state_where_there_is_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replay_goes_on_from_the_start_when_the_state_is_not_enough() {
-    let second = Duration::from_secs(1);
-    let kit = common::server::<Sum>("sum", || 0).await;
-    for n in [6, 5, 2] {
-        kit.me.cast(n).unwrap();
-    }
-    ended(kit.me.pid()).await;
-    let mut report = (*kit.system.crashes().list()[0]).clone();
+    let (kit, mut report) = crashed().await;
     // a state that it does not take
     report.state = Some(json!("thirteen"));
-    assert!(matches!(replay::<Sum>(&report, || 0, second).await, Ok(Replayed::Crashed(_))));
+    assert!(matches!(replay::<Sum>(&report, || 0, SECOND).await, Ok(Replayed::Crashed(_))));
     // one with which it goes well
     report.state = Some(json!(1));
     report.inputs = ["1000", "13"].map(str::to_owned).to_vec();
-    let outcome = replay::<Long<true>>(&report, || (), second).await;
+    let outcome = replay::<Long<true>>(&report, || (), SECOND).await;
     assert!(matches!(outcome, Ok(Replayed::Crashed(again)) if again.inputs == ["1000", "13"]));
     kit.root.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_input_that_cannot_be_made_again_matters_only_when_it_is_needed() {
-    let second = Duration::from_secs(1);
     let kit = common::server::<Long<true>>("long", || ()).await;
     for n in [1000, 10, 3] {
         kit.me.cast(n).unwrap();
@@ -246,10 +243,10 @@ async fn an_input_that_cannot_be_made_again_matters_only_when_it_is_needed() {
     let mut report = (*kit.system.crashes().list()[0]).clone();
     // what was before the last input is in the state
     report.inputs[0] = "a call".to_owned();
-    assert!(matches!(replay::<Long<true>>(&report, || (), second).await, Ok(Replayed::Crashed(_))));
+    assert!(matches!(replay::<Long<true>>(&report, || (), SECOND).await, Ok(Replayed::Crashed(_))));
     // with that it goes well: all of them are needed
     report.state = Some(json!(1));
-    let outcome = replay::<Long<true>>(&report, || (), second).await;
+    let outcome = replay::<Long<true>>(&report, || (), SECOND).await;
     assert!(matches!(outcome, Err(ReplayError::Input(text)) if text == "a call"));
     kit.root.stop().await;
 }
