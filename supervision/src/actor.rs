@@ -3,8 +3,9 @@
 use crate::{
     exit::Exit,
     inbox::Ref,
+    life::Life,
     pid::{At, Local},
-    process::{Life, Process},
+    process::Process,
     start_error::StartError,
     system::System,
 };

@@ -62,6 +62,7 @@ mod event;
 pub mod exit;
 pub mod id;
 pub mod inbox;
+mod life;
 mod names;
 pub mod pid;
 mod policy;
