@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio::task::JoinHandle;
 
 /// Its ractor mailbox gets no message: the loop is that of the process, on the inbox that has a bound.
-enum Nothing {}
+pub(crate) enum Nothing {}
 
 // without ractor's cluster feature every Send + 'static type is a message
 #[cfg(feature = "cluster")]
@@ -53,16 +53,26 @@ impl<P: Process> Actor for Acting<P> {
     }
 }
 
-/// Starts a process as an actor, under `parent`, and waits for its `init`.
-pub(crate) async fn start<P: Process>(
+/// What comes of the start of an actor.
+pub(crate) type Spawned = Result<(ActorRef<Nothing>, JoinHandle<()>), SpawnErr>;
+
+/// Begins to start a process as an actor, under `parent`. Not in an `async fn`: a life that was lent there is in its future twice.
+pub(crate) fn spawn<P: Process>(
     system: &System,
     parent: Option<Local>,
     at: At,
     args: P::Args,
-) -> Result<Ref<P::Msg>, StartError> {
+) -> (Ref<P::Msg>, impl Future<Output = Spawned> + use<P>) {
     let life = Life::<P>::new(system, parent, at, args, None);
-    let me = life.me().clone();
-    let error = match Actor::spawn(None, Acting(PhantomData), life).await {
+    (life.me().clone(), Actor::spawn(None, Acting(PhantomData), life))
+}
+
+/// What its `init` has said.
+pub(crate) async fn begun<M: Send + 'static>(
+    me: Ref<M>,
+    spawned: Spawned,
+) -> Result<Ref<M>, StartError> {
+    let error = match spawned {
         Ok(_) => return Ok(me),
         Err(error) => error,
     };

@@ -3,33 +3,50 @@
 use crate::{crash::Panic, exit::Exit, pid::Local};
 use std::{
     future::{Future, poll_fn},
+    mem::needs_drop,
     pin::Pin,
     task::{Context, Poll},
 };
 
-/// Polls a future of a process; a panic in it becomes an error with what the hook noted.
+/// Polls a future of a process; a panic in it becomes an error with what the hook noted. It is dropped where it is, behind the
+/// fence that it ended in; `badly` is told of a panic in that.
 fn poll_caught<T>(
     pid: &Local,
-    future: Pin<&mut impl Future<Output = T>>,
+    mut future: Pin<&mut Option<impl Future<Output = T>>>,
+    badly: impl Fn(Panic),
     cx: &mut Context<'_>,
 ) -> Poll<Result<T, Panic>> {
-    match pid.catch(|| future.poll(cx)) {
-        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Ok(Poll::Pending) => {
+    let mut done = None;
+    let polled = pid.catch(|| {
+        if let Some(Poll::Ready(value)) = future.as_mut().as_pin_mut().map(|f| f.poll(cx)) {
+            done = Some(value);
+            future.set(None);
+        }
+    });
+    match (done, polled) {
+        (Some(value), polled) => {
+            polled.unwrap_or_else(badly);
+            Poll::Ready(Ok(value))
+        }
+        (None, Ok(())) => {
             pid.tell_unanswered();
             Poll::Pending
         }
-        Err(panic) => Poll::Ready(Err(panic)),
+        (None, Err(panic)) => {
+            cut(pid, future, badly);
+            Poll::Ready(Err(panic))
+        }
     }
 }
 
-/// Awaits a future of a process, and catches what panics in it. Takes it pinned: a future that is moved into another is
-/// stored twice, and is none of its own for the same reason.
+/// Awaits a future of a process, and catches what panics in it, and then in its destructor. Takes it pinned: a future that is moved
+/// into another is stored twice, and is none of its own for the same reason.
 pub(crate) fn caught<T>(
     pid: &Local,
-    mut future: Pin<&mut impl Future<Output = T>>,
+    mut future: Pin<&mut Option<impl Future<Output = T>>>,
+    badly: impl Fn(Panic),
 ) -> impl Future<Output = Result<T, Panic>> {
-    poll_fn(move |cx| poll_caught(pid, future.as_mut(), cx))
+    poll_fn(move |cx| poll_caught(pid, future.as_mut(), &badly, cx))
 }
 
 /// [`caught`], unless a signal ends the process: why it does. Every process is in here while it lives, and a `select!` would be
@@ -38,7 +55,7 @@ pub(crate) fn unless_ended<T>(
     pid: &Local,
     future: Pin<&mut Option<impl Future<Output = T>>>,
 ) -> impl Future<Output = Result<Result<T, Panic>, Exit>> {
-    until(pid, Local::poll_fatal, future)
+    until(pid, Local::fatal_now, future)
 }
 
 /// [`caught`], unless the process is killed.
@@ -46,31 +63,40 @@ pub(crate) fn unless_killed<T>(
     pid: &Local,
     future: Pin<&mut Option<impl Future<Output = T>>>,
 ) -> impl Future<Output = Result<Result<T, Panic>, Exit>> {
-    until(pid, Local::poll_killed, future)
+    until(pid, Local::killed_now, future)
 }
 
 /// The future is dropped where it is, finished or not.
 fn until<T>(
     pid: &Local,
-    end: fn(&Local, &Context<'_>) -> Poll<Exit>,
+    end: fn(&Local) -> Option<Exit>,
     mut future: Pin<&mut Option<impl Future<Output = T>>>,
 ) -> impl Future<Output = Result<Result<T, Panic>, Exit>> {
+    let badly = |panic: Panic| drop(pid.report_beside(panic.in_terminate(), None));
     poll_fn(move |cx| {
-        let done = match (end(pid, cx), future.as_mut().as_pin_mut()) {
-            (Poll::Ready(reason), _) => Poll::Ready(Err(reason)),
-            (Poll::Pending, Some(future)) => poll_caught(pid, future, cx).map(Ok),
-            (Poll::Pending, None) => Poll::Pending,
-        };
-        if done.is_ready() {
-            cut(pid, future.as_mut());
+        let mut ended = end(pid);
+        if ended.is_none() {
+            if let Poll::Ready(done) = poll_caught(pid, future.as_mut(), badly, cx) {
+                return Poll::Ready(Ok(done));
+            }
+            // most of what is short never waits for a signal
+            while ended.is_none() && pid.poll_doom(cx).is_ready() {
+                ended = end(pid);
+            }
         }
-        done
+        match ended {
+            Some(reason) => {
+                cut(pid, future.as_mut(), badly);
+                Poll::Ready(Err(reason))
+            }
+            None => Poll::Pending,
+        }
     })
 }
 
-/// Drops a future of the process where it is; a panic in a destructor is reported as one in `terminate`.
-fn cut<T>(pid: &Local, mut future: Pin<&mut Option<T>>) {
-    if let Err(panic) = pid.catch(|| future.set(None)) {
-        pid.report_beside(panic.in_terminate(), None);
+/// Drops a future of the process where it is; `badly` is told of a panic in its destructor.
+pub(crate) fn cut<T>(pid: &Local, mut future: Pin<&mut Option<T>>, badly: impl Fn(Panic)) {
+    if needs_drop::<T>() && future.is_some() {
+        pid.catch(|| future.set(None)).unwrap_or_else(badly);
     }
 }

@@ -98,7 +98,9 @@ impl<M: Send + 'static> Cx<M> {
     /// Drops its inputs, its timers, and what it would have gone on with: how many messages these were.
     pub(crate) fn clear(&mut self) -> usize {
         let pid = &self.me.pid;
-        pid.discard(self.black_box.take());
+        if !self.black_box.is_empty() {
+            pid.discard(self.black_box.take());
+        }
         let Some(own) = self.own.take() else { return 0 };
         let Own { timers, continued, groups } = own.into_inner();
         let unhandled = continued.len();

@@ -68,6 +68,44 @@ impl Exit {
     }
 }
 
+/// A place for a reason, in two words: those that live have none, and most end with one that needs no memory of its own.
+#[derive(Default)]
+pub(crate) enum Reason {
+    #[default]
+    None,
+    Normal,
+    Shutdown,
+    Killed,
+    Other(Box<Exit>),
+}
+
+impl Reason {
+    pub(crate) fn is_some(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    pub(crate) fn get(&self) -> Option<Exit> {
+        match self {
+            Self::None => None,
+            Self::Normal => Some(Exit::Normal),
+            Self::Shutdown => Some(Exit::Shutdown),
+            Self::Killed => Some(Exit::Killed),
+            Self::Other(exit) => Some((**exit).clone()),
+        }
+    }
+}
+
+impl From<&Exit> for Reason {
+    fn from(exit: &Exit) -> Self {
+        match exit {
+            Exit::Normal => Self::Normal,
+            Exit::Shutdown => Self::Shutdown,
+            Exit::Killed => Self::Killed,
+            other => Self::Other(Box::new(other.clone())),
+        }
+    }
+}
+
 impl PartialEq for Exit {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {

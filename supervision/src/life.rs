@@ -12,6 +12,7 @@ use crate::{
     system::System,
 };
 use std::{
+    mem::needs_drop,
     pin::pin,
     sync::{
         Arc,
@@ -67,7 +68,7 @@ impl<P: Process> Life<P> {
             Err(reason) => StartError::Exited(reason),
         };
         if let Some(parent) = pid.parent().filter(|parent| parent.supervises()) {
-            parent.unlink(&pid);
+            parent.parts_from(&pid);
         }
         let exit = error.exit();
         self.cx.account_for(&exit, || None);
@@ -110,20 +111,24 @@ impl<P: Process> Life<P> {
     /// The end: drops what it was; nothing comes in any more, who waits for an answer learns it, then all who are
     /// linked or watch. A panic of what is dropped is reported as one in `terminate`.
     fn end(&mut self, exit: &Exit) {
-        let pid = self.cx.pid().clone();
-        let put_off = self.process.as_mut().map(P::put_off).unwrap_or_default();
-        let unhandled = self.cx.clear() + put_off.len();
+        let Self { args, process, cx, counted } = self;
+        let put_off = process.as_mut().map(P::put_off).unwrap_or_default();
+        let unhandled = cx.clear() + put_off.len();
+        let pid = cx.pid();
         pid.discard(put_off);
-        pid.discard(self.args.take());
-        if let Err(panic) = pid.catch(|| self.process = None) {
+        pid.discard(args.take());
+        // where it is: a move would copy it
+        if needs_drop::<P>()
+            && let Err(panic) = pid.catch(|| *process = None)
+        {
             pid.report_beside(panic.in_terminate(), None);
         }
         pid.ends(exit);
-        let waited = self.me().close();
+        let waited = cx.me().close();
         pid.system().count_unhandled(unhandled + waited.len());
         pid.discard(waited);
         pid.tell_unanswered();
-        if let Some(count) = self.counted.take() {
+        if let Some(count) = counted.take() {
             count.fetch_sub(1, Ordering::AcqRel);
         }
         pid.finish(exit);
@@ -158,7 +163,8 @@ mod tests {
     use super::*;
     use crate::{
         event::Event,
-        server::{Next, Server, Serving},
+        policy::Engine,
+        server::{self, Next, Server, Serving},
     };
 
     struct Idle;
@@ -202,6 +208,15 @@ mod tests {
         let mut life = Life::<P>::new(&System::new("test"), None, At::Path("/".into()), (), None);
         let begin = size_of_val(&life.begin());
         size_of::<Life<P>>() + begin.max(size_of_val(&life.run()))
+    }
+
+    /// A child's start is boxed; up to there the allocator has what was freed last at hand (glibc's `tcache`).
+    #[tokio::test]
+    async fn the_start_of_a_server_is_small() {
+        let (engine, system, at) = (Engine::Ractor, System::new("test"), At::Path("/".into()));
+        let start = server::start::<Idle, _>(engine, system, None, at, (), |begun| begun.is_ok());
+        assert!(size_of_val(&start) <= 1032 - 100, "{}", size_of_val(&start));
+        assert!(start.await);
     }
 
     #[test]

@@ -301,16 +301,21 @@ fn answer<S: Server>(server: &mut S, pid: &Local, ask: Ask) {
     }
 }
 
-/// Starts a server under `parent` and waits for its `init`.
-pub(crate) async fn start<S: Server>(
+/// Starts a server under `parent`, waits for its `init`, and makes of what came what the caller wants. All in one future: a
+/// child's start is boxed, and what has more than 1 KiB costs the allocator ten times as much.
+pub(crate) async fn start<S: Server, T>(
     engine: Engine,
-    system: &System,
+    system: System,
     parent: Option<Local>,
     at: At,
     args: S::Args,
-) -> Result<Ref<S::Msg>, StartError> {
+    made: fn(Result<Ref<S::Msg>, StartError>) -> T,
+) -> T {
     match engine {
-        Engine::Ractor => actor::start::<Serving<S>>(system, parent, at, args).await,
-        Engine::Lean => process::start::<Serving<S>>(system, parent, at, args).await,
+        Engine::Ractor => {
+            let (me, spawning) = actor::spawn::<Serving<S>>(&system, parent, at, args);
+            made(actor::begun(me, spawning.await).await)
+        }
+        Engine::Lean => made(process::start::<Serving<S>>(&system, parent, at, args).await),
     }
 }

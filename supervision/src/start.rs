@@ -52,8 +52,20 @@ impl Place {
     ///
     /// # Errors
     /// When its `init` says so, or it ended before.
-    pub async fn server<S: Server>(self, args: S::Args) -> Result<Ref<S::Msg>, StartError> {
-        server::start::<S>(self.engine, &self.system, Some(self.parent), self.at, args).await
+    pub fn server<S: Server>(
+        self,
+        args: S::Args,
+    ) -> impl Future<Output = Result<Ref<S::Msg>, StartError>> + Send {
+        self.serves::<S, _>(args, |started| started)
+    }
+
+    fn serves<S: Server, T>(
+        self,
+        args: S::Args,
+        made: fn(Result<Ref<S::Msg>, StartError>) -> T,
+    ) -> impl Future<Output = T> + Send {
+        let Self { system, parent, at, engine } = self;
+        server::start::<S, T>(engine, system, Some(parent), at, args, made)
     }
 
     /// Starts a state machine there.
@@ -143,10 +155,7 @@ impl ChildSpec {
 
     /// A server.
     pub fn server<S: Server>(id: &str, args: impl Fn() -> S::Args + Send + Sync + 'static) -> Self {
-        Self::new(id, move |at: Place| {
-            let args = args();
-            async move { started(at.server::<S>(args).await) }
-        })
+        Self::new(id, move |at: Place| at.serves::<S, _>(args(), started))
     }
 
     /// A template for processes that own their loop, each with arguments of its own.
@@ -187,7 +196,7 @@ impl ChildSpec {
     where
         S::Args: Clone + Sync,
     {
-        Self::template(id, |at: Place, args| async move { started(at.server::<S>(args).await) })
+        Self::template(id, |at: Place, args| at.serves::<S, _>(args, started))
     }
 
     /// A template for state machines, each with arguments of its own.

@@ -34,9 +34,10 @@ impl Stop<'_> {
         };
         let mut reasons = Reasons::default();
         for (n, pid) in pids.iter().enumerate() {
-            let in_time = match deadline {
-                Some(at) => timeout_at(at, pid.wait()).await.ok(),
-                None => Some(pid.wait().await),
+            let in_time = match (pid.gone(), deadline) {
+                (Some(reason), _) => Some(reason),
+                (None, Some(at)) => timeout_at(at, pid.wait()).await.ok(),
+                (None, None) => Some(pid.wait().await),
             };
             let reason = match in_time {
                 Some(reason) => reason,
@@ -56,7 +57,7 @@ impl Stop<'_> {
     fn tell(&self, pid: &Local) {
         pid.dismiss();
         if let Some(parent) = pid.parent() {
-            parent.unlink(pid);
+            parent.parts_from(pid);
         }
         match (self.shutdown, pid.parent()) {
             (Shutdown::BrutalKill, _) => pid.kill(),

@@ -88,6 +88,11 @@ impl BlackBox {
         inputs.push_back(input);
     }
 
+    /// Whether nothing was ever noted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether each message is to be noted.
     pub(crate) fn has_words(&self) -> bool {
         self.0.as_ref().is_some_and(|kept| kept.words)

@@ -2,7 +2,10 @@
 
 use super::{At, ENDED, Extra, GONE, Local, Monitor, Pid, SIGNALLED, State};
 use crate::exit::Exit;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    mem,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 static MONITORS: AtomicU64 = AtomicU64::new(1);
 
@@ -58,7 +61,16 @@ impl Local {
     /// Removes a link (`unlink/1`).
     pub fn unlink(&self, other: impl Into<Pid>) {
         if let Some(other) = other.into().local() {
+            self.parts_from(other);
+        }
+    }
+
+    /// [`Local::unlink`] of one that is here. What is linked to its parent is so in the parent's map only.
+    pub(crate) fn parts_from(&self, other: &Self) {
+        if self.parent() != Some(other) {
             self.drop_link(other);
+        }
+        if other.parent() != Some(self) {
             other.drop_link(self);
         }
     }
@@ -77,10 +89,10 @@ impl Local {
     }
 
     /// One that it is linked to has ended: it is told unless it has taken the link back, in one step with that.
-    fn link_ends(&self, other: &Self, exit: Exit) {
+    fn link_ends(&self, other: &Self, exit: &Exit) {
         let mut state = self.0.state.lock();
         if self.take_link(&mut state, other) {
-            self.exits(state, other.into(), exit);
+            self.exits(state, other, exit.clone());
         }
     }
 
@@ -98,7 +110,7 @@ impl Local {
             drop(state);
         } else {
             drop(state);
-            other.link_ends(self, exit.clone());
+            other.link_ends(self, exit);
         }
         true
     }
@@ -232,26 +244,24 @@ impl Local {
         if self.has(ENDED) {
             return;
         }
-        state.set_reason(exit.clone());
-        let extra = state.extra.take().map(|extra| *extra).unwrap_or_default();
-        let Extra { links, numbered, monitors, watched, owned, watch, .. } = extra;
-        let tells = !(links.is_empty() && numbered.is_empty() && monitors.is_empty());
-        // links and monitors can be taken back until they are told
-        if tells {
-            *state.extra() = Extra { links, numbered, monitors, ..Extra::default() };
-        }
+        state.reason = exit.into();
+        // of most there is nothing
+        let mut extra = state.retire();
+        let tells = state.extra.is_some();
         self.set(ENDED, true);
         drop(state);
         self.0.bell.clear();
         self.0.fatal.clear();
         self.log_exit(exit);
-        self.0.system.leave(self, exit, owned);
-        for (monitor, pid) in watched {
-            pid.demonitor(Monitor(monitor));
+        self.0.system.leave(self, exit, extra.as_mut().map(|extra| mem::take(&mut extra.owned)));
+        if let Some(extra) = &mut extra {
+            for (monitor, pid) in mem::take(&mut extra.watched) {
+                pid.demonitor(Monitor(monitor));
+            }
         }
         while tells && self.tell_link(exit) {}
         if let Some(parent) = &self.0.parent {
-            parent.link_ends(self, exit.clone());
+            parent.link_ends(self, exit);
         }
         if tells {
             while self.tell_watcher(exit) {}
@@ -260,6 +270,8 @@ impl Local {
         }
         self.set(GONE, true);
         self.0.ended.notify_waiters();
-        self.discard(watch);
+        if let Some(extra) = &mut extra {
+            self.discard(extra.watch.take());
+        }
     }
 }

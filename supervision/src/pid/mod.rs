@@ -20,7 +20,7 @@ pub(crate) use report::drop_unanswered;
 
 use crate::{
     bell::Bell,
-    exit::Exit,
+    exit::{Exit, Reason},
     id::Id,
     restarts::View,
     system::{Erased, Owned, System},
@@ -30,6 +30,7 @@ use parking_lot::Mutex;
 use place::Name;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering},
@@ -89,8 +90,7 @@ struct Extra {
 #[derive(Default)]
 struct State {
     /// Why it has ended ([`ENDED`]), must ([`DOOMED`]), or is about to.
-    /// Boxed: those that live have none.
-    reason: Option<Box<Exit>>,
+    reason: Reason,
     extra: Option<Box<Extra>>,
 }
 
@@ -99,11 +99,17 @@ impl State {
         self.extra.get_or_insert_default()
     }
 
-    fn set_reason(&mut self, reason: Exit) {
-        match &mut self.reason {
-            Some(old) => **old = reason,
-            None => self.reason = Some(Box::new(reason)),
+    /// With the end: links and monitors stay until they are told, so long they can be taken back. What else there was.
+    fn retire(&mut self) -> Option<Box<Extra>> {
+        let mut extra = self.extra.take()?;
+        let Extra { links, numbered, monitors, .. } = &mut *extra;
+        if !(links.is_empty() && numbered.is_empty() && monitors.is_empty()) {
+            let left = self.extra();
+            mem::swap(links, &mut left.links);
+            mem::swap(numbered, &mut left.numbered);
+            mem::swap(monitors, &mut left.monitors);
         }
+        Some(extra)
     }
 }
 
@@ -289,7 +295,7 @@ impl Local {
             kind,
             name,
             number,
-            parent: parent.clone(),
+            parent,
             system: system.clone(),
             inbox,
             started: nanos(system.age()),
@@ -306,10 +312,10 @@ impl Local {
         }));
         pid.set(SCHEDULED, system.schedule().is_some());
         system.enter(&pid);
-        if let Some(parent) = parent
+        if let Some(parent) = pid.parent()
             && !parent.add_link(&pid)
         {
-            pid.exit_from(&parent, Exit::NoProc);
+            pid.exit_from(parent, Exit::NoProc);
         }
         pid
     }
@@ -363,7 +369,12 @@ impl Local {
     /// Why it ended, if it has.
     pub fn exit_reason(&self) -> Option<Exit> {
         let state = self.0.state.lock();
-        if self.has(ENDED) { state.reason.as_deref().cloned() } else { None }
+        if self.has(ENDED) { state.reason.get() } else { None }
+    }
+
+    /// Why it has ended, when all who are linked or watch have been told.
+    pub(crate) fn gone(&self) -> Option<Exit> {
+        if self.has(GONE) { self.exit_reason() } else { None }
     }
 
     /// Resolves when it has ended.
@@ -371,9 +382,7 @@ impl Local {
         loop {
             // registered from here on: an end between the look and the wait is not missed
             let ended = self.0.ended.notified();
-            if self.has(GONE)
-                && let Some(exit) = self.exit_reason()
-            {
+            if let Some(exit) = self.gone() {
                 return exit;
             }
             ended.await;

@@ -5,11 +5,14 @@ use super::{
     ASKED, DISMISSED, DOOMED, ENDED, GROUP_EVENTS, KILLED, Local, Pid, SCHEDULED, SIGNALLED,
     SUPERVISES, SUSPENDED, Signal, State, TRAP, Turn, UNTOLD, WATCHED,
 };
-use crate::{exit::Exit, watch::Ask};
+use crate::{
+    exit::{Exit, Reason},
+    watch::Ask,
+};
 use parking_lot::MutexGuard;
 use std::{
     sync::atomic::Ordering,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 use tokio::time::Instant;
 
@@ -34,16 +37,16 @@ impl Local {
     }
 
     pub(crate) fn exit_from(&self, from: impl Into<Pid>, reason: Exit) {
-        self.exits(self.0.state.lock(), from.into(), reason);
+        self.exits(self.0.state.lock(), from, reason);
     }
 
     /// An exit signal, in one step with what its sender did under the lock.
-    pub(super) fn exits(&self, state: MutexGuard<'_, State>, from: Pid, reason: Exit) {
+    pub(super) fn exits(&self, state: MutexGuard<'_, State>, from: impl Into<Pid>, reason: Exit) {
         if self.has(ENDED) {
             return;
         }
         if self.has(TRAP) {
-            self.queue(state, Signal::Exit { from, reason });
+            self.queue(state, Signal::Exit { from: from.into(), reason });
         } else if !matches!(reason, Exit::Normal) {
             // OTP: a signal `killed` that came over a link is not a kill
             self.dooms(state, reason, false);
@@ -64,7 +67,7 @@ impl Local {
         if self.has(ENDED) || (state.reason.is_some() && !kill) {
             return;
         }
-        state.set_reason(reason);
+        state.reason = Reason::from(&reason);
         self.set(DOOMED, true);
         drop(state);
         self.0.fatal.ring();
@@ -244,24 +247,16 @@ impl Local {
         self.has(KILLED)
     }
 
-    /// Ready with the reason of an exit signal that is not trapped. Only the process itself waits for it, in one place at a time.
-    pub(crate) fn poll_fatal(&self, cx: &Context<'_>) -> Poll<Exit> {
-        loop {
-            match self.fatal_now() {
-                Some(reason) => return Poll::Ready(reason),
-                None => ready!(self.0.fatal.poll(cx)),
-            }
-        }
+    /// Ready when something has come that may end it. Only the process itself waits for it, in one place at a time.
+    pub(crate) fn poll_doom(&self, cx: &Context<'_>) -> Poll<()> {
+        self.0.fatal.poll(cx)
     }
 
-    /// Ready when it is killed.
-    pub(crate) fn poll_killed(&self, cx: &Context<'_>) -> Poll<Exit> {
-        while !self.is_killed() {
-            ready!(self.0.fatal.poll(cx));
-        }
-        Poll::Ready(Exit::Killed)
+    pub(crate) fn killed_now(&self) -> Option<Exit> {
+        self.is_killed().then_some(Exit::Killed)
     }
 
+    /// The reason of an exit signal that is not trapped.
     pub(crate) fn fatal_now(&self) -> Option<Exit> {
         if !self.has(DOOMED) {
             return None;
@@ -275,13 +270,13 @@ impl Local {
         if self.has(ENDED) {
             return;
         }
-        self.0.state.lock().set_reason(exit.clone());
+        self.0.state.lock().reason = exit.into();
         self.tell_unanswered();
     }
 
     /// Why it has ended, or is about to.
     pub(crate) fn why(&self) -> Option<Exit> {
-        self.0.state.lock().reason.as_deref().cloned()
+        self.0.state.lock().reason.get()
     }
 
     /// Whether that one started it.

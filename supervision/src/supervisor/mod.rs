@@ -58,13 +58,12 @@ pub(crate) async fn start(
         }
         _ => at,
     };
-    let system = system.clone();
-    let start = async move { server::start::<Supervisor>(engine, &system, parent, at, spec).await };
-    let started = match engine {
+    let made = |started: Result<_, _>| started.map(SupervisorRef);
+    let start = server::start::<Supervisor, _>(engine, system.clone(), parent, at, spec, made);
+    match engine {
         Engine::Ractor => actor::apart(start).await,
         Engine::Lean => start.await,
-    };
-    started.map(SupervisorRef)
+    }
 }
 
 impl Server for Supervisor {

@@ -67,7 +67,7 @@ impl System {
         }
     }
 
-    pub(crate) fn leave(&self, pid: &Local, exit: &Exit, owned: BTreeSet<Owned>) {
+    pub(crate) fn leave(&self, pid: &Local, exit: &Exit, owned: Option<BTreeSet<Owned>>) {
         let number = pid.id().number;
         if let Some(shard) = self.shard(number) {
             shard.lock().remove(&number);
@@ -78,6 +78,14 @@ impl System {
                 paths.remove(path);
             }
         }
+        if let Some(owned) = owned {
+            self.clear_up(pid, owned);
+        }
+        self.0.alive.fetch_sub(1, Ordering::AcqRel);
+        self.tell(pid, &Change::Ended(pid, exit));
+    }
+
+    fn clear_up(&self, pid: &Local, owned: BTreeSet<Owned>) {
         for owned in owned {
             match owned {
                 Owned::Name(name) => {
@@ -93,8 +101,6 @@ impl System {
                 Owned::Pool => drop(self.0.pools.lock().remove(pid)),
             }
         }
-        self.0.alive.fetch_sub(1, Ordering::AcqRel);
-        self.tell(pid, &Change::Ended(pid, exit));
     }
 
     /// How many processes are alive.
