@@ -95,13 +95,13 @@ impl Reason {
     }
 }
 
-impl From<&Exit> for Reason {
-    fn from(exit: &Exit) -> Self {
+impl From<Exit> for Reason {
+    fn from(exit: Exit) -> Self {
         match exit {
             Exit::Normal => Self::Normal,
             Exit::Shutdown => Self::Shutdown,
             Exit::Killed => Self::Killed,
-            other => Self::Other(Box::new(other.clone())),
+            other => Self::Other(Box::new(other)),
         }
     }
 }

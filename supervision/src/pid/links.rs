@@ -244,7 +244,7 @@ impl Local {
         if self.has(ENDED) {
             return;
         }
-        state.reason = exit.into();
+        state.reason = exit.clone().into();
         // of most there is nothing
         let mut extra = state.retire();
         let tells = state.extra.is_some();

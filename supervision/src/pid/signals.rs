@@ -5,10 +5,7 @@ use super::{
     ASKED, DISMISSED, DOOMED, ENDED, GROUP_EVENTS, KILLED, Local, Pid, SCHEDULED, SIGNALLED,
     SUPERVISES, SUSPENDED, Signal, State, TRAP, Turn, UNTOLD, WATCHED,
 };
-use crate::{
-    exit::{Exit, Reason},
-    watch::Ask,
-};
+use crate::{exit::Exit, watch::Ask};
 use parking_lot::MutexGuard;
 use std::{
     sync::atomic::Ordering,
@@ -67,7 +64,7 @@ impl Local {
         if self.has(ENDED) || (state.reason.is_some() && !kill) {
             return;
         }
-        state.reason = Reason::from(&reason);
+        state.reason = reason.into();
         self.set(DOOMED, true);
         drop(state);
         self.0.fatal.ring();
@@ -270,7 +267,7 @@ impl Local {
         if self.has(ENDED) {
             return;
         }
-        self.0.state.lock().reason = exit.into();
+        self.0.state.lock().reason = exit.clone().into();
         self.tell_unanswered();
     }
 
