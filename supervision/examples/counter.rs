@@ -22,7 +22,7 @@ impl Server for Counter {
     const NAME: &'static str = "counter";
 
     async fn init(start: u64, cx: &mut Cx<Ask>) -> Result<Self, InitError> {
-        cx.register("counter");
+        cx.register("counter")?;
         Ok(Self(start))
     }
 

@@ -35,7 +35,7 @@ impl StateMachine for Door {
     const NAME: &'static str = "door";
 
     async fn init(code: &'static str, cx: &mut Cx<Msg>) -> Result<(Is, Self), InitError> {
-        cx.register("door");
+        cx.register("door")?;
         Ok((Is::Locked, Self { code, wrong: 0 }))
     }
 

@@ -24,7 +24,7 @@ impl Server for Keys {
     type Msg = Ask;
     const NAME: &'static str = "keys";
     async fn init((name, behind): Self::Args, cx: &mut Cx<Ask>) -> Result<Self, InitError> {
-        cx.register(name);
+        cx.register(name)?;
         Ok(Self(HashMap::new(), behind))
     }
 

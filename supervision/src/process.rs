@@ -174,7 +174,8 @@ impl<P: Process> Life<P> {
         self.cx.me()
     }
 
-    /// `init`. Of one that did not succeed a supervisor is told by the answer, not by a signal too.
+    /// `init`. Of one that did not succeed a supervisor is told by the answer, not by a signal too; nor is anybody of one whose name
+    /// is taken, which OTP does not even start.
     pub(crate) async fn begin(&mut self) -> Result<(), StartError> {
         let Some(args) = self.args.take() else { return Ok(()) };
         let pid = self.cx.pid().clone();
@@ -184,11 +185,12 @@ impl<P: Process> Life<P> {
                 self.process = Some(process);
                 return Ok(());
             }
-            Ok(Ok(Err(error))) => not_begun(error),
+            Ok(Ok(Err(error))) => error.into(),
             Ok(Err(panic)) => StartError::Exited(Exit::Crash(self.cx.report(panic, None))),
             Err(reason) => StartError::Exited(reason),
         };
-        if let Some(parent) = pid.parent().filter(|parent| parent.supervises()) {
+        let answered = matches!(error, StartError::AlreadyStarted { .. });
+        if let Some(parent) = pid.parent().filter(|parent| answered || parent.supervises()) {
             parent.unlink(&pid);
         }
         let exit = error.exit();
@@ -258,14 +260,6 @@ impl<P: Process> Drop for Life<P> {
         if self.cx.pid().is_alive() {
             self.end(&Exit::Killed);
         }
-    }
-}
-
-fn not_begun(error: InitError) -> StartError {
-    match error {
-        InitError::Ignore => StartError::Ignore,
-        InitError::Start(error) => error,
-        InitError::Failed(why) => StartError::Failed(why.to_string().into()),
     }
 }
 

@@ -26,7 +26,7 @@ impl Server for Doomed {
     const NAME: &'static str = "doomed";
 
     async fn init((): (), cx: &mut Cx<Deed>) -> Result<Self, InitError> {
-        cx.register("doomed");
+        cx.register("doomed")?;
         Ok(Self)
     }
 

@@ -80,7 +80,7 @@ async fn who_leaves_a_group_or_a_name_leaves_nothing() {
         let name = format!("{n}");
         world.system.join(&name, me.pid());
         world.system.join(&name, me.pid());
-        assert!(world.system.register(&name, &me));
+        world.system.register(&name, &me).unwrap();
         assert_eq!((me.pid().groups().len(), me.pid().names().len()), (1, 1));
         world.system.leave_group(&name, me.pid());
         world.system.leave_group(&name, me.pid());

@@ -4,6 +4,8 @@
 
 #[path = "addresses.rs"]
 mod addresses;
+#[path = "answers.rs"]
+mod answers;
 #[path = "behaviours.rs"]
 mod behaviours;
 #[path = "childspecs.rs"]
@@ -27,6 +29,8 @@ mod groups;
 mod intensity;
 #[path = "leaks.rs"]
 mod leaks;
+#[path = "names.rs"]
+mod names;
 #[path = "order.rs"]
 mod order;
 #[path = "races.rs"]

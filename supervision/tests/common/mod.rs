@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses some of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+pub mod talk;
+
 use std::{sync::Arc, time::Duration};
 use supervision::{
     ChildSpec, Cx, Engine, Event, Exit, InitError, Local, Next, Process, Ref, Reply, Restart,
