@@ -1,7 +1,7 @@
 //! A door with a code lock that locks itself: a state machine. Time is simulated, it ends at once.
 //!
 //! `cargo run -p supervision --example door`
-#![allow(missing_docs, clippy::print_stdout, reason = "a program")]
+#![expect(clippy::print_stdout, reason = "a program")]
 
 use std::time::Duration;
 use supervision::{

@@ -1,7 +1,7 @@
 //! A key-value server and a cache in front of it: each is killed once.
 //!
 //! `cargo run -p supervision --example kv`
-#![allow(missing_docs, clippy::print_stdout, reason = "a program")]
+#![expect(clippy::print_stdout, reason = "a program")]
 
 use std::{collections::HashMap, time::Duration};
 use supervision::{

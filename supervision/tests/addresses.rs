@@ -1,5 +1,5 @@
 //! Addresses: of two systems in one program, of other nodes, of what has ended; typed ones from any; exit reasons as data.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::panic, reason = "a test")]
 
 mod common;
 

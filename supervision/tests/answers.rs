@@ -1,5 +1,4 @@
 //! Answers as messages, exactly one of each request, and why there is none.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 

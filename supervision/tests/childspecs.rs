@@ -1,6 +1,6 @@
 //! What a specification says, what its instances are started with, and what becomes of one that is changed while its child runs. OTP 25: `get_childspec` knows children by id, and
 //! a template by its id or an instance's pid; a child of others by its pid is `not_found`.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! What a crash report holds, and where it goes.
-#![allow(missing_docs, dead_code, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 #[path = "common/sum.rs"]

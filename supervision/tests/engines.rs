@@ -1,5 +1,5 @@
 //! On what a server runs: its specification says it, else the system; and what differs in who polls it makes no difference.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! Exit signals, links, monitors, trapping and kill, in both engines: what `erlang(3)` says.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! What is kept of processes goes with them: monitors and links with either end, names and groups when they are left.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! The tests of servers, state machines and supervisors once more, with lean ones: `common::engine` knows by the name of
 //! this program.
-#![allow(clippy::duplicate_mod, reason = "each of them has its own `common`")]
+#![expect(clippy::duplicate_mod, reason = "each of them has its own `common`")]
 
 #[path = "addresses.rs"]
 mod addresses;

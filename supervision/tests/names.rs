@@ -1,5 +1,4 @@
 //! Names: one process has each, for as long as it lives; addresses by them are resolved at each use. And groups, which end so too.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 

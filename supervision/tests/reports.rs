@@ -1,6 +1,6 @@
 //! What is reported of children that do not stop as they are told is what Erlang/OTP 25 reports:
 //! `otp/reports.escript` prints it, `otp/reports.expected.txt` is what it printed.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! What a process starts itself, and what it watches: `start_link`, monitors taken back, monitors of names. What OTP 25 did is said with
 //! each.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 
