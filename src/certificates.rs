@@ -233,7 +233,7 @@ impl Server for Watcher {
     const INBOX: usize = 4;
 
     async fn init((sources, tls): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
-        cx.register(WATCHER);
+        cx.register(WATCHER)?;
         cx.trap_exit(true);
         cx.send_every(EVERY, || Msg::Look);
         let seen = sources.stamps();

@@ -1,7 +1,7 @@
 //! A counter as a server: cast, call, a crash, and the fresh one in its place.
 //!
 //! `cargo run -p supervision --example counter`
-#![allow(missing_docs, clippy::print_stdout, reason = "a program")]
+#![expect(clippy::print_stdout, reason = "a program")]
 
 use std::time::Duration;
 use supervision::{
@@ -22,7 +22,7 @@ impl Server for Counter {
     const NAME: &'static str = "counter";
 
     async fn init(start: u64, cx: &mut Cx<Ask>) -> Result<Self, InitError> {
-        cx.register("counter");
+        cx.register("counter")?;
         Ok(Self(start))
     }
 

@@ -2,7 +2,7 @@
 //! not need it never notices. Time is simulated, it ends at once.
 //!
 //! `cargo run -p supervision --example dependency`
-#![allow(missing_docs, clippy::print_stdout, reason = "a program")]
+#![expect(clippy::print_stdout, reason = "a program")]
 
 use std::{
     sync::{

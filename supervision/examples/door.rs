@@ -1,7 +1,7 @@
 //! A door with a code lock that locks itself: a state machine. Time is simulated, it ends at once.
 //!
 //! `cargo run -p supervision --example door`
-#![allow(missing_docs, clippy::print_stdout, reason = "a program")]
+#![expect(clippy::print_stdout, reason = "a program")]
 
 use std::time::Duration;
 use supervision::{
@@ -35,7 +35,7 @@ impl StateMachine for Door {
     const NAME: &'static str = "door";
 
     async fn init(code: &'static str, cx: &mut Cx<Msg>) -> Result<(Is, Self), InitError> {
-        cx.register("door");
+        cx.register("door")?;
         Ok((Is::Locked, Self { code, wrong: 0 }))
     }
 

@@ -1,7 +1,7 @@
 //! A key-value server and a cache in front of it: each is killed once.
 //!
 //! `cargo run -p supervision --example kv`
-#![allow(missing_docs, clippy::print_stdout, reason = "a program")]
+#![expect(clippy::print_stdout, reason = "a program")]
 
 use std::{collections::HashMap, time::Duration};
 use supervision::{
@@ -24,7 +24,7 @@ impl Server for Keys {
     type Msg = Ask;
     const NAME: &'static str = "keys";
     async fn init((name, behind): Self::Args, cx: &mut Cx<Ask>) -> Result<Self, InitError> {
-        cx.register(name);
+        cx.register(name)?;
         Ok(Self(HashMap::new(), behind))
     }
 

@@ -1,6 +1,5 @@
 //! Reads supervision scenarios on stdin, one JSON a line, and prints what our supervisor makes of
 //! them, one JSON a line: the counterpart of `tests/otp/oracle.escript`. `otp_trace lean`: with lean supervisors.
-#![allow(missing_docs, clippy::print_stdout, reason = "a program")]
 
 #[path = "../tests/otp/replay.rs"]
 mod replay;

@@ -1,7 +1,7 @@
 //! A pool of a thousand workers, a tenth of which crash: nobody else notices.
 //!
 //! `cargo run -p supervision --example pool`
-#![allow(missing_docs, clippy::print_stdout, reason = "a program")]
+#![expect(clippy::print_stdout, reason = "a program")]
 
 use std::time::Duration;
 use supervision::{

@@ -1,7 +1,7 @@
 //! A room: members come and go while it is open, one crashes, and is back with its name.
 //!
 //! `cargo run -p supervision --example room`
-#![allow(missing_docs, clippy::print_stdout, reason = "a program")]
+#![expect(clippy::print_stdout, reason = "a program")]
 
 use std::time::Duration;
 use supervision::{

@@ -10,6 +10,7 @@ use crate::{
     event::Event,
     exit::Exit,
     inbox::Ref,
+    names::RegisterError,
     pid::{Local, Pid},
     schedule::Fault,
     system::System,
@@ -36,9 +37,7 @@ use tokio::time::timeout_at;
 ///
 /// /// As a server's `init` might.
 /// async fn init(cache: &Pid, cx: &mut Cx<Msg>) -> Result<(), InitError> {
-///     if !cx.register("front") {
-///         return Err(InitError::Ignore);
-///     }
+///     cx.register("front")?;                           // there is one of that name
 ///     cx.link(cache);                                  // ends with it
 ///     cx.monitor(cache);                               // is told, if it traps exits
 ///     cx.continue_with(Msg::Load);                     // first, and nobody waits for it
@@ -125,13 +124,13 @@ impl<M: Send + 'static> Cx<M> {
         self.me.pid.system()
     }
 
-    /// Gives it a name in its system; the name is free again when it ends. `false`: it is taken, which is logged.
-    pub fn register(&mut self, name: &str) -> bool {
-        let got = self.system().register(name, &self.me);
-        if !got {
-            tracing::warn!(path = %self.pid().path(), name, "the name is taken");
-        }
-        got
+    /// Gives it a name in its system; the name is free again when it ends. With `?` in its `init` there is one of that name, or it
+    /// does not start (`gen_server:start_link({local, Name}, ..)`).
+    ///
+    /// # Errors
+    /// When another has the name: who.
+    pub fn register(&mut self, name: &str) -> Result<(), RegisterError> {
+        self.system().register(name, &self.me)
     }
 
     /// Links itself to `pid` (`link/1`).

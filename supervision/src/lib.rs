@@ -7,8 +7,8 @@
 //! [`system`], [`tree`] and [`restarts`] (what runs, seen from outside) · [`schedule`] and [`testkit`]. `README.md` is the dictionary
 //! from OTP's words.
 //!
-//! Files import downwards: what is only data (`crash`, `exit`, `id`, `policy`, `restarts`, `start_error`, `watch`) · `pid` and `system`, which know
-//! each other, and are the only circle · addresses, timers, names, `sys`, what a process may do (`cx`) · `process`, and `actor`,
+//! Files import downwards: what is only data (`crash`, `exit`, `id`, `policy`, `restarts`, `watch`) · `pid` and `system`, which know
+//! each other, and are the only circle · addresses, timers, names, `start_error`, `sys`, what a process may do (`cx`) · `process`, and `actor`,
 //! the engine that is ractor · behaviours · `spec`, `supervisor`, `pool` · `start`, which knows all of them.
 //!
 //! Two engines, one process model: a server, state machine or supervisor runs as a ractor actor or as a lean task, as its
@@ -27,7 +27,7 @@
 //!     type Msg = Ask;
 //!     const NAME: &'static str = "counter";
 //!     async fn init(start: u64, cx: &mut Cx<Ask>) -> Result<Self, InitError> {
-//!         cx.register("counter");
+//!         cx.register("counter")?;
 //!         Ok(Self(start))
 //!     }
 //!     async fn handle(&mut self, msg: Ask, _: &mut Cx<Ask>) -> Next {
@@ -94,6 +94,7 @@ pub use event::Event;
 pub use exit::Exit;
 pub use id::{Id, Node};
 pub use inbox::{CallError, CastError, NameRef, Overflow, Ref, RefError, Reply};
+pub use names::RegisterError;
 pub use pid::{GroupEvent, Local, Monitor, Pid};
 pub use policy::{AutoShutdown, Backoff, Engine, Intensity, Kind, Restart, Shutdown, Strategy};
 pub use pool::{Pool, PoolRef, PoolSpec};

@@ -8,7 +8,7 @@ use crate::{
     inbox::Ref,
     pid::{At, Local},
     process::Process,
-    start_error::{InitError, StartError},
+    start_error::StartError,
     system::System,
 };
 use std::{
@@ -53,7 +53,8 @@ impl<P: Process> Life<P> {
         self.cx.me()
     }
 
-    /// `init`. Of one that did not succeed a supervisor is told by the answer, not by a signal too.
+    /// `init`. Of one that did not succeed a supervisor is told by the answer, not by a signal too; nor is anybody of one whose name
+    /// is taken, which OTP does not even start.
     pub(crate) async fn begin(&mut self) -> Result<(), StartError> {
         let Some(args) = self.args.take() else { return Ok(()) };
         let pid = self.cx.pid().clone();
@@ -63,11 +64,12 @@ impl<P: Process> Life<P> {
                 self.process = Some(process);
                 return Ok(());
             }
-            Ok(Ok(Err(error))) => not_begun(error),
+            Ok(Ok(Err(error))) => error.into(),
             Ok(Err(panic)) => StartError::Exited(Exit::Crash(self.cx.report(panic, None))),
             Err(reason) => StartError::Exited(reason),
         };
-        if let Some(parent) = pid.parent().filter(|parent| parent.supervises()) {
+        let answered = matches!(error, StartError::AlreadyStarted { .. });
+        if let Some(parent) = pid.parent().filter(|parent| answered || parent.supervises()) {
             parent.parts_from(&pid);
         }
         let exit = error.exit();
@@ -144,14 +146,6 @@ impl<P: Process> Drop for Life<P> {
     }
 }
 
-fn not_begun(error: InitError) -> StartError {
-    match error {
-        InitError::Ignore => StartError::Ignore,
-        InitError::Start(error) => error,
-        InitError::Failed(why) => StartError::Failed(why.to_string().into()),
-    }
-}
-
 /// What `terminate` did wrong does not hide why the process ended.
 fn terminated_badly(pid: &Local, exit: Exit, panic: Panic) -> Exit {
     let report = pid.report_beside(panic.in_terminate(), None);
@@ -161,6 +155,7 @@ fn terminated_badly(pid: &Local, exit: Exit, panic: Panic) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::InitError;
     use crate::{
         event::Event,
         policy::Engine,

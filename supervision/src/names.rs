@@ -6,24 +6,54 @@ use crate::{
     system::{Erased, Owned, System},
 };
 use std::sync::Arc;
+use thiserror::Error;
+
+/// Why a process did not get a name. With `?` in an `init` it is a start that failed: [`crate::StartError::AlreadyStarted`].
+///
+/// Example: [`System`].
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RegisterError {
+    /// A live one has it, itself perhaps.
+    #[error("the name {name} is taken by {pid:?}")]
+    Taken {
+        /// The name.
+        name: Arc<str>,
+        /// Who has it.
+        pid: Local,
+    },
+    /// The process has ended.
+    #[error("the process has ended")]
+    Gone,
+    /// The process is of another system, whose names it may have.
+    #[error("the process is of another system")]
+    Elsewhere,
+}
 
 impl System {
-    /// Names a process of this system. `false` when the name is taken by a live one, or the process has ended, or is of another system.
-    pub fn register<M: Send + 'static>(&self, name: &str, process: &Ref<M>) -> bool {
+    /// Names a process of this system; the name is free again when it ends.
+    ///
+    /// # Errors
+    /// When another has the name, or the process has ended, or is of another system.
+    pub fn register<M: Send + 'static>(
+        &self,
+        name: &str,
+        process: &Ref<M>,
+    ) -> Result<(), RegisterError> {
         if !self.is_of(&process.pid) {
-            return false;
+            return Err(RegisterError::Elsewhere);
         }
         let mut names = self.0.names.lock();
-        if names.get(name).is_some_and(Local::is_alive) {
-            return false;
-        }
+        let holder = names.get(name).filter(|pid| pid.is_alive()).cloned();
         let name: Arc<str> = name.into();
+        if let Some(pid) = holder {
+            return Err(RegisterError::Taken { name, pid });
+        }
         // with the lock held: its end cannot pass in between
         if !process.pid.own(Owned::Name(Arc::clone(&name))) {
-            return false;
+            return Err(RegisterError::Gone);
         }
         names.insert(name, process.pid.clone());
-        true
+        Ok(())
     }
 
     /// Frees a name before its process has ended.

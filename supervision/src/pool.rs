@@ -233,9 +233,7 @@ impl<P: Process> Process for Pool<P> {
         });
         let erased: Arc<Shared> = Arc::clone(&shared);
         cx.system().enter_pool(cx.pid(), erased);
-        if !cx.register(&name) {
-            return Err(InitError::failed(format!("the name {name} is taken")));
-        }
+        cx.register(&name)?;
         Ok(Self { spec, shared, process: PhantomData })
     }
 

@@ -1,6 +1,6 @@
 //! Why something did not start: as whoever starts it is told, and as its `init` says.
 
-use crate::exit::Exit;
+use crate::{exit::Exit, names::RegisterError, pid::Local};
 use std::{sync::Arc, time::Duration};
 use thiserror::Error;
 
@@ -16,6 +16,14 @@ pub enum StartError {
     /// It could not.
     #[error("{0}")]
     Failed(Arc<str>),
+    /// Its name is taken ([`crate::Cx::register`]): OTP's `{already_started, Pid}`. It ends as if it had nothing to do.
+    #[error("already started: {name} is {pid:?}")]
+    AlreadyStarted {
+        /// The name.
+        name: Arc<str>,
+        /// Who has it.
+        pid: Local,
+    },
     /// It ended before it was started.
     #[error("ended while starting: {0}")]
     Exited(Exit),
@@ -42,10 +50,34 @@ impl StartError {
     /// The reason such a process ends with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Ignore => Exit::Normal,
+            Self::Ignore | Self::AlreadyStarted { .. } => Exit::Normal,
             Self::Exited(exit) => exit.clone(),
             Self::Child { .. } => Exit::shutdown(&self.to_string()),
             other => Exit::error(&other.to_string()),
+        }
+    }
+}
+
+impl From<RegisterError> for StartError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Taken { name, pid } => Self::AlreadyStarted { name, pid },
+            other => Self::Failed(other.to_string().into()),
+        }
+    }
+}
+
+impl From<InitError> for StartError {
+    fn from(error: InitError) -> Self {
+        match error {
+            InitError::Ignore => Self::Ignore,
+            InitError::Failed(why) => Self::Failed(why.to_string().into()),
+            InitError::Name(error) => error.into(),
+            // of what is below it, not of itself: that one cannot do without it
+            InitError::Start(error @ (Self::Ignore | Self::AlreadyStarted { .. })) => {
+                Self::Failed(error.to_string().into())
+            }
+            InitError::Start(error) => error,
         }
     }
 }
@@ -61,6 +93,9 @@ pub enum InitError {
     /// It cannot.
     #[error("{0}")]
     Failed(Box<dyn std::error::Error + Send + Sync>),
+    /// It cannot have its name: [`StartError::AlreadyStarted`], if another has it.
+    #[error(transparent)]
+    Name(#[from] RegisterError),
     /// It cannot, as a start of something below it says.
     #[error(transparent)]
     Start(#[from] StartError),

@@ -95,7 +95,9 @@ impl Drop for Inner {
 /// The processes of one node: names, groups, tree, crashes.
 ///
 /// ```
-/// use supervision::{CrashLog, Node, SupervisorSpec, System, crash::CrashLogLimits, system::Change};
+/// use supervision::{
+///     CrashLog, Node, RegisterError, SupervisorSpec, System, crash::CrashLogLimits, system::Change,
+/// };
 /// # use supervision::{Cx, Event, Exit, InitError, Process, Reply};
 /// # struct Echo;
 /// # impl Process for Echo {
@@ -117,14 +119,17 @@ impl Drop for Inner {
 /// let (one, two) = (System::new("one"), System::new("two"));
 /// two.set_engine(supervision::Engine::Lean);
 /// let echo = one.spawn::<Echo>("/echo", ()).await.unwrap();
-/// assert!(one.register("echo", &echo) && !one.register("echo", &echo));
+/// one.register("echo", &echo).unwrap();
+/// let Err(RegisterError::Taken { pid, .. }) = one.register("echo", &echo) else { panic!() };
+/// assert_eq!(&pid, echo.pid());
 /// one.join("all", echo.pid());
 /// assert_eq!((one.group("all").len(), one.members::<Reply<u8>>("all").len()), (1, 1));
 /// assert!(one.members::<u8>("all").is_empty()); // its messages are others
 /// assert_eq!((&*echo.pid().names()[0], &*echo.pid().groups()[0]), ("echo", "all"));
 /// assert!(two.whereis("echo").is_none());
 /// one.leave_group("all", echo.pid());
-/// assert!(one.group("all").is_empty() && one.unregister("echo") && one.register("echo", &echo));
+/// assert!(one.group("all").is_empty() && one.unregister("echo"));
+/// one.register("echo", &echo).unwrap();
 /// one.join("all", echo.pid());
 /// assert!(one.observe(|change| match change {
 ///     Change::Started(pid) => println!("{pid:?} has started"),

@@ -1,6 +1,6 @@
 //! What behaviours can do: timers, continuing, priority, overflow, tasks, topics, and how their
 //! supervisors wait for what is not there yet.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

@@ -1,9 +1,10 @@
-//! What a specification says, and what becomes of one that is changed while its child runs. OTP 25: `get_childspec` knows children by id, and
+//! What a specification says, what its instances are started with, and what becomes of one that is changed while its child runs. OTP 25: `get_childspec` knows children by id, and
 //! a template by its id or an instance's pid; a child of others by its pid is `not_found`.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 
+use common::talk::{Room, Talk, rooms};
 use common::{BOTH, Do, Plan, Puppet, SECOND, Serving, What};
 use std::sync::{
     Arc,
@@ -11,7 +12,7 @@ use std::sync::{
 };
 use supervision::{
     AutoShutdown, Backoff, ChildError, ChildSpec, ChildSpecInfo, Engine, Exit, Kind, Local, Place,
-    Ref, Restart, Shutdown, StartError, Started, SupervisorSpec,
+    Ref, RefError, Restart, Shutdown, StartError, Started, SupervisorSpec,
     testkit::{ended, restarted},
 };
 
@@ -224,4 +225,42 @@ async fn an_instance_that_is_to_be_started_again_is_stopped_by_its_old_process()
         assert!(two.is_alive());
         rooms.stop().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn instances_have_arguments_of_their_own_and_keep_them() {
+    let system = common::system("test");
+    let rooms = rooms(&system).await;
+    let mut refs: Vec<Ref<Talk>> = Vec::new();
+    for name in ["hall", "garden"] {
+        refs.push(rooms.start_instance_with(name.to_owned()).await.unwrap().to_ref().unwrap());
+    }
+    for (room, name) in refs.iter().zip(["hall", "garden"]) {
+        assert_eq!(room.ask(Talk::Name).await.unwrap(), name);
+    }
+    refs[0].cast(Talk::Crash).unwrap();
+    let again: Local = restarted(refs[0].pid()).await;
+    let again: Ref<Talk> = Ref::of(&again).unwrap();
+    assert_eq!(again.ask(Talk::Name).await.unwrap(), "hall");
+    assert!(matches!(rooms.start_instance_with(7).await, Err(ChildError::WrongArgs)));
+    assert!(matches!(rooms.start_instance().await, Err(ChildError::WrongArgs)));
+    let nothing = rooms.start_instance_with(String::new()).await.unwrap();
+    assert!(matches!(nothing, Started::Ignored));
+    assert_eq!(nothing.to_ref::<Talk>().unwrap_err(), RefError::Gone(Some(Exit::NoProc)));
+    assert_eq!(rooms.count_children().await.unwrap().active, 2);
+    rooms.terminate_instance(again.pid()).await.unwrap();
+    assert_eq!(rooms.count_children().await.unwrap().active, 1);
+
+    // a template that takes none, and no template
+    let plain = ChildSpec::server::<Room>("room", || "one".to_owned());
+    let others = system.start(SupervisorSpec::simple_one_for_one(plain.clone())).await.unwrap();
+    let args = || "x".to_owned();
+    assert!(matches!(others.start_instance_with(args()).await, Err(ChildError::WrongArgs)));
+    let root = system.start(SupervisorSpec::one_for_one()).await.unwrap();
+    assert!(matches!(root.start_instance_with(args()).await, Err(ChildError::InvalidSpec(_))));
+    let child: Ref<Talk> = root.start_child(plain).await.unwrap().to_ref().unwrap();
+    assert_eq!(child.ask(Talk::Name).await.unwrap(), "one");
+    // and a template that wants some is no child of its own
+    let child = root.start_child(ChildSpec::server_with::<Room>("alone")).await;
+    assert!(matches!(child, Err(ChildError::Start(StartError::InvalidSpec(_)))), "{child:?}");
 }

@@ -1,5 +1,5 @@
 //! What a crash report holds, and where it goes.
-#![allow(missing_docs, dead_code, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 #[path = "common/sum.rs"]
@@ -115,7 +115,8 @@ async fn a_report_names_links_names_groups_and_the_programs_version() {
         let other = kit.root.start_child(ChildSpec::process::<Sum>("other", || ())).await;
         other.unwrap();
         pid.link(system.find("/other").unwrap());
-        assert!(system.register("adder", &kit.me) && system.register("summer", &kit.me));
+        system.register("adder", &kit.me).unwrap();
+        system.register("summer", &kit.me).unwrap();
         system.join("all", pid);
         let report = crash(&kit, vec![Say::Boom]).await;
         assert_eq!(report.links, ["/other"]);
@@ -133,7 +134,7 @@ async fn a_report_has_a_size_whatever_is_in_it() {
     for kit in each().await {
         let long = || vec![b'x'; 1 << 20];
         for n in 0..100 {
-            kit.system.register(&format!("{n}{}", "n".repeat(5000)), &kit.me);
+            kit.system.register(&format!("{n}{}", "n".repeat(5000)), &kit.me).unwrap();
             kit.system.join(&format!("{n}{}", "g".repeat(5000)), kit.me.pid());
         }
         let mut what = vec![Say::Shout(long()), Say::Fail];

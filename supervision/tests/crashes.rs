@@ -1,5 +1,5 @@
 //! Crashes and their reports: whatever panics, wherever, is reported and concerns nobody else.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 

@@ -1,7 +1,6 @@
 //! Destructors that panic: of what a handler had in its hands when it was cut, of messages, timers, arguments. Each is reported, the
 //! process ends for the reason it was to end for, and nobody else comes to harm.
-#![allow(dead_code, reason = "what is only to be dropped")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(dead_code, reason = "what is only to be dropped")]
 
 mod common;
 

@@ -12,7 +12,7 @@
 //! No example is asked for of variants, fields, constants, type aliases, what a `derive` or a foreign trait adds,
 //! and what is hidden from the documentation: machinery that shows in signatures and no user names.
 //! The source is read as text: all of `src/`, as the crate's style writes it.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,5 +1,5 @@
 //! On what a server runs: its specification says it, else the system; and what differs in who polls it makes no difference.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 
@@ -45,7 +45,7 @@ impl Server for Born {
     const NAME: &'static str = "born";
 
     async fn init((): (), cx: &mut Cx<Ask>) -> Result<Self, InitError> {
-        cx.register("born");
+        cx.register("born")?;
         Ok(Self(tokio::task::try_id()))
     }
 
@@ -62,7 +62,7 @@ impl StateMachine for Born {
     const NAME: &'static str = "born";
 
     async fn init((): (), cx: &mut Cx<Ask>) -> Result<((), Self), InitError> {
-        cx.register("born");
+        cx.register("born")?;
         Ok(((), Self(tokio::task::try_id())))
     }
 
@@ -208,7 +208,7 @@ async fn a_start_that_its_own_start_function_gives_up_leaves_nothing_on_either()
 fn stuck() -> SupervisorSpec {
     let bottom = SupervisorSpec::one_for_one().child(ChildSpec::server::<Never>("never", || ()));
     (0..3).fold(bottom, |below, _| {
-        let beside = ChildSpec::server::<Born>("beside", || ());
+        let beside = ChildSpec::server::<common::Serving>("beside", Plan::default);
         SupervisorSpec::one_for_one().child(beside).child(ChildSpec::supervisor("s", below))
     })
 }

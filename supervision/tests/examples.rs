@@ -1,7 +1,7 @@
 //! Each example prints what its reader should see: what it printed when this was written, to the letter.
 //!
 //! `cargo test` builds the examples with the tests; where it was told not to, they are built here.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::{env, path::PathBuf, process::Command};
 

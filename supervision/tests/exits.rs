@@ -1,5 +1,4 @@
 //! Exit signals, links, monitors, trapping and kill, in both engines: what `erlang(3)` says.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 
@@ -294,30 +293,6 @@ async fn no_end_is_missed() {
     }
     world.root.stop().await;
     assert_eq!(world.system.alive(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn names_and_groups_end_with_their_process() {
-    let world = world().await;
-    let a = world.puppet(What::Process, "a", Plan::default()).await;
-    let b = world.puppet(What::Server, "b", Plan::default()).await;
-    assert!(world.system.register("name", &a));
-    assert!(!world.system.register("name", &b), "taken");
-    assert!(world.system.lookup::<u8>("name").is_none(), "another kind of messages");
-    world.system.join("group", a.pid());
-    world.system.join("group", b.pid());
-    assert_eq!(world.system.group("group").len(), 2);
-    a.pid().kill();
-    ended(a.pid()).await;
-    assert!(world.system.whereis("name").is_none());
-    assert_eq!(world.system.group("group"), [b.pid().clone()]);
-    assert!(world.system.register("name", &b));
-    assert!(world.system.unregister("name") && world.system.whereis("name").is_none());
-    world.system.leave_group("group", b.pid());
-    assert!(world.system.group("group").is_empty());
-    // another system knows nothing of them
-    assert!(common::system("other").whereis("name").is_none());
-    world.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! What no process survives, nor the program: what is said, and what whoever started it sees. Each
 //! test runs itself again as a program of its own.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
 
 mod common;
 
@@ -26,7 +26,7 @@ impl Server for Doomed {
     const NAME: &'static str = "doomed";
 
     async fn init((): (), cx: &mut Cx<Deed>) -> Result<Self, InitError> {
-        cx.register("doomed");
+        cx.register("doomed")?;
         Ok(Self)
     }
 

@@ -1,5 +1,5 @@
 //! What a process is given to call may panic: it is reported, the thing is switched off, and nothing else comes to harm.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::panic, reason = "a test")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! Who monitors a group hears of every join and leave, in order, from the members of that moment on. OTP 25.1's `pg:monitor/1` did the
 //! same: `{Ref, Members}`, then `{Ref, join | leave, Group, [Pid]}`; after `pg:demonitor/1` none, be it queued.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Restart intensity over time, at the edges of its window, with a supervisor that runs.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! What is kept of processes goes with them: monitors and links with either end, names and groups when they are left.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 
@@ -80,7 +79,7 @@ async fn who_leaves_a_group_or_a_name_leaves_nothing() {
         let name = format!("{n}");
         world.system.join(&name, me.pid());
         world.system.join(&name, me.pid());
-        assert!(world.system.register(&name, &me));
+        world.system.register(&name, &me).unwrap();
         assert_eq!((me.pid().groups().len(), me.pid().names().len()), (1, 1));
         world.system.leave_group(&name, me.pid());
         world.system.leave_group(&name, me.pid());

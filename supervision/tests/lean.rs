@@ -1,9 +1,11 @@
 //! The tests of servers, state machines and supervisors once more, with lean ones: `common::engine` knows by the name of
 //! this program.
-#![allow(clippy::duplicate_mod, reason = "each of them has its own `common`")]
+#![expect(clippy::duplicate_mod, reason = "each of them has its own `common`")]
 
 #[path = "addresses.rs"]
 mod addresses;
+#[path = "answers.rs"]
+mod answers;
 #[path = "behaviours.rs"]
 mod behaviours;
 #[path = "childspecs.rs"]
@@ -27,6 +29,8 @@ mod groups;
 mod intensity;
 #[path = "leaks.rs"]
 mod leaks;
+#[path = "names.rs"]
+mod names;
 #[path = "order.rs"]
 mod order;
 #[path = "races.rs"]

@@ -1,6 +1,6 @@
 //! In which order a process takes what comes, held against OTP: `otp/order.expected.txt` has scenarios and what a `gen_server`
 //! did in each; `otp/order.escript` makes them.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 

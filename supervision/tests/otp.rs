@@ -1,7 +1,6 @@
 //! Agreement with Erlang/OTP 25: the 400 sample scenarios have OTP's trace, event by event.
 //!
 //! `otp/run.sh` compares any number of random ones with the real `supervisor`.
-#![allow(missing_docs, reason = "a test")]
 
 #[path = "otp/replay.rs"]
 mod replay;

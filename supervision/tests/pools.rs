@@ -1,5 +1,5 @@
 //! Pools: many children that come and go, and the tree and the counts while they do.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! What is done while a process ends, and whose it is then: links and monitors that are taken back, calls that are dropped.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 

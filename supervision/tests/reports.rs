@@ -1,6 +1,6 @@
 //! What is reported of children that do not stop as they are told is what Erlang/OTP 25 reports:
 //! `otp/reports.escript` prints it, `otp/reports.expected.txt` is what it printed.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 
@@ -80,8 +80,6 @@ impl Subscriber for Reports {
             assert_eq!(*event.metadata().level(), tracing::Level::ERROR);
             let [reason, child, count] = ["reason", "child", "count"].map(|name| &fields[name]);
             self.0.lock().push(format!("{reason} {child} {count}"));
-        } else if fields["message"] == "the name is taken" {
-            self.0.lock().push(format!("{} {}", fields["path"], fields["name"]));
         }
     }
     fn enter(&self, _: &Id) {}
@@ -281,26 +279,4 @@ async fn a_task_that_is_killed_has_a_report_and_one_that_is_stopped_has_none() {
     })
     .await;
     assert_eq!((reported.len(), system.crashes().count(), system.alive()), (0, 1, 0));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_name_that_is_taken_is_said() {
-    struct Named;
-    impl Server for Named {
-        type Args = ();
-        type Msg = ();
-        const NAME: &'static str = "named";
-        async fn init((): (), cx: &mut Cx<()>) -> Result<Self, InitError> {
-            cx.register("one");
-            Ok(Self)
-        }
-        async fn handle(&mut self, (): (), _: &mut Cx<()>) -> Next {
-            Next::Continue
-        }
-    }
-    let system = common::system("test");
-    let of = |id| ChildSpec::server::<Named>(id, || ());
-    let tree = SupervisorSpec::one_for_one().child(of("first")).child(of("second"));
-    let reported = Reports::of(async { drop(system.start(tree).await.unwrap()) }).await;
-    assert_eq!(reported, ["/second one"]);
 }

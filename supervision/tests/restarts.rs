@@ -1,5 +1,6 @@
 //! What a supervisor says of restarts: in the report of a crash, in the tree and in `sys`.
-#![allow(missing_docs, dead_code, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(dead_code, reason = "of what is in `sum` it uses some")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 #[path = "common/sum.rs"]

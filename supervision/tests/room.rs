@@ -1,5 +1,4 @@
 //! Who waits for room in an inbox gets it, in the order of waiting, or hears that nobody will give it.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 

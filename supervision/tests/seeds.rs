@@ -1,5 +1,5 @@
 //! The seeded scheduler: the seed is the order, whatever can happen happens under some seed, what is promised holds under all.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

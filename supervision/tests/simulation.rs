@@ -1,7 +1,7 @@
 //! Simulation: a tree in paused time on one thread is deterministic. A seed gives a tree and what
 //! happens to it; twice the same seed is twice the same trace, to the millisecond. Whatever
 //! happened, in the end nothing is left.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! What a process starts itself, and what it watches: `start_link`, monitors taken back, monitors of names. What OTP 25 did is said with
 //! each.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 
@@ -288,10 +288,11 @@ async fn a_monitor_by_name_is_of_who_has_it_now_and_says_the_name() {
         assert_eq!(events(&starter).await, ["DOWN {who,nonode@nohost} noproc"]);
         let first = world.puppet(what, "first", plan(false)).await;
         let second = world.puppet(what, "second", plan(false)).await;
-        assert!(world.system.register("who", &first));
+        world.system.register("who", &first).unwrap();
         starter.ask(|r| Ask::Name("who", r)).await.unwrap();
         starter.ask(|r| Ask::Monitor(first.pid().clone(), r)).await.unwrap();
-        assert!(world.system.unregister("who") && world.system.register("who", &second));
+        assert!(world.system.unregister("who"));
+        world.system.register("who", &second).unwrap();
         second.pid().exit(Exit::error("second"));
         ended(second.pid()).await;
         assert_eq!(events(&starter).await.len(), 1);
@@ -308,7 +309,7 @@ async fn the_address_of_a_monitored_name_is_that_of_its_process() {
     let world = world().await;
     let mut probe: Probe<()> = Probe::start(&world.system).await;
     let a = world.puppet(BOTH[0], "a", plan(false)).await;
-    world.system.register("a", &a);
+    world.system.register("a", &a).unwrap();
     let monitor = world.system.monitor_name("a", probe.pid());
     a.pid().kill();
     let Event::Down { monitor: of, pid, reason } = probe.event().await else { panic!() };

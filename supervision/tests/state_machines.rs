@@ -1,5 +1,5 @@
 //! What state machines can do: postpone, enter states, insert events, time out.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! Random scripts for a state machine, with what `gen_statem` of OTP 25 did with them (`otp/statem.py`): ours does the same, on either
 //! engine.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

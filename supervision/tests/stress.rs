@@ -1,5 +1,5 @@
 //! Two threads, many processes, everything at once: no end is missed, nothing is left, nothing hangs.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! `sys`: looking into processes and holding them, also while they are busy or suspended.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::panic, reason = "a test")]
 
 mod common;
 

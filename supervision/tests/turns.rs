@@ -1,6 +1,6 @@
 //! Whose turn it is, where no scenario of `order.rs` looks: timers that repeat, urgent messages, a full inbox, what a process says
 //! to itself. In both engines.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 

@@ -249,7 +249,7 @@ impl Server for Post {
     const INBOX: usize = 64;
 
     async fn init((env, name, people): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
-        cx.register(&process(&name));
+        cx.register(&process(&name))?;
         Ok(Self { env, people })
     }
 

@@ -2,7 +2,7 @@
 //! `name value unit`. One kind and one part a run, in fresh memory: `cost KIND PART`, the kind `lean`,
 //! `server`, `lean_server` or `ractor` (ractor itself), the part one of `PARTS`. `bench/otp/run.sh` prints all of
 //! them with Erlang's beside them.
-#![allow(missing_docs, clippy::print_stdout, reason = "a program")]
+#![expect(clippy::print_stdout, reason = "a program")]
 
 mod ours;
 mod raw;

@@ -109,7 +109,7 @@ fn named(kind: Kind, id: &str) -> ChildSpec {
             Kind::Lean => place.process::<Lean>(()).await?,
             Kind::Server | Kind::LeanServer => place.server::<Serving>(()).await?,
         };
-        system.register(path.trim_start_matches('/'), &me);
+        system.register(path.trim_start_matches('/'), &me)?;
         Ok(Started::Up(me.pid().clone()))
     })
 }

@@ -9,6 +9,7 @@ use super::{
     report::{CrashReport, SupervisorReport},
     writer::{Writer, file_of, load},
 };
+use crate::id;
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,7 +17,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -43,8 +44,6 @@ impl Default for CrashLogLimits {
     }
 }
 
-static LOGS: AtomicU64 = AtomicU64::new(0);
-
 #[derive(Debug)]
 struct Place {
     since: Instant,
@@ -59,6 +58,8 @@ pub(super) type Sink = Arc<dyn Fn(&CrashReport) + Send + Sync>;
 struct Entry {
     /// Whose it is: the process's number, 0 of an earlier run.
     of: u64,
+    /// Its file, where there are any.
+    file: String,
     /// It is on disk, and the sink has it.
     written: bool,
     report: Arc<CrashReport>,
@@ -127,8 +128,8 @@ pub struct CrashLog {
 
 /// What the log's thread knows of it.
 pub(super) struct Shared {
-    /// Tells the logs of the program apart.
-    pub(super) number: u64,
+    /// Tells logs apart, of this program and of others.
+    pub(super) number: u32,
     kept: Mutex<Kept>,
     limits: CrashLogLimits,
     sink: OnceLock<Sink>,
@@ -144,14 +145,14 @@ impl fmt::Debug for Shared {
 
 impl CrashLog {
     /// A log; with `dir` each report is also a file there (mode 0600: it holds inputs), and the
-    /// reports that are there already are in the list.
+    /// reports that are there already are in the list. Several logs may have the same.
     pub fn new(limits: CrashLogLimits, dir: Option<PathBuf>) -> Self {
         let mut kept = Kept::default();
         let found = dir.as_ref().map(|dir| load(dir, limits.keep));
         let dir = match found {
             Some(Ok(found)) => {
-                kept.last = found.iter().map(|r| r.id).max().unwrap_or_default();
-                let entry = |report| Entry { of: 0, written: true, report };
+                kept.last = found.iter().map(|(_, r)| r.id).max().unwrap_or_default();
+                let entry = |(file, report)| Entry { of: 0, file, written: true, report };
                 kept.ring = found.into_iter().map(entry).collect();
                 dir
             }
@@ -162,7 +163,7 @@ impl CrashLog {
             None => None,
         };
         let shared = Shared {
-            number: LOGS.fetch_add(1, Ordering::Relaxed),
+            number: id::creation(),
             kept: Mutex::new(kept),
             limits,
             sink: OnceLock::new(),
@@ -195,7 +196,7 @@ impl CrashLog {
     }
 
     pub(crate) fn number(&self) -> u64 {
-        self.shared.number
+        self.shared.number.into()
     }
 
     /// Numbers a report and keeps it, unless there were too many of its place. `of`: whose it is, and of what kind that is;
@@ -276,7 +277,7 @@ impl Shared {
             Err(until) => {
                 // the first that is not kept: the hook had captured it
                 if report.stack.is_some() {
-                    spent((self.number, kind), &report.location, until);
+                    spent((self.number.into(), kind), &report.location, until);
                 }
                 return (Arc::new(report), None);
             }
@@ -285,7 +286,8 @@ impl Shared {
         report.bound();
         let report = Arc::new(report);
         let mut kept = self.kept.lock();
-        kept.ring.push_back(Entry { of, written: false, report: Arc::clone(&report) });
+        let file = file_of(&report, self.number);
+        kept.ring.push_back(Entry { of, file, written: false, report: Arc::clone(&report) });
         let old = (kept.ring.len() > self.limits.keep).then(|| kept.ring.pop_front()).flatten();
         let old = old.filter(|old| old.written);
         drop(kept);
@@ -298,15 +300,15 @@ impl Shared {
             "{}",
             report.reason
         );
-        (report, Some(old.map(|old| file_of(&old.report))))
+        (report, Some(old.map(|old| old.file)))
     }
 
-    /// The report of that number, if it is still kept, as it is now.
-    pub(super) fn to_write(&self, id: u64) -> Option<Arc<CrashReport>> {
+    /// The report of that number, if it is still kept, as it is now; and its file.
+    pub(super) fn to_write(&self, id: u64) -> Option<(String, Arc<CrashReport>)> {
         let mut kept = self.kept.lock();
         let entry = kept.ring.iter_mut().rev().find(|entry| entry.report.id == id)?;
         entry.written = true;
-        Some(Arc::clone(&entry.report))
+        Some((entry.file.clone(), Arc::clone(&entry.report)))
     }
 
     /// A file that is to go when the thread has time.

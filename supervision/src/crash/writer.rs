@@ -7,7 +7,6 @@ use super::{
     report::CrashReport,
 };
 use std::{
-    collections::VecDeque,
     fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -20,12 +19,16 @@ use std::{
     time::Duration,
 };
 
-pub(super) fn file_of(report: &CrashReport) -> String {
-    format!("crash-{}-{:06}.json", report.at, report.id)
+/// The file of a report of the log of that number: another log with the same directory numbers its reports as well.
+pub(super) fn file_of(report: &CrashReport, log: u32) -> String {
+    format!("crash-{}-{:06}-{log:08x}.json", report.at, report.id)
 }
 
+/// A report, and its file.
+type Found = (String, Arc<CrashReport>);
+
 /// What an earlier run left, the oldest first; the oldest beyond `keep` are removed.
-pub(super) fn load(dir: &Path, keep: usize) -> io::Result<VecDeque<Arc<CrashReport>>> {
+pub(super) fn load(dir: &Path, keep: usize) -> io::Result<Vec<Found>> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -36,15 +39,15 @@ pub(super) fn load(dir: &Path, keep: usize) -> io::Result<VecDeque<Arc<CrashRepo
         }
         let report = fs::read(&path).and_then(|text| Ok(serde_json::from_slice(&text)?));
         match report {
-            Ok(report) => found.push((path, Arc::<CrashReport>::new(report))),
+            Ok(report) => found.push((name.to_owned(), Arc::<CrashReport>::new(report))),
             Err(error) => tracing::warn!(file = %path.display(), %error, "no crash report"),
         }
     }
     found.sort_by_key(|(_, r)| (r.at, r.id));
-    for (path, _) in found.drain(..found.len().saturating_sub(keep)) {
-        fs::remove_file(path)?;
+    for (file, _) in found.drain(..found.len().saturating_sub(keep)) {
+        forget(&dir.join(file));
     }
-    Ok(found.into_iter().map(|(_, report)| report).collect())
+    Ok(found)
 }
 
 /// Reports that wait to be written; beyond it one is in memory only.
@@ -143,8 +146,8 @@ fn run(dir: Option<&Path>, log: &Shared, todo: &Receiver<Job>) {
     loop {
         match todo.try_recv() {
             Ok(Job::Write(id, old)) => {
-                if let Some(report) = log.to_write(id) {
-                    hand_over(dir, log, &report);
+                if let Some(found) = log.to_write(id) {
+                    hand_over(dir, log, &found);
                 }
                 if let (Some(dir), Some(old)) = (dir, old) {
                     forget(&dir.join(old));
@@ -172,10 +175,10 @@ fn clear(dir: Option<&Path>, log: &Shared) {
     }
 }
 
-fn hand_over(dir: Option<&Path>, log: &Shared, report: &CrashReport) {
+fn hand_over(dir: Option<&Path>, log: &Shared, (file, report): &Found) {
     let report = report.resolved();
     if let Some(dir) = dir
-        && let Err(error) = write(dir, &report)
+        && let Err(error) = write(&dir.join(file), &report)
     {
         tracing::warn!(crash = report.id, %error, "crash report not written");
     }
@@ -193,16 +196,15 @@ fn hand_over(dir: Option<&Path>, log: &Shared, report: &CrashReport) {
 
 /// Calls the sink; the report of its panic, with which it is switched off.
 fn tell(sink: &Sink, log: &Shared, report: &CrashReport) -> Option<CrashReport> {
-    let panic = catch(((log.number, SINK), 0), || sink(report)).err()?;
+    let panic = catch(((log.number.into(), SINK), 0), || sink(report)).err()?;
     log.switch_off();
     let inputs = vec![format!("crash {}, for the sink: it gets no more", report.id)];
     Some(CrashReport { inputs, ..CrashReport::new(SINK, panic, &report.build) })
 }
 
-fn write(dir: &Path, report: &CrashReport) -> io::Result<()> {
-    let path = dir.join(file_of(report));
+fn write(file: &Path, report: &CrashReport) -> io::Result<()> {
     let mut out =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
     // indented for people, but what is nested deeply would be mostly that
     let text = serde_json::to_vec_pretty(report)?;
     let large = text.len() > INDENTED;
@@ -216,5 +218,37 @@ fn forget(file: &Path) {
             tracing::warn!(file = %file.display(), %error, "an old crash report stays");
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crash::{CrashLog, CrashLogLimits, panic::Panic};
+
+    /// At the same time and with the same number, each of its log.
+    #[test]
+    fn two_logs_with_one_directory_write_each_their_own_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || CrashLog::new(CrashLogLimits::default(), Some(dir.path().to_owned()));
+        let logs = [open(), open()];
+        for (log, message) in logs.iter().zip(["one", "other"]) {
+            let (message, location) = (message.to_owned(), "nowhere".to_owned());
+            let panic = Panic { message, location, backtrace: None, in_terminate: false };
+            let report = CrashReport { at: 7, ..CrashReport::new("test", panic, "1") };
+            let report = log.add(report, (1, "test"), |_| {});
+            assert_eq!(report.id, 1);
+            log.flush();
+        }
+        let reasons = |log: &CrashLog| {
+            let mut all: Vec<String> = log.list().iter().map(|r| r.reason.clone()).collect();
+            all.sort();
+            all
+        };
+        assert_eq!(reasons(&open()), ["one", "other"]);
+        // with a smaller limit the older goes, whosever it was
+        let limits = CrashLogLimits { keep: 1, ..CrashLogLimits::default() };
+        let last = CrashLog::new(limits, Some(dir.path().to_owned()));
+        assert_eq!((last.list().len(), fs::read_dir(dir.path()).unwrap().count()), (1, 1));
     }
 }

@@ -58,7 +58,7 @@ impl Ref<()> {
 /// #     type Msg = Reply<u8>;
 /// #     const NAME: &'static str = "echo";
 /// #     async fn init((): (), cx: &mut Cx<Reply<u8>>) -> Result<Self, InitError> {
-/// #         cx.register("echo");
+/// #         cx.register("echo")?;
 /// #         Ok(Self)
 /// #     }
 /// #     async fn handle(&mut self, reply: Reply<u8>, _: &mut Cx<Reply<u8>>) -> Next {

@@ -42,8 +42,8 @@ impl<M: Send + 'static> Process for Told<M> {
 
     async fn init((to, names): Args<M>, cx: &mut Cx<M>) -> Result<Self, InitError> {
         cx.trap_exit(true);
-        if let Some(taken) = names.iter().find(|name| !cx.register(name)) {
-            return Err(InitError::failed(format!("the name {taken} is taken")));
+        for name in &names {
+            cx.register(name)?;
         }
         Ok(Self { to, message: PhantomData })
     }
@@ -88,7 +88,7 @@ impl<M: Send + 'static> Probe<M> {
     /// #     type Msg = u8;
     /// #     const NAME: &'static str = "store";
     /// #     async fn init((): (), cx: &mut Cx<u8>) -> Result<Self, InitError> {
-    /// #         cx.register("store");
+    /// #         cx.register("store")?;
     /// #         Ok(Self)
     /// #     }
     /// #     async fn run(&mut self, cx: &mut Cx<u8>) -> Exit { cx.next().await; Exit::Normal }

@@ -1,6 +1,8 @@
 //! A process that does what it is told, as a process and as a server; and on what the servers of these tests run.
 #![allow(dead_code, reason = "each test file uses some of it")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+pub mod talk;
 
 use std::{sync::Arc, time::Duration};
 use supervision::{

@@ -169,12 +169,12 @@ pub(super) async fn names(kind: Kind) -> Result<(), Error> {
     let other = all.pop().ok_or("nobody")?;
     let names: Vec<String> = (0..THERE).map(|n| format!("name-{n}")).collect();
     for (name, process) in names.iter().zip(&all) {
-        system.register(name, process);
+        system.register(name, process)?;
         system.join("all", process.pid());
     }
     let register = Meter::start();
     for _ in 0..TIMES {
-        system.register("other", &other);
+        system.register("other", &other)?;
         system.unregister("other");
     }
     register.report("register", TIMES as u64);
