@@ -23,7 +23,8 @@ usage: cargo xtask TASK
   nightly        the tests that take hours: ten million streams are judged by expat and
                  libxml2 (JUDGED=n: so many; JUDGED_FROM=n: the first seed), and nodes are killed
                  again and again (KILLED=n: for so many seconds a mode); tests that draw who runs
-                 first try more seeds (SEEDS=n: so many)
+                 first try more seeds (SEEDS=n: so many); TLS clients of Go and Java, if they are
+                 installed
   tidy           checks the laws of ARCHITECTURE.md that no compiler checks
   mongod         puts a real mongod into target/mongod and prints its path
                  (MONGOD=path: uses that one)
@@ -83,6 +84,13 @@ fn nightly(root: &Path) -> Result<()> {
         let mut test = Command::new(cargo());
         test.args(["test", "--release"]).args(args).env("SEEDS", &seeds).current_dir(root);
         run(&mut test)?;
+    }
+    // two more implementations of TLS, where their compilers are
+    if ["go", "javac"].iter().all(|name| run::exists(name)) {
+        let args = ["test", "-p", "tls", "--test", "peers"];
+        run(Command::new(cargo()).args(args).env("PEERS", "compiled").current_dir(root))?;
+    } else {
+        say("TLS clients of Go and Java: not tried, since go or javac is missing");
     }
     let secs = std::env::var("KILLED").unwrap_or_else(|_| "300".to_owned());
     let kill = || {
