@@ -4,7 +4,6 @@
 //! so (SIGHUP). A file that cannot be used then changes nothing: what was in force stays.
 
 use crate::files;
-use actors::connection::tls::{Identity, TlsAcceptor};
 use config::{Config, schema::Certificate};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
 use ring::digest::{SHA256, digest};
@@ -23,6 +22,7 @@ use std::{
 };
 use supervision::{ChildSpec, Cx, InitError, Next, Reply, Server};
 use thiserror::Error;
+use tls::{Acceptor, Identity};
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_secs(60);
@@ -197,12 +197,12 @@ pub(crate) enum Msg {
 #[derive(Debug)]
 pub(crate) struct Watcher {
     sources: Sources,
-    tls: Arc<TlsAcceptor>,
+    tls: Arc<Acceptor>,
     seen: Vec<Stamp>,
 }
 
 impl Watcher {
-    pub(crate) fn child(sources: &Sources, tls: &Arc<TlsAcceptor>) -> ChildSpec {
+    pub(crate) fn child(sources: &Sources, tls: &Arc<Acceptor>) -> ChildSpec {
         let (sources, tls) = (sources.clone(), Arc::clone(tls));
         ChildSpec::server::<Self>(WATCHER, move || (sources.clone(), Arc::clone(&tls)))
     }
@@ -227,7 +227,7 @@ impl Watcher {
 }
 
 impl Server for Watcher {
-    type Args = (Sources, Arc<TlsAcceptor>);
+    type Args = (Sources, Arc<Acceptor>);
     type Msg = Msg;
     const NAME: &'static str = "certificates";
     const INBOX: usize = 4;
@@ -259,6 +259,7 @@ impl Server for Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tls::TicketKeys;
 
     fn sources(dir: &Path, hosts: &[&str], files: &[&str]) -> Sources {
         let cert = |n: &&str| Certificate {
@@ -270,6 +271,10 @@ mod tests {
             files: files.iter().map(cert).collect(),
             dir: dir.join("certificates"),
         }
+    }
+
+    fn tickets() -> TicketKeys {
+        TicketKeys::new(Duration::ZERO).unwrap()
     }
 
     fn write(dir: &Path, name: &str, host: &str) {
@@ -334,7 +339,7 @@ mod tests {
         symlink("data/tls-key.pem", at("link-key.pem")).unwrap();
         let same = SystemTime::UNIX_EPOCH;
         let sources = sources(temp.path(), &[], &["link"]);
-        let tls = TlsAcceptor::new(sources.load().unwrap(), b"s").unwrap();
+        let tls = Acceptor::new(sources.load().unwrap(), &tickets()).unwrap();
         let mut watcher = Watcher { seen: sources.stamps(), sources, tls };
         assert!(serves(&watcher, "a.example"));
         let replace = |link: &str, to: &str| {
@@ -379,7 +384,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         write(temp.path(), "a", "a");
         let sources = sources(temp.path(), &["a"], &["a"]);
-        let tls = TlsAcceptor::new(sources.load().unwrap(), b"s").unwrap();
+        let tls = Acceptor::new(sources.load().unwrap(), &tickets()).unwrap();
         let mut watcher = Watcher { seen: sources.stamps(), sources, tls };
         let before = watcher.seen.clone();
         fs::write(temp.path().join("a.pem"), "a broken certificate").unwrap();

@@ -15,6 +15,7 @@ pub mod node;
 pub mod secret;
 pub mod settings;
 pub mod telemetry;
+pub mod tickets;
 
 pub use node::{Addresses, Node, NodeError};
 pub use settings::Setup;

@@ -1,5 +1,5 @@
 //! The node's secret: 32 random bytes made at the first start. From it come the salts of users who
-//! do not exist and the key of TLS tickets; who has it learns neither passwords nor messages.
+//! do not exist; who has it learns neither passwords nor messages.
 
 use crate::files::{self, FileError};
 use ring::rand::{SecureRandom, SystemRandom};

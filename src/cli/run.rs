@@ -5,7 +5,9 @@ use super::{Done, Failure, NodeArgs, output::Output};
 use actors::relief::Gauge;
 use config::Config;
 use mangrove::{Node, node::Reloaded, telemetry::logs};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 use serde_json::json;
 use std::{io, time::Duration};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,6 +24,9 @@ pub fn run(args: &NodeArgs, out: &mut Output) -> Done {
     }
     logs::start(&setup.config.log);
     raise_file_limit();
+    if !setup.config.server.core_dumps {
+        keep_memory_secret();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new(format!("no runtime: {e}")))?;
     let done = runtime.block_on(async {
@@ -44,6 +49,17 @@ fn raise_file_limit() {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
+/// No core dumps, nor debuggers of the same user: keys are in memory. A handler that cores are piped to is not kept away by
+/// their size being limited (core(5)), but by the process not being dumpable (PR_SET_DUMPABLE(2const)).
+fn keep_memory_secret() {
+    let none = Rlimit { current: Some(0), maximum: getrlimit(Resource::Core).maximum };
+    let limited = setrlimit(Resource::Core, none);
+    let secret = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if let Err(error) = limited.and(secret) {
+        tracing::warn!(%error, "core dumps could not be switched off");
     }
 }
 
@@ -131,5 +147,18 @@ async fn reload(node: &Node, args: &NodeArgs) {
     tracing::info!(changed, certificates, "configuration read again; modules keep their options");
     if !restart.is_empty() {
         tracing::warn!(options = restart.join(", "), "these take a restart");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::dumpable_behavior;
+
+    #[test]
+    fn the_memory_is_kept_from_files_and_debuggers() {
+        keep_memory_secret();
+        assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+        assert_eq!(getrlimit(Resource::Core).current, Some(0));
     }
 }

@@ -18,13 +18,11 @@ use crate::{
     secret::{self, SecretError},
     settings::{self, Setup},
     telemetry::metrics,
+    tickets,
 };
 use actors::{
     clock::Clock,
-    connection::{
-        Port,
-        tls::{TlsAcceptor, TlsError},
-    },
+    connection::Port,
     env::{Env, EnvParts},
     metrics::page::{self, Format},
     tree::{Door, Listening},
@@ -37,6 +35,7 @@ use std::{sync::Arc, thread::available_parallelism, time::Duration};
 use storage::{Asked, BackendError};
 use supervision::{Exit, StartError, SupervisorRef, System, crash::CrashLogLimits};
 use thiserror::Error;
+use tls::{Acceptor, SetupError};
 use tokio::{net::TcpListener, sync::Notify, time::Instant};
 use tree::{Outside, Parts};
 
@@ -58,7 +57,7 @@ pub enum NodeError {
     Certificate(#[from] CertificateError),
     /// The certificates cannot be used together.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Tls(#[from] SetupError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] BackendError),
@@ -240,7 +239,8 @@ impl Sockets {
 
     fn outside(&self, env: &Arc<Env>, config: &Config) -> Result<Outside, NodeError> {
         let sources = Sources::new(config);
-        let tls = TlsAcceptor::new(sources.load()?, &env.secret)?;
+        let tls = Acceptor::new(sources.load()?, &tickets::load(&config.server.data)?)?;
+        tls.pad(u16::try_from(config.c2s.padding.0).unwrap_or(0));
         let port = |direct_tls| {
             Arc::new(Port {
                 env: Arc::clone(env),
@@ -263,6 +263,7 @@ impl Sockets {
         c2s.extend(with(&self.direct_tls, port(true)));
         Ok(Outside {
             sources,
+            data: config.server.data.clone(),
             tls,
             c2s,
             max_connections: descriptors::clients(config.c2s.max_connections),

@@ -5,15 +5,16 @@ use crate::{
     admin::{self, Socket},
     certificates::{self, Sources},
     telemetry::http,
+    tickets,
 };
 use actors::{
-    connection::tls::TlsAcceptor,
     registrar::ModuleChildren,
     relief::Gauge,
     tree::{Door, unreachable, with_clients},
 };
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 use supervision::{ChildSpec, SupervisorSpec};
+use tls::Acceptor;
 use tokio::net::TcpListener;
 
 /// What the tree is made of.
@@ -28,7 +29,8 @@ pub(super) struct Parts {
 /// What others can reach.
 pub(super) struct Outside {
     pub sources: Sources,
-    pub tls: Arc<TlsAcceptor>,
+    pub data: PathBuf,
+    pub tls: Arc<Acceptor>,
     pub c2s: Vec<Door<TcpListener>>,
     pub max_connections: usize,
     pub http: Vec<Arc<TcpListener>>,
@@ -42,6 +44,7 @@ pub(super) fn tree(parts: Parts) -> SupervisorSpec {
     let Some(outside) = outside else { return root };
     with_clients(root, env, &outside.c2s, outside.max_connections)
         .child(certificates::Watcher::child(&outside.sources, &outside.tls))
+        .child(tickets::Keeper::child(&outside.data, &outside.tls))
         .child(ChildSpec::supervisor(
             "http",
             http::spec(&outside.http, &shared, descriptors::http()),

@@ -41,6 +41,7 @@ fn the_tree_is_drawn_with_what_is_in_the_pools() {
         "│   ├── connections (pool) T, 0 pooled",
         &format!("│       ├── starttls-1 (listener) T, {address}"),
         "├── certificates (certificates) T",
+        "├── tickets (tickets) T",
         "└── admin (supervisor) T",
         "    ├── connections (pool) T, 1 pooled",
     ] {

@@ -188,7 +188,7 @@ fn what_is_no_request_is_refused() {
 }
 
 /// What people's alerts name: these samples with these types were there in 0.1, and stay.
-const SINCE_THE_BEGINNING: [(&str, &str); 47] = [
+const SINCE_THE_BEGINNING: [(&str, &str); 50] = [
     ("mangrove_accept_failures_total", "counter"),
     ("mangrove_bounced_total", "counter"),
     (concat!("mangrove_build_info version=", env!("CARGO_PKG_VERSION")), "gauge"),
@@ -199,6 +199,9 @@ const SINCE_THE_BEGINNING: [(&str, &str); 47] = [
     ("mangrove_disconnections_total", "counter"),
     ("mangrove_evicted_connections_total", "counter"),
     ("mangrove_given_up_total", "counter"),
+    ("mangrove_tls_handshakes_total", "counter"),
+    ("mangrove_tls_secured_total", "counter"),
+    ("mangrove_tls_immovable_total", "counter"),
     ("mangrove_log_lines_left_out_total", "counter"),
     ("mangrove_logins_total result=failed", "counter"),
     ("mangrove_logins_total result=no_memory", "counter"),

@@ -19,6 +19,9 @@ c2s.direct_tls = ['127.0.0.1:0']
 http.listen = []
 ";
 
+/// The script that talks to the port for direct TLS too.
+const DIRECT_TOO: &str = "tls_xmpp.py";
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -85,6 +88,9 @@ fn talks(mut command: Command, script: &str, config: &str) {
     let port = running.addresses.starttls[0].port().to_string();
     let certificate = program.path().join("data/certificates/localhost.crt");
     command.args(["--port", &port]).arg("--ca").arg(certificate);
+    if script == DIRECT_TOO {
+        command.args(["--direct", &running.addresses.direct_tls[0].port().to_string()]);
+    }
     let transcript = program.path().join("transcript");
     let out = File::create(&transcript).unwrap();
     let err = out.try_clone().unwrap();
@@ -132,4 +138,13 @@ fn profanity_chats_in_a_terminal() {
         needed(name);
     }
     passes(&python(), "profanity_chat.py");
+}
+
+/// OpenSSL, GnuTLS and NSS; `tls/tests/peers.rs` has them talk to connections that move.
+#[test]
+fn tls_clients_log_on() {
+    for name in ["openssl", "gnutls-cli", "tstclnt", "certutil"] {
+        needed(name);
+    }
+    passes(&needed("python3"), DIRECT_TOO);
 }

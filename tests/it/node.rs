@@ -42,6 +42,7 @@ const ORDER: &str = "\
 /c2s/listeners/starttls-1
 /c2s/listeners/tls-2
 /certificates
+/tickets
 /http
 /http/connections
 /http/door-1

@@ -1,6 +1,7 @@
 //! TLS on the wire: both kinds of ports, the node's own certificate, and one that is replaced.
 
-use crate::support::{CONFIG, TestNode, block_on};
+use crate::support::{CONFIG, PASSWORD, Peer, Program, TestNode, block_on};
+use rustix::process::Signal;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     crypto::ring::default_provider,
@@ -13,6 +14,7 @@ use std::{
     path::Path,
     sync::Arc,
 };
+use xmpp::ns;
 
 pub const HEADER: &[u8] = b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
                         xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -150,4 +152,78 @@ fn a_certificate_is_replaced_while_the_node_runs() {
         tokio::task::spawn_blocking(move || direct(at, &second)).await.unwrap();
         node.stop().await;
     });
+}
+
+/// Logs on with PLAIN, binds a resource, and says the rest together with its closing tag and its `close_notify`.
+fn in_one_go(to: SocketAddr, trusted: &CertificateDer<'static>, rest: &str) -> (String, bool) {
+    let mut tls = secure(TcpStream::connect(to).unwrap(), trusted);
+    tls.write_all(HEADER).unwrap();
+    until(&mut tls, "</stream:features>");
+    // juliet and the password of these tests
+    let plain =
+        "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp1bGlldABwdw==</auth>";
+    tls.write_all(plain.as_bytes()).unwrap();
+    until(&mut tls, "<success");
+    tls.write_all(HEADER).unwrap();
+    until(&mut tls, "</stream:features>");
+    let bind = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
+    tls.write_all(bind.as_bytes()).unwrap();
+    until(&mut tls, "</iq>");
+    let mut wire = Vec::new();
+    for stanza in [rest, "</stream:stream>"] {
+        tls.conn.writer().write_all(stanza.as_bytes()).unwrap();
+    }
+    tls.conn.send_close_notify();
+    while tls.conn.wants_write() {
+        tls.conn.write_tls(&mut wire).unwrap();
+    }
+    tls.sock.write_all(&wire).unwrap();
+    // an end of TCP without one of TLS would be an error here
+    let mut last = String::new();
+    let ended = tls.read_to_string(&mut last);
+    (last, ended.is_ok())
+}
+
+#[test]
+fn what_comes_with_the_end_of_tls_is_handled_before_it() {
+    block_on(async {
+        let node = TestNode::start("").await;
+        for user in ["juliet", "romeo"] {
+            node.account(&format!("{user}@localhost"), PASSWORD).await;
+        }
+        let mut romeo = Peer::login(node.c2s(), "romeo@localhost/garden").await;
+        romeo.available().await;
+        let (data, at) = (node.data.path().to_owned(), node.node.addresses().direct_tls[0]);
+        let messages: String = (0..50)
+            .map(|n| {
+                format!("<message to='romeo@localhost' type='chat'><body>{n}</body></message>")
+            })
+            .collect();
+        let said = tokio::task::spawn_blocking(move || in_one_go(at, &own(&data), &messages));
+        assert_eq!(said.await.unwrap(), ("</stream:stream>".to_owned(), true));
+        for n in 0..50 {
+            let message = romeo.until(|e| e.name() == "message").await;
+            assert_eq!(message.child(ns::CLIENT, "body").unwrap().text(), n.to_string());
+        }
+        drop(romeo);
+        node.stop().await;
+    });
+}
+
+/// The keys of all connections are in its memory.
+#[test]
+fn a_core_of_the_process_is_written_only_where_it_is_wanted() {
+    for (options, is_wanted) in [("", false), ("server.core_dumps = true\n", true)] {
+        let program = Program::of(&format!("{CONFIG}{options}"));
+        let mut running = program.run();
+        let limits = fs::read_to_string(format!("/proc/{}/limits", running.pid())).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        let soft = core.split_whitespace().nth(4).unwrap();
+        let own = fs::read_to_string("/proc/self/limits").unwrap();
+        let own = own.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        let inherited = own.split_whitespace().nth(4).unwrap();
+        assert_eq!(soft, if is_wanted { inherited } else { "0" }, "{options}");
+        running.signal(Signal::TERM);
+        assert_eq!(running.end().code, Some(0));
+    }
 }

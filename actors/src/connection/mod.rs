@@ -9,7 +9,6 @@ mod proxy;
 pub mod shaping;
 mod socket;
 mod stint;
-pub mod tls;
 mod transport;
 
 use crate::{
@@ -32,9 +31,9 @@ use std::{
 };
 use stint::Stint;
 use supervision::{Cx, Event, Exit, InitError, Process, Recorded};
-use tls::TlsAcceptor;
+use tls::{Acceptor, Facts, Got};
 use tokio::time::Instant;
-use transport::{Got, Transport};
+use transport::Transport;
 use xmpp::{
     error::{StreamError, StreamErrorCondition as Condition},
     jid::BareJid,
@@ -61,7 +60,7 @@ pub struct Port {
     /// The node.
     pub env: Arc<Env>,
     /// For STARTTLS and direct TLS.
-    pub tls: Arc<TlsAcceptor>,
+    pub tls: Arc<Acceptor>,
     /// TLS from the first byte on (XEP-0368).
     pub direct_tls: bool,
     /// Credentials are refused without TLS.
@@ -250,12 +249,15 @@ impl Connection {
         let listens =
             if self.is_mute() { self.driver.takes_bytes() } else { self.driver.listens() };
         let reading = listens && self.held.is_none();
-        let Self { driver, transport, header, alarm, stint, .. } = self;
+        let Self { driver, transport, header, alarm, stint, port, .. } = self;
         let driver::Wait { next, after, mut ear } = driver.wait();
         let sink = |got: Got<'_>| match (got, &mut *header) {
             (Got::Bytes(bytes), Some(header)) => header.extend_from_slice(bytes),
             (Got::Bytes(bytes), None) => ear.feed(bytes),
-            (Got::Secured(tls), _) => ear.secured(tls),
+            (Got::Secured(facts), _) => {
+                secured(&port.env, &facts);
+                ear.secured(facts.into());
+            }
         };
         tokio::select! {
             biased;
@@ -311,8 +313,9 @@ impl Connection {
     }
 
     fn start_tls(&mut self) -> io::Result<()> {
-        let host = self.driver.session().stream.host.clone();
-        self.transport.start_tls(Arc::clone(&self.port.tls), host)
+        self.port.env.metrics.tls_begun();
+        let host = self.driver.session().stream.host.as_deref();
+        self.transport.start_tls(&self.port.tls, host)
     }
 
     /// Whose connection it is, when a proxy says so.
@@ -349,7 +352,7 @@ impl Connection {
         self.start_tls()?;
         // a client that speaks first waits for the server's answer: nothing of it is here yet,
         // unless the proxy sent both in one piece
-        if rest.is_empty() { Ok(()) } else { self.transport.feed_raw(&rest) }
+        if rest.is_empty() { Ok(()) } else { self.transport.feed_raw(rest) }
     }
 
     /// Counts what was read against the client's rate.
@@ -380,6 +383,15 @@ impl Connection {
     /// The bare JID of the client, once it is known.
     pub fn user(&self) -> Option<&BareJid> {
         self.driver.session().user()
+    }
+}
+
+/// A handshake is done.
+fn secured(env: &Env, facts: &Facts) {
+    env.metrics.tls_secured();
+    if !facts.movable {
+        env.metrics.tls_immovable();
+        tracing::info!(suite = facts.suite, "a TLS connection that cannot move to another process");
     }
 }
 

@@ -62,14 +62,6 @@ impl Socket {
         }
     }
 
-    pub(super) fn try_write_vectored(&mut self, bytes: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(socket) => socket.try_write_vectored(bytes),
-            #[cfg(feature = "testkit")]
-            Self::Memory(_) => bytes.first().map_or(Ok(0), |first| self.try_write(first)),
-        }
-    }
-
     /// Waits until it takes bytes again. An error shows at the write.
     pub(super) async fn writable(&mut self) {
         match self {

@@ -129,6 +129,12 @@ counters! {
     held = "messages_held", "Messages stored for sessions";
     /// A session that waited to be resumed made room for another of its user.
     displaced = "displaced_sessions", "Sessions that waited to be resumed and made room";
+    /// A TLS handshake begins.
+    tls_begun = "tls_handshakes", "TLS handshakes begun";
+    /// A TLS handshake is done.
+    tls_secured = "tls_secured", "TLS handshakes done";
+    /// A cipher suite was agreed on that the record layer does not know: the connection cannot move.
+    tls_immovable = "tls_immovable", "TLS connections that cannot move: a suite of the library's";
     /// A log-on waits for memory.
     logins_waited = "logins_waited", "Log-ons that waited for memory";
 }

@@ -1,9 +1,10 @@
 //! Both ends of a connection without a socket: the server's [`Link`], and what the client hears.
 
-use super::{good, script::Got};
+use super::{good, script};
 use crate::{
     driver::{Driver, LAST_JOBS, Wait, Woken},
     env::Env,
+    handover::Thaw,
     session::{
         out::{Dialect, Out},
         state::{Conn, Tls},
@@ -13,6 +14,10 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque, convert::Infallible, future::poll_fn, pin::pin, sync::Arc, task::Poll,
+};
+use tls::{
+    Channel, FrozenChannel, Got,
+    testkit::{Client, take},
 };
 use tokio::time::{Instant, sleep};
 use xmpp::{
@@ -30,6 +35,35 @@ pub(super) struct Said {
 }
 
 impl Said {
+    /// Takes what is written, through what there is of TLS.
+    fn take(&mut self, mut plain: &[u8], channel: Option<&mut Channel>) {
+        let Some(channel) = channel else { return self.bytes.extend(plain) };
+        loop {
+            let written = good(channel.write(plain, Instant::now().into_std()));
+            self.bytes.extend(take(channel));
+            plain = plain.get(written..).unwrap_or_default();
+            if plain.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// The server ends the connection.
+    fn end(&mut self, channel: Option<&mut Channel>) {
+        if let Some(channel) = channel {
+            channel.close();
+            self.bytes.extend(take(channel));
+        }
+        self.eof = true;
+    }
+
+    /// What the client's TLS makes of it.
+    pub(super) fn opened(&self, client: &mut Client) -> Self {
+        let (bytes, closed) = good(client.open(&self.bytes));
+        assert_eq!(closed, self.eof, "the end of TLS is the end of the connection");
+        Self { bytes, eof: self.eof }
+    }
+
     /// Whether the connection was closed.
     pub(super) fn is_over(&self) -> bool {
         self.eof
@@ -40,29 +74,58 @@ impl Said {
 #[derive(Debug)]
 pub(super) struct Link {
     driver: Driver,
+    /// What the bytes go through.
+    channel: Option<Box<Channel>>,
+}
+
+/// A connection as another process goes on with it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct FrozenLink {
+    turn: FrozenTurn,
+    channel: Option<Box<FrozenChannel>>,
 }
 
 impl Link {
-    /// A client connects; `tls`: under TLS, otherwise it is not required.
-    pub(super) fn new(tls: Option<Tls>, env: &Arc<Env>) -> Self {
+    /// A client connects; `tls`: what the session knows of TLS, otherwise it is not required. `channel`: what there is of it.
+    pub(super) fn new(
+        tls: Option<Tls>,
+        channel: Option<Box<FrozenChannel>>,
+        env: &Arc<Env>,
+    ) -> Self {
         let peer = [127, 0, 0, 1].into();
         let (starttls, dialect) = (tls.is_none(), Dialect::Document);
         let conn = Conn { peer, starttls, tls_required: false, tls, dialect };
-        Self { driver: Driver::new(conn, env, Instant::now()) }
+        let driver = Driver::new(conn, env, Instant::now());
+        Self { driver, channel: channel.map(thawed) }
     }
 
-    /// A connection whose session comes from another process.
-    pub(super) fn thawed(driver: Driver) -> Self {
-        Self { driver }
+    /// A connection that comes from another process.
+    pub(super) async fn thaw(frozen: FrozenLink, thaw: &mut Thaw<'_>) -> Self {
+        let FrozenLink { turn, channel } = frozen;
+        Self { driver: thaw.driver(turn).await, channel: channel.map(thawed) }
     }
 
-    /// The session as bytes can carry it; `None`: it has something to do.
-    pub(super) fn freeze(&self) -> Option<FrozenTurn> {
-        self.driver.freeze(Instant::now())
+    /// The connection as bytes can carry it; `None`: it has something to do, or cannot move.
+    pub(super) fn freeze(&mut self) -> Option<FrozenLink> {
+        let now = Instant::now();
+        let turn = self.driver.freeze(now)?;
+        let channel = match self.channel.take() {
+            Some(channel) => Some(Box::new(channel.freeze(now.into_std())?)),
+            None => None,
+        };
+        Some(FrozenLink { turn, channel })
     }
 
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
-        self.driver.feed(bytes);
+    /// Bytes come off the wire.
+    pub(super) fn feed(&mut self, bytes: &mut [u8]) {
+        let Self { driver, channel } = self;
+        let Some(channel) = channel else { return driver.feed(bytes) };
+        let sink = |got: Got<'_>| {
+            if let Got::Bytes(plain) = got {
+                driver.feed(plain);
+            }
+        };
+        good(channel.read(bytes, Instant::now().into_std(), sink));
     }
 
     /// When a timer goes off next.
@@ -82,17 +145,17 @@ impl Link {
 
     /// One round; whether anything was done. It is not over before a job that is out is done.
     pub(super) async fn step(&mut self, said: &mut Said) -> bool {
-        let driver = &mut self.driver;
+        let Self { driver, channel } = self;
         let settled = driver.settle(Instant::now);
         let before = said.bytes.len();
         let write = |out: &mut Out| {
-            said.bytes.extend(out.take());
+            said.take(&out.take(), channel.as_deref_mut());
             Ok::<_, Infallible>(false)
         };
         let Ok(()) = driver.write(write, Instant::now);
         if driver.is_over() {
             driver.leave(sleep(LAST_JOBS)).await;
-            said.eof = true;
+            said.end(channel.as_deref_mut());
             return true;
         }
         let written = said.bytes.len() > before;
@@ -115,11 +178,15 @@ impl Link {
     }
 }
 
+fn thawed(frozen: Box<FrozenChannel>) -> Box<Channel> {
+    Box::new(good(Channel::thaw(*frozen, Instant::now().into_std())))
+}
+
 /// The client's end: what it has received and not looked at.
 #[derive(Debug)]
 pub(super) struct Heard {
     framer: Framer,
-    got: VecDeque<Got>,
+    got: VecDeque<script::Got>,
 }
 
 impl Heard {
@@ -134,10 +201,10 @@ impl Heard {
 
     pub(super) fn hear(&mut self, said: &Said) {
         good(receive(&mut self.framer, &said.bytes, &mut self.got));
-        self.got.extend(said.eof.then_some(Got::Eof));
+        self.got.extend(said.eof.then_some(script::Got::Eof));
     }
 
-    pub(super) fn next(&mut self) -> Option<Got> {
+    pub(super) fn next(&mut self) -> Option<script::Got> {
         self.got.pop_front()
     }
 }
@@ -149,22 +216,22 @@ impl Heard {
 pub fn receive(
     framer: &mut Framer,
     bytes: &[u8],
-    got: &mut VecDeque<Got>,
+    got: &mut VecDeque<script::Got>,
 ) -> Result<(), StreamError> {
     framer.feed(bytes);
     while let Some(event) = framer.next()? {
         got.push_back(match event {
-            Event::Open(header) => Got::Open(header),
-            Event::Nonza(nonza) => Got::Element(nonza.element().clone()),
+            Event::Open(header) => script::Got::Open(header),
+            Event::Nonza(nonza) => script::Got::Element(nonza.element().clone()),
             Event::Stanza(stanza) => {
                 let xml = stanza.to_xml();
                 match Element::parse(xml.as_bytes(), ns::CLIENT) {
-                    Some(element) => Got::Element(element),
+                    Some(element) => script::Got::Element(element),
                     None => continue,
                 }
             }
             Event::Whitespace => continue,
-            Event::Close => Got::Close,
+            Event::Close => script::Got::Close,
         });
     }
     // what a client looks into is not the server's work

@@ -275,14 +275,14 @@ impl World {
                 let created = self.env.stores.accounts.create(vec![(user, account)]).await;
                 assert_eq!(created, Ok(1));
             }
-            Op::Connect(name) => {
-                let link = Link::new(self.tls.clone(), &self.env);
+            Op::Connect(name, channel) => {
+                let link = Link::new(self.tls.clone(), channel, &self.env);
                 self.said.remove(&name);
                 self.links.insert(name, link);
             }
-            Op::Send(name, bytes) => {
+            Op::Send(name, mut bytes) => {
                 if let Some(link) = self.links.get_mut(&name) {
-                    link.feed(bytes.as_bytes());
+                    link.feed(&mut bytes);
                 }
                 self.settle().await;
             }
@@ -347,7 +347,7 @@ impl Wire for World {
 
     async fn connect(&mut self, name: &str) {
         self.heard.insert(name.to_owned(), Heard::new());
-        self.perform(Op::Connect(name.to_owned())).await;
+        self.perform(Op::Connect(name.to_owned(), None)).await;
     }
 
     async fn send(&mut self, name: &str, bytes: &str, restart: bool) {
@@ -355,7 +355,7 @@ impl Wire for World {
         if let Some(heard) = self.heard.get_mut(name).filter(|_| restart) {
             heard.restart();
         }
-        self.perform(Op::Send(name.to_owned(), bytes.to_owned())).await;
+        self.perform(Op::Send(name.to_owned(), bytes.as_bytes().to_vec())).await;
     }
 
     async fn next(&mut self, name: &str, _wait: bool) -> Got {

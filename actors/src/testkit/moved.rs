@@ -1,13 +1,16 @@
 //! A server that moves: each thing that clients do happens in a process of its own, which gets
 //! everything the processes before have left behind as bytes, and leaves bytes to the next.
 //!
+//! Clients talk TLS: the handshake is made in the process of the test, and every record of a client, and every half of
+//! one, comes to a process that had its connection's keys in the bytes.
+//!
 //! [`Moved`] is what a script sees of it. It starts the test program again, with the name of the
 //! test that runs and the number of the check in it; there the same check calls [`serve`], which
 //! thaws the world, does what is asked, and freezes it.
 
 use super::{
     World, WorldOptions, binding,
-    client::{Heard, Link, Said},
+    client::{FrozenLink, Heard, Link, Said},
     good,
     script::{Got, Wire},
 };
@@ -15,7 +18,7 @@ use crate::{
     clock::Clock,
     handover::{self, FrozenNode, Thaw},
     registrar::Modules,
-    session::{state::Tls, turn::FrozenTurn},
+    session::state::Tls,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -28,6 +31,11 @@ use std::{
     time::Duration,
 };
 use storage::{MemoryStore, Snapshot};
+use tls::{
+    FrozenChannel,
+    testkit::{Client, Realm, Wrong},
+};
+use tokio::time::Instant;
 use xmpp::Element;
 
 /// Names the check of the test that has to serve, by its number.
@@ -40,10 +48,10 @@ const ANSWER: &str = "the world goes on as";
 pub(super) enum Op {
     /// Make an account.
     Account(String, String),
-    /// Somebody connects.
-    Connect(String),
+    /// Somebody connects, whose handshake another process has made.
+    Connect(String, Option<Box<FrozenChannel>>),
     /// A client sends bytes.
-    Send(String, String),
+    Send(String, Vec<u8>),
     /// A connection breaks.
     Cut(String),
     /// Time passes.
@@ -56,17 +64,17 @@ pub(crate) struct FrozenWorld {
     clock: u64,
     store: Snapshot,
     node: FrozenNode,
-    links: BTreeMap<String, FrozenTurn>,
+    links: BTreeMap<String, FrozenLink>,
 }
 
 impl World {
     /// Ends here what goes on elsewhere.
     pub(crate) async fn freeze(mut self) -> FrozenWorld {
-        let freeze = |(name, link): (&String, &Link)| {
+        let freeze = |(name, link): (&String, &mut Link)| {
             let frozen = link.freeze();
             (name.clone(), good(frozen.ok_or_else(|| format!("{name} cannot be frozen"))))
         };
-        let links = self.links.iter().map(freeze).collect();
+        let links = self.links.iter_mut().map(freeze).collect();
         let node = good(handover::freeze(&self.env).await);
         handover::let_go(&self.env);
         self.links.clear();
@@ -92,8 +100,8 @@ impl World {
             Self::with(modules, options, Clock::fixed(frozen.clock), store, |s| s, false).await;
         let env = Arc::clone(&world.env);
         let mut thaw = Thaw::begin(&env, frozen.node).await;
-        for (name, turn) in frozen.links {
-            world.links.insert(name, Link::thawed(thaw.driver(turn).await));
+        for (name, link) in frozen.links {
+            world.links.insert(name, Link::thaw(link, &mut thaw).await);
         }
         drop(thaw);
         world.settle().await;
@@ -150,7 +158,34 @@ pub(super) struct Moved {
     world: String,
     /// What the next one is to do.
     ops: Vec<Op>,
-    heard: BTreeMap<String, Heard>,
+    realm: Realm,
+    clients: BTreeMap<String, Remote>,
+}
+
+/// A client: its end of TLS, and what it hears.
+#[derive(Debug)]
+struct Remote {
+    tls: Client,
+    heard: Heard,
+    /// How often it sent something.
+    sent: u32,
+}
+
+impl Remote {
+    /// One stanza comes in two records, of which the second comes in two pieces: the process may change in the middle of
+    /// either. With every fourth the client changes its keys; it would itself not take more than 32 answers to that in a row.
+    fn seal(&mut self, bytes: &[u8], middle: usize) -> Result<Vec<Vec<u8>>, Wrong> {
+        self.sent += 1;
+        if self.sent.is_multiple_of(4) && self.sent <= 128 {
+            self.tls.update_keys()?;
+        }
+        let (first, rest) = bytes.split_at(middle);
+        let mut wire = self.tls.seal(first)?;
+        let second = self.tls.seal(rest)?;
+        let (head, tail) = second.split_at(second.len() / 2);
+        wire.extend_from_slice(head);
+        Ok(vec![wire, tail.to_vec()])
+    }
 }
 
 impl Moved {
@@ -168,7 +203,8 @@ impl Moved {
             tls,
             world: "null".to_owned(),
             ops: Vec::new(),
-            heard: BTreeMap::new(),
+            realm: good(Realm::new()),
+            clients: BTreeMap::new(),
         }
     }
 
@@ -189,8 +225,8 @@ impl Moved {
         let (said, world) = good(answer);
         let said: BTreeMap<String, Said> = good(serde_json::from_str(said));
         for (name, said) in said {
-            if let Some(heard) = self.heard.get_mut(&name) {
-                heard.hear(&said);
+            if let Some(client) = self.clients.get_mut(&name) {
+                client.heard.hear(&said.opened(&mut client.tls));
             }
         }
         self.world = world.to_owned();
@@ -219,31 +255,34 @@ impl Wire for Moved {
     }
 
     async fn connect(&mut self, name: &str) {
-        self.heard.insert(name.to_owned(), Heard::new());
-        self.ops.push(Op::Connect(name.to_owned()));
+        let now = Instant::now().into_std();
+        let (tls, channel, _) = good(self.realm.connect(now));
+        let channel = good(channel.freeze(now).ok_or("it cannot move"));
+        let client = Remote { tls, heard: Heard::new(), sent: 0 };
+        self.clients.insert(name.to_owned(), client);
+        self.ops.push(Op::Connect(name.to_owned(), Some(Box::new(channel))));
     }
 
     async fn send(&mut self, name: &str, bytes: &str, restart: bool) {
-        if let Some(heard) = self.heard.get_mut(name).filter(|_| restart) {
-            heard.restart();
+        let Some(client) = self.clients.get_mut(name) else { return };
+        if restart {
+            client.heard.restart();
         }
-        // one stanza comes in two pieces: the process may change in the middle of it too
         let one = Element::parse_in_stream(bytes.as_bytes()).is_some();
         let middle = bytes.floor_char_boundary(if one { bytes.len() / 2 } else { 0 });
-        let (first, rest) = bytes.split_at(middle);
-        for piece in [first, rest].into_iter().filter(|piece| !piece.is_empty()) {
-            self.ops.push(Op::Send(name.to_owned(), piece.to_owned()));
+        for piece in good(client.seal(bytes.as_bytes(), middle)) {
+            self.ops.push(Op::Send(name.to_owned(), piece));
             self.go_on();
         }
     }
 
     async fn next(&mut self, name: &str, _wait: bool) -> Got {
         self.go_on();
-        self.heard.get_mut(name).and_then(Heard::next).unwrap_or(Got::Nothing)
+        self.clients.get_mut(name).and_then(|c| c.heard.next()).unwrap_or(Got::Nothing)
     }
 
     async fn cut(&mut self, name: &str) {
-        self.heard.remove(name);
+        self.clients.remove(name);
         self.ops.push(Op::Cut(name.to_owned()));
         self.go_on();
     }

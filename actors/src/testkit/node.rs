@@ -7,7 +7,7 @@
 use super::{START, World, good, outside::Outside, script};
 use crate::{
     clock::Clock,
-    connection::{Port, tls::TlsAcceptor},
+    connection::Port,
     env::{Env, EnvParts},
     hosts::Hosts,
     listener::Source,
@@ -21,6 +21,7 @@ use cluster::{MemoryRegistry, NodeId};
 use std::{collections::BTreeMap, io, net::IpAddr, ops::Range, sync::Arc};
 use storage::{MemoryStore, Stores};
 use supervision::{SupervisorRef, System, schedule::Schedule, testkit};
+use tls::testkit::Realm;
 use tokio::{
     io::DuplexStream,
     sync::{Mutex, mpsc},
@@ -131,7 +132,7 @@ impl Node {
 fn door(env: &Arc<Env>, arrives: mpsc::Receiver<DuplexStream>) -> Door<Dock> {
     let port = Port {
         env: Arc::clone(env),
-        tls: good(TlsAcceptor::without()),
+        tls: good(Realm::new()).acceptor,
         direct_tls: false,
         tls_required: false,
         proxy: false,

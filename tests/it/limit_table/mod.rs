@@ -13,7 +13,7 @@ const END: &str = "<!-- end of limits -->";
 
 /// Crates whose types live as long as a node.
 const CRATES: &[&str] =
-    &["supervision/src", "xmpp/src", "storage/src", "cluster/src", "actors/src", "src"];
+    &["supervision/src", "xmpp/src", "storage/src", "cluster/src", "tls/src", "actors/src", "src"];
 /// What only tools and tests use.
 const TOOLS: &[&str] =
     &["/testkit", "/schedule", "/tests", "conformance", "src/cli/", "simulation"];
@@ -210,7 +210,7 @@ fn every_limit_is_tried() {
     let mut sources = Vec::new();
     CRATES
         .iter()
-        .chain(&["tests/it", "actors/tests", "supervision/tests", "xmpp/tests"])
+        .chain(&["tests/it", "actors/tests", "supervision/tests", "xmpp/tests", "tls/tests"])
         .for_each(|part| files(&root.join(part), &mut sources));
     let text: String = sources.iter().map(|file| read(file)).collect();
     for row in all() {

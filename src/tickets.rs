@@ -1,0 +1,155 @@
+//! The keys of TLS tickets: made by the node, kept in a file, so that clients resume after a restart too, and replaced
+//! every few hours by a process.
+
+use crate::files::{self, FileError};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use supervision::{ChildSpec, Cx, InitError, Next, Server};
+use tls::{Acceptor, TicketError, TicketKeys};
+
+/// How often it is looked whether a new key is due.
+const EVERY: Duration = Duration::from_secs(60);
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+fn file(data: &Path) -> PathBuf {
+    data.join("tickets.json")
+}
+
+/// The keys kept in `data`, with a new one if that is due. Where there are none, or what is there is damaged, they are made
+/// anew: then clients make a whole handshake, and that is all.
+///
+/// # Errors
+/// When the file cannot be read or written, or there is no randomness.
+pub fn load(data: &Path) -> Result<TicketKeys, FileError> {
+    let path = file(data);
+    let kept = files::read(&path)?.and_then(|bytes| {
+        let parsed: Option<TicketKeys> = serde_json::from_slice(&bytes).ok();
+        let keys = parsed.filter(|keys| keys.check().is_ok());
+        if keys.is_none() {
+            tracing::warn!(file = %path.display(), "keys of TLS tickets are damaged: made anew");
+        }
+        keys
+    });
+    let failed = |e: TicketError| FileError::new("make", &path, io::Error::other(e));
+    let fresh = kept.is_none();
+    let mut keys = kept.map_or_else(|| TicketKeys::new(now()), Ok).map_err(failed)?;
+    if keys.rotate(now()).map_err(failed)? || fresh {
+        write(&path, &keys)?;
+    }
+    Ok(keys)
+}
+
+fn write(path: &Path, keys: &TicketKeys) -> Result<(), FileError> {
+    let bytes = serde_json::to_vec(keys);
+    let bytes = bytes.map_err(|e| FileError::new("write", path, io::Error::other(e)))?;
+    files::write(path, &bytes)
+}
+
+/// Replaces keys in time.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    data: PathBuf,
+    keys: TicketKeys,
+    tls: Arc<Acceptor>,
+}
+
+/// See whether a new key is due.
+#[derive(Debug)]
+pub(crate) struct Look;
+
+impl Keeper {
+    pub(crate) fn child(data: &Path, tls: &Arc<Acceptor>) -> ChildSpec {
+        let (data, tls) = (data.to_owned(), Arc::clone(tls));
+        ChildSpec::server::<Self>("tickets", move || (data.clone(), Arc::clone(&tls)))
+    }
+
+    /// The keys in memory go on when the file cannot be written: then what they seal is lost with the process.
+    fn look(&mut self, now: Duration) {
+        match self.keys.rotate(now) {
+            Ok(false) => return,
+            Ok(true) => {}
+            Err(error) => return tracing::error!(%error, "no new key for TLS tickets"),
+        }
+        if let Err(error) = self.tls.replace_tickets(&self.keys) {
+            tracing::error!(%error, "the new key for TLS tickets is not used");
+        }
+        if let Err(error) = write(&file(&self.data), &self.keys) {
+            tracing::error!(%error, "the new key for TLS tickets is not kept");
+        }
+    }
+}
+
+impl Server for Keeper {
+    type Args = (PathBuf, Arc<Acceptor>);
+    type Msg = Look;
+    const NAME: &'static str = "tickets";
+    const INBOX: usize = 4;
+
+    async fn init((data, tls): Self::Args, cx: &mut Cx<Look>) -> Result<Self, InitError> {
+        let keys = load(&data).map_err(|e| InitError::failed(e.to_string()))?;
+        tls.replace_tickets(&keys).map_err(|e| InitError::failed(e.to_string()))?;
+        cx.send_every(EVERY, || Look);
+        Ok(Self { data, keys, tls })
+    }
+
+    async fn handle(&mut self, Look: Look, _: &mut Cx<Look>) -> Next {
+        self.look(now());
+        Next::Continue
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use tls::{Identity, ROTATION};
+
+    fn acceptor(keys: &TicketKeys) -> Arc<Acceptor> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der());
+        let identity = Identity { chain: vec![made.cert.der().clone()], key: key.unwrap() };
+        Acceptor::new(vec![identity], keys).unwrap()
+    }
+
+    #[test]
+    fn keys_are_made_once_and_kept() {
+        let temp = tempfile::tempdir().unwrap();
+        let text = |keys: &TicketKeys| serde_json::to_string(keys).unwrap();
+        let first = load(temp.path()).unwrap();
+        assert_eq!(text(&first), text(&load(temp.path()).unwrap()));
+        for damaged in ["", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"key":"AA","since":0}]}"#] {
+            fs::write(file(temp.path()), damaged).unwrap();
+            let next = load(temp.path()).unwrap();
+            assert_ne!(text(&first), text(&next), "{damaged}");
+            assert_eq!(text(&next), text(&load(temp.path()).unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_new_key_is_used_and_kept() {
+        let temp = tempfile::tempdir().unwrap();
+        let keys = load(temp.path()).unwrap();
+        let tls = acceptor(&keys);
+        let mut keeper = Keeper { data: temp.path().to_owned(), keys, tls };
+        let kept = || fs::read_to_string(file(temp.path())).unwrap();
+        let first = kept();
+        keeper.look(now());
+        assert_eq!(kept(), first, "not due");
+        keeper.look(now() + ROTATION);
+        let both = kept();
+        let key = first.trim_start_matches("{\"keys\":[").trim_end_matches("]}");
+        assert!(both.len() > first.len() && both.contains(key), "the old one takes its tickets");
+        assert_eq!(both, serde_json::to_string(&keeper.keys).unwrap());
+        // a disk that is full does not keep the node from using it
+        keeper.data = temp.path().join("gone");
+        keeper.look(now() + 2 * ROTATION);
+        assert!(serde_json::to_string(&keeper.keys).unwrap().len() > both.len());
+    }
+}
