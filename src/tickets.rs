@@ -22,28 +22,40 @@ fn file(data: &Path) -> PathBuf {
     data.join("tickets.json")
 }
 
-/// The keys kept in `data`, with a new one if that is due. Where there are none, or what is there is damaged, they are made
-/// anew: then clients make a whole handshake, and that is all.
+/// The keys kept in `data`, with a new one if that is due. Where there are none that can be used they are made anew: then
+/// clients make a whole handshake, and that is all. So it is no error when they cannot be kept either; it is said.
 ///
 /// # Errors
-/// When the file cannot be read or written, or there is no randomness.
-pub fn load(data: &Path) -> Result<TicketKeys, FileError> {
+/// When there is no randomness.
+pub fn load(data: &Path) -> Result<TicketKeys, TicketError> {
     let path = file(data);
-    let kept = files::read(&path)?.and_then(|bytes| {
-        let parsed: Option<TicketKeys> = serde_json::from_slice(&bytes).ok();
-        let keys = parsed.filter(|keys| keys.check().is_ok());
-        if keys.is_none() {
-            tracing::warn!(file = %path.display(), "keys of TLS tickets are damaged: made anew");
-        }
-        keys
-    });
-    let failed = |e: TicketError| FileError::new("make", &path, io::Error::other(e));
+    let kept = kept(&path);
     let fresh = kept.is_none();
-    let mut keys = kept.map_or_else(|| TicketKeys::new(now()), Ok).map_err(failed)?;
-    if keys.rotate(now()).map_err(failed)? || fresh {
-        write(&path, &keys)?;
+    let mut keys = kept.map_or_else(|| TicketKeys::new(now()), Ok)?;
+    if keys.rotate(now())? || fresh {
+        keep(&path, &keys);
     }
     Ok(keys)
+}
+
+fn kept(path: &Path) -> Option<TicketKeys> {
+    let bytes = files::read(path).unwrap_or_else(|error| {
+        tracing::error!(%error, "the keys of TLS tickets are made anew");
+        None
+    });
+    let parsed: Option<TicketKeys> = serde_json::from_slice(&bytes?).ok();
+    let keys = parsed.filter(|keys| keys.check().is_ok());
+    if keys.is_none() {
+        tracing::warn!(file = %path.display(), "keys of TLS tickets are damaged: made anew");
+    }
+    keys
+}
+
+/// What cannot be kept is lost with the process.
+fn keep(path: &Path, keys: &TicketKeys) {
+    if let Err(error) = write(path, keys) {
+        tracing::error!(%error, "the new key of TLS tickets is not kept");
+    }
 }
 
 fn write(path: &Path, keys: &TicketKeys) -> Result<(), FileError> {
@@ -80,9 +92,7 @@ impl Keeper {
         if let Err(error) = self.tls.replace_tickets(&self.keys) {
             tracing::error!(%error, "the new key for TLS tickets is not used");
         }
-        if let Err(error) = write(&file(&self.data), &self.keys) {
-            tracing::error!(%error, "the new key for TLS tickets is not kept");
-        }
+        keep(&file(&self.data), &self.keys);
     }
 }
 
@@ -130,6 +140,10 @@ mod tests {
             assert_ne!(text(&first), text(&next), "{damaged}");
             assert_eq!(text(&next), text(&load(temp.path()).unwrap()));
         }
+        // what can be neither read nor written is no reason not to start
+        fs::remove_file(file(temp.path())).unwrap();
+        fs::create_dir(file(temp.path())).unwrap();
+        assert!(load(temp.path()).is_ok());
     }
 
     #[test]

@@ -9,7 +9,7 @@
 )]
 
 use actors::{
-    driver::{Driver, Wait, Woken},
+    driver::{Driver, Wait, Woken, Written},
     env::Env,
     future::BoxFuture,
     hooks::{Offline, Order},
@@ -109,7 +109,7 @@ impl Client {
             let Ok(()) = self.driver.write(
                 |out| {
                     heard.push_str(std::str::from_utf8(&out.take()).unwrap());
-                    Ok::<_, Infallible>(false)
+                    Ok::<_, Infallible>(Written::All)
                 },
                 Instant::now,
             );

@@ -239,7 +239,8 @@ impl Sockets {
 
     fn outside(&self, env: &Arc<Env>, config: &Config) -> Result<Outside, NodeError> {
         let sources = Sources::new(config);
-        let tls = Acceptor::new(sources.load()?, &tickets::load(&config.server.data)?)?;
+        let tickets = tickets::load(&config.server.data).map_err(SetupError::from)?;
+        let tls = Acceptor::new(sources.load()?, &tickets)?;
         tls.pad(u16::try_from(config.c2s.padding.0).unwrap_or(0));
         let port = |direct_tls| {
             Arc::new(Port {

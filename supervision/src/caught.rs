@@ -72,8 +72,9 @@ fn until<T>(
     end: fn(&Local) -> Option<Exit>,
     mut future: Pin<&mut Option<impl Future<Output = T>>>,
 ) -> impl Future<Output = Result<Result<T, Panic>, Exit>> {
-    let badly = |panic: Panic| drop(pid.report_beside(panic.in_terminate(), None));
     poll_fn(move |cx| {
+        // made here: outside it would be a part of every process
+        let badly = |panic: Panic| drop(pid.report_beside(panic.in_terminate(), None));
         let mut ended = end(pid);
         if ended.is_none() {
             if let Poll::Ready(done) = poll_caught(pid, future.as_mut(), badly, cx) {

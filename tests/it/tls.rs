@@ -154,8 +154,14 @@ fn a_certificate_is_replaced_while_the_node_runs() {
     });
 }
 
-/// Logs on with PLAIN, binds a resource, and says the rest together with its closing tag and its `close_notify`.
-fn in_one_go(to: SocketAddr, trusted: &CertificateDer<'static>, rest: &str) -> (String, bool) {
+/// Logs on with PLAIN, binds a resource, and says the rest together with its closing tag and its `close_notify`, or with a
+/// record that is no good. What it hears, and how that ends.
+fn in_one_go(
+    to: SocketAddr,
+    trusted: &CertificateDer<'static>,
+    rest: &str,
+    good: bool,
+) -> (String, Result<(), String>) {
     let mut tls = secure(TcpStream::connect(to).unwrap(), trusted);
     tls.write_all(HEADER).unwrap();
     until(&mut tls, "</stream:features>");
@@ -177,11 +183,15 @@ fn in_one_go(to: SocketAddr, trusted: &CertificateDer<'static>, rest: &str) -> (
     while tls.conn.wants_write() {
         tls.conn.write_tls(&mut wire).unwrap();
     }
+    if !good {
+        let at = wire.len() - 1;
+        wire[at] ^= 1;
+    }
     tls.sock.write_all(&wire).unwrap();
     // an end of TCP without one of TLS would be an error here
     let mut last = String::new();
     let ended = tls.read_to_string(&mut last);
-    (last, ended.is_ok())
+    (last, ended.map(drop).map_err(|e| e.to_string()))
 }
 
 #[test]
@@ -194,16 +204,25 @@ fn what_comes_with_the_end_of_tls_is_handled_before_it() {
         let mut romeo = Peer::login(node.c2s(), "romeo@localhost/garden").await;
         romeo.available().await;
         let (data, at) = (node.data.path().to_owned(), node.node.addresses().direct_tls[0]);
-        let messages: String = (0..50)
-            .map(|n| {
-                format!("<message to='romeo@localhost' type='chat'><body>{n}</body></message>")
-            })
-            .collect();
-        let said = tokio::task::spawn_blocking(move || in_one_go(at, &own(&data), &messages));
-        assert_eq!(said.await.unwrap(), ("</stream:stream>".to_owned(), true));
-        for n in 0..50 {
-            let message = romeo.until(|e| e.name() == "message").await;
-            assert_eq!(message.child(ns::CLIENT, "body").unwrap().text(), n.to_string());
+        for good in [true, false] {
+            let own = own(&data);
+            let messages: String = (0..50)
+                .map(|n| {
+                    format!("<message to='romeo@localhost' type='chat'><body>{n}</body></message>")
+                })
+                .collect();
+            let said = tokio::task::spawn_blocking(move || in_one_go(at, &own, &messages, good));
+            let (last, ended) = said.await.unwrap();
+            if good {
+                assert_eq!((last.as_str(), ended), ("</stream:stream>", Ok(())));
+            } else {
+                assert_eq!(last, "");
+                assert!(ended.unwrap_err().contains("BadRecordMac"));
+            }
+            for n in 0..50 {
+                let message = romeo.until(|e| e.name() == "message").await;
+                assert_eq!(message.child(ns::CLIENT, "body").unwrap().text(), n.to_string());
+            }
         }
         drop(romeo);
         node.stop().await;

@@ -114,10 +114,11 @@ impl Channel {
         let mut wire = std::mem::take(&mut self.wire);
         wire.extend_from_slice(bytes);
         let (used, closed) = self.records(&mut wire, now, &mut sink)?;
-        if used < wire.len() {
-            wire.drain(..used);
-            self.wire = wire;
-        }
+        // the room of a record that was long is not kept for the first byte of the next
+        self.wire = match wire.get(used..) {
+            Some(rest) if used > 0 => rest.to_vec(),
+            _ => wire,
+        };
         Ok(closed)
     }
 
@@ -339,5 +340,21 @@ mod tests {
         assert_eq!(server.unsent().len(), 1);
         got += client.open(server.unsent()).unwrap().0.len() as isize;
         assert_eq!(got, 0, "all that was written");
+    }
+
+    #[test]
+    fn the_first_byte_of_a_record_does_not_keep_the_room_of_the_one_before() {
+        let now = Instant::now();
+        let (mut client, mut server, _) = Realm::new().unwrap().connect(now).unwrap();
+        let mut first = client.seal(&[b'x'; 16_000]).unwrap();
+        let last = first.split_off(first.len() - 1);
+        let second = client.seal(b"y").unwrap();
+        let mut read = |wire: &mut [u8]| {
+            assert!(!server.read(wire, now, |_| ()).unwrap());
+            server.wire.capacity()
+        };
+        assert!(read(&mut first) >= 16_000);
+        assert!(read(&mut [&last[..], &second[..1]].concat()) < 64);
+        assert_eq!(read(&mut second[1..].to_vec()), 0);
     }
 }

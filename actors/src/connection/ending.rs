@@ -1,7 +1,7 @@
 //! How a connection ends: the client gets its session's last words.
 
 use super::Connection;
-use crate::driver::{LAST_JOBS, LINGER};
+use crate::driver::{LAST_JOBS, LINGER, Written};
 use std::{future::poll_fn, time::Duration};
 use tokio::time::{sleep, timeout};
 
@@ -18,7 +18,11 @@ impl Connection {
     pub(super) async fn say_goodbye(&mut self) {
         let write = async {
             self.driver.tell_store().await;
-            while self.transport.write(self.driver.out()).is_ok_and(|more| more) {
+            while self
+                .transport
+                .write(self.driver.out())
+                .is_ok_and(|written| written != Written::All)
+            {
                 self.transport.writable().await;
             }
             self.driver.said_all();

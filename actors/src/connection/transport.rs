@@ -3,7 +3,10 @@
 //! Reads go through one buffer a thread, and records are opened in it: an idle connection has none of its own.
 
 use super::socket::Socket;
-use crate::session::{out::Out, state::Tls};
+use crate::{
+    driver::Written,
+    session::{out::Out, state::Tls},
+};
 use std::{
     cell::RefCell,
     io,
@@ -25,8 +28,8 @@ thread_local! {
 pub(super) struct Transport {
     socket: Socket,
     tls: Option<Box<Channel>>,
-    /// The other side has said, in TLS, that nothing more will come.
-    ended: bool,
+    /// How TLS has ended, once what came before that is looked at: the other side has said so, or cannot go on.
+    end: Option<io::Result<()>>,
 }
 
 impl From<Facts> for Tls {
@@ -38,7 +41,7 @@ impl From<Facts> for Tls {
 
 impl Transport {
     pub(super) fn new(socket: Socket) -> Self {
-        Self { socket, tls: None, ended: false }
+        Self { socket, tls: None, end: None }
     }
 
     /// Begins the server's side of a TLS handshake with a client that wants `host`.
@@ -57,16 +60,17 @@ impl Transport {
         self.tls.as_ref().is_some_and(|tls| tls.is_shaking())
     }
 
-    /// Waits for bytes, and hands them to `sink`. Returns how many came over the wire, 0 at the end: of TLS too, but not
-    /// before what came with it is looked at. Can be cancelled without loss.
+    /// Waits for bytes, and hands them to `sink`. Returns how many came over the wire, 0 at the end. An end or an error of
+    /// TLS does not come before what it came with is looked at: then nothing is read. Can be cancelled without loss.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         mut sink: impl FnMut(Got<'_>),
     ) -> Poll<io::Result<usize>> {
-        if self.ended {
+        if let Some(end) = &mut self.end {
+            let end = std::mem::replace(end, Ok(()));
             self.close();
-            return Poll::Ready(Ok(0));
+            return Poll::Ready(end.map(|()| 0));
         }
         RAW.with_borrow_mut(|raw| {
             let mut buf = ReadBuf::new(raw);
@@ -77,48 +81,75 @@ impl Transport {
             if len > 0 && self.tls.is_none() {
                 sink(Got::Bytes(bytes));
             } else if len > 0 {
-                self.ended = self.open(bytes, sink)?;
+                self.open(bytes, sink)?;
             }
             Poll::Ready(Ok(len))
         })
     }
 
-    /// Opens what came; whether the other side said that nothing more will come.
-    fn open(&mut self, bytes: &mut [u8], sink: impl FnMut(Got<'_>)) -> io::Result<bool> {
-        let Some(tls) = &mut self.tls else { return Ok(false) };
-        let opened = tls.read(bytes, Instant::now().into_std(), sink);
-        opened.map_err(|error| {
-            // the alert that says why
-            drop(self.flush());
-            io::Error::new(io::ErrorKind::InvalidData, error)
-        })
-    }
-
-    /// Writes as much of `out` as the socket takes now; what is written is removed. Whether there is
-    /// more to write.
-    pub(super) fn write(&mut self, out: &mut Out) -> io::Result<bool> {
-        loop {
-            if let Some(tls) = &mut self.tls {
-                if !out.is_empty() {
-                    let sealed = tls.write(out.bytes(), Instant::now().into_std());
-                    out.sent(sealed.map_err(|e| io::Error::new(io::ErrorKind::BrokenPipe, e))?);
+    /// Opens what came. Without a handshake there is nothing to look at before its error.
+    fn open(&mut self, bytes: &mut [u8], mut sink: impl FnMut(Got<'_>)) -> io::Result<()> {
+        let Some(tls) = &mut self.tls else { return Ok(()) };
+        let mut secured = !tls.is_shaking();
+        let read = tls.read(bytes, Instant::now().into_std(), |got| {
+            secured |= matches!(got, Got::Secured(_));
+            sink(got);
+        });
+        match read {
+            Ok(closed) => self.end = closed.then_some(Ok(())),
+            Err(error) => {
+                // the alert that says why
+                drop(self.flush());
+                let error = io::Error::new(io::ErrorKind::InvalidData, error);
+                if !secured {
+                    return Err(error);
                 }
-                if !self.flush()? {
-                    return Ok(true);
-                }
-                if out.is_empty() || self.is_shaking() {
-                    return Ok(false);
-                }
-            } else if out.is_empty() {
-                return Ok(false);
-            } else {
-                match self.socket.try_write(out.bytes()) {
-                    Ok(n) => out.sent(n),
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-                    Err(e) => return Err(e),
-                }
+                self.end = Some(Err(error));
             }
         }
+        Ok(())
+    }
+
+    /// Writes as much of `out` as the socket takes now; what is written is removed. After an error of TLS all of it is: what
+    /// came before is handled without being answered.
+    pub(super) fn write(&mut self, out: &mut Out) -> io::Result<Written> {
+        if let Some(Err(_)) = self.end {
+            drop(out.take());
+        }
+        let mut moved = false;
+        loop {
+            let Some(tls) = &mut self.tls else {
+                if out.is_empty() {
+                    return Ok(Written::All);
+                }
+                match self.socket.try_write(out.bytes()) {
+                    Ok(n) => out.sent(n),
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                        return Ok(Written::blocked(moved));
+                    }
+                    Err(e) => return Err(e),
+                }
+                moved = true;
+                continue;
+            };
+            if !out.is_empty() {
+                let sealed = tls.write(out.bytes(), Instant::now().into_std());
+                out.sent(sealed.map_err(|e| io::Error::new(io::ErrorKind::BrokenPipe, e))?);
+            }
+            let before = tls.unsent().len();
+            let all = self.flush()?;
+            moved |= self.unsent() < before;
+            if !all {
+                return Ok(Written::blocked(moved));
+            }
+            if out.is_empty() || self.is_shaking() {
+                return Ok(Written::All);
+            }
+        }
+    }
+
+    fn unsent(&self) -> usize {
+        self.tls.as_ref().map_or(0, |tls| tls.unsent().len())
     }
 
     /// Writes what is sealed; whether that is all.
@@ -136,8 +167,7 @@ impl Transport {
 
     /// Bytes that came before TLS began but belong to it.
     pub(super) fn feed_raw(&mut self, mut bytes: Vec<u8>) -> io::Result<()> {
-        self.ended = self.open(&mut bytes, |_| ())?;
-        Ok(())
+        self.open(&mut bytes, |_| ())
     }
 
     /// Waits until the socket takes bytes again.

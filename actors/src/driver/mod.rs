@@ -12,6 +12,8 @@
 mod deadlines;
 mod ending;
 mod serving;
+#[cfg(test)]
+mod stalled;
 
 pub use ending::LAST_JOBS;
 
@@ -93,6 +95,24 @@ pub struct Settled {
     pub start_tls: bool,
     /// It is known now whose connection it is.
     pub bound: bool,
+}
+
+/// How far writing came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Nothing is left.
+    All,
+    /// The client took some of it.
+    Some,
+    /// It took nothing.
+    Nothing,
+}
+
+impl Written {
+    /// More is left; whether some of it was taken.
+    pub fn blocked(moved: bool) -> Self {
+        if moved { Self::Some } else { Self::Nothing }
+    }
 }
 
 /// A client has taken nothing of what waits for it for too long.
@@ -194,28 +214,29 @@ impl Driver {
         settled
     }
 
-    /// Has what waits for the client written: `write` removes what it could send, and says whether more is left.
+    /// Has what waits for the client written: `write` removes what it could send, and says how far it came.
     ///
     /// # Errors
     /// Those of `write`.
     pub fn write<E>(
         &mut self,
-        write: impl FnOnce(&mut Out) -> Result<bool, E>,
+        write: impl FnOnce(&mut Out) -> Result<Written, E>,
         now: impl FnOnce() -> Instant,
     ) -> Result<(), E> {
         if self.notes() {
             return Ok(());
         }
         let out = self.turn.out();
-        let before = out.len();
-        self.blocked = write(out)?;
-        let left = out.len();
+        let written = write(out)?;
+        self.blocked = written != Written::All;
         if !self.blocked {
-            if left == 0 && out.capacity() > ROOM {
+            if out.is_empty() && out.capacity() > ROOM {
                 drop(out.take());
             }
             self.deadlines.cancel(Deadline::Stall);
-        } else if self.deadlines.at(Deadline::Stall).is_none() || left < before && !self.evicted {
+        } else if self.deadlines.at(Deadline::Stall).is_none()
+            || written == Written::Some && !self.evicted
+        {
             let patience = if self.evicted { LINGER } else { STALL };
             self.deadlines.set(Deadline::Stall, now() + patience);
         }

@@ -2,7 +2,7 @@
 
 use super::{good, script};
 use crate::{
-    driver::{Driver, LAST_JOBS, Wait, Woken},
+    driver::{Driver, LAST_JOBS, Wait, Woken, Written},
     env::Env,
     handover::Thaw,
     session::{
@@ -150,7 +150,7 @@ impl Link {
         let before = said.bytes.len();
         let write = |out: &mut Out| {
             said.take(&out.take(), channel.as_deref_mut());
-            Ok::<_, Infallible>(false)
+            Ok::<_, Infallible>(Written::All)
         };
         let Ok(()) = driver.write(write, Instant::now);
         if driver.is_over() {

@@ -63,7 +63,7 @@ pub const CONNECTION: &[Row] = &[
     Row {
         what: "a TLS record that has not come whole",
         from: &["tls/src/channel.rs: LONGEST", "actors/src/connection/transport.rs: READ"],
-        most: "`LONGEST` + `READ`; until the handshake is done the library has a message of its own besides, of 64KiB at most",
+        most: "`LONGEST` + `READ`; until the handshake is done (`c2s.negotiation_timeout`) the library keeps a message of its own besides, of 64KiB at most: about 110 KiB together",
         at: "a larger record is the end of the connection",
         fields: &[("tls/src/channel.rs", "wire")],
         tried: &["a_record_that_is_too_long_is_refused_as_soon_as_it_says_so"],
