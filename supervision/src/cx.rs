@@ -159,7 +159,7 @@ impl<M: Send + 'static> Cx<M> {
 
     /// What is to be done now, without waiting: questions, what is continued, urgent messages; then signals, timers and messages
     /// in the order in which they came.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self) -> Option<Taken<M>> {
         // of most, nearly always
         if self.own.is_none() && !self.black_box.has_words() && self.pid().has_only_messages() {
