@@ -10,6 +10,7 @@ use std::{
 };
 use supervision::{ChildSpec, Cx, InitError, Next, Server};
 use tls::{Acceptor, TicketError, TicketKeys};
+use zeroize::Zeroizing;
 
 /// How often it is looked whether a new key is due.
 const EVERY: Duration = Duration::from_secs(60);
@@ -43,7 +44,7 @@ fn kept(path: &Path) -> Option<TicketKeys> {
         tracing::error!(%error, "the keys of TLS tickets are made anew");
         None
     });
-    let parsed: Option<TicketKeys> = serde_json::from_slice(&bytes?).ok();
+    let parsed: Option<TicketKeys> = serde_json::from_slice(&Zeroizing::new(bytes?)).ok();
     let keys = parsed.filter(|keys| keys.check().is_ok());
     if keys.is_none() {
         tracing::warn!(file = %path.display(), "keys of TLS tickets are damaged: made anew");
@@ -60,7 +61,8 @@ fn keep(path: &Path, keys: &TicketKeys) {
 
 fn write(path: &Path, keys: &TicketKeys) -> Result<(), FileError> {
     let bytes = serde_json::to_vec(keys);
-    let bytes = bytes.map_err(|e| FileError::new("write", path, io::Error::other(e)))?;
+    let bytes =
+        Zeroizing::new(bytes.map_err(|e| FileError::new("write", path, io::Error::other(e)))?);
     files::write(path, &bytes)
 }
 

@@ -109,7 +109,7 @@ crate::section! {
         /// The name of this node in logs and metrics.
         pub node: String = "mangrove".into(),
         /// Whether the system may write this process's memory to a file when it crashes, and debuggers of the same user
-        /// may look into it. The keys of all TLS connections are in there.
+        /// may look into it, as far as the core limit of the process (`ulimit -c`) allows. The keys of all TLS connections are in there.
         pub core_dumps: bool = false,
     }
 }
@@ -126,8 +126,8 @@ crate::section! {
         /// Whether clients have to use TLS before they log in. Only turn it off where nobody else
         /// can listen, such as in a test.
         pub require_tls: bool = true,
-        /// What is sent over TLS 1.3 is padded to a multiple of this, so that its size says less about it (RFC 8446
-        /// section 5.4). 0: not padded.
+        /// What is sent over TLS 1.3 after the handshake is padded to a multiple of this, as far as a record of 16 KiB has
+        /// room, so that its size says less about it (RFC 8446 section 5.4). 0: not padded.
         pub padding: ByteSize = bytes(0), in bytes(0)..=kib(16),
         /// Whether every connection has to begin with a PROXY protocol header (version 1 or 2), as
         /// load balancers send it. The address in it then counts as the client's.

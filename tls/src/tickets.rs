@@ -21,7 +21,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// How long a ticket is good for (RFC 8446 section 4.6.1 allows 7 days).
 pub const TICKET_LIFE: Duration = Duration::from_hours(12);
-/// How long a key makes tickets. Who learns it can read the sessions that it was used for (RFC 5077 section 5.5).
+/// How long a key makes tickets. Who learns it can read the connections of TLS 1.2 that it was used for (RFC 5077 section 5.5).
 pub const ROTATION: Duration = Duration::from_hours(6);
 /// The most keys that are in use at once, whatever a clock does.
 const MOST: usize = 8;

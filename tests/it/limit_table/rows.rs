@@ -63,7 +63,7 @@ pub const CONNECTION: &[Row] = &[
     Row {
         what: "a TLS record that has not come whole",
         from: &["tls/src/channel.rs: LONGEST", "actors/src/connection/transport.rs: READ"],
-        most: "`LONGEST` + `READ`; until the handshake is done (`c2s.negotiation_timeout`) the library keeps a message of its own besides, of 64KiB at most: about 110 KiB together",
+        most: "`LONGEST` + `READ`; until the handshake is done (`c2s.negotiation_timeout`) the library keeps a message of its own besides, of 64KiB at most: about 100 KiB together",
         at: "a larger record is the end of the connection",
         fields: &[("tls/src/channel.rs", "wire")],
         tried: &["a_record_that_is_too_long_is_refused_as_soon_as_it_says_so"],
@@ -71,7 +71,7 @@ pub const CONNECTION: &[Row] = &[
     Row {
         what: "output that waits in TLS",
         from: &["tls/src/channel.rs: UNSENT"],
-        most: "twice the limit (what is sent goes in pieces of that size), 22 bytes for each record of 16 KiB in it, and a block of `c2s.padding`",
+        most: "twice the limit (what is sent goes in pieces of that size), 29 bytes for each record of 16 KiB in it, and a block of `c2s.padding`",
         at: "the rest stays in the output",
         fields: &[("tls/src/channel.rs", "bytes unsent")],
         tried: &["what_is_sealed_and_not_sent_has_a_limit", "memory_stays_flat_under_abuse"],

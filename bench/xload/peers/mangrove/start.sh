@@ -28,6 +28,7 @@ cat > "$w/mangrove.toml" <<X2
 [server]
 hosts = ["localhost"]
 data = "$w/data"
+core_dumps = true # else nobody but root can read its memory in smaps_rollup
 
 [c2s]
 starttls = ["127.0.0.1:$port"]
