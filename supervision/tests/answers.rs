@@ -67,12 +67,11 @@ async fn a_panic_in_what_makes_a_message_of_an_answer_is_the_askers() {
         let hall = rooms.start_instance_with(format!("hall {n}")).await.unwrap();
         let hall: Ref<Talk> = hall.to_ref().unwrap();
         hall.send_request(probe.me(), ask, |_| -> Answer { panic!("no message") });
-        tokio::time::sleep(SECOND / 10).await;
+        common::until(|| system.crashes().list().len() == [1, 3][n]).await;
         let reports = system.crashes().list();
         let lost = reports.iter().find(|r| r.reason == "no message" && r.path == "/probe").unwrap();
         assert!(lost.inputs[0].starts_with("the message of an answer"), "{lost:?}");
-        assert_eq!(reports.len(), [1, 3][n]);
-        assert_eq!(hall.pid().is_alive(), n == 0);
+        common::until(|| hall.pid().is_alive() == (n == 0)).await;
     }
     assert!(probe.pid().is_alive());
 }

@@ -154,6 +154,26 @@ fn a_certificate_is_replaced_while_the_node_runs() {
     });
 }
 
+#[test]
+fn a_handshake_may_begin_in_one_piece_with_a_proxys_header() {
+    block_on(async {
+        let node = TestNode::start("c2s.proxy_protocol = true").await;
+        let (data, at) = (node.data.path().to_owned(), node.node.addresses().direct_tls[0]);
+        let talk = tokio::task::spawn_blocking(move || {
+            let mut tls = secure(TcpStream::connect(at).unwrap(), &own(&data));
+            let mut wire = b"PROXY TCP4 192.0.2.9 192.0.2.1 5000 5223\r\n".to_vec();
+            while tls.conn.wants_write() {
+                tls.conn.write_tls(&mut wire).unwrap();
+            }
+            tls.sock.write_all(&wire).unwrap();
+            tls.write_all(HEADER).unwrap();
+            assert!(until(&mut tls, "</stream:features>").contains("SCRAM-SHA-256-PLUS"));
+        });
+        talk.await.unwrap();
+        node.stop().await;
+    });
+}
+
 /// Logs on with PLAIN, binds a resource, and says the rest together with its closing tag and its `close_notify`, or with a
 /// record that is no good. What it hears, and how that ends.
 fn in_one_go(

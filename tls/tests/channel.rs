@@ -3,38 +3,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test all through")]
 
+#[path = "support/channels.rs"]
+mod channels;
+
+use channels::{moved, read};
 use rustls::{
     CipherSuite, CipherSuiteCommon, SupportedCipherSuite, Tls13CipherSuite,
     crypto::{CryptoProvider, ring as provider},
 };
 use std::time::{Duration, Instant};
 use tls::{
-    Channel, Facts, FrozenChannel, Got, TicketKeys,
+    Channel, Facts, Got, TicketKeys,
     testkit::{Client, Realm, take},
 };
-
-/// What a server reads.
-fn read(channel: &mut Channel, wire: &[u8]) -> Result<(Vec<u8>, bool), tls::TlsError> {
-    let mut plain = Vec::new();
-    let sink = |got: Got<'_>| {
-        if let Got::Bytes(bytes) = got {
-            plain.extend_from_slice(bytes);
-        }
-    };
-    let closed = channel.read(&mut wire.to_vec(), Instant::now(), sink)?;
-    Ok((plain, closed))
-}
 
 fn write(channel: &mut Channel, plain: &[u8]) -> Vec<u8> {
     assert_eq!(channel.write(plain, Instant::now()).unwrap(), plain.len());
     take(channel)
-}
-
-fn moved(channel: Channel) -> Channel {
-    let now = Instant::now();
-    let frozen = serde_json::to_string(&channel.freeze(now).unwrap()).unwrap();
-    let frozen: FrozenChannel = serde_json::from_str(&frozen).unwrap();
-    Channel::thaw(frozen, now).unwrap()
 }
 
 fn only(suite: &SupportedCipherSuite) -> CryptoProvider {

@@ -13,35 +13,20 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName},
     version::{TLS12, TLS13},
 };
+#[path = "support/channels.rs"]
+mod channels;
+
+use channels::{moved, read};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 use support::{ALERT, DATA, HANDSHAKE, SUITES, key_update, mirror, opened};
 use tls::{
-    Acceptor, Channel, Facts, FrozenChannel, Got, Identity, TicketKeys, TlsError,
+    Acceptor, Channel, Facts, Got, Identity, TicketKeys,
     record::{Opened, Version},
     testkit::{Realm, take},
 };
-
-/// What a server reads, and whether the client has closed.
-fn read(channel: &mut Channel, wire: &[u8]) -> Result<(Vec<u8>, bool), TlsError> {
-    let mut plain = Vec::new();
-    let sink = |got: Got<'_>| {
-        if let Got::Bytes(bytes) = got {
-            plain.extend_from_slice(bytes);
-        }
-    };
-    let closed = channel.read(&mut wire.to_vec(), Instant::now(), sink)?;
-    Ok((plain, closed))
-}
-
-fn moved(channel: Channel) -> Channel {
-    let now = Instant::now();
-    let frozen = serde_json::to_string(&channel.freeze(now).unwrap()).unwrap();
-    let frozen: FrozenChannel = serde_json::from_str(&frozen).unwrap();
-    Channel::thaw(frozen, now).unwrap()
-}
 
 fn identity(name: &str) -> Identity {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();

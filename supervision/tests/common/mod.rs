@@ -234,3 +234,14 @@ impl World {
         );
     }
 }
+
+/// Lets others run until that is so.
+pub async fn until(mut is: impl FnMut() -> bool) {
+    for _ in 0..100_000 {
+        if is() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("it never comes to that");
+}
