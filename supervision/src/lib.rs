@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`exit`] (why a process ended) · [`id`] · [`pid`] (addresses, links, monitors, exit
 //! signals) · [`inbox`] (typed addresses, bounds) · [`process`] (owns its loop) · [`server`] (one
-//! message at a time) · [`state_machine`] · [`timer`] · [`task`] · [`topic`] · [`spec`] and [`decide`]
+//! message at a time) · [`state_machine`] · [`timer`] · [`task`] · [`threads`] · [`topic`] · [`spec`] and [`decide`]
 //! (what is to be restarted, pure) · [`supervisor`] and [`pool`] · [`crash`] and [`replay`] · [`sys`],
 //! [`system`], [`tree`] and [`restarts`] (what runs, seen from outside) · [`schedule`] and [`testkit`]. `README.md` is the dictionary
 //! from OTP's words.
@@ -83,6 +83,7 @@ pub mod sys;
 pub mod system;
 pub mod task;
 pub mod testkit;
+pub mod threads;
 pub mod timer;
 pub mod topic;
 pub mod tree;
@@ -106,6 +107,7 @@ pub use state_machine::{Actions, StateMachine, Step};
 pub use supervisor::{ChildError, ChildInfo, ChildSpecInfo, ChildState, Counts, SupervisorRef};
 pub use system::System;
 pub use task::{Task, TaskError, Tasks};
+pub use threads::{Queue, Thread};
 pub use timer::Timer;
 pub use topic::Topic;
 pub use tree::{ProcessInfo, TreeNode};

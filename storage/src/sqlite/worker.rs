@@ -6,22 +6,19 @@
 //! supervisor starts another.
 
 use super::{
-    OpenError, SqliteStore, file,
+    LOCK, OpenError, SqliteStore, WRITER_CACHE, file,
     job::{BoxedJob, Failure},
-    queue::Seat,
 };
 use crate::StoreError;
+use parking_lot::MutexGuard;
 use rusqlite::Connection;
 use std::{
     any::Any,
-    convert::Infallible,
     path::Path,
-    sync::{Arc, atomic::AtomicBool},
-    thread::{self, JoinHandle},
+    sync::Arc,
     time::{Duration, Instant},
 };
-use supervision::{ChildSpec, Cx, Exit, InitError, Process, Shutdown, SupervisorSpec};
-use tokio::sync::oneshot;
+use supervision::{ChildSpec, Exit, InitError, Queue, Shutdown, SupervisorSpec, Thread};
 
 /// The most jobs of one transaction.
 const BATCH: usize = 256;
@@ -42,8 +39,7 @@ pub(super) enum Role {
 /// The supervisor of writer and readers.
 pub(super) fn tree(store: &Arc<SqliteStore>) -> ChildSpec {
     let worker = |id: &str, role| {
-        let store = Arc::clone(store);
-        ChildSpec::process::<Worker>(id, move || (Arc::clone(&store), role))
+        ChildSpec::thread(id, &Arc::new(Worker { store: Arc::clone(store), role }))
     };
     // stopped last, when nobody reads any more
     let writer = worker("writer", Role::Writer).shutdown(Shutdown::Timeout(DRAIN));
@@ -55,124 +51,68 @@ pub(super) fn tree(store: &Arc<SqliteStore>) -> ChildSpec {
     ChildSpec::supervisor("sqlite", spec)
 }
 
-type Thread = (oneshot::Receiver<()>, JoinHandle<()>);
-
 /// A process that owns a thread.
 pub(super) struct Worker {
     store: Arc<SqliteStore>,
     role: Role,
-    seat: Option<Seat<BoxedJob>>,
-    /// With what ends when the thread does.
-    thread: Option<Thread>,
 }
 
-impl Process for Worker {
-    type Args = (Arc<SqliteStore>, Role);
-    type Msg = Infallible;
+/// What a thread has.
+pub(super) struct Open<'a> {
+    db: Connection,
+    log: Log<'a>,
+    /// The thread of a writer that was killed may still be in its last transaction.
+    _only: Option<MutexGuard<'a, ()>>,
+}
+
+impl Thread for Worker {
+    type Job = BoxedJob;
+    type State<'a> = Open<'a>;
     const NAME: &'static str = "sqlite";
 
-    async fn init((store, role): Self::Args, cx: &mut Cx<Infallible>) -> Result<Self, InitError> {
-        let queue = store.queue(role);
-        let seat = Seat::new(queue);
-        let (alive, ended) = oneshot::channel::<()>();
-        let (ready, is_ready) = oneshot::channel();
-        let (theirs, stop) = (Arc::clone(&store), seat.stop());
-        let body = move || {
-            let _alive = alive;
-            live(&theirs, role, &stop, ready);
-        };
-        let name = format!("sqlite-{role:?}").to_lowercase();
-        let thread = thread::Builder::new().name(name).spawn(body);
-        let thread = thread.map_err(|e| InitError::failed(format!("no thread: {e}")))?;
-        let started = is_ready.await;
-        cx.publish(&format!("{role:?} of {}", store.path.display()));
-        let mut worker = Self { store, role, seat: Some(seat), thread: Some((ended, thread)) };
-        match started {
-            Ok(Ok(())) => Ok(worker),
-            failed => {
-                worker.leave().await;
-                Err(InitError::failed(match failed {
-                    Ok(Err(error)) => error.to_string(),
-                    _ => "its thread ended".to_owned(),
-                }))
-            }
-        }
+    fn queue(&self) -> &Arc<Queue<BoxedJob>> {
+        self.store.queue(self.role)
     }
 
-    async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
-        let Some((ended, _)) = &mut self.thread else { return Exit::error("it has no thread") };
-        loop {
-            tokio::select! {
-                biased;
-                _ = &mut *ended => break,
-                _ = cx.next() => {}
-            }
-        }
-        match self.thread.take().map(|(_, thread)| thread.join()) {
-            // so that the crash report is this process's
-            Some(Err(panic)) => std::panic::resume_unwind(panic),
-            _ => Exit::error("its thread ended"),
-        }
+    fn open(&self) -> Result<Open<'_>, InitError> {
+        let only = (self.role == Role::Writer).then(|| self.store.writing.lock());
+        let db = self.store.connect(self.role);
+        let db = db.map_err(|error| InitError::failed(error.to_string()))?;
+        Ok(Open { db, log: Log { path: &self.store.path, last: None }, _only: only })
     }
 
-    async fn terminate(&mut self, why: &Exit, _: &mut Cx<Infallible>) {
-        self.leave().await;
-        if self.role == Role::Writer && !why.is_abnormal() {
-            self.store.claim.lock().take();
-        }
+    fn most(&self) -> usize {
+        if self.role == Role::Writer { BATCH } else { 1 }
     }
-}
 
-impl Worker {
-    /// Tells the thread to stop, waits for it, and refuses what nobody will take any more.
-    async fn leave(&mut self) {
-        drop(self.seat.take());
-        if let Some((ended, thread)) = self.thread.take() {
-            // an error: the sender is gone, and so is the thread
-            drop(ended.await);
-            if thread.join().is_err() {
-                tracing::error!(path = %self.store.path.display(), "the thread panicked");
-            }
-        }
-        self.store.queue(self.role).abandon();
-    }
-}
-
-/// A thread's life.
-fn live(
-    store: &SqliteStore,
-    role: Role,
-    stop: &AtomicBool,
-    ready: oneshot::Sender<Result<(), OpenError>>,
-) {
-    // the thread of a writer that was killed may still be in its last transaction
-    let _only = (role == Role::Writer).then(|| store.writing.lock());
-    let db = match store.connect(role) {
-        Ok(db) => db,
-        Err(error) => return drop(ready.send(Err(error))),
-    };
-    if ready.send(Ok(())).is_err() {
-        return;
-    }
-    let queue = store.queue(role);
-    let mut log = Log { path: &store.path, last: None };
-    let mut jobs = Vec::new();
-    let most = if role == Role::Writer { BATCH } else { 1 };
-    while queue.take(stop, most, &mut jobs) {
-        let panic = match role {
-            Role::Writer => write(&db, &mut jobs, &mut log),
-            Role::Reader => read(&db, &mut jobs, &mut log),
+    fn work(&self, Open { db, log, .. }: &mut Open<'_>, jobs: &mut Vec<BoxedJob>) {
+        let panic = match self.role {
+            Role::Writer => write(db, jobs, log),
+            Role::Reader => read(db, jobs, log),
         };
         if let Some(panic) = panic {
-            drop(db);
             std::panic::resume_unwind(panic);
         }
     }
-    if role == Role::Writer {
+
+    fn status(&self) -> String {
+        format!("{:?} of {}", self.role, self.store.path.display())
+    }
+
+    fn close(&self, Open { db, .. }: Open<'_>) {
+        if self.role == Role::Reader {
+            return;
+        }
         let folded = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Err(error) = folded {
             // nothing is lost: it is done at the next start
-            tracing::warn!(path = %store.path.display(), %error, "no checkpoint at the end");
+            tracing::warn!(path = %self.store.path.display(), %error, "no checkpoint at the end");
+        }
+    }
+
+    fn ended(&self, why: &Exit) {
+        if self.role == Role::Writer && !why.is_abnormal() {
+            self.store.claim.lock().take();
         }
     }
 }
@@ -247,7 +187,7 @@ fn execute(db: &Connection, sql: &str) -> Result<(), StoreError> {
 }
 
 /// What goes wrong with the file is said, but not more than once in a while.
-struct Log<'a> {
+pub(super) struct Log<'a> {
     path: &'a Path,
     last: Option<Instant>,
 }
@@ -283,10 +223,10 @@ impl SqliteStore {
         }
         let mut claim = self.claim.lock();
         if claim.is_none() {
-            *claim = Some(file::claim(&self.dir)?);
+            *claim = Some(file::claim(&self.dir, LOCK)?);
         }
         // another process, or a writer that crashed before it told the caches, may have written
         self.caches.clear();
-        file::writer(&self.path, &self.options)
+        file::writer(&self.path, file::STEPS, WRITER_CACHE, self.options.max_bytes)
     }
 }

@@ -1,9 +1,10 @@
-//! A bounded queue between tasks, which never wait for room, and the database's threads, which
-//! wait for work. A closed queue (nobody takes from it) refuses at once.
+//! A bounded queue between tasks, which never wait for room, and threads, which wait for work. A closed
+//! queue (nobody takes from it) refuses at once.
 
 use parking_lot::{Condvar, Mutex};
 use std::{
     collections::VecDeque,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,8 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The queue.
-pub(super) struct Queue<J> {
+/// What waits for the threads that take from it: [`Thread::queue`](super::Thread::queue).
+///
+/// Example: [`Thread`](super::Thread).
+pub struct Queue<J> {
     state: Mutex<State<J>>,
     ready: Condvar,
     limit: usize,
@@ -27,16 +30,26 @@ struct State<J> {
     takers: usize,
 }
 
+impl<J> fmt::Debug for Queue<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        write!(f, "Queue({} jobs, {} bytes)", state.jobs.len(), state.bytes)
+    }
+}
+
 impl<J> Queue<J> {
     /// A closed one that holds at most `limit` jobs, of at most `limit_bytes` together; one alone may be
     /// as large as it is.
-    pub(super) fn new(limit: usize, limit_bytes: usize) -> Self {
+    pub fn new(limit: usize, limit_bytes: usize) -> Self {
         let state = State { jobs: VecDeque::new(), bytes: 0, takers: 0 };
         Self { state: Mutex::new(state), ready: Condvar::new(), limit, limit_bytes }
     }
 
-    /// Adds a job of that many bytes. It comes back when the queue is full or closed.
-    pub(super) fn push(&self, job: J, bytes: usize) -> Result<(), J> {
+    /// Adds a job of that many bytes.
+    ///
+    /// # Errors
+    /// The job, when the queue is full or closed.
+    pub fn push(&self, job: J, bytes: usize) -> Result<(), J> {
         let mut state = self.state.lock();
         let heavy = !state.jobs.is_empty() && state.bytes.saturating_add(bytes) > self.limit_bytes;
         if state.takers == 0 || state.jobs.len() >= self.limit || heavy {
@@ -71,7 +84,7 @@ impl<J> Queue<J> {
     }
 
     /// How long the oldest job has waited.
-    pub(super) fn age(&self) -> Duration {
+    pub fn age(&self) -> Duration {
         self.state.lock().jobs.front().map_or(Duration::ZERO, |(since, ..)| since.elapsed())
     }
 
