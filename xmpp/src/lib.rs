@@ -7,6 +7,7 @@
 mod child;
 pub mod element;
 pub mod error;
+pub mod escaping;
 pub mod framer;
 pub mod jid;
 mod names;

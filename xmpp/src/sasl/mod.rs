@@ -2,6 +2,7 @@
 //!
 //! Pure data: an exchange under way can be serialised. Passwords are never kept.
 
+pub mod bearer;
 mod lanes;
 pub mod plain;
 pub mod scram;
@@ -81,6 +82,8 @@ impl Hash {
 pub enum Mechanism {
     /// RFC 4616; under TLS only.
     Plain,
+    /// RFC 7628; under TLS only.
+    OAuthBearer,
     /// RFC 5802 and its successors.
     Scram {
         /// The hash function.
@@ -95,6 +98,7 @@ impl Mechanism {
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "PLAIN",
+            Self::OAuthBearer => "OAUTHBEARER",
             Self::Scram { hash: Hash::Sha1, plus: false } => "SCRAM-SHA-1",
             Self::Scram { hash: Hash::Sha1, plus: true } => "SCRAM-SHA-1-PLUS",
             Self::Scram { hash: Hash::Sha256, plus: false } => "SCRAM-SHA-256",
@@ -107,7 +111,8 @@ impl Mechanism {
     /// The mechanism of that name.
     pub fn parse(name: &str) -> Option<Self> {
         let scram = |plus| Hash::ALL.map(|hash| Self::Scram { hash, plus });
-        let all = scram(true).into_iter().chain(scram(false)).chain([Self::Plain]);
+        let others = [Self::Plain, Self::OAuthBearer];
+        let all = scram(true).into_iter().chain(scram(false)).chain(others);
         all.into_iter().find(|m| m.name() == name)
     }
 }
@@ -183,7 +188,7 @@ pub const PASSWORD_RULE: &str =
     "a password has 1 to 1024 bytes, without control or unassigned characters (RFC 4013)";
 
 /// SASLprep (RFC 4013), which RFC 5802 and RFC 4616 ask for. `None`: it cannot be a password.
-pub(crate) fn prepare(text: &str) -> Option<Cow<'_, str>> {
+pub fn prepare(text: &str) -> Option<Cow<'_, str>> {
     if text.len() > MAX_PASSWORD_WRITTEN {
         return None;
     }
@@ -192,7 +197,7 @@ pub(crate) fn prepare(text: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Compares without saying by its time where the first difference is.
-pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
+pub fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |d, (x, y)| d | (x ^ y)) == 0
 }
 
@@ -202,7 +207,7 @@ mod tests {
 
     #[test]
     fn mechanisms_are_found_by_their_names() {
-        for name in ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512"] {
+        for name in ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512", "OAUTHBEARER"] {
             assert_eq!(Mechanism::parse(name).unwrap().name(), name);
         }
         assert_eq!(Mechanism::parse("DIGEST-MD5"), None);

@@ -1,6 +1,7 @@
 //! SASL PLAIN (RFC 4616).
 
-use super::{Failure, prepare};
+use super::{Failure, MAX_PASSWORD_WRITTEN, prepare};
+use std::borrow::Cow;
 
 /// A client's message.
 pub struct Plain {
@@ -8,7 +9,7 @@ pub struct Plain {
     pub authzid: String,
     /// Who it is.
     pub authcid: String,
-    /// The prepared password.
+    /// The password as it was written; those who keep it hashed by themselves may not have prepared it.
     pub password: String,
 }
 
@@ -32,13 +33,17 @@ impl Plain {
         if authcid.is_empty() || password.is_empty() {
             return Err(Failure::MalformedRequest);
         }
-        // what SASLprep does not allow, or is too long, cannot be anybody's password
-        let password = prepare(password).ok_or(Failure::NotAuthorized)?;
-        Ok(Self {
-            authzid: (*authzid).to_owned(),
-            authcid: (*authcid).to_owned(),
-            password: password.into_owned(),
-        })
+        if password.len() > MAX_PASSWORD_WRITTEN {
+            return Err(Failure::NotAuthorized);
+        }
+        let [authzid, authcid, password] = [authzid, authcid, password].map(|t| (**t).to_owned());
+        Ok(Self { authzid, authcid, password })
+    }
+
+    /// The password as it has to be prepared (section 2). `None`: what SASLprep does not allow, or is too long, is no password that
+    /// was set here.
+    pub fn prepared(&self) -> Option<Cow<'_, str>> {
+        prepare(&self.password)
     }
 }
 
@@ -60,6 +65,9 @@ mod tests {
     fn the_longest_password_is_one_that_can_be_set() {
         let parse = |password: &str| Plain::parse(format!("\0tim\0{password}").as_bytes());
         let longest = "x".repeat(super::super::MAX_PASSWORD);
+        assert_eq!(parse(&longest).unwrap().prepared().as_deref(), Some(&*longest));
+        assert_eq!(parse(&format!("{longest}x")).unwrap().prepared(), None);
+        let longest = "x".repeat(MAX_PASSWORD_WRITTEN);
         assert_eq!(parse(&longest).unwrap().password, longest);
         assert_eq!(parse(&format!("{longest}x")).unwrap_err(), Failure::NotAuthorized);
     }

@@ -113,14 +113,25 @@ impl ScramKeys {
     /// [`ScramKeys::fresh`], one salt for each hash function, and are the same every time for the
     /// same user, so that nobody learns who exists (RFC 5802 section 9).
     pub fn fake(hash: Hash, secret: &[u8], user: &str) -> Self {
+        Self::fake_as(hash, secret, user, ITERATIONS, SALT)
+    }
+
+    /// [`ScramKeys::fake`] where others have so many iterations, and a salt of so many bytes (at most 32).
+    pub fn fake_as(
+        hash: Hash,
+        secret: &[u8],
+        user: &str,
+        iterations: u32,
+        salt_len: usize,
+    ) -> Self {
         let of = |what: &str, with| {
             let name = format!("{what} {} {user}", Mechanism::Scram { hash, plus: false }.name());
             sign(with, secret, name.as_bytes())
         };
         let mut salt = of("salt", Hash::Sha256);
-        salt.truncate(SALT);
+        salt.truncate(salt_len);
         let key = of("key", hash);
-        Self { hash, salt, iterations: ITERATIONS, stored_key: key.clone(), server_key: key }
+        Self { hash, salt, iterations, stored_key: key.clone(), server_key: key }
     }
 }
 
@@ -163,7 +174,7 @@ pub struct First {
 }
 
 /// `=2C` and `=3D` (RFC 5802 section 5.1); any other `=` is an error, and NUL (section 7: `value-safe-char`).
-fn unescape(name: &str) -> Option<String> {
+pub(super) fn unescape(name: &str) -> Option<String> {
     let mut out = String::with_capacity(name.len());
     let mut parts = name.split('=');
     out.push_str(parts.next()?);
