@@ -61,7 +61,7 @@ fn user(n: usize) -> Outcome<BareJid> {
 async fn accounts(store: &SqliteStore) -> Outcome<()> {
     let keys = [Hash::Sha1, Hash::Sha256, Hash::Sha512];
     let keys = keys.into_iter().filter_map(|hash| ScramKeys::derive(hash, "x", b"salt", 1));
-    let account = Account { keys: keys.collect(), created: 1, disabled: false };
+    let account = Account { keys: keys.collect(), created: 1, ..Account::default() };
     let mut new = Vec::new();
     for n in 0..10_000 {
         new.push((user(n)?, account.clone()));

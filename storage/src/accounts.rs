@@ -17,13 +17,53 @@ pub struct Account {
     pub created: u64,
     /// May not log on.
     pub disabled: bool,
+    /// Where it comes from, if it belongs to another application.
+    #[serde(default)]
+    pub origin: Option<Origin>,
+}
+
+/// What is known of an account that belongs to another application: it is found there, what its user has here is
+/// kept here. The keys are then made of the password that was last right there, or there are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its key there: another account of that name, later, has another.
+    pub id: String,
+    /// Of what its password is checked with there, when the keys were made: if that is another now, they are void. Empty: there
+    /// are no keys.
+    pub fingerprint: String,
+    /// It is not there any more, so it is none here. What was kept of it stays.
+    pub gone: bool,
 }
 
 impl Account {
     /// A new account, created at `created` (milliseconds of the epoch). `None` when the password
     /// cannot be used; see [`ScramKeys::fresh`].
     pub fn with_password(password: &str, created: u64) -> Option<Self> {
-        Some(Self { keys: ScramKeys::fresh(password)?, created, disabled: false })
+        Some(Self { keys: ScramKeys::fresh(password)?, created, ..Self::default() })
+    }
+
+    /// Which account it is: not the same number for one that is created later under its name, nor, where it belongs to
+    /// another application, for one that had another password there.
+    pub fn mark(&self) -> u64 {
+        let Some(origin) = &self.origin else { return self.created };
+        // FNV-1a: the same in every process
+        let text = format!("{origin:?}{}", self.disabled);
+        text.bytes().fold(self.created ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        })
+    }
+
+    /// Whether it can take the place of the one that is kept: [`AccountStore::adopt`].
+    pub(crate) fn is_same_as(&self, kept: &Self) -> bool {
+        match (&self.origin, &kept.origin) {
+            (Some(new), Some(old)) => new.id == old.id,
+            _ => true,
+        }
+    }
+
+    /// The keys by which a password is verified at the lowest cost.
+    pub fn cheapest(&self) -> Option<&ScramKeys> {
+        self.keys.iter().min_by_key(|keys| (keys.iterations, keys.stored_key.len()))
     }
 
     /// The keys for a hash function.
@@ -44,6 +84,11 @@ pub trait AccountStore: Send + Sync + 'static {
 
     /// Replaces the keys; `false` when there is no such account.
     fn set_keys<'a>(&'a self, user: &'a BareJid, keys: Vec<ScramKeys>) -> StoreFuture<'a, bool>;
+
+    /// Takes over an account that belongs to another application, as it is there now: creates it, or replaces keys, `disabled`
+    /// and origin of the one that is here. `false`, and nothing is changed, when that one is another account of the same name:
+    /// its origin has another id. One without an origin becomes one with it.
+    fn adopt<'a>(&'a self, user: &'a BareJid, account: Account) -> StoreFuture<'a, bool>;
 
     /// Removes the account and all that the backend keeps of the user, in one operation, if the roster is still
     /// at that version: what was between the user and the contacts is ended in their rosters before. `false` when there is none.

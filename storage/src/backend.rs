@@ -1,7 +1,13 @@
 //! A backend as a node sees it: stores, the processes that serve them, what it shows of itself. Whoever puts a
 //! node together knows no more of it, whichever it is.
 
-use crate::{MemoryStore, SqliteStore, StoreError, StoreFuture, Stores, sqlite};
+use crate::{
+    MemoryStore, MongoStore, SqliteStore, StoreError, StoreFuture, Stores,
+    journal::{self, Journaled},
+    mongo,
+    shown::{Asked, Gauge, Status, Told},
+    sqlite,
+};
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 use supervision::ChildSpec;
 use thiserror::Error;
@@ -16,76 +22,10 @@ pub enum BackendError {
     /// SQLite's file.
     #[error(transparent)]
     Sqlite(#[from] sqlite::OpenError),
+    /// The database.
+    #[error(transparent)]
+    Mongo(#[from] mongo::OpenError),
 }
-
-/// The unit of a value, which ends the metric's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Seconds.
-    Seconds,
-}
-
-/// A value that a backend shows of itself, as a row of the metrics page.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Gauge {
-    /// What is measured: the name of a metric, without its unit. Rows of one name stand together on the page.
-    pub name: &'static str,
-    /// In what.
-    pub unit: Option<Unit>,
-    /// What that is, in a sentence.
-    pub help: &'static str,
-    /// Which of those with this name it is.
-    pub label: (&'static str, &'static str),
-    /// At this moment.
-    pub value: f64,
-}
-
-impl Gauge {
-    /// How long the oldest of a queue has waited.
-    pub fn queue_age(queue: &'static str, age: Duration) -> Self {
-        Self {
-            name: "mangrove_queue_age",
-            unit: Some(Unit::Seconds),
-            help: "How long the oldest of a queue has waited",
-            label: ("queue", queue),
-            value: age.as_secs_f64(),
-        }
-    }
-
-    /// Whether the store was found to be in order.
-    fn good(what: &'static str, good: bool) -> Self {
-        Self {
-            name: "mangrove_store_good",
-            unit: None,
-            help: "Whether the store can be written, and is whole, when it was last looked at",
-            label: ("check", what),
-            value: f64::from(u8::from(good)),
-        }
-    }
-
-    /// How many rows of a table could not be read.
-    fn bad_rows(table: &'static str, rows: u64) -> Self {
-        Self {
-            name: "mangrove_store_bad_rows",
-            unit: None,
-            help: "Rows that could not be read, each time that they were met",
-            label: ("table", table),
-            value: rows as f64,
-        }
-    }
-}
-
-/// What was asked of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// Something that changes it.
-    Write,
-    /// Something else.
-    Read,
-}
-
-/// Who is told how long an answer took.
-pub type Told = Box<dyn Fn(Asked, Duration) + Send + Sync>;
 
 /// A backend that was opened.
 pub struct Backend {
@@ -94,6 +34,8 @@ pub struct Backend {
     gauges: Box<dyn Fn() -> Vec<Gauge> + Send + Sync>,
     tell: Box<dyn Fn(Told) + Send + Sync>,
     check: Box<dyn Fn() -> StoreFuture<'static, ()> + Send + Sync>,
+    status: Box<dyn Fn() -> Status + Send + Sync>,
+    why: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
 impl fmt::Debug for Backend {
@@ -126,6 +68,8 @@ impl Backend {
             gauges: Box::new(|| gauges([Duration::ZERO; 2], [true; 2], &[])),
             tell: Box::new(drop),
             check: Box::new(|| Box::pin(async { Ok(()) })),
+            status: Box::new(|| vec![("backend", "memory".to_owned())]),
+            why: Box::new(|| None),
         }
     }
 
@@ -145,6 +89,57 @@ impl Backend {
             tell: {
                 let store = Arc::clone(&store);
                 Box::new(move |told| store.tell(told))
+            },
+            status: {
+                let store = Arc::clone(&store);
+                Box::new(move || store.status())
+            },
+            why: Box::new(|| None),
+            check: Box::new(move || {
+                let store = Arc::clone(&store);
+                Box::pin(async move { store.check().await })
+            }),
+        })
+    }
+
+    /// A MongoDB replica set, and a journal in that directory, of so many bytes, for what is accepted while it is away. One that
+    /// cannot be reached is waited for while the children run. Blocks while the journal is opened.
+    ///
+    /// # Errors
+    /// When waiting for it would be in vain, or the journal cannot be used.
+    pub async fn mongo(
+        options: mongo::Options,
+        dir: &Path,
+        journal_bytes: usize,
+    ) -> Result<Self, BackendError> {
+        let store = MongoStore::open(options).await?;
+        let journal = journal::Options { max_bytes: journal_bytes, ..journal::Options::default() };
+        let journaled = Journaled::open(dir, journal, Arc::clone(&store))?;
+        Ok(Self {
+            stores: Stores {
+                offline: Arc::clone(&journaled) as _,
+                sessions: Arc::clone(&journaled) as _,
+                accounts: Arc::clone(&journaled) as _,
+                quarantine: Arc::clone(&journaled) as _,
+                transfer: Arc::clone(&journaled) as _,
+                ..Stores::of(Arc::clone(&store))
+            },
+            children: vec![MongoStore::child(&store), Journaled::child(&journaled)],
+            gauges: {
+                let (store, journaled) = (Arc::clone(&store), Arc::clone(&journaled));
+                Box::new(move || store.gauges().into_iter().chain(journaled.gauges()).collect())
+            },
+            tell: {
+                let store = Arc::clone(&store);
+                Box::new(move |told| store.tell(told))
+            },
+            status: {
+                let store = Arc::clone(&store);
+                Box::new(move || store.status().into_iter().chain(journaled.status()).collect())
+            },
+            why: {
+                let store = Arc::clone(&store);
+                Box::new(move || store.last_error().map(|last| last.why))
             },
             check: Box::new(move || {
                 let store = Arc::clone(&store);
@@ -173,6 +168,11 @@ impl Backend {
         (self.gauges)()
     }
 
+    /// How it is at this moment, for people.
+    pub fn status(&self) -> Status {
+        (self.status)()
+    }
+
     /// Has somebody told, in the caller's task, how long each answer took, one that came too late and none
     /// included. The first one only; a store in memory has nothing to tell.
     pub fn tell(&self, told: impl Fn(Asked, Duration) + Send + Sync + 'static) {
@@ -186,6 +186,19 @@ impl Backend {
     /// What it says instead.
     pub async fn check(&self) -> Result<(), StoreError> {
         tokio::time::timeout(READY, (self.check)()).await.unwrap_or(Err(StoreError::Timeout))
+    }
+
+    /// The same for people.
+    ///
+    /// # Errors
+    /// What it says instead, and what it last heard of a database that does not answer.
+    pub async fn ready(&self) -> Result<(), String> {
+        let Err(error) = self.check().await else { return Ok(()) };
+        let away = matches!(error, StoreError::Unavailable { .. } | StoreError::Timeout);
+        match (self.why)().filter(|_| away) {
+            Some(why) => Err(format!("{error}: {why}")),
+            None => Err(error.to_string()),
+        }
     }
 }
 

@@ -27,6 +27,9 @@ pub enum StoreError {
     /// There is no such account, or not any more. Nothing was changed.
     #[error("there is no account {0}")]
     NoAccount(String),
+    /// Accounts of this host belong to another application: it is not for us to change them. Nothing was changed.
+    #[error("the accounts of {0} belong to another application, and are made and changed there")]
+    Elsewhere(String),
     /// There are as many as there may be. Nothing was changed.
     #[error("the limit of {limit} is reached")]
     Full {
@@ -47,6 +50,10 @@ pub enum StoreError {
     Failed(String),
 }
 
+/// When to come back to a store that has too much to do, is locked by another program, or is not there.
+pub(crate) const LATER: StoreError =
+    StoreError::Unavailable { retry_after: Duration::from_secs(1) };
+
 impl From<StoreError> for StanzaError {
     /// `resource-constraint` (wait) for what may pass and for limits, else `internal-server-error`
     /// (RFC 6120 sections 8.3.3.18 and 8.3.3.6).
@@ -57,6 +64,8 @@ impl From<StoreError> for StanzaError {
             | StoreError::Full { .. }
             | StoreError::NoRoom(_) => Self::resource_constraint(),
             StoreError::NoAccount(_) => Self::item_not_found(),
+            // section 8.3.3.10
+            StoreError::Elsewhere(_) => Self::not_allowed(),
             _ => Self::internal_server_error(),
         }
     }

@@ -6,31 +6,43 @@
 
 pub mod accounts;
 pub mod activity;
+mod all;
 pub mod backend;
 pub mod blocklists;
+mod cache;
 pub mod conformance;
 pub mod error;
+mod journal;
 pub mod memory;
+pub mod mongo;
 pub mod offline;
 pub mod private;
 pub mod quarantine;
 pub mod rosters;
 pub mod sessions;
+mod shown;
 pub mod sqlite;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+pub mod transfer;
+mod turns;
 pub mod vcards;
 
-pub use accounts::{Account, AccountStore};
+pub use accounts::{Account, AccountStore, Origin};
 pub use activity::{Activity, ActivityStore};
-pub use backend::{Asked, Backend, BackendError, Gauge, Unit};
+pub use backend::{Backend, BackendError};
 pub use blocklists::{Blocklist, BlocklistStore};
 pub use error::StoreError;
 pub use memory::{MemoryStore, Snapshot};
+pub use mongo::MongoStore;
 pub use offline::{OfflineLimits, OfflineMessage, OfflineStore};
 pub use private::PrivateStore;
 pub use quarantine::{QuarantineStore, Quarantined, Struck};
 pub use rosters::{Roster, RosterChange, RosterItem, RosterStore, RosterWrite, Subscription};
 pub use sessions::{Sessions, StoredSession};
+pub use shown::{Asked, Gauge, Status, Told, Unit};
 pub use sqlite::SqliteStore;
+pub use transfer::{Everything, Tally, Transfer};
 pub use vcards::VcardStore;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
@@ -62,6 +74,8 @@ pub struct Stores {
     pub blocklists: Arc<dyn BlocklistStore>,
     /// When a user was last seen.
     pub activity: Arc<dyn ActivityStore>,
+    /// All of that, by user.
+    pub transfer: Arc<dyn Transfer>,
 }
 
 impl fmt::Debug for Stores {
@@ -82,7 +96,8 @@ impl Stores {
             + VcardStore
             + PrivateStore
             + BlocklistStore
-            + ActivityStore,
+            + ActivityStore
+            + Transfer,
     {
         Self {
             accounts: Arc::clone(&backend) as _,
@@ -93,7 +108,8 @@ impl Stores {
             vcards: Arc::clone(&backend) as _,
             private: Arc::clone(&backend) as _,
             blocklists: Arc::clone(&backend) as _,
-            activity: backend as _,
+            activity: Arc::clone(&backend) as _,
+            transfer: backend as _,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Accounts.
 
 use super::{Case, all, cases, user};
-use crate::{Account, Stores};
+use crate::{Account, Origin, Stores};
 use std::sync::Arc;
 use xmpp::{
     jid::BareJid,
@@ -17,6 +17,7 @@ pub(super) async fn suite(stores: &Stores) {
         ten_thousand_are_created_at_once
         keys_are_replaced_as_a_whole
         a_removed_account_is_gone_and_can_be_created_again
+        an_account_of_another_application_is_taken_over_and_not_mixed_up_with_the_next
         a_list_is_in_pages_in_order_and_of_one_host
     );
 }
@@ -33,7 +34,8 @@ fn keys(seed: u8) -> Vec<ScramKeys> {
 }
 
 fn account(seed: u8) -> Account {
-    Account { keys: keys(seed), created: 1_700_000_000_000 + u64::from(seed), disabled: seed == 9 }
+    let created = 1_700_000_000_000 + u64::from(seed);
+    Account { keys: keys(seed), created, disabled: seed == 9, origin: None }
 }
 
 async fn get(stores: &Stores, user: &BareJid) -> Result<Option<Account>, crate::StoreError> {
@@ -121,6 +123,57 @@ async fn a_removed_account_is_gone_and_can_be_created_again(stores: &Stores) -> 
     let again = Account { keys: Vec::new(), ..account(2) };
     assert_eq!(stores.accounts.create(vec![(one.clone(), again.clone())]).await?, 1);
     assert_eq!(stores.accounts.get(&one).await?, Some(Arc::new(again)));
+    Ok(())
+}
+
+/// An account that is `id` there.
+fn foreign(id: &str, seed: u8) -> Account {
+    let (id, fingerprint) = (id.to_owned(), format!("f{seed}"));
+    Account { origin: Some(Origin { id, fingerprint, gone: seed == 7 }), ..account(seed) }
+}
+
+async fn an_account_of_another_application_is_taken_over_and_not_mixed_up_with_the_next(
+    stores: &Stores,
+) -> Case {
+    let (one, own) = (user("one@foreign.x")?, user("own@foreign.x")?);
+    let kept = async || get(stores, &one).await;
+    assert_eq!(kept().await?, None);
+    assert!(stores.accounts.adopt(&one, foreign("a", 1)).await?);
+    assert_eq!(kept().await?, Some(foreign("a", 1)));
+    stores.vcards.set(&one, "<vCard xmlns='vcard-temp'/>".to_owned()).await?;
+    // as it is there now; it is the account that it was
+    assert!(stores.accounts.adopt(&one, foreign("a", 9)).await?);
+    let created = account(1).created;
+    assert_eq!(kept().await?, Some(Account { created, ..foreign("a", 9) }));
+    let bare = Account { keys: Vec::new(), ..foreign("a", 7) };
+    assert!(stores.accounts.adopt(&one, bare.clone()).await?);
+    assert_eq!(kept().await?, Some(Account { created, ..bare.clone() }));
+    assert!(!stores.accounts.adopt(&one, foreign("b", 2)).await?);
+    assert_eq!(kept().await?, Some(Account { created, ..bare }));
+    assert!(stores.vcards.get(&one).await?.is_some());
+    // what was kept of the other one's goes with it
+    assert!(stores.accounts.remove(&one, 0).await?);
+    assert!(stores.accounts.adopt(&one, foreign("b", 2)).await?);
+    assert_eq!(kept().await?, Some(foreign("b", 2)));
+    assert_eq!(stores.vcards.get(&one).await?, None);
+    // one of this server's becomes one of theirs, with what it has
+    stores.accounts.create(vec![(own.clone(), account(3))]).await?;
+    stores.vcards.set(&own, "<vCard xmlns='vcard-temp'/>".to_owned()).await?;
+    assert!(stores.accounts.adopt(&own, foreign("c", 4)).await?);
+    let created = account(3).created;
+    assert_eq!(get(stores, &own).await?, Some(Account { created, ..foreign("c", 4) }));
+    assert!(stores.vcards.get(&own).await?.is_some());
+    // keys alone
+    assert!(stores.accounts.set_keys(&own, keys(5)).await?);
+    let keys = keys(5);
+    assert_eq!(get(stores, &own).await?, Some(Account { created, keys, ..foreign("c", 4) }));
+    let marks: Vec<u64> = [foreign("a", 1), foreign("a", 2), foreign("b", 1), account(1)]
+        .iter()
+        .map(Account::mark)
+        .collect();
+    for (n, mark) in marks.iter().enumerate() {
+        assert!(!marks.iter().skip(n + 1).any(|other| other == mark), "{marks:?}");
+    }
     Ok(())
 }
 

@@ -10,9 +10,11 @@ mod offline;
 mod quarantine;
 mod rosters;
 mod sessions;
+mod transfer;
 
-use crate::{Account, BoxFuture, StoreError, Stores};
-use std::{error::Error, future::poll_fn, task::Poll};
+pub(crate) use crate::all::all;
+use crate::{Account, StoreError, Stores};
+use std::error::Error;
 use xmpp::jid::BareJid;
 
 /// A case: an error that is not expected ends it.
@@ -41,6 +43,7 @@ pub async fn suite(stores: &Stores) {
     Box::pin(held::suite(stores)).await;
     Box::pin(quarantine::suite(stores)).await;
     Box::pin(lists::suite(stores)).await;
+    Box::pin(transfer::suite(stores)).await;
 }
 
 fn user(text: &str) -> Result<BareJid, xmpp::jid::JidError> {
@@ -67,25 +70,6 @@ const STRANGE: &str =
 /// [`STRANGE`] without what XML cannot hold.
 fn strange() -> String {
     STRANGE.replace('\u{0}', "")
-}
-
-/// Waits for all at the same time; the answers in the order of the futures.
-pub(crate) async fn all<'a, T>(futures: impl IntoIterator<Item = BoxFuture<'a, T>>) -> Vec<T> {
-    let mut futures: Vec<_> = futures.into_iter().map(|f| (f, None)).collect();
-    poll_fn(|cx| {
-        let mut ready = true;
-        for (future, value) in &mut futures {
-            if value.is_none() {
-                match future.as_mut().poll(cx) {
-                    Poll::Ready(v) => *value = Some(v),
-                    Poll::Pending => ready = false,
-                }
-            }
-        }
-        if ready { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    futures.into_iter().filter_map(|(_, value)| value).collect()
 }
 
 /// Lets others go first, as often as a backend that answers at once would not.

@@ -7,6 +7,7 @@ mod offline;
 mod quarantine;
 mod sessions;
 mod snapshot;
+mod transfer;
 
 pub use snapshot::Snapshot;
 
@@ -99,6 +100,23 @@ impl AccountStore for MemoryStore {
             let mut accounts = self.accounts.lock();
             let account = accounts.get_mut(user);
             Ok(account.map(|a| Arc::make_mut(a).keys = keys).is_some())
+        })
+    }
+
+    fn adopt<'a>(&'a self, user: &'a BareJid, account: Account) -> StoreFuture<'a, bool> {
+        answer(move || {
+            let mut accounts = self.accounts.lock();
+            let Some(kept) = accounts.get_mut(user) else {
+                self.forget(user);
+                accounts.insert(user.clone(), Arc::new(account));
+                return Ok(true);
+            };
+            let same = account.is_same_as(kept);
+            if same {
+                let created = kept.created;
+                *kept = Arc::new(Account { created, ..account });
+            }
+            Ok(same)
         })
     }
 

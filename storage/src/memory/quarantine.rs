@@ -4,7 +4,7 @@ use super::{MemoryStore, answer, offline::Messages};
 use crate::{
     OfflineMessage, StoreFuture,
     offline::sender,
-    quarantine::{LAST, QuarantineStore, Quarantined, Struck, Verdict, one_more},
+    quarantine::{LAST, OUT, QuarantineStore, Quarantined, Struck, Verdict, one_more},
 };
 use serde::{Deserialize, Serialize};
 use std::ops::Bound;
@@ -19,7 +19,12 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    fn seen(&self) -> Quarantined {
+    pub(super) fn of(seen: Quarantined, stanza: Stanza) -> Self {
+        let Quarantined { id, user, at, since, .. } = seen;
+        Self { user, since, message: OfflineMessage { id, at, stanza, strikes: OUT } }
+    }
+
+    pub(super) fn seen(&self) -> Quarantined {
         let OfflineMessage { id, at, stanza, .. } = &self.message;
         let (user, from, bytes) = (self.user.clone(), sender(stanza), stanza.weight());
         Quarantined { id: *id, user, from, at: *at, since: self.since, bytes }

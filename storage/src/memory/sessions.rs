@@ -12,6 +12,32 @@ use std::{collections::BTreeSet, ops::Bound};
 use xmpp::{jid::BareJid, stanza::Stanza};
 
 impl Messages {
+    /// Keeps messages that have their numbers.
+    fn append(
+        &mut self,
+        user: &BareJid,
+        holders: Vec<String>,
+        messages: Vec<OfflineMessage>,
+        by: Option<(String, u32)>,
+    ) -> Vec<u64> {
+        if let Some((key, handled)) = by
+            && let Some(session) = self.sessions.get_mut(&key)
+        {
+            session.handled = handled;
+        }
+        let holders: BTreeSet<String> = holders.into_iter().collect();
+        let ids = messages.iter().map(|message| message.id).collect();
+        for message in messages {
+            if holders.is_empty() {
+                self.keep(user, message);
+                continue;
+            }
+            let held = Held { message, holders: holders.clone(), delivered: false };
+            self.held.entry(user.clone()).or_default().insert(held.message.id, held);
+        }
+        ids
+    }
+
     /// A holder, or somebody else with `None`, is done with a message: has it, or lets go of it.
     pub(super) fn done(&mut self, user: &BareJid, key: Option<&str>, id: u64, delivered: bool) {
         let Some(held) = self.held.get_mut(user).and_then(|all| all.get_mut(&id)) else {
@@ -62,6 +88,41 @@ impl Messages {
     }
 }
 
+#[cfg(test)]
+impl MemoryStore {
+    /// A number for a message, at least that one.
+    pub(crate) fn number(&self, least: u64) -> u64 {
+        let all = &mut *self.offline.lock();
+        all.last = least.max(all.last + 1);
+        all.last
+    }
+
+    /// [`Sessions::append`] of messages that have their numbers: of `by` no less counts than before.
+    pub(crate) fn append_numbered(
+        &self,
+        user: &BareJid,
+        holders: Vec<String>,
+        messages: Vec<(u64, u64, Stanza)>,
+        limits: Option<OfflineLimits>,
+        by: Option<(String, u32)>,
+    ) -> Result<(), crate::StoreError> {
+        let _account = self.account(user)?;
+        let all = &mut *self.offline.lock();
+        if let Some(limits) = limits {
+            let new = messages.iter().map(|(_, at, stanza)| (*at, stanza.clone()));
+            all.check(user, &new.collect::<Vec<_>>(), limits)?;
+        }
+        let new = messages.into_iter();
+        let new = new.map(|(id, at, stanza)| OfflineMessage { id, at, stanza, strikes: 0 });
+        all.last = all.last.max(new.clone().map(|message| message.id).max().unwrap_or(0));
+        let by = by.filter(|(key, handled)| {
+            all.sessions.get(key).is_some_and(|kept| further(*handled, kept.handled))
+        });
+        all.append(user, holders, new.collect(), by);
+        Ok(())
+    }
+}
+
 impl Sessions for MemoryStore {
     fn put(&self, mut session: StoredSession) -> StoreFuture<'_, ()> {
         answer(move || {
@@ -92,24 +153,8 @@ impl Sessions for MemoryStore {
             let _account = self.account(user)?;
             let all = &mut *self.offline.lock();
             all.check(user, &messages, limits)?;
-            if let Some((key, handled)) = by
-                && let Some(session) = all.sessions.get_mut(&key)
-            {
-                session.handled = handled;
-            }
-            let holders: BTreeSet<String> = holders.into_iter().collect();
-            let mut ids = Vec::with_capacity(messages.len());
-            for (at, stanza) in messages {
-                let message = all.numbered(at, stanza);
-                ids.push(message.id);
-                if holders.is_empty() {
-                    all.keep(user, message);
-                    continue;
-                }
-                let held = Held { message, holders: holders.clone(), delivered: false };
-                all.held.entry(user.clone()).or_default().insert(held.message.id, held);
-            }
-            Ok(ids)
+            let new = messages.into_iter().map(|(at, stanza)| all.numbered(at, stanza)).collect();
+            Ok(all.append(user, holders, new, by))
         })
     }
 

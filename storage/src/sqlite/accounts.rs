@@ -1,7 +1,8 @@
 //! Accounts in SQLite: one row an account, one a key.
 
-use super::{SMALL, SqliteStore, cache::Caches, int, rosters::version, uint};
-use crate::{Account, AccountStore, StoreError, StoreFuture};
+use super::{SMALL, SqliteStore, int, rosters::version, uint};
+use crate::cache::Caches;
+use crate::{Account, AccountStore, Origin, StoreError, StoreFuture};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
 use xmpp::{
@@ -22,18 +23,24 @@ fn hash(text: &str) -> Result<Hash, StoreError> {
     found.ok_or_else(|| StoreError::Corrupt(format!("unknown hash function {text:?}")))
 }
 
-fn load(db: &Connection, user: &BareJid) -> Result<Option<Arc<Account>>, StoreError> {
+fn origin(json: &str) -> Result<Origin, StoreError> {
+    serde_json::from_str(json).map_err(|e| StoreError::Corrupt(format!("an account's origin: {e}")))
+}
+
+pub(super) fn load(db: &Connection, user: &BareJid) -> Result<Option<Arc<Account>>, StoreError> {
     // one statement sees one state of both tables
     let mut select = db.prepare_cached(
-        "SELECT created, disabled, hash, salt, iterations, stored_key, server_key
+        "SELECT created, disabled, hash, salt, iterations, stored_key, server_key, origin
          FROM accounts LEFT JOIN scram_keys USING (user) WHERE user = ?1 ORDER BY place",
     )?;
     let mut found = select.query([user.as_str()])?;
     let mut account = None;
     while let Some(row) = found.next()? {
         if account.is_none() {
-            let created = uint(row.get(0)?);
-            account = Some(Account { keys: Vec::new(), created, disabled: row.get(1)? });
+            let (created, disabled) = (uint(row.get(0)?), row.get(1)?);
+            let json: Option<String> = row.get(7)?;
+            let origin = json.as_deref().map(origin).transpose()?;
+            account = Some(Account { keys: Vec::new(), created, disabled, origin });
         }
         if let (Some(account), Some(function)) = (&mut account, row.get::<_, Option<String>>(2)?) {
             account.keys.push(ScramKeys {
@@ -69,16 +76,51 @@ fn delete_keys(db: &Connection, user: &BareJid) -> Result<(), StoreError> {
     Ok(())
 }
 
+fn json(account: &Account) -> Result<Option<String>, StoreError> {
+    let json = account.origin.as_ref().map(serde_json::to_string).transpose();
+    json.map_err(|e| StoreError::Failed(e.to_string()))
+}
+
+/// `None`: it was not there; `Some(false)`: another one is.
+fn adopt(db: &Connection, user: &BareJid, account: &Account) -> Result<Option<bool>, StoreError> {
+    let Some(kept) = load(db, user)? else {
+        insert(db, user, account)?;
+        return Ok(None);
+    };
+    if !account.is_same_as(&kept) {
+        return Ok(Some(false));
+    }
+    db.prepare_cached("UPDATE accounts SET disabled = ?, origin = ? WHERE user = ?")?
+        .execute(params![account.disabled, json(account)?, user.as_str()])?;
+    delete_keys(db, user)?;
+    insert_keys(db, user, &account.keys)?;
+    Ok(Some(true))
+}
+
+/// Whether it was not there before.
+pub(super) fn insert(
+    db: &Connection,
+    user: &BareJid,
+    account: &Account,
+) -> Result<bool, StoreError> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO accounts (user, host, created, disabled, origin) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO NOTHING",
+    )?;
+    let (at, disabled, origin) = (int(account.created), account.disabled, json(account)?);
+    let is_new = insert.execute(params![user.as_str(), user.domain(), at, disabled, origin])? == 1;
+    if is_new {
+        forget(db, user)?;
+        insert_keys(db, user, &account.keys)?;
+    }
+    Ok(is_new)
+}
+
 /// The accounts that were not there before.
 fn create(db: &Connection, accounts: Vec<(BareJid, Account)>) -> Result<Vec<BareJid>, StoreError> {
-    let mut insert =
-        db.prepare_cached("INSERT INTO accounts VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")?;
     let mut created = Vec::with_capacity(accounts.len());
     for (user, account) in accounts {
-        let (at, disabled) = (int(account.created), account.disabled);
-        if insert.execute(params![user.as_str(), user.domain(), at, disabled])? == 1 {
-            forget(db, &user)?;
-            insert_keys(db, &user, &account.keys)?;
+        if insert(db, &user, &account)? {
             created.push(user);
         }
     }
@@ -103,7 +145,7 @@ pub(super) const OF_A_USER: &[&str] = &[
 ];
 
 /// Nothing is left of a user but the account.
-fn forget(db: &Connection, user: &BareJid) -> Result<(), StoreError> {
+pub(super) fn forget(db: &Connection, user: &BareJid) -> Result<(), StoreError> {
     for sql in OF_A_USER {
         db.prepare_cached(sql)?.execute([user.as_str()])?;
     }
@@ -111,7 +153,7 @@ fn forget(db: &Connection, user: &BareJid) -> Result<(), StoreError> {
 }
 
 /// Nothing is left of a user in the caches.
-fn uncache(caches: &Caches, user: &BareJid) {
+pub(super) fn uncache(caches: &Caches, user: &BareJid) {
     caches.accounts.wrote(user, None);
     caches.rosters.wrote(user, None);
     caches.blocklists.wrote(user, None);
@@ -168,6 +210,19 @@ impl AccountStore for SqliteStore {
                 Ok(exists)
             };
             self.write(SMALL, work, unknown(user.clone())).await
+        })
+    }
+
+    fn adopt<'a>(&'a self, user: &'a BareJid, account: Account) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let key = user.clone();
+            let work = move |db: &Connection| adopt(db, &key, &account);
+            let key = user.clone();
+            let after = move |caches: &Caches, adopted: Option<&Option<bool>>| match adopted {
+                Some(None) => uncache(caches, &key),
+                _ => caches.accounts.wrote(&key, None),
+            };
+            Ok(self.write(SMALL, work, after).await?.unwrap_or(true))
         })
     }
 

@@ -1,6 +1,6 @@
 //! The file: who may use it, how it is opened, its schema and the steps that lead to it.
 
-use super::{OpenError, Options};
+use super::OpenError;
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
@@ -18,6 +18,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("schema-3.sql"),
     include_str!("schema-4.sql"),
     include_str!("schema-5.sql"),
+    include_str!("schema-6.sql"),
 ];
 
 /// How long to wait for a lock of another program (a backup, say).
@@ -27,17 +28,16 @@ const BUSY: Duration = Duration::from_secs(5);
 const CHECKED: u64 = 32 << 20;
 
 /// Page cache in KiB.
-const WRITER_CACHE: u32 = 64 << 10;
 const READER_CACHE: u32 = 16 << 10;
 
-/// Takes the directory for this process: caches would not notice what another one writes.
-pub(super) fn claim(dir: &Path) -> Result<File, OpenError> {
+/// Takes a file in the directory for this process, by a lock of that name: caches would not notice what another one writes.
+pub(crate) fn claim(dir: &Path, name: &str) -> Result<File, OpenError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |error| OpenError::Io { path, error }
     };
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io(dir))?;
-    let path = dir.join("core.lock");
+    let path = dir.join(name);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     let lock = options.open(&path).map_err(io(&path))?;
@@ -48,10 +48,16 @@ pub(super) fn claim(dir: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Opens the file for writing and brings its schema up to date.
-pub(super) fn writer(path: &Path, options: &Options) -> Result<Connection, OpenError> {
+/// Opens the file for writing, with so many KiB of page cache, and brings its schema up to date. It is never larger than
+/// `max_bytes`.
+pub(crate) fn writer(
+    path: &Path,
+    steps: &[&str],
+    cache: u32,
+    max_bytes: Option<u64>,
+) -> Result<Connection, OpenError> {
     let open = || -> Result<Connection, Problem> {
-        let mut db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, WRITER_CACHE)?;
+        let mut db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, cache)?;
         let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         if mode != "wal" {
             let why = "its file system does not allow write-ahead logging (a network drive?)";
@@ -61,12 +67,12 @@ pub(super) fn writer(path: &Path, options: &Options) -> Result<Connection, OpenE
             "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;
              PRAGMA journal_size_limit = 67108864;",
         )?;
-        if let Some(bytes) = options.max_bytes {
+        if let Some(bytes) = max_bytes {
             let page: u32 = db.query_row("PRAGMA page_size", [], |row| row.get(0))?;
             let pages = bytes.div_ceil(u64::from(page.max(1))).min(u64::from(u32::MAX - 1));
             db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
         }
-        migrate(&mut db, path, STEPS)?;
+        migrate(&mut db, path, steps)?;
         Ok(db)
     };
     open().map_err(|problem| problem.at(path))
@@ -79,7 +85,7 @@ pub(super) fn reader(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// Checks a file that is not too large for it. `false`: it is.
-pub(super) fn check(db: &Connection, path: &Path) -> Result<bool, OpenError> {
+pub(crate) fn check(db: &Connection, path: &Path) -> Result<bool, OpenError> {
     if fs::metadata(path).is_ok_and(|file| file.len() > CHECKED) {
         return Ok(false);
     }
@@ -94,7 +100,7 @@ pub(super) fn check(db: &Connection, path: &Path) -> Result<bool, OpenError> {
 /// Makes the file if it is not there. Nobody else may read it; SQLite gives those beside it the
 /// same mode. Only before a connection is open: closing any descriptor of a file gives up the locks
 /// that SQLite has on it.
-pub(super) fn make(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn make(path: &Path) -> Result<(), OpenError> {
     let make = || {
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;

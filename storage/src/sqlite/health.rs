@@ -1,8 +1,8 @@
 //! Whether the file can be written and read: tried now and then when somebody asks, and at once after something
 //! went wrong. What went well is believed for a while: a load balancer that asks every second costs next to nothing.
 
-use super::{SMALL, SqliteStore, file, job::LATER};
-use crate::StoreError;
+use super::{SMALL, SqliteStore, file};
+use crate::{StoreError, error::LATER};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::{

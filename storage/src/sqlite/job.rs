@@ -1,13 +1,12 @@
 //! A job: what a thread does with its connection, and the answer to who waits for it.
 
-use super::cache::Caches;
-use crate::StoreError;
+use crate::cache::Caches;
+use crate::{StoreError, error::LATER};
 use rusqlite::{Connection, ErrorCode};
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Duration,
 };
 use tokio::sync::oneshot;
 
@@ -90,10 +89,6 @@ where
         drop(reply.send(result));
     }
 }
-
-/// When to come back to a store that has too much to do, or is locked by another program.
-pub(super) const LATER: StoreError =
-    StoreError::Unavailable { retry_after: Duration::from_secs(1) };
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {

@@ -3,13 +3,12 @@
 use super::{
     SMALL, SqliteStore,
     accounts::{address, must_exist},
-    cache::Caches,
     health::Health,
     int, uint,
 };
 use crate::{
     Activity, ActivityStore, Blocklist, BlocklistStore, PrivateStore, StoreError, StoreFuture,
-    VcardStore,
+    VcardStore, cache::Caches,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
@@ -82,7 +81,7 @@ fn within(limit: usize, before: i64, after: i64) -> Result<(), StoreError> {
     if fits { Ok(()) } else { Err(StoreError::Full { limit }) }
 }
 
-fn blocklist(
+pub(super) fn blocklist(
     db: &Connection,
     health: &Health,
     user: &BareJid,

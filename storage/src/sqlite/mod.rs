@@ -1,7 +1,7 @@
 //! The embedded store: one SQLite file, `core.sqlite`, in the data directory.
 //!
-//! In reading order: `file` (opening, locking, schema) · `queue` · `job` · `worker` (the processes
-//! that own the threads) · `cache` · then one file an aggregate.
+//! In reading order: `file` (opening, locking, schema) · `job` · `worker` (the processes that
+//! own the threads) · `cache` · then one file an aggregate.
 //!
 //! Promises: a write that was acknowledged is on the disk (`fsync` before the answer; many writes
 //! share one). An operation is atomic. A full queue refuses at once; a call that is not answered
@@ -28,29 +28,28 @@
 //! ```
 
 mod accounts;
-mod cache;
-mod file;
+pub(crate) mod file;
 mod health;
 mod job;
 mod lists;
 mod offline;
 mod quarantine;
-mod queue;
 mod rosters;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod worker;
 
 use crate::{
     StoreError,
-    backend::{Asked, Told},
+    cache::{Cache, Caches},
+    error::LATER,
+    shown::{Asked, Status, Told},
 };
-use cache::{Cache, Caches};
 use health::Health;
-use job::{BoxedJob, LATER, Task};
+use job::{BoxedJob, Task};
 use parking_lot::Mutex;
-use queue::Queue;
 use rusqlite::Connection;
 use std::{
     fs::File,
@@ -59,7 +58,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
-use supervision::ChildSpec;
+use supervision::{ChildSpec, Queue};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use worker::Role;
@@ -67,6 +66,12 @@ use xmpp::jid::BareJid;
 
 /// The name of the file.
 const FILE: &str = "core.sqlite";
+
+/// That of its lock.
+const LOCK: &str = "core.lock";
+
+/// The writer's page cache in KiB.
+const WRITER_CACHE: u32 = 64 << 10;
 
 /// What a job holds that has no content of a client's making: addresses, keys, a change of a roster.
 const SMALL: usize = 8 << 10;
@@ -199,10 +204,10 @@ impl SqliteStore {
     /// # Errors
     /// See [`OpenError`]; each names the file.
     pub fn open(dir: &Path, options: Options) -> Result<Arc<Self>, OpenError> {
-        let claim = file::claim(dir)?;
+        let claim = file::claim(dir, LOCK)?;
         let path = dir.join(FILE);
         file::make(&path)?;
-        let db = file::writer(&path, &options)?;
+        let db = file::writer(&path, file::STEPS, WRITER_CACHE, options.max_bytes)?;
         file::check(&db, &path)?;
         drop(db);
         Ok(Arc::new(Self {
@@ -256,6 +261,21 @@ impl SqliteStore {
     /// Whether something can be written, and what is there be read, as far as is known.
     pub fn is_good(&self) -> [bool; 2] {
         self.health.is_good()
+    }
+
+    /// How it is, for people.
+    pub fn status(&self) -> Status {
+        let size = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+        let [writes, reads] = self.queue_ages().map(|age| format!("{:.3} s", age.as_secs_f64()));
+        let bad: u64 = self.bad_rows().iter().map(|(_, rows)| rows).sum();
+        vec![
+            ("backend", "sqlite".to_owned()),
+            ("file", self.path.display().to_string()),
+            ("size", format!("{size} bytes")),
+            ("oldest write that waits", writes),
+            ("oldest read that waits", reads),
+            ("rows that could not be read", bad.to_string()),
+        ]
     }
 
     fn queue(&self, role: Role) -> &Arc<Queue<BoxedJob>> {
@@ -333,11 +353,11 @@ impl SqliteStore {
 }
 
 /// SQLite's integers have a sign; nothing here comes near the end of them.
-fn int(n: u64) -> i64 {
+pub(crate) fn int(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn uint(n: i64) -> u64 {
+pub(crate) fn uint(n: i64) -> u64 {
     u64::try_from(n).unwrap_or(0)
 }
 

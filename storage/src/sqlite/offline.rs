@@ -3,11 +3,11 @@
 use super::{
     SMALL, SqliteStore,
     accounts::{address, must_exist},
-    cache::Caches,
     int, rows, uint,
 };
 use crate::{
     OfflineLimits, OfflineMessage, OfflineStore, StoreError, StoreFuture,
+    cache::Caches,
     offline::{Kept, sender},
 };
 use rusqlite::{Connection, Rows, params};
@@ -40,10 +40,10 @@ fn kept(db: &Connection, user: &BareJid, from: &str) -> Result<([Kept; 2], usize
 /// A message that is to be kept, as a row.
 pub(super) struct New {
     at: u64,
-    xml: String,
+    pub(super) xml: String,
     /// A bare address, or nothing.
-    from: String,
-    bytes: usize,
+    pub(super) from: String,
+    pub(super) bytes: usize,
 }
 
 impl New {

@@ -4,7 +4,6 @@
 use super::{
     SMALL, SqliteStore,
     accounts::{address, must_exist},
-    cache::Caches,
     health::Health,
     int,
     offline::{count, count_is, done, move_back},
@@ -13,6 +12,7 @@ use super::{
 };
 use crate::{
     StoreError, StoreFuture,
+    cache::Caches,
     quarantine::{LAST, QuarantineStore, Quarantined, Struck, Verdict, one_more},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -150,6 +150,23 @@ fn get(db: &Connection, id: u64) -> Result<Option<(Quarantined, Stanza)>, StoreE
     let Some(row) = found.next()? else { return Ok(None) };
     let stanza = parse(row.get_ref(6)?.as_str().unwrap_or_default())?;
     Ok(Some((message(row)?, stanza)))
+}
+
+/// All that are kept from a user.
+pub(super) fn of_user(
+    db: &Connection,
+    user: &BareJid,
+) -> Result<Vec<(Quarantined, Stanza)>, StoreError> {
+    let mut select = db.prepare_cached(
+        "SELECT id, user, at, since, sender, bytes, stanza FROM quarantine
+         WHERE user = ? ORDER BY id",
+    )?;
+    let mut found = select.query([user.as_str()])?;
+    let mut all = Vec::new();
+    while let Some(row) = found.next()? {
+        all.push((message(row)?, parse(row.get_ref(6)?.as_str().unwrap_or_default())?));
+    }
+    Ok(all)
 }
 
 fn restore(db: &Connection, id: u64) -> Result<Option<(BareJid, u64)>, StoreError> {

@@ -11,7 +11,11 @@ fn corrupt(error: impl Display) -> StoreError {
 }
 
 /// What can be read of it: one bad contact does not cost its user all others. Its row stays until that contact is written again.
-fn load(db: &Connection, health: &Health, user: &BareJid) -> Result<Arc<Roster>, StoreError> {
+pub(super) fn load(
+    db: &Connection,
+    health: &Health,
+    user: &BareJid,
+) -> Result<Arc<Roster>, StoreError> {
     let unreadable = |why: StoreError| {
         tracing::error!(%user, %why, "a part of a roster cannot be read: see the tables rosters and roster_items");
         health.unreadable("rosters", 1);
@@ -54,29 +58,44 @@ pub(super) fn version(db: &Connection, user: &BareJid) -> Result<u64, StoreError
     Ok(found.map_or(0, uint))
 }
 
-fn store(db: &Connection, user: &BareJid, roster: &Roster, jid: &Jid) -> Result<(), StoreError> {
-    let json = |error: serde_json::Error| StoreError::Failed(error.to_string());
-    let removed = serde_json::to_string(&roster.removed).map_err(json)?;
-    db.prepare_cached("INSERT OR REPLACE INTO rosters VALUES (?, ?, ?, ?)")?.execute(params![
-        user.as_str(),
-        int(roster.ver),
-        int(roster.floor),
-        removed
-    ])?;
-    match roster.item(jid) {
-        Some(item) => {
-            let item = serde_json::to_string(item).map_err(json)?;
-            db.prepare_cached("INSERT OR REPLACE INTO roster_items VALUES (?, ?, ?)")?.execute([
-                user.as_str(),
-                jid.as_str(),
-                &item,
-            ])?
-        }
-        None => db
-            .prepare_cached("DELETE FROM roster_items WHERE user = ? AND jid = ?")?
-            .execute([user.as_str(), jid.as_str()])?,
-    };
+fn json(error: &serde_json::Error) -> StoreError {
+    StoreError::Failed(error.to_string())
+}
+
+fn store_head(db: &Connection, user: &BareJid, roster: &Roster) -> Result<(), StoreError> {
+    let removed = serde_json::to_string(&roster.removed).map_err(|e| json(&e))?;
+    let row = params![user.as_str(), int(roster.ver), int(roster.floor), removed];
+    db.prepare_cached("INSERT OR REPLACE INTO rosters VALUES (?, ?, ?, ?)")?.execute(row)?;
     Ok(())
+}
+
+fn store_item(db: &Connection, user: &BareJid, item: &RosterItem) -> Result<(), StoreError> {
+    let json = serde_json::to_string(item).map_err(|e| json(&e))?;
+    let row = [user.as_str(), item.jid.as_str(), &json];
+    db.prepare_cached("INSERT OR REPLACE INTO roster_items VALUES (?, ?, ?)")?.execute(row)?;
+    Ok(())
+}
+
+fn store(db: &Connection, user: &BareJid, roster: &Roster, jid: &Jid) -> Result<(), StoreError> {
+    store_head(db, user, roster)?;
+    match roster.item(jid) {
+        Some(item) => store_item(db, user, item),
+        None => {
+            let sql = "DELETE FROM roster_items WHERE user = ? AND jid = ?";
+            db.prepare_cached(sql)?.execute([user.as_str(), jid.as_str()])?;
+            Ok(())
+        }
+    }
+}
+
+/// Keeps a roster for a user who has none.
+pub(super) fn insert(db: &Connection, user: &BareJid, roster: &Roster) -> Result<(), StoreError> {
+    // what is at version 0 was not changed
+    if roster.ver == 0 {
+        return Ok(());
+    }
+    store_head(db, user, roster)?;
+    roster.items.iter().try_for_each(|item| store_item(db, user, item))
 }
 
 fn change(

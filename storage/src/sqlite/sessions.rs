@@ -3,13 +3,13 @@
 use super::{
     SMALL, SqliteStore,
     accounts::{address, must_exist},
-    cache::Caches,
     int,
     offline::{New, Page, count, count_is, done, insert, inserted, read},
     rows, uint,
 };
 use crate::{
     OfflineLimits, OfflineMessage, Sessions, StoreError, StoreFuture, StoredSession,
+    cache::Caches,
     sessions::{MAX_PAGE, further},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -31,8 +31,23 @@ pub(super) fn track(db: &Connection, user: &BareJid, key: &str) -> Result<(), St
     Ok(())
 }
 
+fn insert_row(db: &Connection, session: &StoredSession, handled: u32) -> Result<(), StoreError> {
+    let StoredSession { key, user, epoch, until, frozen, .. } = session;
+    let sql = "INSERT OR REPLACE INTO sessions (key, user, epoch, until, handled, frozen)
+               VALUES (?, ?, ?, ?, ?, ?)";
+    let row = params![key, user.as_str(), int(*epoch), int(*until), handled, frozen];
+    db.prepare_cached(sql)?.execute(row)?;
+    Ok(())
+}
+
+/// Keeps a session as it is.
+pub(super) fn keep(db: &Connection, session: &StoredSession) -> Result<(), StoreError> {
+    insert_row(db, session, session.handled)?;
+    track(db, &session.user, &session.key)
+}
+
 fn put(db: &Connection, session: &StoredSession) -> Result<(), StoreError> {
-    let StoredSession { key, user, epoch, until, handled, frozen } = session;
+    let StoredSession { key, user, handled, .. } = session;
     must_exist(db, user)?;
     let mut select =
         db.prepare_cached("SELECT user, epoch, handled FROM sessions WHERE key = ?")?;
@@ -40,11 +55,8 @@ fn put(db: &Connection, session: &StoredSession) -> Result<(), StoreError> {
     let kept: Option<(String, u64, u32)> = kept.optional()?;
     session.check(kept.as_ref().map(|(user, epoch, _)| (user.as_str(), *epoch)))?;
     let more = kept.map(|(_, _, before)| before).filter(|before| further(*before, *handled));
-    let sql = "INSERT OR REPLACE INTO sessions (key, user, epoch, until, handled, frozen)
-               VALUES (?, ?, ?, ?, ?, ?)";
     let handled = more.unwrap_or(*handled);
-    let row = params![key, user.as_str(), int(*epoch), int(*until), handled, frozen];
-    db.prepare_cached(sql)?.execute(row)?;
+    insert_row(db, session, handled)?;
     track(db, user, key)
 }
 
@@ -113,6 +125,20 @@ fn session(row: &Row<'_>) -> Result<StoredSession, StoreError> {
         handled: row.get(4)?,
         frozen: row.get(5)?,
     })
+}
+
+/// All sessions of a user that are kept.
+pub(super) fn of_user(db: &Connection, user: &BareJid) -> Result<Vec<StoredSession>, StoreError> {
+    let mut select = db.prepare_cached(
+        "SELECT key, user, epoch, until, handled, frozen FROM sessions WHERE user = ?",
+    )?;
+    let mut found = select.query([user.as_str()])?;
+    let mut sessions = Vec::new();
+    while let Some(row) = found.next()? {
+        sessions.push(session(row)?);
+    }
+    sessions.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(sessions)
 }
 
 fn forget(db: &Connection, user: &BareJid, key: &str) -> Result<(), StoreError> {

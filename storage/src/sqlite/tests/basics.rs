@@ -4,7 +4,8 @@ use super::Running;
 use crate::{
     Account, AccountStore, OfflineLimits, OfflineStore, RosterChange, RosterItem, RosterStore,
     StoreError,
-    sqlite::{OpenError, Options, SqliteStore, job::LATER},
+    error::LATER,
+    sqlite::{OpenError, Options, SqliteStore},
 };
 use rusqlite::Connection;
 use std::{

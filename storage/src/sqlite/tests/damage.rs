@@ -147,7 +147,7 @@ async fn a_row_whose_address_is_none_hides_no_other() {
         "DELETE FROM accounts WHERE user NOT IN ('u0@x', 'u1@x', 'u2@x')",
         "UPDATE accounts SET user = '@u1' WHERE user = 'u1@x'",
         "UPDATE accounts SET user = 'u2@@x' WHERE user = 'u2@x'",
-        "INSERT INTO accounts SELECT 'u3@x', host, created, disabled FROM accounts LIMIT 1",
+        "INSERT INTO accounts SELECT 'u3@x', host, created, disabled, origin FROM accounts LIMIT 1",
     ] {
         db.execute(sql, []).unwrap();
     }

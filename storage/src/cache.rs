@@ -1,4 +1,4 @@
-//! Write-through caches in front of the file, bounded by weight; absent values are kept too.
+//! Values by user, bounded by weight; absent values are kept too. In front of SQLite's file they are write-through caches.
 //!
 //! The race that matters: a reader misses, reads the old value, a writer commits and stores the new
 //! one, and then the reader stores the old. So each user belongs to a stripe with a count of
@@ -23,17 +23,17 @@ const KEYS: usize = 256;
 const CONTACT: usize = 256;
 
 /// What is read at each login.
-pub(super) struct Caches {
-    pub(super) accounts: Cache<Option<Arc<Account>>>,
-    pub(super) rosters: Cache<Arc<Roster>>,
-    pub(super) blocklists: Cache<Arc<Blocklist>>,
+pub(crate) struct Caches {
+    pub(crate) accounts: Cache<Option<Arc<Account>>>,
+    pub(crate) rosters: Cache<Arc<Roster>>,
+    pub(crate) blocklists: Cache<Arc<Blocklist>>,
     /// How many offline messages wait.
-    pub(super) waiting: Cache<usize>,
+    pub(crate) waiting: Cache<usize>,
 }
 
 impl Caches {
     /// For about as many users with ordinary names, and contacts. What counts are bytes.
-    pub(super) fn new(users: usize, contacts: usize) -> Self {
+    pub(crate) fn new(users: usize, contacts: usize) -> Self {
         let list = |b: &Arc<Blocklist>| b.iter().map(|jid| jid.weight() + ENTRY).sum();
         let rosters = contacts.saturating_mul(CONTACT);
         Self {
@@ -47,7 +47,7 @@ impl Caches {
     }
 
     /// Forgets everything: somebody else may have written.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.accounts.clear();
         self.rosters.clear();
         self.blocklists.clear();
@@ -56,7 +56,7 @@ impl Caches {
 }
 
 /// The value of each user, or not.
-pub(super) struct Cache<V> {
+pub(crate) struct Cache<V> {
     values: sync::Cache<BareJid, V, Weigh<V>>,
     /// Writes so far, by hash of the user.
     stripes: Box<[Mutex<u64>]>,
@@ -93,17 +93,17 @@ impl<V: Clone> Cache<V> {
     }
 
     /// The value, if it is known.
-    pub(super) fn get(&self, user: &BareJid) -> Option<V> {
+    pub(crate) fn get(&self, user: &BareJid) -> Option<V> {
         self.values.get(user)
     }
 
     /// To be noted before the value is read from the file.
-    pub(super) fn mark(&self, user: &BareJid) -> u64 {
+    pub(crate) fn mark(&self, user: &BareJid) -> u64 {
         self.stripe(user).map_or(0, |writes| *writes.lock())
     }
 
     /// Stores what was read, unless there was a write since `mark`.
-    pub(super) fn fill(&self, user: &BareJid, mark: u64, value: V) {
+    pub(crate) fn fill(&self, user: &BareJid, mark: u64, value: V) {
         let Some(writes) = self.stripe(user) else { return };
         let writes = writes.lock();
         if *writes == mark {
@@ -112,7 +112,7 @@ impl<V: Clone> Cache<V> {
     }
 
     /// Stores what was committed, or with `None` forgets what was there.
-    pub(super) fn wrote(&self, user: &BareJid, value: Option<V>) {
+    pub(crate) fn wrote(&self, user: &BareJid, value: Option<V>) {
         let Some(writes) = self.stripe(user) else { return };
         let mut writes = writes.lock();
         *writes += 1;

@@ -1,0 +1,108 @@
+//! One call of the store: let in or refused, with a deadline, and what its error means.
+
+use super::{MongoStore, failure::Failure, room::Seat};
+use crate::{StoreError, error::LATER, shown::Asked, turns::Turn};
+use std::{
+    future::Future,
+    sync::atomic::{AtomicU8, Ordering},
+    time::Instant,
+};
+use xmpp::jid::BareJid;
+
+/// What a call that changes something of nobody in particular holds: addresses, keys.
+pub(super) const SMALL: usize = 8 << 10;
+
+/// How far a call has come: it waits for its turn, asks the database, or has told it to change something.
+const WAITS: u8 = 0;
+const ASKS: u8 = 1;
+const SENT: u8 = 2;
+
+/// One call.
+#[derive(Debug)]
+pub(super) struct Call<'s> {
+    pub(super) store: &'s MongoStore,
+    asked: Asked,
+    bytes: usize,
+    stage: AtomicU8,
+}
+
+impl MongoStore {
+    /// A call that reads.
+    pub(super) fn reads(&self) -> Call<'_> {
+        Call { store: self, asked: Asked::Read, bytes: SMALL, stage: AtomicU8::new(ASKS) }
+    }
+
+    /// A call that changes something, and holds about as many bytes.
+    pub(super) fn writes(&self, bytes: usize) -> Call<'_> {
+        let bytes = SMALL + bytes;
+        Call { store: self, asked: Asked::Write, bytes, stage: AtomicU8::new(WAITS) }
+    }
+
+    fn admit(&self, bytes: usize) -> Result<Seat<'_>, StoreError> {
+        if self.serves() && !self.breaker.is_open() { self.room.sit(bytes) } else { Err(LATER) }
+    }
+}
+
+impl<'s> Call<'s> {
+    /// Does it, within the deadline.
+    pub(super) async fn run<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, StoreError> {
+        let _seat = self.store.admit(self.bytes)?;
+        let since = Instant::now();
+        let outcome = tokio::time::timeout(self.store.options.deadline, work).await;
+        let stage = self.stage.load(Ordering::Relaxed);
+        let result = match outcome {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(failure)) => {
+                match failure.away() {
+                    Some(why) => self.store.breaker.failed(why),
+                    None => self.store.breaker.worked(),
+                }
+                Err(failure.tell(stage == SENT))
+            }
+            Err(_) => {
+                if stage != WAITS {
+                    self.store.breaker.failed("no answer in time".to_owned());
+                }
+                Err(if stage == SENT { StoreError::Timeout } else { LATER })
+            }
+        };
+        if result.is_ok() {
+            self.store.breaker.worked();
+        }
+        self.store.tell_of(self.asked, since.elapsed());
+        result
+    }
+
+    /// Waits until nobody else of this process does something for that user.
+    pub(super) async fn turn(&self, user: &BareJid) -> Turn<'s> {
+        let turn = self.store.turns.wait(user).await;
+        self.stage.fetch_max(ASKS, Ordering::Relaxed);
+        turn
+    }
+
+    /// The same of several users, in an order that is everybody's.
+    pub(super) async fn turn_of_all(&self, users: &[BareJid]) -> Vec<Turn<'s>> {
+        let mut users: Vec<&BareJid> = users.iter().collect();
+        users.sort_unstable();
+        users.dedup();
+        let mut turns = Vec::with_capacity(users.len());
+        for user in users {
+            turns.push(self.store.turns.wait(user).await);
+        }
+        self.stage.fetch_max(ASKS, Ordering::Relaxed);
+        turns
+    }
+
+    /// From now on the database may have changed something.
+    pub(super) fn sent(&self) {
+        self.stage.store(SENT, Ordering::Relaxed);
+    }
+
+    /// It has certainly changed nothing.
+    pub(super) fn undone(&self) {
+        self.stage.store(ASKS, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,148 @@
+//! Several nodes have one database: what they do to one user at the same time is as if one of them had done it after the other.
+
+use super::{Running, message};
+use crate::{
+    AccountStore, BoxFuture, OfflineLimits, OfflineStore, RosterChange, RosterItem, RosterStore,
+    Sessions, StoreError, conformance::all, testkit::ReplicaSet,
+};
+use std::sync::Arc;
+use xmpp::jid::BareJid;
+
+async fn two(set: &ReplicaSet) -> [Running; 2] {
+    let options = set.options("one");
+    let other = super::Options { node: "other".to_owned(), ..options.clone() };
+    [Running::start(options).await, Running::start(other).await]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_is_exact_and_numbers_grow_whichever_node_keeps_a_message() {
+    let set = ReplicaSet::shared().await.unwrap();
+    let nodes = two(&set).await;
+    let user = nodes[0].account("limit@x").await;
+    let pushes = (0..60).map(|n| {
+        let (node, user) = (&nodes[n % 2], &user);
+        let push: BoxFuture<'_, _> = Box::pin(async move {
+            let stanza = message(&n.to_string());
+            node.store.push(user, 1, stanza, OfflineLimits::messages(25)).await
+        });
+        push
+    });
+    let pushed = all(pushes).await;
+    let mut kept: Vec<u64> = pushed.iter().filter_map(|n| n.as_ref().ok().copied()).collect();
+    let full = pushed.iter().filter(|n| **n == Err(StoreError::Full { limit: 25 })).count();
+    assert_eq!((kept.len(), full), (25, 35), "{pushed:?}");
+    kept.sort_unstable();
+    for node in &nodes {
+        let page = node.stores.offline.page(&user, 0, 100, usize::MAX).await.unwrap();
+        assert_eq!(page.iter().map(|m| m.id).collect::<Vec<_>>(), kept);
+    }
+    // a node whose clock is behind gives greater numbers all the same
+    let ahead = kept.last().unwrap() + (1 << 40);
+    nodes[0].store.numbers.after(ahead);
+    let first = nodes[0].store.push(&user, 1, message("a"), OfflineLimits::messages(99)).await;
+    let then = nodes[1].store.push(&user, 1, message("b"), OfflineLimits::messages(99)).await;
+    assert!(first.clone().unwrap() > ahead && then.clone().unwrap() > first.unwrap());
+    stop(nodes).await;
+}
+
+async fn stop(nodes: [Running; 2]) {
+    for node in nodes {
+        assert_eq!(node.store.turns.users(), 0, "nobody is remembered");
+        node.root.stop().await;
+    }
+}
+
+/// Whatever wins, nothing of the user is left without the account.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_while_an_account_is_removed_goes_with_it() {
+    let set = ReplicaSet::shared().await.unwrap();
+    let nodes = two(&set).await;
+    let (mut kept, mut refused) = (0, 0);
+    for round in 0..15 {
+        let user = nodes[0].account(&format!("gone{round}@x")).await;
+        let mut work: Vec<BoxFuture<'_, Result<(), StoreError>>> = Vec::new();
+        for n in 0..6 {
+            let (node, user) = (&nodes[n % 2], &user);
+            work.push(Box::pin(async move {
+                let messages = vec![(1, message("x"))];
+                let holders = vec![format!("k{n}")];
+                let limits = OfflineLimits::messages(99);
+                node.store.append(user, holders, messages, limits, None).await.map(drop)
+            }));
+        }
+        work.insert(
+            round % 6,
+            Box::pin(async { nodes[round % 2].store.remove_account(&user).await }),
+        );
+        for answer in all(work).await {
+            match answer {
+                Ok(()) => kept += 1,
+                Err(StoreError::NoAccount(_)) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let left = nodes[0].store.messages::<mongodb::bson::Document>();
+        let left = left.count_documents(mongodb::bson::doc! { "u": user.as_str() });
+        assert_eq!(left.await.unwrap(), 0);
+    }
+    assert!(kept > 15 && refused > 0, "{kept} {refused}");
+    stop(nodes).await;
+}
+
+impl super::MongoStore {
+    async fn remove_account(&self, user: &BareJid) -> Result<(), StoreError> {
+        assert!(AccountStore::remove(self, user, 0).await?);
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_roster_that_two_nodes_change_has_every_change_once() {
+    let set = ReplicaSet::shared().await.unwrap();
+    let nodes = two(&set).await;
+    let user = nodes[0].account("roster@x").await;
+    let changes = (0..20).map(|n| {
+        let (node, user) = (&nodes[n % 2], &user);
+        let change: BoxFuture<'_, Result<(), StoreError>> = Box::pin(async move {
+            let item = RosterItem::new(format!("c{n}@x").parse().unwrap());
+            loop {
+                let ver = RosterStore::get(&*node.store, user).await?.ver;
+                let put = RosterChange::Put(item.clone());
+                match node.store.change(user, ver, put, 100).await {
+                    Err(StoreError::Conflict { now }) => assert!(now > ver),
+                    done => return done.map(drop),
+                }
+            }
+        });
+        change
+    });
+    assert!(all(changes).await.iter().all(Result::is_ok));
+    for node in &nodes {
+        let roster = RosterStore::get(&*node.store, &user).await.unwrap();
+        assert_eq!((roster.ver, roster.items.len()), (20, 20));
+    }
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_nodes_that_start_at_once_make_one_schema() {
+    let set = ReplicaSet::shared().await.unwrap();
+    let options = set.options("one");
+    let starts = (0..6).map(|n| {
+        let options = super::Options { node: format!("n{n}"), ..options.clone() };
+        let start: BoxFuture<'_, _> = Box::pin(super::MongoStore::open(options));
+        start
+    });
+    let stores: Vec<Arc<super::MongoStore>> =
+        all(starts).await.into_iter().collect::<Result<_, _>>().unwrap();
+    for store in &stores {
+        assert!(store.ready.load(std::sync::atomic::Ordering::Relaxed));
+    }
+    let meta = stores[0].of::<mongodb::bson::Document>("meta");
+    assert_eq!(meta.count_documents(mongodb::bson::doc! { "_id": "lock" }).await.unwrap(), 0);
+    let mut names = stores[0].db.list_collection_names().await.unwrap();
+    names.sort();
+    let expected =
+        ["messages", "meta", "private", "quarantine", "roster", "sessions", "users", "vcards"];
+    assert_eq!(names, expected);
+}
