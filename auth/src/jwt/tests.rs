@@ -1,0 +1,145 @@
+//! What needs no library to make tokens; those of others are in `tests/tokens.rs`.
+
+use super::*;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+use proptest::prelude::*;
+use ring::hmac;
+use xmpp::jid::BareJid;
+
+const SECRET: [u8; 32] = [7; 32];
+
+fn verifier(policy: Policy) -> Verifier {
+    Verifier::new(vec![Key::secret(&SECRET, Algorithm::HS256).unwrap()], policy).unwrap()
+}
+
+fn token(header: &str, claims: &str) -> String {
+    let signed = format!("{}.{}", B64.encode(header), B64.encode(claims));
+    let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &SECRET), signed.as_bytes());
+    format!("{signed}.{}", B64.encode(mac))
+}
+
+fn hs256(claims: &str) -> String {
+    token(r#"{"alg":"HS256"}"#, claims)
+}
+
+#[test]
+fn a_good_token_says_who_until_when_and_its_name() {
+    let claims = verifier(Policy::new("example.org"))
+        .check(&hs256(r#"{"sub":"Romeo","exp":100,"jti":"x"}"#), 50)
+        .unwrap();
+    let user = BareJid::new("romeo", "example.org").unwrap();
+    assert_eq!(claims, Claims { user, expires: 100, id: Some("x".to_owned()) });
+}
+
+#[test]
+fn each_refusal_has_its_reason() {
+    let policy = Policy { issuer: Some("me".to_owned()), ..Policy::new("example.org") };
+    let verifier = verifier(policy);
+    let check = |claims: &str| verifier.check(&hs256(claims), 1000).unwrap_err();
+    assert_eq!(check(r#"{"sub":"a","iss":"me"}"#), TokenError::Expired);
+    assert_eq!(check(r#"{"sub":"a","iss":"me","exp":940}"#), TokenError::Expired);
+    assert_eq!(check(r#"{"sub":"a","iss":"me","exp":2000,"nbf":1061}"#), TokenError::NotYet);
+    assert_eq!(check(r#"{"sub":"a","iss":"you","exp":2000}"#), TokenError::Other("iss"));
+    assert_eq!(check(r#"{"sub":"a","exp":2000}"#), TokenError::Other("iss"));
+    // RFC 7519 section 4.1.3: it is for somebody, and that is not us
+    assert_eq!(check(r#"{"sub":"a","iss":"me","exp":2000,"aud":"x"}"#), TokenError::Other("aud"));
+    assert_eq!(check(r#"{"iss":"me","exp":2000}"#), TokenError::User);
+    assert_eq!(check(r#"{"sub":"a@b","iss":"me","exp":2000}"#), TokenError::User);
+    // CVE-2026-25537: another type is not a claim that is missing
+    assert_eq!(
+        check(r#"{"sub":"a","iss":"me","exp":2000,"nbf":"9"}"#),
+        TokenError::Malformed("a date")
+    );
+    let long = verifier.check(&"x".repeat(TOKEN + 1), 0).unwrap_err();
+    assert_eq!(long, TokenError::TooLong);
+    let other = hs256("{}") + "A";
+    assert!(matches!(
+        verifier.check(&other, 0),
+        Err(TokenError::Signature | TokenError::Malformed(_))
+    ));
+}
+
+#[test]
+fn a_type_is_compared_when_it_is_configured() {
+    let policy = Policy { typ: Some("at+jwt".to_owned()), ..Policy::new("example.org") };
+    let verifier = verifier(policy);
+    let check = |typ: &str| {
+        let header = format!(r#"{{"alg":"HS256"{typ}}}"#);
+        verifier.check(&token(&header, r#"{"sub":"a","exp":9}"#), 1)
+    };
+    assert!(check(r#","typ":"at+jwt""#).is_ok() && check(r#","typ":"application/AT+JWT""#).is_ok());
+    for other in ["", r#","typ":"JWT""#, r#","typ":"logout+jwt""#] {
+        assert_eq!(check(other).unwrap_err(), TokenError::Other("typ"), "{other}");
+    }
+}
+
+#[test]
+fn a_claim_of_another_name_has_the_user() {
+    let policy = Policy { user: "preferred_username".to_owned(), ..Policy::new("example.org") };
+    let claims = r#"{"sub":"e1b5","preferred_username":"romeo","exp":9}"#;
+    let user = verifier(policy).check(&hs256(claims), 1).unwrap().user;
+    assert_eq!(user.as_str(), "romeo@example.org");
+}
+
+#[test]
+fn keys_are_bounded_in_number_and_secrets_in_length() {
+    let key = || Key::secret(&SECRET, Algorithm::HS256).unwrap();
+    let of = |n: usize| Verifier::new((0..n).map(|_| key()).collect(), Policy::new("a"));
+    assert_eq!(of(0).unwrap_err(), SetupError::NoKeys);
+    assert!(of(KEYS).is_ok());
+    assert_eq!(of(KEYS + 1).unwrap_err(), SetupError::TooMany);
+    assert_eq!(Key::secret(&[0; 31], Algorithm::HS256).unwrap_err(), KeyError::Short);
+    let jwk = r#"{"kty":"oct","k":"AAAA"},"#.repeat(KEYS + 1);
+    assert!(Key::jwks(&format!(r#"{{"keys":[{}]}}"#, jwk.trim_end_matches(','))).is_err());
+    assert!(!format!("{:?}", key()).contains('7'));
+}
+
+#[test]
+fn a_set_with_a_damaged_key_is_refused() {
+    for jwk in [
+        r#"{"kty":"oct","k":"AAAA"}"#,
+        r#"{"kty":"oct"}"#,
+        r#"{"kty":"oct","alg":"RS256","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#,
+        r#"{"kty":"RSA","alg":"HS256","n":"AAAA","e":"AQAB"}"#,
+        r#"{"kty":"RSA","n":"AAAA","e":"AQAB"}"#,
+        r#"{"kty":"EC","crv":"P-256","x":"AAAA","y":"AAAA"}"#,
+        r#"{"kty":"EC","crv":"P-256","alg":"ES384","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","y":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#,
+        r#"{"kty":"OKP","crv":"Ed25519","x":"AAAA"}"#,
+        r#"{"kid":"x"}"#,
+        "1",
+    ] {
+        assert!(Key::jwks(&format!(r#"{{"keys":[{jwk}]}}"#)).is_err(), "{jwk}");
+    }
+    assert!(Key::jwks("[]").is_err() && Key::jwks(r#"{"keys":{}}"#).is_err());
+    assert!(Key::jwks(r#"{"keys":[]}"#).unwrap().is_empty());
+}
+
+#[test]
+fn no_single_letter_of_a_token_can_be_another() {
+    let verifier = verifier(Policy::new("example.org"));
+    let good = hs256(r#"{"sub":"romeo","exp":9}"#);
+    assert!(verifier.check(&good, 1).is_ok());
+    for at in 0..good.len() {
+        for other in [b'A', b'B', b'-', b'.', b'=', b' '] {
+            let mut bytes = good.clone().into_bytes();
+            if bytes[at] != other {
+                bytes[at] = other;
+                let changed = String::from_utf8(bytes).unwrap();
+                assert!(verifier.check(&changed, 1).is_err(), "{changed}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics(text in "\\PC*", header in "[\\x20-\\x7e]{0,40}", claims in "[\\x20-\\x7e]{0,40}") {
+        let verifier = verifier(Policy::new("example.org"));
+        drop(verifier.check(&text, 1));
+        drop(verifier.check(&token(&header, &claims), 1));
+        drop(verifier.check(&hs256(&claims), 1));
+        drop(Key::jwks(&text));
+        drop(Key::pem(&text, None));
+        drop(Key::pem(&format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----", B64.encode(text.as_bytes())), None));
+    }
+}
