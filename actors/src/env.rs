@@ -17,6 +17,7 @@ use crate::{
     throttle::Throttle,
 };
 use arc_swap::{ArcSwap, Guard};
+use auth::Accounts;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use cluster::{NodeId, SessionRegistry};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -24,7 +25,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -43,8 +44,10 @@ pub struct Env {
     served: AtomicU64,
     /// The hosts it serves.
     pub hosts: Hosts,
-    /// Where data is kept.
+    /// Where data is kept. Accounts are those of [`accounts`](Self::accounts).
     pub stores: Stores,
+    /// All accounts, whoever has them.
+    pub accounts: Arc<Accounts>,
     /// Who is bound on this node.
     pub table: Table,
     /// Who is where in the cluster.
@@ -71,6 +74,8 @@ pub struct Env {
     hooks: HookTable,
     system: System,
     sessions: AtomicU64,
+    /// What waited when the process before this one ended is not here yet.
+    restoring: AtomicBool,
     random: SystemRandom,
 }
 
@@ -80,8 +85,10 @@ pub struct EnvParts {
     pub node: NodeId,
     /// The hosts it serves.
     pub hosts: Hosts,
-    /// Where data is kept.
+    /// Where data is kept. Who asks for accounts asks `accounts`.
     pub stores: Stores,
+    /// All accounts, whoever has them.
+    pub accounts: Accounts,
     /// Who is where.
     pub registry: Arc<dyn SessionRegistry>,
     /// How many session managers there are.
@@ -109,13 +116,15 @@ impl fmt::Debug for Env {
 impl Env {
     /// Puts the parts together.
     pub fn new(parts: EnvParts) -> Arc<Self> {
+        let accounts = Arc::new(parts.accounts);
         Arc::new(Self {
             node: parts.node,
             incarnation: parts.clock.millis(),
             started: Instant::now(),
             served: AtomicU64::new(0),
             hosts: parts.hosts,
-            stores: parts.stores,
+            stores: Stores { accounts: Arc::clone(&accounts) as _, ..parts.stores },
+            accounts,
             table: Table::default(),
             registry: parts.registry,
             managers: Managers::new(parts.managers),
@@ -131,6 +140,7 @@ impl Env {
             hooks: parts.hooks,
             system: parts.system,
             sessions: AtomicU64::new(1),
+            restoring: AtomicBool::new(false),
             random: SystemRandom::new(),
         })
     }
@@ -143,6 +153,16 @@ impl Env {
     /// Replaces the settings.
     pub fn set_settings(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
+    }
+
+    /// Whether sessions of the process before this one are still to come: until they are here nobody is let in, who may
+    /// want to resume one, or get what it holds.
+    pub fn is_restoring(&self) -> bool {
+        self.restoring.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn restoring(&self, restoring: bool) {
+        self.restoring.store(restoring, Ordering::Release);
     }
 
     /// What the modules have registered.

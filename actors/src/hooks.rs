@@ -71,6 +71,8 @@ pub enum Stage {
     Unauthenticated {
         /// Whether the stream is under TLS: a password may be sent in it.
         secure: bool,
+        /// Whether accounts of its host are made here, and not by another application.
+        own: bool,
     },
     /// Authenticated, before resource binding.
     Authenticated,

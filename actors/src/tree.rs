@@ -2,6 +2,7 @@
 //! connects any more, sessions end while their stores still answer. A program adds what only it has.
 
 use crate::{
+    account::watch::Watch,
     connection::{Accepted, Connection, Port, Socket},
     env::Env,
     gate::Clients,
@@ -38,10 +39,15 @@ pub fn unreachable(
     modules: &ModuleChildren,
     gauge: &Gauge,
 ) -> SupervisorSpec {
-    SupervisorSpec::one_for_one()
+    let elsewhere = Watch::children(env);
+    let tree = SupervisorSpec::one_for_one()
         .intensity(10, Duration::from_secs(60))
-        .child(ChildSpec::supervisor("storage", worker_group(storage)))
-        .child(ChildSpec::supervisor("modules", worker_group(modules.specs(env))))
+        .child(ChildSpec::supervisor("storage", worker_group(storage)));
+    let tree = match elsewhere.is_empty() {
+        true => tree,
+        false => tree.child(ChildSpec::supervisor("accounts", worker_group(elsewhere))),
+    };
+    tree.child(ChildSpec::supervisor("modules", worker_group(modules.specs(env))))
         .child(ChildSpec::supervisor("session_managers", sessions::spec(env)))
         .child(Watcher::child(env, gauge))
 }

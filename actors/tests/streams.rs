@@ -397,7 +397,7 @@ fn who_has_the_password_of_a_disabled_account_is_told_so() {
     let script = Script::parse(&script.concat()).unwrap();
     World::block_on(async {
         let mut world = World::new(Modules::default(), secure()).await;
-        let account = Account { keys: keys("pencil"), created: 0, disabled: true };
+        let account = Account { keys: keys("pencil"), disabled: true, ..Account::default() };
         let user = "juliet@localhost".parse().unwrap();
         world.env.stores.accounts.create(vec![(user, account)]).await.unwrap();
         script.run(&mut world).await.unwrap();

@@ -149,6 +149,7 @@ fn evicted(resource: &Resource) -> StreamError {
         (_, Some(Ended::Conflict)) => (Condition::Conflict, "replaced by a new connection"),
         (_, Some(Ended::Kicked)) => (Condition::PolicyViolation, "ended by an operator"),
         (_, Some(Ended::Removed)) => (Condition::NotAuthorized, "the account was removed"),
+        (_, Some(Ended::Revoked)) => (Condition::NotAuthorized, "the account was changed"),
         // RFC 6120 section 4.9.3.17
         (_, Some(Ended::NoMemory)) => (Condition::ResourceConstraint, "too much waits for you"),
         _ => (Condition::SystemShutdown, "the session was ended"),

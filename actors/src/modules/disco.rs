@@ -294,7 +294,11 @@ mod tests {
             let element = Element::parse(&out, "").unwrap();
             assert_eq!(element.attr("ver"), Some(caps::ver(&info).as_str()));
             let before = out.len();
-            module.features(&world.env, Stage::Unauthenticated { secure: true }, &mut out);
+            module.features(
+                &world.env,
+                Stage::Unauthenticated { secure: true, own: true },
+                &mut out,
+            );
             assert_eq!(out.len(), before, "not before authentication");
             world.stop().await;
         });

@@ -25,7 +25,7 @@ use xmpp::{
     jid::BareJid,
     ns,
     payload::register::{self, Register},
-    sasl::{PASSWORD_RULE, ScramKeys},
+    sasl::{self, PASSWORD_RULE},
 };
 
 config::section! {
@@ -95,7 +95,7 @@ impl RegisterModule {
 
     /// Section 8.
     fn features(&self, _: &Env, stage: Stage, out: &mut Vec<u8>) {
-        if self.config.create && stage == (Stage::Unauthenticated { secure: true }) {
+        if self.config.create && stage == (Stage::Unauthenticated { secure: true, own: true }) {
             out.extend_from_slice(
                 format!("<register xmlns='{}'/>", ns::REGISTER_FEATURE).as_bytes(),
             );
@@ -213,9 +213,11 @@ impl RegisterModule {
         if counted(&self.changes, user.as_str(), Ipv6Addr::UNSPECIFIED.into()).is_err() {
             return too_many().into();
         }
-        let Some(keys) = ScramKeys::fresh(&password) else { return bad_password().into() };
+        if sasl::prepare(&password).is_none() {
+            return bad_password().into();
+        }
         Answer::later(async move {
-            match env.stores.accounts.set_keys(&user, keys).await {
+            match env.accounts.set_password(&user, &password).await {
                 Ok(true) => Answer::empty(),
                 Ok(false) => StanzaError::item_not_found().into(),
                 Err(error) => Answer::Error(error.into()),

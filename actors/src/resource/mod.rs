@@ -124,6 +124,8 @@ pub enum Ended {
     Kicked,
     /// Its account was removed.
     Removed,
+    /// What it had logged on with is not good any more.
+    Revoked,
     /// The node has no memory for what waits for it.
     NoMemory,
     /// The node stops.

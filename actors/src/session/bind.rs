@@ -56,7 +56,7 @@ impl Session {
                 let claim = sessions::bind(&env, &user, wanted).await?;
                 // whoever removes an account ends the sessions that are there by then: this one, or it is seen here
                 match env.stores.accounts.get(&user).await {
-                    Ok(now) if now.as_ref().map(|now| now.created) == account => Ok(claim),
+                    Ok(now) if now.as_ref().map(|now| now.mark()) == account => Ok(claim),
                     Ok(_) => Err(BindError::NoAccount),
                     Err(_) => Err(BindError::Unavailable),
                 }

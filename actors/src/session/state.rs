@@ -4,6 +4,7 @@ use super::out::Dialect;
 use crate::{sessions::claim::Attached, throttle::Attempt};
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, sync::Arc};
+use storage::Account;
 use xmpp::{
     jid::BareJid,
     sasl::{self, Mechanism},
@@ -28,7 +29,7 @@ pub struct Stream {
     pub(crate) opened: bool,
     /// Who authenticated.
     pub(crate) user: Option<BareJid>,
-    /// When the account that was looked up last was created: another one of that name is somebody else's.
+    /// Which account was looked up last ([`Account::mark`](storage::Account::mark)): another one of that name is somebody else's.
     #[serde(default)]
     pub(crate) account: Option<u64>,
     pub(crate) failures: u8,
@@ -98,6 +99,8 @@ pub(crate) enum Exchange {
     First(Mechanism),
     /// The client's proof has to come.
     Proof(Box<Challenged>),
+    /// The client was told why its token is not good (RFC 7628 section 3.2.2), and is to say that it heard it.
+    Told,
     /// A store is asked.
     Busy,
 }
@@ -109,6 +112,9 @@ pub(crate) struct Challenged {
     pub(super) user: BareJid,
     pub(super) access: Access,
     pub(super) attempt: Attempt,
+    /// The account as it is to be kept here once the proof was right, where it belongs to another application.
+    #[serde(default)]
+    pub(super) admit: Option<Account>,
 }
 
 /// What a right proof is worth.

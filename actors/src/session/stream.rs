@@ -90,7 +90,9 @@ impl Session {
         let stage = if self.stream.user.is_some() {
             Stage::Authenticated
         } else {
-            Stage::Unauthenticated { secure: self.stream.conn.tls.is_some() }
+            let host = self.stream.host.as_deref().unwrap_or_default();
+            let own = env.accounts.offer(host).is_none();
+            Stage::Unauthenticated { secure: self.stream.conn.tls.is_some(), own }
         };
         match stage {
             Stage::Unauthenticated { .. } => {

@@ -12,15 +12,13 @@ use crate::{
     resource::{Resource, Shares, WakeError, from_store, sent_from_store, woken},
     routing::divert,
 };
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use parking_lot::Mutex;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 use storage::{OfflineMessage, StoreError, StoredSession};
-use supervision::{ChildSpec, StartError, Started};
+use supervision::{ChildSpec, Cx, Exit, InitError, Process, Restart};
+
+/// How often a store that is away is asked whether it is back.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A session is resumed: no other process may go on with what the store has of it.
 pub(super) async fn wake_up(env: &Env, claim: &Claim) {
@@ -82,39 +80,101 @@ pub(super) async fn forget_again(env: &Arc<Env>, resource: &Resource) {
 }
 
 /// Goes on with the sessions that waited when the node stopped, however it did: a child that has its place before those who
-/// let clients in. A process that was handed the sessions of another has none.
+/// let clients in. While the store is away it waits for it, and nobody is let in ([`Env::is_restoring`]). A process that was
+/// handed the sessions of another has none.
 pub fn restored(env: &Arc<Env>) -> ChildSpec {
-    let (env, done) = (Arc::clone(env), Arc::new(AtomicBool::new(false)));
-    ChildSpec::new("restored", move |_| {
-        let (env, done) = (Arc::clone(&env), Arc::clone(&done));
-        async move {
-            // not those of this process, should its supervisor start again
-            if !done.load(Ordering::Relaxed) {
-                let failed = |error: StoreError| StartError::Failed(error.to_string().into());
-                let count = restore(&env).await.map_err(failed)?;
-                done.store(true, Ordering::Relaxed);
-                if count > 0 {
-                    tracing::info!(count, "sessions that waited to be resumed go on waiting");
-                }
-            }
-            Ok(Started::Ignored)
-        }
-    })
+    let (env, seen) = (Arc::clone(env), Arc::new(Mutex::new(Seen::default())));
+    let args = move || (Arc::clone(&env), Arc::clone(&seen));
+    ChildSpec::process::<Restorer>("restored", args).restart(Restart::Transient)
 }
 
-async fn restore(env: &Arc<Env>) -> Result<usize, StoreError> {
+/// How far it is: not those of this process, should its supervisor start again.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    /// The key of the last session that goes on.
+    after: String,
+    count: usize,
+    all: bool,
+}
+
+/// The process that waits for the store; there is none when it answers.
+struct Restorer {
+    env: Arc<Env>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Process for Restorer {
+    type Args = (Arc<Env>, Arc<Mutex<Seen>>);
+    type Msg = Infallible;
+    const NAME: &'static str = "restorer";
+    const INBOX: usize = 0;
+
+    async fn init((env, seen): Self::Args, _: &mut Cx<Infallible>) -> Result<Self, InitError> {
+        let restorer = Self { env, seen };
+        match restorer.restore().await {
+            Ok(()) => Err(InitError::Ignore),
+            Err(error) if is_away(&error) => Ok(restorer),
+            Err(error) => Err(InitError::failed(error.to_string())),
+        }
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
+        tokio::select! {
+            biased;
+            why = cx.stopped() => why,
+            end = self.wait() => end,
+        }
+    }
+}
+
+fn is_away(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable { .. } | StoreError::Timeout)
+}
+
+impl Restorer {
+    async fn wait(&self) -> Exit {
+        loop {
+            tokio::time::sleep(AGAIN).await;
+            match self.restore().await {
+                Ok(()) => return Exit::Normal,
+                Err(error) if is_away(&error) => {}
+                Err(error) => return Exit::error(&error.to_string()),
+            }
+        }
+    }
+
+    /// Goes on where it was.
+    async fn restore(&self) -> Result<(), StoreError> {
+        let mut seen = self.seen.lock().clone();
+        if seen.all {
+            return Ok(());
+        }
+        self.env.restoring(true);
+        let done = restore(&self.env, &mut seen).await;
+        self.env.restoring(done.is_err());
+        seen.all = done.is_ok();
+        if seen.all && seen.count > 0 {
+            let count = seen.count;
+            tracing::info!(count, "sessions that waited to be resumed go on waiting");
+        }
+        *self.seen.lock() = seen;
+        done
+    }
+}
+
+async fn restore(env: &Arc<Env>, seen: &mut Seen) -> Result<(), StoreError> {
     let store = &env.stores.sessions;
     // what was held for sessions that were connected then
     while store.release(PAGE).await? > 0 {}
-    let (mut after, mut count) = (String::new(), 0);
     loop {
-        let page = store.page(&after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(count) };
-        after.clone_from(&last.key);
+        let page = store.page(&seen.after, PAGE).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
         for session in page {
             match wake(env, &session).await? {
                 Ok(()) => {
-                    count += 1;
+                    seen.count += 1;
                     env.metrics.restored();
                 }
                 Err(error) => {
@@ -123,6 +183,7 @@ async fn restore(env: &Arc<Env>) -> Result<usize, StoreError> {
                     store.expire(user, &session.key).await?;
                 }
             }
+            seen.after = session.key;
         }
     }
 }

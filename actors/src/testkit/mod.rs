@@ -19,6 +19,7 @@ pub mod slow;
 pub use client::{client_framer, receive};
 
 use crate::{
+    account::watch::Watch,
     clock::Clock,
     env::{Env, EnvParts},
     hosts::Hosts,
@@ -28,12 +29,13 @@ use crate::{
     settings::Settings,
     throttle::Throttle,
 };
+use auth::Accounts;
 use client::{Heard, Link, Said};
 use cluster::{MemoryRegistry, NodeId};
 use moved::{Moved, Op};
 use script::{Got, Script, Wire};
 use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
-use storage::{Account, MemoryStore, Stores};
+use storage::{Account, AccountStore, MemoryStore, Stores};
 use supervision::{ChildSpec, SupervisorRef, SupervisorSpec, System};
 use tokio::time::Instant;
 use xmpp::{
@@ -67,11 +69,18 @@ pub struct WorldOptions {
     pub settings: Settings,
     /// What TLS would tell SASL; `None`: connections in the clear, where TLS is not required.
     pub tls: Option<Tls>,
+    /// Whose accounts they are, given those of its store.
+    pub accounts: fn(Arc<dyn AccountStore>) -> Accounts,
 }
 
 impl Default for WorldOptions {
     fn default() -> Self {
-        Self { hosts: vec!["localhost"], settings: Settings::default(), tls: None }
+        Self {
+            hosts: vec!["localhost"],
+            settings: Settings::default(),
+            tls: None,
+            accounts: Accounts::new,
+        }
     }
 }
 
@@ -113,10 +122,12 @@ impl World {
         let hosts = Hosts::new(options.hosts.iter().map(|h| Arc::from(*h)));
         let built = modules.build(&hosts);
         let (hooks, children) = good(built.map_err(|conflicts| conflicts.join(", ")));
+        let stores = wrap(Stores::of(Arc::clone(&store)));
         let env = Env::new(EnvParts {
             node: NodeId::new("world"),
             hosts,
-            stores: wrap(Stores::of(Arc::clone(&store))),
+            accounts: (options.accounts)(Arc::clone(&stores.accounts)),
+            stores,
             registry: Arc::new(MemoryRegistry::default()),
             managers: 2,
             hooks,
@@ -130,7 +141,10 @@ impl World {
             .specs(&env)
             .into_iter()
             .fold(SupervisorSpec::one_for_one(), SupervisorSpec::child);
+        let watching = Watch::children(&env).into_iter();
+        let watching = watching.fold(SupervisorSpec::one_for_one(), SupervisorSpec::child);
         let tree = SupervisorSpec::one_for_one()
+            .child(ChildSpec::supervisor("accounts", watching))
             .child(ChildSpec::supervisor("modules", modules))
             .child(ChildSpec::supervisor("session_managers", sessions::spec(&env)));
         let tree = if restores { tree.child(sessions::restored(&env)) } else { tree };
@@ -271,7 +285,8 @@ impl World {
         match op {
             Op::Account(jid, password) => {
                 let user: BareJid = good(jid.parse());
-                let account = Account { keys: keys(&password), created: START, disabled: false };
+                let account =
+                    Account { keys: keys(&password), created: START, ..Account::default() };
                 let created = self.env.stores.accounts.create(vec![(user, account)]).await;
                 assert_eq!(created, Ok(1));
             }

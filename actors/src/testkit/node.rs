@@ -17,6 +17,7 @@ use crate::{
     throttle::Throttle,
     tree::{Door, Listening, unreachable, with_clients},
 };
+use auth::Accounts;
 use cluster::{MemoryRegistry, NodeId};
 use std::{collections::BTreeMap, io, net::IpAddr, ops::Range, sync::Arc};
 use storage::{MemoryStore, Stores};
@@ -71,10 +72,12 @@ impl Node {
         let hosts = Hosts::new(["localhost"].map(Arc::from));
         let built = modules.build(&hosts);
         let (hooks, children) = good(built.map_err(|conflicts| conflicts.join(", ")));
+        let stores = wrap(Stores::of(Arc::new(MemoryStore::default())));
         let env = Env::new(EnvParts {
             node: NodeId::new("node"),
             hosts,
-            stores: wrap(Stores::of(Arc::new(MemoryStore::default()))),
+            accounts: Accounts::new(Arc::clone(&stores.accounts)),
+            stores,
             registry: Arc::new(MemoryRegistry::default()),
             managers: 2,
             hooks,

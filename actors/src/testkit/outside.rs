@@ -110,7 +110,7 @@ impl Wire for Outside {
         // one round is enough for who does not break it: thousands of runs log on
         let derive = |hash| ScramKeys::derive(hash, password, b"salt", 1);
         let keys = Hash::ALL.into_iter().filter_map(derive).collect();
-        let account = Account { keys, created: START, disabled: false };
+        let account = Account { keys, created: START, ..Account::default() };
         assert_eq!(self.env.stores.accounts.create(vec![(user, account)]).await, Ok(1));
     }
 

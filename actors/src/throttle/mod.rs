@@ -84,9 +84,9 @@ struct Who {
 /// A try whose proof is here. Dropped, it has failed.
 #[derive(Debug)]
 #[must_use = "what is not right has failed"]
-pub struct Proof<'a> {
+pub struct Proof {
     who: Who,
-    throttle: &'a Throttle,
+    throttle: Arc<Throttle>,
 }
 
 impl Default for Throttle {
@@ -196,17 +196,17 @@ impl Attempt {
     ///
     /// # Errors
     /// Too many others have failed since this one began; how long to wait. It is given back then.
-    pub fn prove(&mut self) -> Result<Proof<'_>, Duration> {
+    pub fn prove(&mut self) -> Result<Proof, Duration> {
         let who = self.who;
         // only on its way between processes it is without, and nothing is checked there
-        let throttle = self.throttle.as_deref().ok_or(Duration::ZERO)?;
+        let throttle = self.throttle.as_ref().ok_or(Duration::ZERO)?;
         let now = throttle.now();
         let mut tables = throttle.tables.lock();
         tables.refuse(who, now, false)?;
         tables.pairs.change(who.pair, now, |count| count.failures += 1);
         tables.addresses.change(who.address, now, |count| count.failures += 1);
         drop(tables);
-        Ok(Proof { who, throttle })
+        Ok(Proof { who, throttle: Arc::clone(throttle) })
     }
 
     /// Goes on in this process, whatever has failed meanwhile.
@@ -226,7 +226,7 @@ impl Drop for Attempt {
     }
 }
 
-impl Proof<'_> {
+impl Proof {
     /// It was right: the failures of the pair are forgotten, those of the address are not.
     pub fn right(self) {
         let now = self.throttle.now();

@@ -120,6 +120,7 @@ impl Observer {
                 Mistake::Malformed => format!("\0{user}\0"),
                 _ => format!("\0{user}\0wrong"),
             },
+            Mechanism::OAuthBearer => unreachable!("no host here takes tokens"),
             Mechanism::Scram { hash, plus } => {
                 let mut scram = Client::new(hash, user, "wrong");
                 if plus {
@@ -280,7 +281,7 @@ fn a_stranger_sees_of_an_account_that_messages_are_kept_and_pings_answered() {
         World::block_on(async {
             let modules = actors::modules::all(&mut Sections::default());
             let mut world = World::new(modules, WorldOptions::default()).await;
-            let account_of = Account { keys: keys("pencil"), created: 0, disabled: false };
+            let account_of = Account { keys: keys("pencil"), created: 0, ..Account::default() };
             account(&world, "known", account_of).await;
             let log_on = "account romeo@localhost pencil\nR = romeo@localhost/orchard";
             Script::parse(log_on).unwrap().run(&mut world).await.unwrap();

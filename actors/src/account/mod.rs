@@ -1,4 +1,7 @@
-//! The end of an account, whoever asks for it: its user, or an operator.
+//! Accounts, as far as sessions go: who wants to log on, what changes where they belong to another application, and their end,
+//! whoever asks for it: their user, or an operator.
+
+pub(crate) mod watch;
 
 use crate::{
     env::Env,
@@ -6,6 +9,7 @@ use crate::{
     routing::{here, presence},
     sessions,
 };
+use auth::{Candidate, Refused};
 use std::sync::Arc;
 use storage::{StoreError, Stores};
 use xmpp::{
@@ -16,6 +20,27 @@ use xmpp::{
 
 /// How often contacts that come while an account goes are told again.
 const TRIES: usize = 16;
+
+/// Looks up whoever wants to log on. What somebody else's account of that name has left here goes first.
+///
+/// # Errors
+/// When that cannot be told now.
+pub async fn candidate(env: &Arc<Env>, user: &BareJid) -> Result<Candidate, StoreError> {
+    for _ in 0..3 {
+        match env.accounts.candidate(user).await {
+            Ok(candidate) if candidate.revokes() => {
+                watch::look_at(env, user, candidate.entry()).await?;
+            }
+            Ok(candidate) => return Ok(candidate),
+            Err(Refused::Store(error)) => return Err(error),
+            Err(Refused::Another) => {
+                let removed = remove(env, user, None).await;
+                removed.map_err(|error| StoreError::Failed(error.to_string()))?;
+            }
+        }
+    }
+    Err(StoreError::Failed(format!("the account {user} changes each time that it is looked up")))
+}
 
 /// Removes an account with everything that is kept for it: its sessions end, its contacts see it go
 /// and lose their subscriptions (XEP-0077 section 3.2), the modules forget it. The session `asking`
@@ -29,7 +54,7 @@ pub async fn remove(
     user: &BareJid,
     asking: Option<&Arc<Resource>>,
 ) -> Result<bool, StanzaError> {
-    end_all(env, user, asking).await;
+    end_all(env, user, asking, Ended::Removed).await;
     if let Some(own) = asking
         && own.presence().is_some()
     {
@@ -43,7 +68,7 @@ pub async fn remove(
         (row.run)(env, user).await;
     }
     // who logged on in the meantime
-    end_all(env, user, asking).await;
+    end_all(env, user, asking, Ended::Removed).await;
     Ok(removed)
 }
 
@@ -67,10 +92,10 @@ async fn remove_alone(env: &Arc<Env>, user: &BareJid) -> Result<bool, StanzaErro
     Err(StanzaError::resource_constraint().with_text("the roster is changed too often"))
 }
 
-async fn end_all(env: &Arc<Env>, user: &BareJid, but: Option<&Arc<Resource>>) {
+async fn end_all(env: &Arc<Env>, user: &BareJid, but: Option<&Arc<Resource>>, why: Ended) {
     for resource in here(env, user) {
         if but.is_none_or(|b| b.id() != resource.id()) {
-            sessions::kick(env, &resource, Ended::Removed).await;
+            sessions::kick(env, &resource, why).await;
         }
     }
 }

@@ -3,11 +3,14 @@
 //! An unknown user is answered like a known one with a wrong password, down to the salt and the
 //! work that is done (RFC 5802 section 9).
 
+mod shown;
+
 use super::{
     effects::{Action, Scope},
     state::{Access, Challenged, Exchange, Phase, Session},
 };
-use crate::{env::Env, metrics::Login, sessions, throttle::Attempt};
+use crate::{account, env::Env, metrics::Login, sessions, throttle::Attempt};
+use auth::{Candidate, Offer};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use std::{sync::Arc, time::Duration};
 use storage::{Account, StoreError};
@@ -16,7 +19,7 @@ use xmpp::{
     jid::BareJid,
     nonza::Nonza,
     ns,
-    sasl::{self, Bindings, Failure, First, MAX_MESSAGE, Mechanism, ScramKeys, plain::Plain},
+    sasl::{self, Bindings, Failure, First, MAX_MESSAGE, Mechanism, bearer::Bearer, plain::Plain},
 };
 
 impl Access {
@@ -33,7 +36,8 @@ impl Access {
     }
 }
 
-type Found = Option<Arc<Account>>;
+/// None: what was named is no address.
+type Found = Option<Candidate>;
 
 impl Session {
     fn bindings(&self) -> Bindings<'_> {
@@ -48,10 +52,23 @@ impl Session {
     fn mechanisms(&self, env: &Env) -> Vec<Mechanism> {
         let bindable = !self.bindings().names().is_empty();
         let usable = |m: &Mechanism| match m {
-            Mechanism::Plain => self.stream.conn.tls.is_some(),
+            Mechanism::Plain | Mechanism::OAuthBearer => self.stream.conn.tls.is_some(),
             Mechanism::Scram { plus, .. } => !plus || bindable,
         };
-        env.settings().mechanisms.iter().copied().filter(usable).collect()
+        self.allowed(env).into_iter().filter(usable).collect()
+    }
+
+    /// What the host's users may use, whatever the stream.
+    fn allowed(&self, env: &Env) -> Vec<Mechanism> {
+        let configured = &env.settings().mechanisms;
+        let host = self.stream.host.as_deref().unwrap_or_default();
+        let Some(Offer { scram, plain, bearer }) = env.accounts.offer(host) else {
+            return configured.clone();
+        };
+        let keys = configured.iter().copied().filter(|m| matches!(m, Mechanism::Scram { .. }));
+        let keys = keys.filter(|_| scram);
+        let token = bearer.then_some(Mechanism::OAuthBearer);
+        keys.chain(token).chain(plain.then_some(Mechanism::Plain)).collect()
     }
 
     /// The feature of RFC 6120 section 6.3.3, and XEP-0440 beside it.
@@ -107,7 +124,7 @@ impl Session {
         let chosen = nonza.attr("mechanism").and_then(Mechanism::parse);
         let Some(mechanism) = chosen.filter(|m| self.mechanisms(scope.env).contains(m)) else {
             // it is ours, but not without TLS
-            let unsafe_here = chosen.is_some_and(|m| scope.env.settings().mechanisms.contains(&m))
+            let unsafe_here = chosen.is_some_and(|m| self.allowed(scope.env).contains(&m))
                 && self.stream.conn.tls.is_none();
             let failure =
                 if unsafe_here { Failure::EncryptionRequired } else { Failure::InvalidMechanism };
@@ -140,7 +157,7 @@ impl Session {
         match exchange {
             Exchange::First(mechanism) => self.first(mechanism, &message, scope),
             Exchange::Proof(challenged) => {
-                let Challenged { exchange, user, access, mut attempt } = *challenged;
+                let Challenged { exchange, user, access, mut attempt, admit } = *challenged;
                 let proof = match attempt.prove() {
                     Ok(proof) => proof,
                     Err(wait) => return self.throttled(user.as_str(), wait, scope),
@@ -149,11 +166,15 @@ impl Session {
                 match result.and_then(|last| access.check().map(|()| last)) {
                     Ok(last) => {
                         proof.right();
-                        self.succeed(user, Some(&last), scope);
+                        match admit {
+                            None => self.succeed(user, Some(&last), scope),
+                            Some(account) => self.take_over(user, account, last, scope),
+                        }
                     }
                     Err(failure) => self.refuse_user(&user, failure, scope),
                 }
             }
+            Exchange::Told => self.fail_sasl(Failure::NotAuthorized, Login::Refused, scope),
             // input waits for the job: not reached
             Exchange::Busy => self.fail_sasl(Failure::MalformedRequest, Login::Failed, scope),
         }
@@ -165,6 +186,10 @@ impl Session {
         match mechanism {
             Mechanism::Plain => match Plain::parse(message) {
                 Ok(plain) => self.plain(plain, scope),
+                Err(failure) => self.fail_sasl(failure, Login::Failed, scope),
+            },
+            Mechanism::OAuthBearer => match Bearer::parse(message) {
+                Ok(bearer) => self.bearer(bearer, scope),
                 Err(failure) => self.fail_sasl(failure, Login::Failed, scope),
             },
             Mechanism::Scram { hash, plus } => {
@@ -208,15 +233,16 @@ impl Session {
         scope.fx.job(
             async move {
                 let found = match &user {
-                    Some(user) => env.stores.accounts.get(user).await,
+                    Some(user) => account::candidate(&env, user).await.map(Some),
                     None => Ok(None),
                 };
                 (user, found)
             },
             move |session, scope, (user, found)| match found {
-                Ok(account) => {
-                    session.stream.account = account.as_ref().map(|account| account.created);
-                    then(session, scope, user, account, attempt);
+                Ok(candidate) => {
+                    let account = candidate.as_ref().and_then(Candidate::account);
+                    session.stream.account = account.map(|account| account.mark());
+                    then(session, scope, user, candidate, attempt);
                 }
                 Err(error) => session.store_failed(&error, scope),
             },
@@ -228,13 +254,16 @@ impl Session {
             Ok(user) => user,
             Err(failure) => return self.fail_sasl(failure, Login::Refused, scope),
         };
-        self.look_up(user, scope, move |session, scope, user, account, attempt| {
-            let account = account.as_deref().and_then(|a| Some((a, a.keys_for(hash)?)));
-            let access = Access::of(account.map(|(a, _)| a));
+        self.look_up(user, scope, move |session, scope, user, candidate, attempt| {
+            let account = candidate.as_ref().and_then(Candidate::account);
+            let account = account.and_then(|a| Some((a, a.keys_for(hash)?)));
+            let access = Access::of(account.map(|(a, _)| &**a));
+            let admit = candidate.as_ref().and_then(Candidate::to_admit);
             // by the prepared name: one account has one salt, however it is written; made for those
             // who exist too, since that takes its time
             let name = user.as_ref().map_or(first.username.as_str(), BareJid::as_str);
-            let fake = ScramKeys::fake(hash, &scope.env.secret, name);
+            let host = session.stream.host.as_deref().unwrap_or_default();
+            let fake = scope.env.accounts.fake(host, hash, &scope.env.secret, name);
             let keys = account.map_or(fake, |(_, keys)| keys.clone());
             let nonce = scope.env.token();
             match first.challenge(keys, &nonce, &session.bindings()) {
@@ -245,7 +274,7 @@ impl Session {
                     let Some(user) = user else {
                         return session.fail_sasl(Failure::NotAuthorized, Login::Refused, scope);
                     };
-                    let challenged = Challenged { exchange, user, access, attempt };
+                    let challenged = Challenged { exchange, user, access, attempt, admit };
                     session.stream.phase = Phase::Sasl(Exchange::Proof(Box::new(challenged)));
                     let text = BASE64.encode(message);
                     scope
@@ -258,41 +287,12 @@ impl Session {
         });
     }
 
-    fn plain(&mut self, plain: Plain, scope: &mut Scope<'_>) {
-        let authzid = (!plain.authzid.is_empty()).then_some(plain.authzid.as_str());
-        let user = match self.named(&plain.authcid, authzid) {
-            Ok(user) => user,
-            Err(failure) => return self.fail_sasl(failure, Login::Refused, scope),
-        };
-        self.look_up(user, scope, move |session, scope, user, account, mut attempt| {
-            let proof = match attempt.prove() {
-                Ok(proof) => proof,
-                Err(wait) => return session.throttled(&plain.authcid, wait, scope),
-            };
-            // the cheapest hash, which every account has that got its keys here: an unknown user
-            // must cost the same
-            let hash = sasl::Hash::Sha1;
-            let keys = account.as_ref().and_then(|a| a.keys_for(hash).or_else(|| a.keys.first()));
-            let fake = ScramKeys::fake(hash, &scope.env.secret, &plain.authcid);
-            let right = keys.unwrap_or(&fake).verify(&plain.password);
-            let access = Access::of(account.as_deref());
-            let checked = if right { access.check() } else { Err(Failure::NotAuthorized) };
-            match user {
-                Some(user) => match checked {
-                    Ok(()) => {
-                        proof.right();
-                        session.succeed(user, None, scope);
-                    }
-                    Err(failure) => session.refuse_user(&user, failure, scope),
-                },
-                None => session.fail_sasl(Failure::NotAuthorized, Login::Refused, scope),
-            }
-        });
-    }
-
     /// The client is who it says it is. While memory is short it waits for its answer: whether there is a session it
     /// may resume is for its owner to know.
     fn succeed(&mut self, user: BareJid, data: Option<&str>, scope: &mut Scope<'_>) {
+        if scope.env.is_restoring() {
+            return self.fail_sasl(Failure::TemporaryAuthFailure, Login::Failed, scope);
+        }
         if sessions::admits(scope.env, &user) {
             return self.welcome(user, data, scope);
         }
