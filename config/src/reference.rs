@@ -70,19 +70,20 @@ fn entry(out: &mut String, path: &str, shape: Shape, option: &OptionDoc) {
     }
     let mut facts = vec![option.kind.clone()];
     facts.extend(option.limits.clone());
-    if shape == Shape::List {
+    if option.required {
         facts.push("has to be set".into());
-    } else {
-        if option.default.is_none() && !option.required {
-            facts.push("not set".into());
-        }
+    } else if option.default.is_none() {
+        facts.push("not set".into());
+    }
+    if shape != Shape::List {
         facts.push(format!("{PREFIX}{}__{}", path.replace('.', "__"), option.name).to_uppercase());
     }
     line(out, &format!("# ({})", facts.join("; ")));
     let name = option.name;
     match &option.default {
         Some(default) if shape != Shape::List => line(out, &format!("{name} = {default}")),
-        _ => line(out, &format!("# {name} = {}", option.example)),
+        Some(default) => line(out, &format!("# {name} = {default}")),
+        None => line(out, &format!("# {name} = {}", option.example)),
     }
 }
 

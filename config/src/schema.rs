@@ -30,8 +30,18 @@ pub struct Config {
     pub delivery: Delivery,
     /// `[[certificate]]`
     pub certificate: Vec<Certificate>,
+    /// `[cluster]`
+    pub cluster: Cluster,
     /// `[storage]`
     pub storage: Storage,
+    /// `[mongodb]`
+    pub mongodb: Mongodb,
+    /// `[[mongodb_accounts]]`
+    pub mongodb_accounts: Vec<MongodbAccounts>,
+    /// `[[http_accounts]]`
+    pub http_accounts: Vec<HttpAccounts>,
+    /// `[[jwt_accounts]]`
+    pub jwt_accounts: Vec<JwtAccounts>,
     /// `[http]`
     pub http: Http,
     /// `[admin]`
@@ -51,7 +61,12 @@ impl Config {
             stream_management: from.section("stream_management"),
             delivery: from.section("delivery"),
             certificate: from.list("certificate"),
+            cluster: from.section("cluster"),
             storage: from.section("storage"),
+            mongodb: from.section("mongodb"),
+            mongodb_accounts: from.list("mongodb_accounts"),
+            http_accounts: from.list("http_accounts"),
+            jwt_accounts: from.list("jwt_accounts"),
             http: from.section("http"),
             admin: from.section("admin"),
             log: from.section("log"),
@@ -73,6 +88,12 @@ impl Config {
             );
             let both = ["limits.max_stanza_unauthenticated", "limits.max_stanza"];
             from.conflict(both, &message, fix);
+        }
+        if self.cluster.name.is_some() && self.storage.backend != Backend::Mongodb {
+            let message =
+                "the nodes of a cluster share one store, and what is kept so is one node's";
+            let fix = "set storage.backend = \"mongodb\", or leave cluster.name out";
+            from.conflict(["storage.backend", "cluster.name"], message, fix);
         }
         if !self.sasl.plain && self.sasl.mechanisms.is_empty() {
             let fix = "set sasl.plain = true, or allow one of sasl.mechanisms";
@@ -273,10 +294,151 @@ crate::section! {
 }
 
 crate::section! {
+    /// The cluster that this node is one of.
+    pub struct Cluster {
+        /// Its name. Not set: the node is alone. Nodes of a cluster share one store: storage.backend has to be mongodb.
+        pub name: Option<String> = None,
+    }
+}
+
+crate::section! {
     /// Where accounts, rosters and messages are kept.
     pub struct Storage {
         /// The kind of store.
         pub backend: Backend = Backend::Sqlite,
+        /// Size of the journal under data, where messages that the node accepts are kept while MongoDB is away. When it is full,
+        /// senders are told to wait.
+        pub journal: ByteSize = mib(64), in mib(1)..,
+    }
+}
+
+crate::section! {
+    /// Where the backend "mongodb" keeps everything: a replica set (of one member, if need be) of version 5.0 or later.
+    pub struct Mongodb {
+        /// Where it is: `mongodb://HOST[:PORT],.../?replicaSet=NAME`.
+        pub uri: String = "mongodb://localhost:27017".into(),
+        /// The database. It is made at the first start.
+        pub database: String = "mangrove".into(),
+        /// Who logs on to it. Not set: as the uri says.
+        pub user: Option<String> = None,
+        /// Their password; better in the environment (MANGROVE__MONGODB__PASSWORD).
+        pub password: Option<String> = None,
+        /// A file with the certificates, in PEM, of who vouches for the server. TLS is used then. Not set: as the uri says.
+        pub ca: Option<PathBuf> = None,
+        /// How many members have to have a write on their disks before it counts: "majority", or a number.
+        pub write_concern: String = "majority".into(),
+        /// How long an answer may take. What takes longer counts as away.
+        pub deadline: Duration = secs(3), in millis(100)..=mins(1),
+    }
+}
+
+crate::section! {
+    /// A host whose accounts are those of another application, in a collection of its MongoDB. What its users have here (rosters,
+    /// messages) is kept here.
+    pub struct MongodbAccounts {
+        /// The host, one of server.hosts.
+        pub host: String,
+        /// Where it is. Not set: that of [mongodb], with its user, password and ca.
+        pub uri: Option<String> = None,
+        /// Who logs on to it. Reading the collection is enough, if write is off; change streams need the right to `changeStream`,
+        /// which the role `read` has.
+        pub user: Option<String> = None,
+        /// Their password; better within the uri of a file that only the server can read.
+        pub password: Option<String> = None,
+        /// A file with the certificates, in PEM, of who vouches for the server.
+        pub ca: Option<PathBuf> = None,
+        /// The database.
+        pub database: String,
+        /// The collection.
+        pub collection: String,
+        /// The field with the user's name, such as "username" or "login.name". It needs an index.
+        pub user_field: String = "username".into(),
+        /// What that name is.
+        pub user_is: UserIs = UserIs::Localpart,
+        /// Whether names are found whatever their case, as addresses have none. The field needs an index with the collation
+        /// `{locale: "en", strength: 2}` then.
+        pub ignore_case: bool = false,
+        /// The field with the hash of the password, or a document with SCRAM keys.
+        pub password_field: String = "password".into(),
+        /// Whether a password that has no known format is the password itself.
+        pub plain: bool = false,
+        /// A field that is true for users who may not log on.
+        pub disabled_field: Option<String> = None,
+        /// What else a user has to be, as in `find`, in MongoDB's Extended JSON. Others are not there.
+        pub filter: String = "{}".into(),
+        /// Whether users may change their passwords (XEP-0077), which are written in the format that they have.
+        pub write: bool = false,
+        /// Whether SCRAM is offered beside PLAIN.
+        pub scram: Scram = Scram::Never,
+        /// When a refusal is told, after the try began: so that it says nothing of whether there is such a user.
+        pub refuse_after: Duration = secs(1), in millis(0)..=secs(20),
+        /// How often users with sessions are looked up, where MongoDB has no change streams.
+        pub poll: Duration = millis(500), in millis(100)..=hours(1),
+    }
+}
+
+crate::choice! {
+    /// What the name of a user is.
+    pub enum UserIs {
+        /// the part of the address before the @; what cannot stand there, as in an e-mail address, is escaped (XEP-0106)
+        Localpart = "localpart",
+        /// the address
+        Jid = "jid",
+    }
+}
+
+crate::choice! {
+    /// Whether SCRAM is offered.
+    pub enum Scram {
+        /// PLAIN alone: passwords that are hashed in a way of their own have to be seen
+        Never = "never",
+        /// for users whose keys are known, since they have logged on before; others have to fall back to PLAIN
+        WhenKnown = "when_known",
+    }
+}
+
+crate::section! {
+    /// A host whose passwords are checked by a web service.
+    pub struct HttpAccounts {
+        /// The host, one of server.hosts.
+        pub host: String,
+        /// Where requests go, by POST: `https://...`, or `http://` on the same machine.
+        pub url: String,
+        /// What it is told in `Authorization: Bearer`.
+        pub secret: Option<String> = None,
+        /// A file with the certificates, in PEM, of who vouches for it. Not set: those of the system.
+        pub ca: Option<PathBuf> = None,
+        /// How long an answer may take.
+        pub deadline: Duration = secs(3), in millis(100)..=secs(20),
+        /// Requests at the same time.
+        pub parallel: usize = 32, in 1..=1_000,
+        /// Whether users may change their passwords (XEP-0077).
+        pub write: bool = false,
+        /// Whether SCRAM is offered beside PLAIN.
+        pub scram: Scram = Scram::Never,
+        /// When a refusal is told, after the try began.
+        pub refuse_after: Duration = secs(1), in millis(0)..=secs(20),
+    }
+}
+
+crate::section! {
+    /// A host whose users log on with JSON Web Tokens (RFC 7519), as the password of PLAIN or by OAUTHBEARER (RFC 7628).
+    pub struct JwtAccounts {
+        /// The host, one of server.hosts.
+        pub host: String,
+        /// A file with the key: a public key in PEM, a JSON Web Key Set, or the bytes of a shared secret (at least 32).
+        pub key: PathBuf,
+        /// The one algorithm of the key, such as "RS256", "ES256", "EdDSA" or "HS256". Not set: that of a key that has but one, else
+        /// RS256 or HS256; keys of a set say it themselves.
+        pub algorithm: Option<String> = None,
+        /// Who has to have issued them (`iss`). Not set: anybody with the key.
+        pub issuer: Option<String> = None,
+        /// For whom they have to be (`aud`). Not set: tokens without it.
+        pub audience: Option<String> = None,
+        /// The claim with the user: the address, or its part before the @.
+        pub user_claim: String = "sub".into(),
+        /// When a refusal is told, after the try began.
+        pub refuse_after: Duration = secs(1), in millis(0)..=secs(20),
     }
 }
 
@@ -285,6 +447,8 @@ crate::choice! {
     pub enum Backend {
         /// a file under data
         Sqlite = "sqlite",
+        /// a MongoDB that nodes can share
+        Mongodb = "mongodb",
         /// nothing is kept when the server stops
         Memory = "memory",
     }

@@ -24,8 +24,12 @@ fn uncommented_examples_are_right() {
         _ => line,
     });
     let text: String = examples.flat_map(|line| [line, "\n"]).collect();
+    // a cluster, as one of the examples has it, has no file
+    let text = text.replace("backend = \"sqlite\"", "backend = \"mongodb\"");
     let Node { config, ping, .. } = file(&text).unwrap();
     assert_eq!(config.certificate.len(), 1);
+    assert_eq!(config.mongodb_accounts.len(), 1);
+    assert!(config.cluster.name.is_some());
     assert!(config.admin.socket.is_some() && ping.unwrap().rate.is_some());
 }
 
