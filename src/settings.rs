@@ -4,7 +4,7 @@
 //! modules; the functions after it translate. What can change while the node runs is in
 //! `node::reload`.
 
-use crate::node::memory;
+use crate::{elsewhere, node::memory};
 use actors::{
     connection::shaping::Rate,
     hosts::Hosts,
@@ -16,7 +16,7 @@ use actors::{
 };
 use config::{Config, Loaded, Override, Report, schema};
 use std::{path::Path, sync::Arc};
-use storage::{Backend, BackendError};
+use storage::{Backend, BackendError, mongo};
 use tracing_subscriber::EnvFilter;
 use xmpp::{
     jid::prepare_domain,
@@ -56,8 +56,11 @@ impl Setup {
                 "write error, warn, info, debug or trace; or by part, as in info,actors=debug";
             loaded.modules.reject("log.level", None, "it is no log level", fix);
         }
+        check_mongodb(&mut loaded);
+        let elsewhere = elsewhere::prepare(&mut loaded, &hosts);
         let mut config = loaded.finish()?;
         config.server.hosts = hosts;
+        elsewhere.apply(&mut config);
         Ok(Self { config, modules, gauge: Gauge::new(memory::resident) })
     }
 }
@@ -82,14 +85,50 @@ fn prepare_hosts(loaded: &mut Loaded) -> Vec<String> {
     hosts
 }
 
+fn check_mongodb(loaded: &mut Loaded) {
+    let concern_of = loaded.draft().mongodb.write_concern.clone();
+    if concern(&concern_of).is_none() {
+        let fix = "write \"majority\", or how many members";
+        loaded.modules.reject("mongodb.write_concern", None, "it is no write concern", fix);
+    }
+}
+
 /// The hosts, in order.
 pub(crate) fn hosts(config: &Config) -> Hosts {
     Hosts::new(config.server.hosts.iter().map(|h| Arc::from(h.as_str())))
 }
 
+/// The MongoDB of `[mongodb]`.
+pub(crate) fn mongodb(config: &Config) -> mongo::Options {
+    let schema::Mongodb { uri, database, user, password, ca, write_concern, deadline } =
+        config.mongodb.clone();
+    mongo::Options {
+        uri,
+        database: Some(database),
+        user,
+        password,
+        ca,
+        // it was checked
+        write_concern: concern(&write_concern).unwrap_or_default(),
+        deadline,
+        node: config.server.node.clone(),
+    }
+}
+
+fn concern(text: &str) -> Option<mongo::WriteConcern> {
+    match text {
+        "majority" => Some(mongo::WriteConcern::Majority),
+        members => members.parse().ok().filter(|n| *n > 0).map(mongo::WriteConcern::Members),
+    }
+}
+
 /// Where data is kept, opened.
-pub(crate) fn backend(config: &Config) -> Result<Backend, BackendError> {
+pub(crate) async fn backend(config: &Config) -> Result<Backend, BackendError> {
     match config.storage.backend {
+        schema::Backend::Mongodb => {
+            let config::schema::Storage { journal, .. } = config.storage;
+            Backend::mongo(mongodb(config), &config.server.data, journal.0).await
+        }
         schema::Backend::Memory => Ok(Backend::memory()),
         schema::Backend::Sqlite => Backend::sqlite(&config.server.data),
     }
@@ -180,6 +219,40 @@ mod tests {
         for part in ["server.hosts: a.b is there twice", "\"x@y\" is no domain", "log.level"] {
             assert!(bad.contains(part), "{bad}");
         }
+    }
+
+    #[test]
+    fn each_host_has_one_place_for_its_accounts_and_a_cluster_one_store() {
+        let accounts = |section: &str, host: &str, rest: &str| {
+            format!("[[{section}]]\nhost = '{host}'\n{rest}\n")
+        };
+        let jwt = |host: &str| accounts("jwt_accounts", host, "key = 'k.pem'");
+        let collection = "database = 'd'\ncollection = 'c'";
+        let mongodb = |host: &str| accounts("mongodb_accounts", host, collection);
+        let two = "server.hosts = ['a.b', 'bücher.example']\n";
+        let good = setup(&format!("{two}{}{}", jwt("A.b"), mongodb("xn--bcher-kva.example")));
+        let config = good.unwrap().config;
+        assert_eq!(config.jwt_accounts[0].host, "a.b");
+        assert_eq!(config.mongodb_accounts[0].host, "bücher.example");
+        let bad = format!("{two}{}{}{}", mongodb("a.b"), jwt("a.b"), jwt("c.d"));
+        let bad = format!("{bad}[mongodb]\nwrite_concern = 'all'\n");
+        let bad = bad.replace("collection = 'c'", "collection = 'c'\nfilter = '{active}'");
+        let bad = setup(&bad).unwrap_err().to_string();
+        for part in [
+            "the accounts of a.b are in two places",
+            "\"c.d\" is not served here",
+            "mongodb.write_concern: it is no write concern",
+            "the filter is no JSON",
+            "m.toml:2:1",
+        ] {
+            assert!(bad.contains(part), "{part}: {bad}");
+        }
+        let cluster = "cluster.name = 'one'";
+        let bad = setup(cluster).unwrap_err().to_string();
+        assert!(bad.contains("cluster.name: the nodes of a cluster share one store"), "{bad}");
+        let bad = setup(&format!("{cluster}\nstorage.backend = 'sqlite'")).unwrap_err().to_string();
+        assert!(bad.contains("storage.backend = \"mongodb\""), "{bad}");
+        assert!(setup(&format!("{cluster}\nstorage.backend = 'mongodb'")).is_ok());
     }
 
     #[test]

@@ -162,6 +162,8 @@ impl Operator {
             | Request::Sessions { .. }
             | Request::AccountList { .. }
             | Request::QuarantineList { .. }
+            | Request::StoreStatus {}
+            | Request::StoreCheck { .. }
             | Request::Hosts {} => {}
         }
     }

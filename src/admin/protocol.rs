@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use storage::transfer::Walk;
 use supervision::{CrashReport, restarts::Supervision};
 use xmpp::{
     jid::{BareJid, Jid},
@@ -103,6 +104,13 @@ pub enum Request {
         /// Its number.
         id: u64,
     },
+    /// How the store is.
+    StoreStatus {},
+    /// Reads what is kept of the next users, and says what of it cannot be read.
+    StoreCheck {
+        /// How far it was seen; the answer is how far it was seen then, at the end the same.
+        walk: Walk,
+    },
     /// The hosts that are served.
     Hosts {},
     /// Stops the node.
@@ -190,6 +198,10 @@ pub enum Row {
     Account(AccountRow),
     /// A message in quarantine.
     Quarantined(QuarantineRow),
+    /// Something of the store.
+    Store(StoreRow),
+    /// How far the store was seen.
+    Walk(Box<Walk>),
     /// A host.
     Host(String),
 }
@@ -303,6 +315,15 @@ pub struct QuarantineRow {
     /// What it is, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stanza: Option<String>,
+}
+
+/// Something of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreRow {
+    /// What.
+    pub name: String,
+    /// How it is, for people.
+    pub value: String,
 }
 
 /// An account, and what became of it.

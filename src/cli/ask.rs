@@ -92,7 +92,8 @@ impl NodeArgs {
                     return Err(Failure::new(format!("{} {why}", unreachable(&socket, &e).text)));
                 }
                 let data = &setup.config.server.data;
-                if !make && !Backend::sqlite_is_in(data) {
+                let is_file = setup.config.storage.backend == config::schema::Backend::Sqlite;
+                if !make && is_file && !Backend::sqlite_is_in(data) {
                     // where it looked, not how it was told to
                     let data = std::path::absolute(data).unwrap_or_else(|_| data.clone());
                     return Err(Failure::new(format!(
@@ -101,7 +102,13 @@ impl NodeArgs {
                         unreachable(&socket, &e).text
                     )));
                 }
-                Ok(Client::Offline(Node::start_offline(setup).await?))
+                let node = Node::start_offline(setup).await?;
+                // what is damaged can be worked on, what is not there cannot
+                if !is_file && let Err(why) = node.ready().await {
+                    node.stop().await;
+                    return Err(Failure::new(why));
+                }
+                Ok(Client::Offline(node))
             }
             Err(e) => Err(unreachable(&socket, &e)),
         }

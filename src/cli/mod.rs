@@ -14,6 +14,7 @@ mod quarantine;
 mod run;
 mod sessions;
 mod stop;
+mod store;
 
 use ask::NodeArgs;
 use clap::{Parser, Subcommand};
@@ -54,6 +55,9 @@ enum Command {
     /// Look at messages over which clients ended their streams, give them back or forget them, also while no node runs
     #[command(subcommand)]
     Quarantine(quarantine::Command),
+    /// See how the store is, check it, or copy it into another one
+    #[command(subcommand)]
+    Store(store::Command),
     /// Stop the node and wait until it has stopped
     Stop,
     /// Check the configuration, or print its reference
@@ -115,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Quarantine(command) => {
             ask::block_on(quarantine::quarantine(&node, command, &mut out))
         }
+        Command::Store(command) => ask::block_on(store::store(&node, command, &mut out)),
         Command::Stop => ask::block_on(stop::stop(&node, &mut out)),
     };
     match done {

@@ -14,6 +14,7 @@ pub use sockets::{Addresses, BindError};
 use crate::{
     admin::{self, SocketError},
     certificates::{CertificateError, Sources},
+    elsewhere::{self, ElsewhereError},
     files::{self, FileError},
     secret::{self, SecretError},
     settings::{self, Setup},
@@ -61,6 +62,9 @@ pub enum NodeError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] BackendError),
+    /// Accounts that belong to another application cannot be used.
+    #[error(transparent)]
+    Elsewhere(#[from] ElsewhereError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -85,7 +89,8 @@ impl Node {
     /// # Errors
     /// When something cannot be used or started; what had been started is stopped again.
     pub async fn start(setup: Setup) -> Result<Self, NodeError> {
-        Self::start_with(setup, true).await
+        // whoever starts a node has its future within their own
+        Box::pin(Self::start_with(setup, true)).await
     }
 
     /// Starts a node that nobody can reach: for work on its stores while it is down.
@@ -93,7 +98,7 @@ impl Node {
     /// # Errors
     /// As [`Node::start`]; also when the node runs.
     pub async fn start_offline(setup: Setup) -> Result<Self, NodeError> {
-        Self::start_with(setup, false).await
+        Box::pin(Self::start_with(setup, false)).await
     }
 
     async fn start_with(
@@ -109,10 +114,13 @@ impl Node {
         let system =
             System::with_crash_log(&config.server.node, CrashLogLimits::default(), crashes);
         system.set_version(env!("CARGO_PKG_VERSION"));
-        let backend = settings::backend(&config)?;
+        let backend = settings::backend(&config).await?;
+        let own = Arc::clone(&backend.stores().accounts);
+        let accounts = elsewhere::accounts(&config, own, &system).await?;
         let env = Env::new(EnvParts {
             node: NodeId::new(&config.server.node),
             hosts,
+            accounts,
             stores: backend.stores().clone(),
             registry: Arc::new(MemoryRegistry::default()),
             managers: available_parallelism().map_or(4, |n| (2 * n.get()).clamp(2, 32)),
@@ -153,8 +161,7 @@ impl Node {
 
     async fn run(parts: Parts) -> Result<Self, NodeError> {
         let shared = Arc::clone(&parts.shared);
-        // whoever starts a node has its future within their own
-        let root = Box::pin(shared.system.start(tree::tree(parts))).await?;
+        let root = shared.system.start(tree::tree(parts)).await?;
         Ok(Self { shared, root })
     }
 

@@ -93,7 +93,12 @@ fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("c2s.max_connections", a.max_connections != b.max_connections),
         ("sasl.throttle_failures", old.sasl.throttle_failures != new.sasl.throttle_failures),
         ("sasl.throttle_window", old.sasl.throttle_window != new.sasl.throttle_window),
+        ("cluster", old.cluster != new.cluster),
         ("storage", old.storage != new.storage),
+        ("mongodb", old.mongodb != new.mongodb),
+        ("mongodb_accounts", old.mongodb_accounts != new.mongodb_accounts),
+        ("http_accounts", old.http_accounts != new.http_accounts),
+        ("jwt_accounts", old.jwt_accounts != new.jwt_accounts),
         ("http", old.http != new.http),
         ("admin", old.admin != new.admin),
         ("log.format", old.log.format != new.log.format),
@@ -171,7 +176,16 @@ mod tests {
         ("sasl.throttle_window", "'7s'", false),
         ("stream_management.window", "'7s'", true),
         ("delivery.durability", "'always'", true),
+        ("cluster.name", "'one'", false),
         ("storage.backend", "'memory'", false),
+        ("storage.journal", "'2MiB'", false),
+        ("mongodb.uri", "'mongodb://other'", false),
+        ("mongodb.database", "'other'", false),
+        ("mongodb.user", "'other'", false),
+        ("mongodb.password", "'other'", false),
+        ("mongodb.ca", "'other.pem'", false),
+        ("mongodb.write_concern", "'2'", false),
+        ("mongodb.deadline", "'7s'", false),
         ("http.listen", "[]", false),
         ("admin.socket", "'other.sock'", false),
         ("log.format", "'json'", false),
@@ -191,9 +205,11 @@ mod tests {
         tried.sort_unstable();
         assert_eq!(tried, names, "options that the configuration has");
 
-        let old = config("");
         for (name, value, at_once) in OTHERS {
-            let new = config(&format!("{name} = {value}"));
+            // its nodes share a store
+            let shared = if *name == "cluster.name" { "storage.backend = 'mongodb'\n" } else { "" };
+            let old = config(shared);
+            let new = config(&format!("{shared}{name} = {value}"));
             assert_ne!(new, old, "{name}");
             let named = |all: Vec<&str>| {
                 all.iter().any(|of| name == of || name.starts_with(&format!("{of}.")))
@@ -201,6 +217,15 @@ mod tests {
             let (live, restart) = (live(&old, &new), restart(&old, &new));
             assert_eq!(live.len() + restart.len(), 1, "{name}: {live:?} {restart:?}");
             assert_eq!((named(live), named(restart)), (*at_once, !*at_once), "{name}");
+        }
+        let old = config("");
+        for (section, rest) in [
+            ("mongodb_accounts", "database = 'd'\ncollection = 'c'"),
+            ("http_accounts", "url = 'http://localhost/'"),
+            ("jwt_accounts", "key = 'k.pem'"),
+        ] {
+            let new = config(&format!("[[{section}]]\nhost = 'localhost'\n{rest}"));
+            assert_eq!((live(&old, &new), restart(&old, &new)), (vec![], vec![section]));
         }
         let certificate = config("[[certificate]]\nfile = 'c.pem'\nkey = 'k.pem'");
         assert_eq!(

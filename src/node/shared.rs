@@ -42,6 +42,10 @@ impl Shared {
         if self.env.pressure.level() == Level::Critical {
             return Err("memory is short".to_owned());
         }
-        self.backend.check().await.map_err(|error| error.to_string())
+        self.backend.ready().await?;
+        if self.env.is_restoring() {
+            return Err("sessions that waited when it stopped are not there yet".to_owned());
+        }
+        Ok(())
     }
 }

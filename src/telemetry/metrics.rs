@@ -6,6 +6,7 @@ use actors::metrics::{
     Unit,
     page::{self, Format, Looked},
 };
+use auth::Figures;
 use procfs::{
     ProcResult, WithCurrentSystemInfo,
     process::{LimitValue, Process},
@@ -97,7 +98,28 @@ fn look(looked: &mut Looked, node: &Shared) {
     let help = "1: new log-ons wait, 2: queues are moved";
     looked.gauge("mangrove_memory_pressure", help, level);
     let version = env!("CARGO_PKG_VERSION");
+    if let Some(figures) = env.accounts.figures() {
+        hashes(looked, &figures);
+    }
     looked.info("mangrove_build", "The program's version", "version", version);
+}
+
+/// Passwords of accounts that belong to another application.
+fn hashes(looked: &mut Looked, figures: &Figures) {
+    let Figures { queued, running, done, took, failed, shared, refused } = *figures;
+    let help = "Passwords that wait to be verified";
+    looked.gauge("mangrove_hashes_waiting", help, queued as f64);
+    let help = "Passwords that are being verified";
+    looked.gauge("mangrove_hashes_running", help, running as f64);
+    looked.counter("mangrove_hashes", "Passwords that were verified", done);
+    let help = "Who had the result of a password that was verified for another, at the same time";
+    looked.counter("mangrove_hashes_shared", help, shared);
+    let help = "Log-ons that were refused, since too many passwords waited";
+    looked.counter("mangrove_hashes_refused", help, refused);
+    let help = "Passwords over which whoever verified them crashed";
+    looked.counter("mangrove_hashes_failed", help, failed);
+    let help = "Time spent with verifying passwords";
+    looked.seconds("mangrove_hashing", help, took.as_secs_f64());
 }
 
 fn queues(looked: &mut Looked, node: &Shared) {

@@ -5,7 +5,7 @@ use actors::testkit::script::{Script, follow};
 use serde_json::json;
 
 /// Everything that can be done to one account.
-fn life_of_an_account(program: &Program) {
+pub fn life_of_an_account(program: &Program) {
     let say = |args: &[&str]| program.say(args);
     assert_eq!(
         say(&["account", "add", "Romeo@LOCALHOST", "pw"]).good(),

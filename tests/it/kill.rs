@@ -14,7 +14,7 @@ const MESSAGES: usize = 60;
 
 /// Who gets messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Recipient {
+pub enum Recipient {
     /// Has no session.
     Offline,
     /// Has a session that waits to be resumed.
@@ -30,7 +30,7 @@ use Recipient::{Detached, Offline, Resumed, Slow};
 impl Recipient {
     const ALL: [Self; 4] = [Offline, Detached, Resumed, Slow];
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Offline => "offline",
             Detached => "detached",
@@ -46,8 +46,8 @@ impl Recipient {
 }
 
 /// A client with XEP-0198.
-struct Client {
-    peer: Peer,
+pub struct Client {
+    pub peer: Peer,
     token: String,
     /// Stanzas that it handled.
     handled: u32,
@@ -56,7 +56,7 @@ struct Client {
 }
 
 impl Client {
-    async fn new(to: SocketAddr, recipient: Recipient) -> Self {
+    pub async fn new(to: SocketAddr, recipient: Recipient) -> Self {
         let mut peer = Peer::login(to, &recipient.jid()).await;
         peer.send(&format!("<enable xmlns='{}' resume='true'/>", ns::SM)).await;
         let token = peer.element().await.attr("id").unwrap().to_owned();
@@ -85,7 +85,7 @@ impl Client {
     }
 
     /// Resumes the session over another connection: the answer.
-    async fn resume(&mut self, to: SocketAddr, recipient: Recipient) -> Element {
+    pub async fn resume(&mut self, to: SocketAddr, recipient: Recipient) -> Element {
         self.peer = Peer::connect(to).await;
         self.peer.log_in(recipient.name()).await;
         let (xmlns, token, h) = (ns::SM, &self.token, self.handled);
@@ -94,7 +94,7 @@ impl Client {
     }
 
     /// The ids of all messages that came: they are acknowledged.
-    async fn messages(&mut self) -> Vec<usize> {
+    pub async fn messages(&mut self) -> Vec<usize> {
         for element in self.peer.ping().await {
             if element.ns() != ns::SM {
                 self.handles(&element);
@@ -108,16 +108,16 @@ impl Client {
 }
 
 /// Somebody who counts what the server has accepted.
-struct Sender {
-    peer: Peer,
+pub struct Sender {
+    pub peer: Peer,
     /// The id of the next message.
-    next: usize,
-    sent: usize,
+    pub next: usize,
+    pub sent: usize,
     accepted: usize,
 }
 
 impl Sender {
-    async fn new(to: SocketAddr, next: usize) -> Self {
+    pub async fn new(to: SocketAddr, next: usize) -> Self {
         let mut peer = Peer::login(to, "sender@localhost/r").await;
         peer.send(&format!("<enable xmlns='{}'/>", ns::SM)).await;
         assert_eq!(peer.element().await.name(), "enabled");
@@ -125,7 +125,7 @@ impl Sender {
     }
 
     /// Sends a message to each of them; their ids.
-    async fn send(&mut self, recipients: &[Recipient]) -> Vec<(Recipient, usize)> {
+    pub async fn send(&mut self, recipients: &[Recipient]) -> Vec<(Recipient, usize)> {
         let (mut all, mut ids) = (String::new(), Vec::new());
         for who in recipients {
             let (jid, id, body, sm) = (who.jid(), self.next, "x".repeat(200), ns::SM);
@@ -140,12 +140,14 @@ impl Sender {
     }
 
     /// Waits until so many are accepted. `false`: the connection is gone.
-    async fn accepted(&mut self, count: usize) -> bool {
+    pub async fn accepted(&mut self, count: usize) -> bool {
         while self.accepted < count {
             match self.peer.next().await {
                 Got::Element(e) if e.name() == "a" => {
                     self.accepted = e.attr("h").unwrap().parse().unwrap();
                 }
+                // it is asked what it has
+                Got::Element(e) if e.name() == "r" => {}
                 Got::Element(e) => panic!("{}", e.to_xml()),
                 _ => return false,
             }
@@ -155,7 +157,7 @@ impl Sender {
 }
 
 /// Waits until the server knows that they are not connected.
-fn waits(program: &Program, whose: &[Recipient]) {
+pub fn waits(program: &Program, whose: &[Recipient]) {
     let waits = |who: &Recipient| {
         let jid = format!("{}@localhost", who.name());
         program.json(&["sessions", "--user", &jid])[0]["connected"] == false

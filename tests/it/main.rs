@@ -12,9 +12,11 @@
 mod accounts;
 mod admin;
 mod agree;
+mod applications;
 mod configuration;
 mod crashes;
 mod cut;
+mod database;
 mod deadlines;
 mod documents;
 mod examples;

@@ -22,7 +22,8 @@ usage: cargo xtask TASK
                  cargo test --workspace [ARGS]; with --no-run it only installs and builds
   nightly        the tests that take hours: ten million streams are judged by expat and
                  libxml2 (JUDGED=n: so many; JUDGED_FROM=n: the first seed), and nodes are killed
-                 again and again (KILLED=n: for so many seconds a mode); tests that draw who runs
+                 again and again, and so are their databases (KILLED=n: for so many seconds a mode); all
+                 scripts are run on MongoDB; tests that draw who runs
                  first try more seeds (SEEDS=n: so many); TLS clients of Go and Java, if they are
                  installed
   tidy           checks the laws of ARCHITECTURE.md that no compiler checks
@@ -66,7 +67,9 @@ fn root() -> Result<PathBuf> {
 
 fn test(root: &Path, args: &[String]) -> Result<()> {
     setup::install(root)?;
-    run(Command::new(cargo()).args(["test", "--workspace"]).args(args).current_dir(root))
+    let mut test = Command::new(cargo());
+    test.args(["test", "--workspace"]).args(args).env("MONGOD", mongod::fetch(root)?);
+    run(test.current_dir(root))
 }
 
 fn nightly(root: &Path) -> Result<()> {
@@ -98,6 +101,11 @@ fn nightly(root: &Path) -> Result<()> {
         command.current_dir(root);
         command
     };
+    // nodes whose store is a MongoDB: every script, and what is lost when it fails again and again
+    let args = ["test", "-p", "mangrove", "--test", "it", "--", "scripts", "database"];
+    let mut test = Command::new(cargo());
+    test.args(args).env("SCRIPTS", "all").env("KILLED", &secs).env("MONGOD", mongod::fetch(root)?);
+    run(test.current_dir(root))?;
     // the judge first: it has to find out nodes that keep no promise
     run(kill().arg("--controls"))?;
     for power in ["kept", "drop", "some"] {

@@ -1,4 +1,4 @@
-//! A real mongod for tests of a MongoDB store, in `target/mongod`. Fetched only on demand: no test needs it yet.
+//! A real mongod for the tests of the MongoDB store, in `target/mongod`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

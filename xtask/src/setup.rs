@@ -1,6 +1,6 @@
 //! What the tests need besides Rust: each thing is looked for first, and installed when it is missing.
 //!
-//! Programs and C libraries come from apt (as root, or through sudo), slixmpp from PyPI into `target/interop/venv`, xmpp.js from
+//! Programs and C libraries come from apt (as root, or through sudo), slixmpp and what stores passwords from PyPI into `target/interop/venv`, xmpp.js from
 //! npm into `tests/interop/xmppjs/node_modules`. Nothing is started, and nothing of the user's own is changed.
 
 use std::fs;
@@ -23,7 +23,11 @@ const PROGRAMS: &[Program] = &[
     Program { name: "make", package: "make", why: "builds the allocator" },
     Program { name: "profanity", package: "profanity", why: "a real client, in the interop tests" },
     Program { name: "tmux", package: "tmux", why: "the terminal that Profanity runs in" },
-    Program { name: "python3", package: "python3", why: "slixmpp, in the interop tests" },
+    Program {
+        name: "python3",
+        package: "python3",
+        why: "slixmpp, Django and others, in the interop tests",
+    },
     Program { name: "pip3", package: "python3-pip", why: "installs slixmpp" },
     Program { name: "node", package: "nodejs", why: "xmpp.js, in the interop tests" },
     Program { name: "npm", package: "npm", why: "installs xmpp.js" },
@@ -33,6 +37,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "gnutls-cli", package: "gnutls-bin", why: "TLS clients, in the interop tests" },
     Program { name: "tstclnt", package: "libnss3-tools", why: "TLS clients, in the interop tests" },
     Program { name: "redis-server", package: "redis-server", why: "the registry of a cluster" },
+    Program { name: "setpriv", package: "util-linux", why: "ends servers with their tests" },
     Program { name: "cc", package: "gcc", why: "builds the judges of what is forwarded" },
     Program { name: "pkg-config", package: "pkg-config", why: "finds the judges' libraries" },
 ];
@@ -43,6 +48,13 @@ const LIBRARIES: &[Program] = &[
     Program { name: "libxml-2.0", package: "libxml2-dev", why: "a judge of what is forwarded" },
     Program { name: "gloox", package: "libgloox-dev", why: "a real client, in the interop tests" },
 ];
+
+/// Libraries that a program needs to run, by the linker's name for each.
+const SHARED: &[Program] = &[Program {
+    name: "libcurl.so.4",
+    package: "libcurl4",
+    why: "mongod, for the tests of its store",
+}];
 
 /// Installs what is missing.
 ///
@@ -57,7 +69,8 @@ pub fn install(root: &Path) -> Result<()> {
 fn programs() -> Result<()> {
     let programs = PROGRAMS.iter().filter(|program| !exists(program.name));
     let libraries = LIBRARIES.iter().filter(|library| !has_library(library.name));
-    let missing: Vec<&Program> = programs.chain(libraries).collect();
+    let shared = SHARED.iter().filter(|library| !has_shared(library.name));
+    let missing: Vec<&Program> = programs.chain(libraries).chain(shared).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -73,6 +86,12 @@ fn programs() -> Result<()> {
 fn has_library(name: &str) -> bool {
     let status = Command::new("pkg-config").args(["--exists", name]).status();
     status.is_ok_and(|status| status.success())
+}
+
+/// Whether the linker finds it. Where it cannot be asked, the library is installed, which does no harm.
+fn has_shared(name: &str) -> bool {
+    let known = Command::new("/sbin/ldconfig").arg("-p").output();
+    known.is_ok_and(|known| String::from_utf8_lossy(&known.stdout).contains(name))
 }
 
 /// apt-get as root, told to ask nothing and to start no service (with and without systemd).
@@ -93,7 +112,9 @@ fn slixmpp(root: &Path) -> Result<()> {
     let venv = root.join("target/interop/venv");
     let python = venv.join("bin/python");
     once(&wanted, &venv.join("installed.txt"), || {
-        say("missing: slixmpp, as tests/interop/requirements.txt asks for (interop tests)");
+        say(
+            "missing: slixmpp, Django and others, as tests/interop/requirements.txt asks for (interop tests)",
+        );
         run(Command::new("python3").args(["-m", "venv", "--clear", "--without-pip"]).arg(&venv))?;
         run(Command::new("python3")
             .args(["-m", "pip", "--python"])

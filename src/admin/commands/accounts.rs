@@ -32,7 +32,7 @@ pub(super) async fn add(
         {
             Outcome::Existed
         } else {
-            new.push((jid.clone(), Account { keys, created: now, disabled: false }));
+            new.push((jid.clone(), Account { keys, created: now, ..Account::default() }));
             Outcome::Created
         };
         outcomes.push((jid, outcome));

@@ -5,6 +5,7 @@ mod crashes;
 mod processes;
 mod quarantine;
 mod sessions;
+mod store;
 
 use super::protocol::{Done, MOST, Refusal, Request, Row};
 use crate::node::shared::Shared;
@@ -66,6 +67,8 @@ async fn dispatch(request: Request, node: &Arc<Shared>, rows: &Rows) -> Result<D
         Request::QuarantineShow { id } => quarantine::show(node, id, rows).await,
         Request::QuarantineRelease { id } => quarantine::release(node, id, rows).await,
         Request::QuarantineDrop { id } => quarantine::discard(node, id, rows).await,
+        Request::StoreStatus {} => store::status(node, rows).await,
+        Request::StoreCheck { walk } => store::check(node, walk, rows).await,
         Request::Hosts {} => {
             for host in node.env.hosts.iter() {
                 rows.send(Row::Host(host.to_string())).await?;

@@ -12,8 +12,16 @@ const BEGIN: &str = "<!-- limits: made by tests/it/limit_table -->\n";
 const END: &str = "<!-- end of limits -->";
 
 /// Crates whose types live as long as a node.
-const CRATES: &[&str] =
-    &["supervision/src", "xmpp/src", "storage/src", "cluster/src", "tls/src", "actors/src", "src"];
+const CRATES: &[&str] = &[
+    "supervision/src",
+    "xmpp/src",
+    "storage/src",
+    "cluster/src",
+    "tls/src",
+    "auth/src",
+    "actors/src",
+    "src",
+];
 /// What only tools and tests use.
 const TOOLS: &[&str] =
     &["/testkit", "/schedule", "/tests", "conformance", "src/cli/", "simulation"];
@@ -210,7 +218,14 @@ fn every_limit_is_tried() {
     let mut sources = Vec::new();
     CRATES
         .iter()
-        .chain(&["tests/it", "actors/tests", "supervision/tests", "xmpp/tests", "tls/tests"])
+        .chain(&[
+            "tests/it",
+            "actors/tests",
+            "supervision/tests",
+            "xmpp/tests",
+            "tls/tests",
+            "auth/tests",
+        ])
         .for_each(|part| files(&root.join(part), &mut sources));
     let text: String = sources.iter().map(|file| read(file)).collect();
     for row in all() {

@@ -2,6 +2,7 @@
 //! their own, with data that is gone afterwards; [`Tcp`], over which scripts talk to either; and
 //! [`Peer`], a client written by hand.
 
+pub mod database;
 pub mod load;
 mod node;
 mod peer;
@@ -10,7 +11,7 @@ mod tcp;
 
 pub use node::TestNode;
 pub use peer::{PASSWORD, Peer, stanza_error};
-pub use program::Program;
+pub use program::{Program, Running};
 pub use tcp::Tcp;
 
 use std::time::Duration;

@@ -39,7 +39,7 @@ impl TestNode {
     }
 
     pub async fn account(&self, jid: &str, password: &str) {
-        let account = Account { keys: keys(password), created: 0, disabled: false };
+        let account = Account { keys: keys(password), created: 0, ..Account::default() };
         let new = vec![(jid.parse().unwrap(), account)];
         assert_eq!(self.node.env().stores.accounts.create(new).await, Ok(1));
     }

@@ -58,7 +58,8 @@ impl Program {
         self.dir.path()
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// A command that is to be run there.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mangrove"));
         command.current_dir(self.path()).args(args).env("MANGROVE_CONFIG", "mangrove.toml");
         command

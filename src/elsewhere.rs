@@ -1,0 +1,220 @@
+//! From the configuration to hosts whose accounts belong to somebody else.
+
+use crate::settings;
+use auth::{
+    Accounts, ForeignOptions, HashPool, HttpAuth, HttpOptions, MongoOptions, MongoSource, Naming,
+    PoolLimits, Source, Verifier,
+    jwt::{Algorithm, Key, Policy},
+};
+use config::{
+    Config, Loaded,
+    schema::{HttpAccounts, JwtAccounts, MongodbAccounts, Scram, UserIs},
+};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use storage::{
+    AccountStore,
+    mongo::{self, Existing, ExistingOptions},
+};
+use supervision::System;
+use thiserror::Error;
+use xmpp::jid::prepare_domain;
+use zeroize::Zeroizing;
+
+/// Why accounts that are elsewhere cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ElsewhereError {
+    /// A file cannot be read.
+    #[error("the accounts of {host}: cannot read {}: {error}", path.display())]
+    File {
+        /// Whose.
+        host: String,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// What is configured cannot be used.
+    #[error("the accounts of {host}: {why}")]
+    Options {
+        /// Whose.
+        host: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// The hosts of `[[..._accounts]]`, prepared, in the order in which they are written.
+pub(crate) struct Prepared {
+    mongodb: Vec<String>,
+    http: Vec<String>,
+    jwt: Vec<String>,
+}
+
+impl Prepared {
+    pub(crate) fn apply(self, config: &mut Config) {
+        let Self { mongodb, http, jwt } = self;
+        config.mongodb_accounts.iter_mut().zip(mongodb).for_each(|(of, host)| of.host = host);
+        config.http_accounts.iter_mut().zip(http).for_each(|(of, host)| of.host = host);
+        config.jwt_accounts.iter_mut().zip(jwt).for_each(|(of, host)| of.host = host);
+    }
+}
+
+/// Checks which hosts they are of: each is served, and has one place for its accounts.
+pub(crate) fn prepare(loaded: &mut Loaded, hosts: &[String]) -> Prepared {
+    let Config { mongodb_accounts, http_accounts, jwt_accounts, .. } = loaded.draft();
+    let names = |all: Vec<&String>| all.into_iter().cloned().collect::<Vec<_>>();
+    let mongodb = names(mongodb_accounts.iter().map(|of| &of.host).collect());
+    let http = names(http_accounts.iter().map(|of| &of.host).collect());
+    let jwt = names(jwt_accounts.iter().map(|of| &of.host).collect());
+    let filters: Vec<String> = mongodb_accounts.iter().map(|of| of.filter.clone()).collect();
+    let mut seen = Vec::new();
+    let mut one = |loaded: &mut Loaded, section: &str, (n, name): (usize, String)| {
+        let host = prepare_domain(&name).map_or_else(|_| name.clone(), |host| host.into_owned());
+        if !hosts.contains(&host) {
+            let message = format!("{name:?} is not served here");
+            loaded.modules.reject(section, Some(n), &message, "write one of server.hosts");
+        } else if seen.contains(&host) {
+            let message = format!("the accounts of {host} are in two places");
+            loaded.modules.reject(section, Some(n), &message, "write each host once");
+        }
+        seen.push(host.clone());
+        host
+    };
+    let mut all = |loaded: &mut Loaded, section: &str, names: Vec<String>| -> Vec<String> {
+        names.into_iter().enumerate().map(|name| one(loaded, section, name)).collect()
+    };
+    let prepared = Prepared {
+        mongodb: all(loaded, "mongodb_accounts", mongodb),
+        http: all(loaded, "http_accounts", http),
+        jwt: all(loaded, "jwt_accounts", jwt),
+    };
+    for (n, filter) in filters.iter().enumerate() {
+        if let Err(why) = mongo::filter(filter) {
+            let fix = "write it as for find, in JSON: '{\"active\": true}'";
+            loaded.modules.reject("mongodb_accounts", Some(n), &why.to_string(), fix);
+        }
+    }
+    prepared
+}
+
+/// All accounts of a node, given those of its store.
+///
+/// # Errors
+/// When something that is configured cannot be used.
+pub(crate) async fn accounts(
+    config: &Config,
+    own: Arc<dyn AccountStore>,
+    system: &System,
+) -> Result<Accounts, ElsewhereError> {
+    let mut accounts = Accounts::new(own);
+    let Config { mongodb_accounts, http_accounts, jwt_accounts, .. } = config;
+    if mongodb_accounts.is_empty() && http_accounts.is_empty() && jwt_accounts.is_empty() {
+        return Ok(accounts);
+    }
+    let no_pool = |_| ElsewhereError::Options {
+        host: config.server.hosts.join(", "),
+        why: "the system has no randomness".to_owned(),
+    };
+    let pool = HashPool::new(PoolLimits::default()).map_err(no_pool)?;
+    let options = |scram: Scram, bearer, refuse_after| ForeignOptions {
+        scram: scram == Scram::WhenKnown,
+        bearer,
+        refuse_after,
+        pool: pool.clone(),
+    };
+    for of in mongodb_accounts {
+        let source = mongodb(config, of).await?;
+        accounts = accounts.with(&of.host, source, options(of.scram, false, of.refuse_after));
+    }
+    for of in http_accounts {
+        let source = http(of, system)?;
+        accounts = accounts.with(&of.host, source, options(of.scram, false, of.refuse_after));
+    }
+    for of in jwt_accounts {
+        let source = Arc::new(jwt(of)?);
+        accounts = accounts.with(&of.host, source, options(Scram::Never, true, of.refuse_after));
+    }
+    Ok(accounts)
+}
+
+async fn mongodb(config: &Config, of: &MongodbAccounts) -> Result<Arc<dyn Source>, ElsewhereError> {
+    let shared = settings::mongodb(config);
+    let server = match &of.uri {
+        None => mongo::Options { database: Some(of.database.clone()), ..shared },
+        Some(uri) => mongo::Options {
+            uri: uri.clone(),
+            database: Some(of.database.clone()),
+            user: of.user.clone(),
+            password: of.password.clone(),
+            ca: of.ca.clone(),
+            ..shared
+        },
+    };
+    let options = ExistingOptions {
+        server,
+        collection: of.collection.clone(),
+        user_field: of.user_field.clone(),
+        ignore_case: of.ignore_case,
+        password_field: of.password_field.clone(),
+        disabled_field: of.disabled_field.clone(),
+        filter: of.filter.clone(),
+        poll: of.poll,
+    };
+    let unusable = |why: mongo::OpenError| refuse(&of.host, why);
+    let users = Existing::open(options).await.map_err(unusable)?;
+    let naming = match of.user_is {
+        UserIs::Localpart => Naming::Localpart,
+        UserIs::Jid => Naming::Jid,
+    };
+    let (host, plain, write) = (of.host.clone(), of.plain, of.write);
+    Ok(Arc::new(MongoSource::new(users, MongoOptions { host, naming, plain, write })))
+}
+
+fn http(of: &HttpAccounts, system: &System) -> Result<Arc<dyn Source>, ElsewhereError> {
+    let authorities = of.ca.as_deref().map(|ca| text(&of.host, ca)).transpose()?;
+    let options = HttpOptions {
+        secret: of.secret.clone().map(Zeroizing::new),
+        authorities,
+        may_set: of.write,
+        concurrency: of.parallel,
+        deadline: of.deadline,
+        ..HttpOptions::new(&of.host, &of.url)
+    };
+    let client = HttpAuth::new(options, system);
+    Ok(Arc::new(client.map_err(|why| refuse(&of.host, why))?))
+}
+
+fn jwt(of: &JwtAccounts) -> Result<Verifier, ElsewhereError> {
+    let refuse = |why: &dyn std::fmt::Display| refuse(&of.host, why);
+    let bytes = Zeroizing::new(read(&of.host, &of.key)?);
+    let policy = Policy {
+        issuer: of.issuer.clone(),
+        audience: of.audience.clone().into_iter().collect(),
+        user: of.user_claim.clone(),
+        ..Policy::new(&of.host)
+    };
+    let algorithm = of.algorithm.as_deref().map(|name| {
+        Algorithm::parse(name).ok_or_else(|| refuse(&format!("there is no algorithm {name:?}")))
+    });
+    let keys = Key::any(&bytes, algorithm.transpose()?).map_err(|e| refuse(&e))?;
+    Verifier::new(keys, policy).map_err(|e| refuse(&e))
+}
+
+fn refuse(host: &str, why: impl std::fmt::Display) -> ElsewhereError {
+    ElsewhereError::Options { host: host.to_owned(), why: why.to_string() }
+}
+
+fn read(host: &str, path: &Path) -> Result<Vec<u8>, ElsewhereError> {
+    let file = |error| ElsewhereError::File { host: host.to_owned(), path: path.to_owned(), error };
+    fs::read(path).map_err(file)
+}
+
+fn text(host: &str, path: &Path) -> Result<String, ElsewhereError> {
+    let bytes = read(host, path)?;
+    String::from_utf8(bytes).map_err(|_| refuse(host, format!("{} is no text", path.display())))
+}
