@@ -281,15 +281,20 @@ impl Accounts {
         let _turn = foreign.turn(user).await;
         let Some(kept) = self.own.get(user).await? else { return Ok(Seen::Same) };
         let Some(origin) = &kept.origin else { return Ok(Seen::Same) };
-        let now = match entry {
-            Some(entry) => match as_there(foreign, user, Some(&kept), entry) {
-                Ok(account) => account,
-                Err(_) => return Ok(Seen::Another),
-            },
-            None => {
-                let gone = Origin { gone: true, fingerprint: String::new(), ..origin.clone() };
-                Account { keys: Vec::new(), origin: Some(gone), ..Account::clone(&kept) }
-            }
+        if as_seen(foreign, user, &kept, origin, entry).as_ref() == Ok(&*kept) {
+            return Ok(Seen::Same);
+        }
+        // what was seen may be older than what is kept
+        let entry = match foreign.source.find(user).await {
+            Ok(Found::User(entry)) => Some(entry),
+            Ok(Found::Nobody) => None,
+            Ok(Found::Untold) => entry.cloned(),
+            // nobody can tell who it is
+            Err(StoreError::Corrupt(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let Ok(now) = as_seen(foreign, user, &kept, origin, entry.as_ref()) else {
+            return Ok(Seen::Another);
         };
         if now == *kept {
             return Ok(Seen::Same);
@@ -352,6 +357,21 @@ fn as_there(
         _ => Vec::new(),
     };
     Ok(as_kept(foreign, kept, entry, keys))
+}
+
+/// The same for one that may not be there any more.
+fn as_seen(
+    foreign: &Foreign,
+    user: &BareJid,
+    kept: &Account,
+    origin: &Origin,
+    entry: Option<&Entry>,
+) -> Result<Account, Refused> {
+    if let Some(entry) = entry {
+        return as_there(foreign, user, Some(kept), entry);
+    }
+    let gone = Origin { gone: true, fingerprint: String::new(), ..origin.clone() };
+    Ok(Account { keys: Vec::new(), origin: Some(gone), ..kept.clone() })
 }
 
 fn as_kept(

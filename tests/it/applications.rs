@@ -49,8 +49,8 @@ struct Scene {
 impl Scene {
     fn on(server: Server, uri: &str, database: String) -> Self {
         let program = Program::new(&format!(
-            "modules.register = {{ enabled = true, create = false }}\n[[mongodb_accounts]]\nhost = 'localhost'\nuri = '{uri}'\ndatabase = '{database}'\n\
-             collection = 'users'\ndisabled_field = 'disabled'\nscram = 'when_known'\nwrite = true\n"
+            "modules.register = {{ enabled = true, create = false }}\nsasl.throttle_failures = 1000\nmongodb.deadline = '30s'\n[[mongodb_accounts]]\nhost = 'localhost'\nuri = '{uri}'\ndatabase = '{database}'\n\
+             collection = 'users'\ndisabled_field = 'disabled'\nscram = 'when_known'\nwrite = true\nrefuse_after = '0ms'\n"
         ));
         Self { server, database, program }
     }

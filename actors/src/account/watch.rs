@@ -12,7 +12,7 @@ use xmpp::jid::BareJid;
 
 /// When a source that failed is watched anew.
 const AGAIN: Duration = Duration::from_millis(500);
-/// How long it takes until all users are looked at, once it was not told which of them changed: many changes are one look.
+/// When all users are looked at again at the earliest, where it was not told which of them changed: many changes are one look.
 const SOON: Duration = Duration::from_millis(200);
 /// When all users are looked at again, once one of them gave trouble.
 const TROUBLE: Duration = Duration::from_secs(5);
@@ -88,6 +88,7 @@ impl Watch {
     async fn follow(&self, mut changes: Box<dyn Changes>) -> StoreError {
         // while nobody watched
         let mut look = Some(Instant::now());
+        let mut next_look = Instant::now();
         loop {
             // asked to its end: what it has heard by then would be lost
             let mut next = changes.next();
@@ -102,27 +103,29 @@ impl Watch {
                     biased;
                     () = due => {
                         look = None;
-                        self.look_at_all().await
+                        let looked = self.look_at_all().await;
+                        next_look = Instant::now() + SOON;
+                        looked
                     }
                     change = &mut next => break change,
                 };
                 match looked {
                     Ok(true) => {}
-                    Ok(false) => look = sooner(look, TROUBLE),
+                    Ok(false) => look = sooner(look, Instant::now() + TROUBLE),
                     Err(error) => return error,
                 }
             };
             let done = match change {
                 Ok(Change::User(user, entry)) => self.look_at(&user, entry.as_ref()).await,
                 Ok(Change::Any) => {
-                    look = sooner(look, SOON);
+                    look = sooner(look, next_look);
                     Ok(true)
                 }
                 Err(error) => Err(error),
             };
             match done {
                 Ok(true) => {}
-                Ok(false) => look = sooner(look, TROUBLE),
+                Ok(false) => look = sooner(look, Instant::now() + TROUBLE),
                 Err(error) => return error,
             }
         }
@@ -161,9 +164,8 @@ impl Watch {
     }
 }
 
-/// When to look: after this time, or before.
-fn sooner(look: Option<Instant>, after: Duration) -> Option<Instant> {
-    let at = Instant::now() + after;
+/// When to look: then, or before.
+fn sooner(look: Option<Instant>, at: Instant) -> Option<Instant> {
     Some(look.map_or(at, |look| look.min(at)))
 }
 
