@@ -22,8 +22,7 @@ use xmpp::{
 const BUSY: Duration = Duration::from_secs(5);
 
 /// What can be set for such a host.
-#[derive(Clone)]
-#[expect(missing_debug_implementations, reason = "a pool has nothing to say")]
+#[derive(Clone, Debug)]
 pub struct ForeignOptions {
     /// SCRAM is offered too, for the users whose keys are known; the others have to fall back to PLAIN.
     pub scram: bool,

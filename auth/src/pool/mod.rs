@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use ring::hmac;
 use state::{Id, State};
 use std::{
+    fmt,
     sync::Arc,
     thread::available_parallelism,
     time::{Duration, Instant},
@@ -95,6 +96,12 @@ pub struct Figures {
 /// The threads and what waits for them.
 #[derive(Clone)]
 pub struct HashPool(Arc<Shared>);
+
+impl fmt::Debug for HashPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HashPool({:?})", self.figures())
+    }
+}
 
 struct Shared {
     state: Mutex<State>,

@@ -132,6 +132,13 @@ fn is_bson(error: &Error) -> bool {
     matches!(&*error.kind, ErrorKind::Bson(_) | ErrorKind::InvalidResponse { .. })
 }
 
+/// A document cannot be that large: the driver sees it first, and gives it no code.
+fn is_too_large(error: &Error) -> bool {
+    let unsent = matches!(&*error.kind, ErrorKind::InvalidArgument { message, .. }
+        if message.contains("must be within"));
+    unsent || is_one_of(error, &TOO_LARGE)
+}
+
 fn found_none(error: &Error) -> bool {
     matches!(&*error.kind, ErrorKind::ServerSelection { .. })
 }
@@ -173,9 +180,7 @@ impl Failure {
             }
             Self::Driver(error) if is_refused(&error) => LATER,
             // whoever tries it again gets nothing else
-            Self::Driver(error) if is_one_of(&error, &TOO_LARGE) => {
-                StoreError::Full { limit: DOCUMENT }
-            }
+            Self::Driver(error) if is_too_large(&error) => StoreError::Full { limit: DOCUMENT },
             Self::Driver(error) => {
                 let transient = error.contains_label(TRANSIENT_TRANSACTION_ERROR);
                 match is_away(&error) {

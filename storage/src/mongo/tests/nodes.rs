@@ -146,3 +146,18 @@ async fn many_nodes_that_start_at_once_make_one_schema() {
         ["messages", "meta", "private", "quarantine", "roster", "sessions", "users", "vcards"];
     assert_eq!(names, expected);
 }
+
+/// MongoDB's limit of a document, 16 MiB: whoever tries again gets nothing else, so it is no failure of the database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_no_document_holds_is_refused() {
+    let set = ReplicaSet::shared().await.unwrap();
+    let one = Running::start(set.options("one")).await;
+    let user = one.account("large@x").await;
+    let body = "x".repeat(17 << 20);
+    let xml = format!("<message><body>{body}</body></message>");
+    let large = xmpp::stanza::Stanza::parse(xml.as_bytes()).unwrap();
+    let refused = one.store.push(&user, 1, large, OfflineLimits::messages(9)).await;
+    assert_eq!(refused, Err(StoreError::Full { limit: 16 << 20 }));
+    assert_eq!(one.store.count(&user).await, Ok(0));
+    one.root.stop().await;
+}
