@@ -35,18 +35,28 @@ CASES = {
     'churn-sm':      churn('starttls', 'scram-sha-1', sm='true'),
     'detach-resume': ('resume', dict(tls='starttls', conc=32, each=8, sm='true')),
     'chat-detached': ('chat-detached', dict(tls='starttls', pairs=32, burst=100, window=8, size=100, sm='true')),
+    # what is kept in a store, and log-ons by its accounts; in each of its runs `logon` has users whom the server has not seen
+    'offline-50':  ('offline', dict(tls='starttls', pairs=64, burst=50, window=8, size=100, sm='true')),
+    'logon-plain': ('logon', dict(tls='starttls', mech='plain', conc=4)),
+    'logon-scram': ('logon', dict(tls='starttls', mech='scram-sha-256', conc=4)),
     'idle-tcp-2000':  ('idle', dict(tls='none', conns=2000, quiet='10')),
     'idle-tls-2000':  ('idle', dict(tls='starttls', conns=2000, quiet='10')),
     'idle-tcp-10000': ('idle', dict(tls='none', conns=10000, quiet='10,60')),
     'idle-tls-10000': ('idle', dict(tls='starttls', conns=10000, quiet='10,60')),
 }
+# how many users a run of `logon` has
+FRESH = 40
 # cases and accounts
 PRESETS = {
     'quick': (['churn-tls-scram', 'chat-tls-w1', 'chat-tls-w8', 'idle-tcp-2000', 'idle-tls-2000', 'muc-100',
                'pubsub-100', 'roster-toggle'], 2400),
     # what `delivery.durability` costs: bench/run --modes
     'sessions': (['churn-sm', 'detach-resume', 'chat-detached', 'churn-tls-scram', 'chat-tls-w8'], 2400),
-    'full': ([c for c in CASES if c not in ('churn-tls-sasl2', 'churn-tls-scram256', 'churn-open-200', 'chat-open-3000')], 10400),
+    # beside SQLite a MongoDB, beside Mnesia PostgreSQL and SQLite: bench/run --stores
+    'stores': (['offline-50', 'churn-tls-scram'], 1000),
+    # accounts of an existing application: bench/run --accounts
+    'accounts': (['logon-plain', 'logon-scram'], FRESH),
+    'full': ([c for c in CASES if c not in ('churn-tls-sasl2', 'churn-tls-scram256', 'churn-open-200', 'chat-open-3000', 'logon-plain', 'logon-scram')], 10400),
 }
 # the one figure of a command that ratios are made of
 KEY = {
@@ -54,6 +64,8 @@ KEY = {
     'chat': ('server_cpu_us_per_message', 'CPU us a message'),
     'resume': ('server_cpu_ms_per_resumption', 'CPU ms a resumption'),
     'chat-detached': ('server_cpu_us_per_message', 'CPU us a message'),
+    'offline': ('cpu_us_per_message', 'CPU us a message, database included'),
+    'logon': ('cpu_us_per_later', 'CPU us a log-on, database included'),
     'fanout-muc': ('server_cpu_us_per_delivery', 'CPU us a delivery'),
     'fanout-pubsub': ('server_cpu_us_per_delivery', 'CPU us a delivery'),
     'roster-presence': ('server_cpu_us_per_presence', 'CPU us a presence'),
@@ -61,6 +73,14 @@ KEY = {
 }
 # of a server that counts it: law 7, a stanza is parsed once and its content written by copying bytes
 XML = [('parses/stanza in', 'parses_per_stanza', 3), ('serialised/stanza out', 'serialised_per_stanza', 3)]
+
+
+def store(what, of):
+    """the columns of a part that a database has to do with"""
+    return [(f'{what}, server CPU us', of + '.server_cpu_us', 1), ('database CPU us', of + '.database_cpu_us', 1),
+            ('database calls', of + '.database_calls', 2)]
+
+
 # what a table shows: (column, path, digits)
 SHOW = {
     'churn': [
@@ -106,6 +126,12 @@ SHOW = {
         ('gen CPU us/message', 'gen_cpu_us_per_message', 1),
         *XML,
     ],
+    'offline': [
+        *store('stored', 'stored'), ('stored/s', 'stored.per_s', 0),
+        *store('fetched', 'fetched'), ('fetched/s', 'fetched.per_s', 0),
+        *store('logged on', 'logged_on'),
+    ],
+    'logon': [*store('first', 'first'), *store('later', 'later'), ('later/s', 'later.per_s', 0)],
     'fanout-muc': [
         ('deliveries/s', 'deliveries_per_s', 0),
         ('server CPU us/delivery', 'server_cpu_us_per_delivery', 2),

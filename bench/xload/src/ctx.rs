@@ -46,6 +46,10 @@ pub struct Ctx {
     pub cache: Cache,
     pub connector: TlsConnector,
     pub pids: Vec<i32>,
+    /// The database of the server, where it is a process of its own.
+    pub database: Vec<i32>,
+    /// What to run to learn how often it was asked so far.
+    pub database_calls: Option<String>,
     pub label: String,
     seq: Cell<u64>,
     rng: Cell<u64>,
@@ -87,12 +91,6 @@ impl Ctx {
         if tls == Tls::Direct {
             tc.alpn_protocols = vec![b"xmpp-client".to_vec()];
         }
-        let pids: Vec<i32> = a
-            .str("pid", "")
-            .split(',')
-            .filter(|s| !s.is_empty())
-            .filter_map(|s| s.parse().ok())
-            .collect();
         let cache = match a.opt("scram-cache") {
             Some(p) => Cache::load(&p),
             None => Cache::default(),
@@ -115,7 +113,9 @@ impl Ctx {
             self_presence: !a.flag("no-self-presence"),
             cache,
             connector: TlsConnector::from(Arc::new(tc)),
-            pids,
+            pids: pids(a, "pid"),
+            database: pids(a, "database-pid"),
+            database_calls: a.opt("database-calls"),
             label: a.str("label", ""),
             seq: Cell::new(0),
             rng: Cell::new(seed),
@@ -152,6 +152,10 @@ impl Ctx {
     pub fn nerr(&self) -> u64 {
         self.errors.borrow().values().sum()
     }
+}
+
+fn pids(a: &Args, k: &str) -> Vec<i32> {
+    a.str(k, "").split(',').filter_map(|pid| pid.parse().ok()).collect()
 }
 
 #[derive(Debug)]

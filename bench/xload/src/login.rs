@@ -305,3 +305,10 @@ pub async fn close_all(cx: &Rc<Ctx>, conns: Vec<Conn>) {
         let _ = c.await;
     }
 }
+
+/// A user comes online and leaves.
+pub async fn visit(cx: &Ctx, user: &str, resource: &str) -> R<()> {
+    let mut c = Conn::login(cx, user, resource).await?;
+    c.online(cx).await?;
+    c.close(cx).await
+}

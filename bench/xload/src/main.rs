@@ -9,6 +9,7 @@
 
 mod accounts;
 mod args;
+mod burst;
 mod chat;
 mod churn;
 mod conn;
@@ -20,8 +21,11 @@ mod fan;
 mod gauges;
 mod idle;
 mod login;
+mod logon;
 mod muc;
+mod offline;
 mod pair;
+mod phase;
 mod procstat;
 mod pubsub;
 mod report;
@@ -60,6 +64,9 @@ commands
   resume           --conc C --each N --secs T            C clients at work with N sessions each: resume one, cut it (XEP-0198)
   chat-detached    --pairs P --burst K --window W --size S --secs T   K messages to a session without a connection, then
                                                          it is resumed, gets them and is cut again
+  offline          --pairs P --burst K --window W --size S --conc C --secs T   rounds: K messages to each of P users who are not
+                                                         there; they log on and get them; they log on once more
+  logon            --users N --conc C --secs T           every user logs on and leaves: the first time, and later times
   fanout-muc       --occupants M --window W --size S --secs T
   fanout-pubsub    --subscribers M --window W --size S --secs T [--persist 0|1]
   roster-setup     --groups G --contacts R               mutual subscriptions (idempotent)
@@ -71,6 +78,7 @@ commands
 common
   --host 127.0.0.1 --port 5222 --domain localhost --tls starttls|none|direct --mech plain|scram-sha-1|scram-sha-256
   --user-prefix user --first 0 --users N --password secret --pid P[,P] (server roots; children are added)
+  --database-pid P[,P] --database-calls COMMAND (offline, logon: the server's database; COMMAND prints how often it was asked)
   --warmup 3 --timeout 30 --src 8 (source addresses 127.0.0.2..) --sasl2 off|auto|require --sm --tls-resume
   --session auto|always --no-self-presence --scram-cache FILE --label TEXT --muc conference.DOMAIN --pubsub pubsub.DOMAIN
 ";
@@ -86,6 +94,8 @@ async fn command(cx: Rc<Ctx>, a: &Args) -> R<bool> {
         "fanout-pubsub" => pubsub::run(cx, a).await,
         "resume" => resume::run(cx, a).await,
         "chat-detached" => detached::run(cx, a).await,
+        "offline" => offline::run(cx, a).await,
+        "logon" => logon::run(cx, a).await,
         "soak" => soak::run(cx, a).await,
         "roster-setup" => contacts::run(cx, a).await,
         "roster-presence" => roster::run(cx, a).await,
