@@ -442,6 +442,15 @@ impl AccountStore for Accounts {
         })
     }
 
+    fn was_there<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            match self.foreign(user) {
+                Some(_) => Ok(self.get(user).await?.is_some()),
+                None => self.own.was_there(user).await,
+            }
+        })
+    }
+
     fn create(&self, accounts: Vec<(BareJid, Account)>) -> StoreFuture<'_, usize> {
         Box::pin(async move {
             accounts.iter().try_for_each(|(user, _)| self.must_be_own(user))?;

@@ -77,6 +77,12 @@ pub trait AccountStore: Send + Sync + 'static {
     /// The account, if there is one.
     fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Arc<Account>>>;
 
+    /// Whether there is such an account, or was when it was last looked for: whoever writes something for it then is told
+    /// (`NoAccount`) if there is none any more.
+    fn was_there<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, bool> {
+        Box::pin(async move { Ok(self.get(user).await?.is_some()) })
+    }
+
     /// Creates accounts, all or none being durable when it returns; those that exist already are
     /// left as they are. A new one begins with nothing: what is still there of its name, which older programs
     /// wrote when it was gone, goes in the same operation. Returns how many were created.

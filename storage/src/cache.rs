@@ -35,13 +35,13 @@ impl Caches {
     /// For about as many users with ordinary names, and contacts. What counts are bytes.
     pub(crate) fn new(users: usize, contacts: usize) -> Self {
         let list = |b: &Arc<Blocklist>| b.iter().map(|jid| jid.weight() + ENTRY).sum();
-        let rosters = contacts.saturating_mul(CONTACT);
+        let lists = contacts.saturating_mul(CONTACT);
         Self {
             accounts: Cache::new(users, users.saturating_mul(ACCOUNT), |a| {
                 a.as_ref().map_or(0, |a| a.keys.len() * KEYS)
             }),
-            rosters: Cache::new(users, rosters, |r| r.weight()),
-            blocklists: Cache::new(users, rosters, list),
+            rosters: rosters(users, contacts, |r| r.weight()),
+            blocklists: Cache::new(users, lists, list),
             waiting: Cache::new(users, users.saturating_mul(ENTRY), |_| 0),
         }
     }
@@ -53,6 +53,15 @@ impl Caches {
         self.blocklists.clear();
         self.waiting.clear();
     }
+}
+
+/// Of rosters, for about as many users, and contacts.
+pub(crate) fn rosters<V: Clone>(
+    users: usize,
+    contacts: usize,
+    weight: fn(&V) -> usize,
+) -> Cache<V> {
+    Cache::new(users, contacts.saturating_mul(CONTACT), weight)
 }
 
 /// The value of each user, or not.

@@ -28,6 +28,8 @@ pub enum Keeping {
 pub(super) struct Stored {
     /// Under which it has it.
     key: Arc<str>,
+    /// It may have something under that key.
+    told: bool,
     /// How often it was told.
     epoch: u64,
     /// What the connection of that epoch told it: how much was handled and sent (XEP-0198). One that takes over tells it
@@ -68,7 +70,7 @@ impl Stored {
     }
 
     pub(super) fn thaw(FrozenStored { key, epoch, asleep }: FrozenStored) -> Box<Self> {
-        Box::new(Self { epoch, asleep, ..Self::new(key) })
+        Box::new(Self { told: true, epoch, asleep, ..Self::new(key) })
     }
 }
 
@@ -173,8 +175,12 @@ impl Resource {
         if !self.must_store(&s) || s.owner == Owner::Ended {
             return None;
         }
-        let token = || s.sm.as_ref().and_then(|sm| sm.token.as_deref()).map(Arc::from);
-        let key = s.stored.as_ref().map(|stored| Arc::clone(&stored.key)).or_else(token)?;
+        let key = if let Some(stored) = &mut s.stored {
+            stored.told = true;
+            Arc::clone(&stored.key)
+        } else {
+            Arc::from(s.sm.as_ref()?.token.as_deref()?)
+        };
         Some((key, Coming::past(self, &mut s)))
     }
 
@@ -213,7 +219,7 @@ impl Resource {
         let sm = s.sm.as_ref().filter(|sm| sm.token.is_some())?;
         let now = Some((s.epoch, sm.handled, sm.sent()));
         let stored = s.stored.as_mut().filter(|stored| stored.noted != now)?;
-        (stored.noted, stored.epoch) = (now, stored.epoch + 1);
+        (stored.noted, stored.epoch, stored.told) = (now, stored.epoch + 1, true);
         Some((Arc::clone(&stored.key), stored.epoch))
     }
 
@@ -254,7 +260,7 @@ impl Resource {
         if stored.telling {
             return None;
         }
-        (stored.telling, stored.changed) = (true, false);
+        (stored.telling, stored.changed, stored.told) = (true, false, true);
         (stored.epoch, stored.until) = (stored.epoch + 1, Some(until));
         let epoch = stored.epoch;
         let (messages, kept, shares) = Default::default();
@@ -342,6 +348,7 @@ impl Resource {
         let mut s = self.state.lock();
         if let Some(stored) = &mut s.stored {
             (stored.epoch, stored.asleep, stored.restored) = (epoch, true, true);
+            stored.told = true;
             stored.forgo();
         }
     }
@@ -414,7 +421,13 @@ impl Resource {
         timeout(PATIENCE, over).await.is_ok()
     }
 
-    /// The key under which the store may have the session or hold messages for it.
+    /// The same, if it was given to anybody who tells the store something.
+    pub fn told_as(&self) -> Option<Arc<str>> {
+        let s = self.state.lock();
+        s.stored.as_ref().filter(|stored| stored.told).map(|stored| Arc::clone(&stored.key))
+    }
+
+    /// The key under which the store has the session or holds messages for it, if it is to.
     pub fn stored_as(&self) -> Option<Arc<str>> {
         self.state.lock().stored.as_ref().map(|stored| Arc::clone(&stored.key))
     }

@@ -213,10 +213,10 @@ pub fn blocked(env: &Arc<Env>, stanza: &Stanza) -> Option<BoxFuture<()>> {
 /// A message that no resource takes: modules may keep it, otherwise its sender is told
 /// (RFC 6121 section 8.5.2.2.1, XEP-0160).
 pub async fn offline(env: Arc<Env>, user: BareJid, stanza: Stanza) {
-    let error = match env.stores.accounts.get(&user).await {
-        Ok(None) => StanzaError::service_unavailable(),
+    let error = match env.stores.accounts.was_there(&user).await {
+        Ok(false) => StanzaError::service_unavailable(),
         Err(error) => error.into(),
-        Ok(Some(_)) => match keep(&env, &user, stanza.clone()).await {
+        Ok(true) => match keep(&env, &user, stanza.clone()).await {
             Ok(()) => return,
             Err(error) => error,
         },

@@ -61,7 +61,7 @@ pub(super) async fn wake_again(env: &Env, resource: &Resource, epoch: u64) {
 
 /// A session has ended: what it held is for whoever comes.
 pub(super) async fn forget(env: &Env, resource: &Arc<Resource>) {
-    let Some(key) = resource.stored_as() else { return };
+    let Some(key) = resource.told_as() else { return };
     if let Err(error) = env.stores.sessions.expire(resource.user(), &key).await {
         tracing::warn!(jid = %resource.jid(), %error, "the store was not told of the end of a session");
         env.managers.not_forgotten(resource);
@@ -70,7 +70,7 @@ pub(super) async fn forget(env: &Env, resource: &Arc<Resource>) {
 
 /// The same once more; those who are there now get it.
 pub(super) async fn forget_again(env: &Arc<Env>, resource: &Resource) {
-    let Some(key) = resource.stored_as() else { return };
+    let Some(key) = resource.told_as() else { return };
     if env.stores.sessions.expire(resource.user(), &key).await.is_ok() {
         resource.remembered(false);
         if let Some(keeper) = &env.hooks().keeper {

@@ -113,6 +113,15 @@ impl AccountStore for MongoStore {
         })
     }
 
+    fn was_there<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            if self.known.accounts.get(user).flatten().is_some() {
+                return Ok(true);
+            }
+            Ok(self.get(user).await?.is_some())
+        })
+    }
+
     fn create(&self, accounts: Vec<(BareJid, Account)>) -> StoreFuture<'_, usize> {
         Box::pin(async move {
             let call = self.writes(accounts.len() * 1024);

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     OfflineLimits, StoreError, StoredSession,
     journal::{Op, OpId},
+    offline::Kept,
     sessions::further,
 };
 use mongodb::bson::{Document, Uuid, doc};
@@ -55,7 +56,7 @@ impl MongoStore {
         self.apply_as(op, id, limits, false).await
     }
 
-    /// The same for one that was never tried before, under no id: what forgets one message needs no transaction then.
+    /// The same for one that was never tried before, under no id: what forgets messages needs no transaction then.
     ///
     /// # Errors
     /// Those of [`MongoStore::apply`].
@@ -78,7 +79,7 @@ impl MongoStore {
         let call = self.writes(op.weight());
         let work = async {
             let _turn = call.turn(op.user()).await;
-            if first && self.forget_one(&call, op).await? {
+            if first && self.forget(&call, op).await? {
                 return Ok(Applied::default());
             }
             let step = Step { op, id, limits };
@@ -87,21 +88,25 @@ impl MongoStore {
         call.run(work).await
     }
 
-    /// Whether that was all: one message that nobody else holds is gone. When it is tried again, there is none.
-    async fn forget_one(&self, call: &Call<'_>, op: &Op) -> Result<bool, Failure> {
-        let (user, id, last) = match op {
-            Op::Remove { user, ids } if ids.len() == 1 => (user, ids, doc! { "w": true }),
-            Op::Acknowledge { user, key, ids } if ids.len() == 1 => {
-                (user, ids, doc! { "h": { "$in": [[key], []] } })
-            }
+    /// Whether that was all: messages that nobody else holds are gone. When it is tried again, there are none; those that are
+    /// left if it fails are forgotten then.
+    async fn forget(&self, call: &Call<'_>, op: &Op) -> Result<bool, Failure> {
+        let (user, ids, last) = match op {
+            Op::Remove { user, ids } => (user, ids, doc! { "w": true }),
+            Op::Acknowledge { user, key, ids } => (user, ids, doc! { "h": { "$in": [[key], []] } }),
             _ => return Ok(false),
         };
-        let mut this = doc! { "_id": { "$in": ints(id) }, "u": user.as_str() };
-        this.extend(last);
+        let mut these = doc! { "_id": { "$in": ints(ids) }, "u": user.as_str() };
+        these.extend(last);
         call.sent();
-        let gone = self.messages::<Document>().delete_one(this).await?;
+        let messages = self.messages::<Document>();
+        let gone = match ids.len() {
+            // the driver tries that again by itself
+            1 => messages.delete_one(these).await?,
+            _ => messages.delete_many(these).await?,
+        };
         call.undone();
-        Ok(gone.deleted_count == 1)
+        Ok(gone.deleted_count == ids.len() as u64)
     }
 }
 
@@ -113,11 +118,20 @@ impl Step<'_> {
         let usable = !given.contains(&0) && !tx.taken;
         if usable { given } else { tx.store.numbers.take(given.len()) }
     }
+
+    /// How many messages it has, and how large they are.
+    fn more(&self) -> Kept {
+        let Op::Append { messages, .. } = self.op else { return Kept::default() };
+        let mut more = Kept::default();
+        messages.iter().for_each(|(.., stanza)| more.add(stanza.weight()));
+        more
+    }
 }
 
 async fn apply(tx: &mut Tx<'_>, step: &Step<'_>) -> Result<Applied, Failure> {
     let numbers = step.numbers(tx);
-    let head = match tx.once(step.op.user(), step.id, &numbers).await? {
+    let more = step.more();
+    let head = match tx.once(step.op.user(), step.id, &numbers, more).await? {
         Some(Once::First(head)) => head,
         Some(Once::Again(numbers)) => return Ok(Applied { numbers, again: true }),
         None => {
@@ -138,7 +152,7 @@ async fn apply(tx: &mut Tx<'_>, step: &Step<'_>) -> Result<Applied, Failure> {
             }
             let new = messages.iter().zip(&numbers);
             let new: Vec<_> = new.map(|((_, at, stanza), n)| (*n, *at, stanza)).collect();
-            tx.append(user, holders, &new, step.limits).await?;
+            tx.append(user, head.most(), holders, &new, step.limits).await?;
             tx.handled(by.as_ref()).await?;
         }
         Op::Remove { user, ids } => tx.remove(user, ids).await?,
@@ -177,6 +191,7 @@ impl Tx<'_> {
     async fn append(
         &mut self,
         user: &BareJid,
+        most: Option<Kept>,
         holders: &[String],
         new: &[(u64, u64, &Stanza)],
         limits: Option<OfflineLimits>,
@@ -186,9 +201,7 @@ impl Tx<'_> {
         let new =
             new.iter().map(|(n, at, stanza)| Message::new(user, *n, *at, stanza, holders.clone()));
         let new: Vec<Message> = new.collect();
-        if let Some(limits) = limits {
-            self.check(user, &new, limits).await?;
-        }
+        self.make_room(user, most, &new, limits).await?;
         self.insert(&new).await
     }
 

@@ -5,11 +5,12 @@ use super::{
     breaker::Breaker,
     failure::{is_away, is_refused, why},
     health::Health,
+    known::Known,
     numbers::Numbers,
     options::{OpenError, Options, WIRE_5_0, WriteConcern},
     room::Room,
 };
-use crate::{cache::Caches, turns::Turns};
+use crate::turns::Turns;
 use mongodb::{
     Client,
     bson::{Document, doc},
@@ -35,9 +36,6 @@ const CONNECTIONS: u32 = 32;
 /// Calls at the same time, and what they hold in bytes; more are refused.
 const CALLS: usize = 4096;
 const CALLS_BYTES: usize = 64 << 20;
-/// Users who are known while the database is away, and contacts in their rosters, of ordinary size; as many blocked addresses.
-const KNOWN_USERS: usize = 50_000;
-const KNOWN_CONTACTS: usize = 200_000;
 /// The database, if nobody names one.
 const DATABASE: &str = "mangrove";
 
@@ -139,7 +137,7 @@ pub(super) async fn store(options: Options) -> Result<MongoStore, OpenError> {
         room: Room::new(CALLS, CALLS_BYTES),
         numbers: Numbers::new(),
         health: Health::default(),
-        known: Caches::new(KNOWN_USERS, KNOWN_CONTACTS),
+        known: Known::new(),
         retries: AtomicU64::new(0),
         options,
     })

@@ -2,10 +2,11 @@
 
 use super::failure::Failure;
 use crate::{
-    Account, OfflineMessage, Origin, StoreError, StoredSession, offline::sender,
+    Account, OfflineMessage, Origin, StoreError, StoredSession,
+    offline::{Kept, sender},
     quarantine::Quarantined,
 };
-use mongodb::bson::{Binary, Bson, Document, doc, spec::BinarySubtype};
+use mongodb::bson::{Binary, Bson, Document, Uuid, doc, spec::BinarySubtype};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use xmpp::{
@@ -25,6 +26,11 @@ pub(super) fn uint(n: i64) -> u64 {
 
 pub(super) fn ints(all: &[u64]) -> Vec<i64> {
     all.iter().map(|n| int(*n)).collect()
+}
+
+/// Of a roster: nothing that was written before has it.
+pub(super) fn revision() -> Binary {
+    binary(&Uuid::new().bytes())
 }
 
 pub(super) fn binary(bytes: &[u8]) -> Binary {
@@ -55,16 +61,36 @@ pub(super) struct Head {
     pub(super) ver: i64,
     #[serde(default)]
     last: i64,
+    most: Option<Most>,
+}
+
+/// How much may be kept for a user, at most.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Most {
+    n: i64,
+    b: i64,
+}
+
+/// The same as a document.
+pub(super) fn bound(most: Kept) -> Document {
+    doc! { "n": int(most.messages as u64), "b": int(most.bytes as u64) }
 }
 
 impl Head {
     pub(super) fn fields() -> Document {
-        doc! { "ver": 1, "last": 1 }
+        doc! { "ver": 1, "last": 1, "most": 1 }
     }
 
     /// The last number of the user's messages.
     pub(super) fn last(&self) -> u64 {
         uint(self.last)
+    }
+
+    /// No more is kept for the user; `None`: nobody has counted.
+    pub(super) fn most(&self) -> Option<Kept> {
+        let Most { n, b } = self.most?;
+        let number = |n| usize::try_from(n).unwrap_or(usize::MAX);
+        Some(Kept { messages: number(n), bytes: number(b) })
     }
 }
 
@@ -127,6 +153,9 @@ pub(super) struct User {
     pub(super) keys: Vec<Keys>,
     #[serde(default)]
     pub(super) origin: Option<Origin>,
+    /// Of a new one: the roster's revision.
+    #[serde(skip_deserializing)]
+    rev: Option<Binary>,
 }
 
 impl User {
@@ -142,6 +171,7 @@ impl User {
             disabled: account.disabled,
             keys: account.keys.iter().map(Keys::from).collect(),
             origin: account.origin.clone(),
+            rev: Some(revision()),
         }
     }
 }
@@ -196,6 +226,11 @@ impl Message {
         }
     }
 
+    /// As limits count it.
+    pub(super) fn bytes(&self) -> usize {
+        usize::try_from(self.b).unwrap_or(usize::MAX)
+    }
+
     /// Without what only the store knows.
     pub(super) fn read(&self) -> Result<OfflineMessage, StoreError> {
         let stanza = stanza(&self.x)?;
@@ -245,7 +280,7 @@ impl TryFrom<Session> for StoredSession {
 
 /// A message in quarantine; `x` is not read for lists.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct Quarantine {
     #[serde(rename = "_id")]
     pub(super) id: i64,
     pub(super) u: String,
@@ -257,7 +292,7 @@ pub(super) struct Kept {
     pub(super) x: String,
 }
 
-impl Kept {
+impl Quarantine {
     pub(super) fn new(message: &Message, since: u64) -> Self {
         Self {
             id: message.id,

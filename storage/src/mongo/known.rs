@@ -1,14 +1,33 @@
 //! What was last seen of users: while the database is away, they log on by it, and messages for them are accepted. It is asked
-//! nothing that the database can answer.
+//! nothing that the database can answer, but for a roster of which that says that it is the same, and for whether somebody is there
+//! before something is written for them.
 
-use super::MongoStore;
+use super::{MongoStore, rosters::Seen};
 use crate::{
-    Account, OfflineLimits, StoreError, StoreFuture,
-    cache::Cache,
+    Account, Blocklist, OfflineLimits, StoreError, StoreFuture,
+    cache::{self, Cache, Caches},
     journal::{Op, OpId, Replay},
 };
 use std::sync::Arc;
 use xmpp::jid::BareJid;
+
+/// Users who are known, and contacts in their rosters, of ordinary size; as many blocked addresses.
+const USERS: usize = 50_000;
+const CONTACTS: usize = 200_000;
+
+/// What was last seen, by user.
+pub(super) struct Known {
+    pub(super) accounts: Cache<Option<Arc<Account>>>,
+    pub(super) rosters: Cache<Seen>,
+    pub(super) blocklists: Cache<Arc<Blocklist>>,
+}
+
+impl Known {
+    pub(super) fn new() -> Self {
+        let Caches { accounts, blocklists, .. } = Caches::new(USERS, CONTACTS);
+        Self { accounts, rosters: cache::rosters(USERS, CONTACTS, Seen::weight), blocklists }
+    }
+}
 
 impl MongoStore {
     /// What was read, and otherwise, if the database is away, what was read before.

@@ -3,9 +3,9 @@
 use super::{
     MongoStore,
     apply::Applied,
-    document::{Head, Message, int, ints, uint},
+    document::{Head, Message, bound, int, ints, uint},
     failure::Failure,
-    schema::{held, sizes, waiting},
+    schema::{held, sizes as by_sender, waiting},
     transaction::Tx,
 };
 use crate::{
@@ -21,13 +21,39 @@ use std::collections::{BTreeSet, HashMap};
 use xmpp::{jid::BareJid, stanza::Stanza};
 
 impl Tx<'_> {
-    /// Whether all of these fit.
-    pub(super) async fn check(
+    /// Whether all of these fit, if there are limits. Nobody counts as long as they would beside `most`, which is no less than what is
+    /// kept for the user; otherwise what is kept is noted there, with these.
+    pub(super) async fn make_room(
+        &mut self,
+        user: &BareJid,
+        most: Option<Kept>,
+        new: &[Message],
+        limits: Option<OfflineLimits>,
+    ) -> Result<(), Failure> {
+        let sizes = || new.iter().map(|message| (&*message.from, message.bytes()));
+        let fit = |limits: OfflineLimits, most| limits.check_all(sizes(), |_| Ok([most, most]));
+        if most.is_some_and(|most| limits.is_none_or(|limits| fit(limits, most).is_ok())) {
+            return Ok(());
+        }
+        let (mut everybody, each) = self.kept(user, new).await?;
+        if let Some(limits) = limits {
+            let own = |from: &&str| each.get(*from).copied().unwrap_or_default();
+            limits.check_all(sizes(), |from| Ok([everybody, own(from)]))?;
+        }
+        sizes().for_each(|(_, bytes)| everybody.add(bytes));
+        let most = doc! { "$set": { "most": bound(everybody) } };
+        let users = self.store.users::<Document>();
+        let noted = users.update_one(doc! { "_id": user.as_str() }, most);
+        noted.session(&mut self.session).await?;
+        Ok(())
+    }
+
+    /// How much is kept for a user, and how much of that is of each of these senders.
+    async fn kept(
         &mut self,
         user: &BareJid,
         new: &[Message],
-        limits: OfflineLimits,
-    ) -> Result<(), Failure> {
+    ) -> Result<(Kept, HashMap<String, Kept>), Failure> {
         let senders: BTreeSet<&str> = new.iter().map(|message| &*message.from).collect();
         let senders: Vec<&str> = senders.into_iter().collect();
         // one row a sender of these, and one of all others
@@ -36,7 +62,7 @@ impl Tx<'_> {
         let rows = [doc! { "$match": { "u": user.as_str() } }, doc! { "$group": group }];
         let of = self.store.messages::<Document>();
         let query = of.aggregate(rows);
-        let mut found = query.hint(Hint::Keys(sizes())).session(&mut self.session).await?;
+        let mut found = query.hint(Hint::Keys(by_sender())).session(&mut self.session).await?;
         let (mut everybody, mut each) = (Kept::default(), HashMap::new());
         while found.advance(&mut self.session).await? {
             let row = found.deserialize_current()?;
@@ -49,11 +75,7 @@ impl Tx<'_> {
                 each.insert(from.to_owned(), Kept { messages, bytes });
             }
         }
-        let sizes = new.iter().map(|message| {
-            (message.from.as_str(), usize::try_from(message.b).unwrap_or(usize::MAX))
-        });
-        let own = |from: &&str| each.get(*from).copied().unwrap_or_default();
-        Ok(limits.check_all(sizes, |from| Ok([everybody, own(from)]))?)
+        Ok((everybody, each))
     }
 
     /// Who is not a session has these: those that wait are gone, others are when nobody holds them.

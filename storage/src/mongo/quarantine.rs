@@ -2,7 +2,7 @@
 
 use super::{
     MongoStore,
-    document::{Head, Kept, Message, int, stanza, uint},
+    document::{Head, Message, Quarantine, int, stanza, uint},
     failure::Failure,
     transaction::Tx,
 };
@@ -59,7 +59,7 @@ async fn put_away(
     head: &Head,
     mut message: Message,
 ) -> Result<Struck, Failure> {
-    let quarantine = tx.store.of::<Kept>("quarantine");
+    let quarantine = tx.store.of::<Quarantine>("quarantine");
     let used = [
         doc! { "$match": { "u": this.user.as_str() } },
         doc! { "$group": { "_id": null, "b": { "$sum": "$b" } } },
@@ -75,7 +75,7 @@ async fn put_away(
         return Ok(Struck::Full);
     }
     let stanza = stanza(&message.x)?;
-    let kept = Kept::new(&message, this.at);
+    let kept = Quarantine::new(&message, this.at);
     quarantine.insert_one(&kept).session(&mut tx.session).await?;
     tx.delete(doc! { "_id": message.id, "u": this.user.as_str() }).await?;
     Ok(Struck::Quarantined(stanza))
@@ -87,14 +87,16 @@ async fn restore(
 ) -> Result<Option<(BareJid, u64)>, Failure> {
     let head = tx.of(user).await?;
     let this = doc! { "_id": int(*id), "u": user.as_str() };
-    let quarantine = tx.store.of::<Kept>("quarantine");
+    let quarantine = tx.store.of::<Quarantine>("quarantine");
     let found = quarantine.find_one_and_delete(this).session(&mut tx.session).await?;
     let Some(kept) = found else { return Ok(None) };
     let mut new = 0;
     for number in tx.numbers(user, &head, 1).await? {
         new = number;
     }
-    tx.insert(&[kept.restored(new)]).await?;
+    let message = kept.restored(new);
+    tx.make_room(user, None, std::slice::from_ref(&message), None).await?;
+    tx.insert(&[message]).await?;
     Ok(Some((user.clone(), new)))
 }
 
@@ -112,7 +114,7 @@ impl MongoStore {
         let of = self.of::<RawDocumentBuf>("quarantine");
         let query = of.find(those).sort(doc! { "_id": 1 });
         let query = query.projection(doc! { "x": 0 });
-        let mut found = query.await?.with_type::<Kept>();
+        let mut found = query.await?.with_type::<Quarantine>();
         let mut page = Vec::new();
         while page.len() < limit && found.advance().await? {
             let kept = found.deserialize_current().map_err(Failure::from);
@@ -135,8 +137,8 @@ impl MongoStore {
     ) -> Result<Option<(Quarantined, Stanza)>, StoreError> {
         let work = async {
             let this = doc! { "_id": int(id) };
-            let found = self.of::<Kept>("quarantine").find_one(this).await?;
-            let content = |kept: Kept| Ok((kept.seen()?, stanza(&kept.x)?));
+            let found = self.of::<Quarantine>("quarantine").find_one(this).await?;
+            let content = |kept: Quarantine| Ok((kept.seen()?, stanza(&kept.x)?));
             Ok(found.map(content).transpose().map_err(|error: StoreError| error)?)
         };
         self.reads().run(work).await

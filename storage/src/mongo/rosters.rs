@@ -2,13 +2,13 @@
 
 use super::{
     MongoStore,
-    document::{address, bson, uint},
+    document::{address, bson, revision, uint},
     failure::Failure,
     transaction::{Tx, no_account},
 };
 use crate::{Roster, RosterItem, RosterStore, RosterWrite, StoreFuture};
 use mongodb::{
-    bson::{self, Bson, Document, doc},
+    bson::{self, Binary, Bson, Document, doc},
     options::{ReadConcern, ReturnDocument},
 };
 use std::{
@@ -19,7 +19,32 @@ use xmpp::jid::{BareJid, Jid};
 
 /// What of a user's document is of the roster.
 fn fields() -> Document {
-    doc! { "ver": 1, "floor": 1, "removed": 1 }
+    doc! { "ver": 1, "floor": 1, "removed": 1, "rev": 1 }
+}
+
+/// A roster that was read, and the revision that it was; `None`: it had none, and may change without one.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    roster: Arc<Roster>,
+    rev: Option<Binary>,
+}
+
+impl Seen {
+    /// Bytes, about.
+    pub(super) fn weight(&self) -> usize {
+        self.roster.weight()
+    }
+
+    fn is(&self, user: Option<&Document>) -> bool {
+        self.rev.is_some() && self.rev == user.and_then(rev)
+    }
+}
+
+fn rev(user: &Document) -> Option<Binary> {
+    match user.get("rev") {
+        Some(Bson::Binary(rev)) => Some(rev.clone()),
+        _ => None,
+    }
 }
 
 impl MongoStore {
@@ -59,7 +84,14 @@ impl MongoStore {
         self.health.unreadable("rosters", 1);
     }
 
-    async fn roster(&self, user: &BareJid) -> Result<Arc<Roster>, Failure> {
+    async fn roster(&self, user: &BareJid) -> Result<Seen, Failure> {
+        if let Some(seen) = self.known.rosters.get(user) {
+            let of = self.users::<Document>();
+            let query = of.find_one(doc! { "_id": user.as_str() });
+            if seen.is(query.projection(doc! { "rev": 1 }).await?.as_ref()) {
+                return Ok(seen);
+            }
+        }
         // one command sees one state of both collections
         let items = doc! {
             "from": "roster", "localField": "_id", "foreignField": "u", "as": "items",
@@ -73,11 +105,12 @@ impl MongoStore {
         let query = of.aggregate(steps);
         let mut found = query.read_concern(ReadConcern::snapshot()).await?;
         if !found.advance().await? {
-            return Ok(Arc::default());
+            return Ok(Seen { roster: Arc::default(), rev: None });
         }
         let whole = found.deserialize_current()?;
         let items = whole.get_array("items").map(Vec::as_slice).unwrap_or_default();
-        Ok(Arc::new(self.roster_of(user, &whole, items.iter().filter_map(Bson::as_document))))
+        let roster = self.roster_of(user, &whole, items.iter().filter_map(Bson::as_document));
+        Ok(Seen { roster: Arc::new(roster), rev: rev(&whole) })
     }
 }
 
@@ -120,7 +153,8 @@ impl Tx<'_> {
     ) -> Result<(), Failure> {
         let removed = removals(&roster.removed);
         let [ver, floor] = [roster.ver, roster.floor].map(super::document::int);
-        let header = doc! { "$set": { "ver": ver, "floor": floor, "removed": removed } };
+        let header =
+            doc! { "$set": { "ver": ver, "floor": floor, "removed": removed, "rev": revision() } };
         let users = self.store.users::<Document>();
         let update = users.update_one(doc! { "_id": user.as_str() }, header);
         update.session(&mut self.session).await?;
@@ -174,7 +208,7 @@ impl RosterStore for MongoStore {
     fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Arc<Roster>> {
         Box::pin(async move {
             let read = self.reads().run(self.roster(user)).await;
-            self.or_known(&self.known.rosters, user, read)
+            Ok(self.or_known(&self.known.rosters, user, read)?.roster)
         })
     }
 

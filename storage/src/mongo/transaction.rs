@@ -2,7 +2,7 @@
 //! nothing is written for a user without an account.
 
 use super::{MongoStore, call::Call, document::Head, failure::Failure};
-use crate::{BoxFuture, StoreError, journal::OpId};
+use crate::{BoxFuture, StoreError, journal::OpId, offline::Kept};
 use mongodb::{
     ClientSession, Collection,
     bson::{Document, doc},
@@ -118,13 +118,14 @@ impl Tx<'_> {
         found.ok_or_else(|| no_account(user))
     }
 
-    /// The same for an operation that is applied once, however often it is tried: its messages have these numbers.
-    /// `None` without an account.
+    /// The same for an operation that is applied once, however often it is tried: its messages have these numbers, and are so
+    /// many and so large. `None` without an account.
     pub(super) async fn once(
         &mut self,
         user: &BareJid,
         id: &OpId,
         numbers: &[u64],
+        more: Kept,
     ) -> Result<Option<Once>, Failure> {
         let node = format!("op.{}", self.store.node);
         let users = self.store.users::<Head>();
@@ -132,10 +133,11 @@ impl Tx<'_> {
         let first = doc! { "_id": user.as_str(), format!("{node}.i"): { "$ne": id.clone() } };
         let all: Vec<i64> = numbers.iter().map(|n| super::document::int(*n)).collect();
         let last = all.last().copied().unwrap_or_default();
-        let note = doc! {
-            "$set": { &node: { "i": id, "n": all } },
-            "$max": { "last": last },
-        };
+        let mut note = doc! { "$set": { &node: { "i": id, "n": all } } };
+        if more.messages > 0 {
+            let [n, b] = [more.messages, more.bytes].map(|n| super::document::int(n as u64));
+            note.extend(doc! { "$max": { "last": last }, "$inc": { "most.n": n, "most.b": b } });
+        }
         let found = users
             .find_one_and_update(first, note)
             .projection(Head::fields())

@@ -3,7 +3,7 @@
 use super::{
     MongoStore,
     accounts::of_user,
-    document::{Kept as Quarantine, Message, Session, User, bson, int, stanza, texts, uint},
+    document::{Message, Quarantine, Session, User, bson, int, stanza, texts, uint},
     failure::Failure,
     transaction::Tx,
 };
