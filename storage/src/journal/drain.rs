@@ -8,7 +8,11 @@ use super::{
 };
 use crate::{BoxFuture, StoreError, all::all, error::LATER, turns::Turn};
 use parking_lot::Mutex;
-use std::{collections::VecDeque, convert::Infallible, sync::Arc};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering},
+};
 use supervision::{Cx, Exit, InitError, Process};
 use xmpp::jid::BareJid;
 
@@ -63,11 +67,15 @@ impl<R: Replay> Journaled<R> {
 
     /// Goes once to all users that have something.
     pub(super) async fn round(&self) -> Round {
-        let users = self.log.rows.lock().users();
+        let mut users = self.log.rows.lock().users();
+        // of one user alone nothing may be answered: that is found out by asking for another
+        let turn = self.vain.load(Ordering::Relaxed).checked_rem(users.len());
+        users.rotate_left(turn.unwrap_or_default());
         let Some(first) = users.front() else { return Round::Whole };
         // while the database is away it is asked for one thing, not for all
         let turn = self.turns.wait(first).await;
         if self.settle(first, 1).await.is_err_and(|error| is_away(&error)) {
+            self.vain.fetch_add(1, Ordering::Relaxed);
             return Round::Away;
         }
         drop(turn);
@@ -85,6 +93,7 @@ impl<R: Replay> Journaled<R> {
             let _turn = self.turns.wait(&user).await;
             let Err(error) = self.settle(&user, usize::MAX).await else { continue };
             let how = if is_away(&error) {
+                self.vain.fetch_add(1, Ordering::Relaxed);
                 users.lock().clear();
                 Round::Away
             } else {

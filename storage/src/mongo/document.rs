@@ -55,11 +55,18 @@ pub(super) struct Head {
     pub(super) ver: i64,
     #[serde(default)]
     last: i64,
+    #[serde(default)]
+    created: i64,
 }
 
 impl Head {
     pub(super) fn fields() -> Document {
-        doc! { "ver": 1, "last": 1 }
+        doc! { "ver": 1, "last": 1, "created": 1 }
+    }
+
+    /// When the account was made, in milliseconds of the epoch.
+    pub(super) fn created(&self) -> u64 {
+        uint(self.created)
     }
 
     /// The last number of the user's messages.

@@ -4,6 +4,7 @@ use super::{
     MongoStore,
     document::{address, bson, uint},
     failure::Failure,
+    known::is_possible,
     transaction::{Tx, no_account},
 };
 use crate::{Roster, RosterItem, RosterStore, RosterWrite, StoreFuture};
@@ -173,8 +174,9 @@ async fn change(
 impl RosterStore for MongoStore {
     fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Arc<Roster>> {
         Box::pin(async move {
-            let read = self.reads().run(self.roster(user)).await;
-            self.or_known(&self.known.rosters, user, read)
+            let call = self.reads();
+            let read = call.run(self.roster(user));
+            self.or_known(&self.known.rosters, user, read).await
         })
     }
 
@@ -189,10 +191,17 @@ impl RosterStore for MongoStore {
             let work = async {
                 let _turns = call.turn_of_all(&users).await;
                 let these = (changes, limit);
-                call.transaction(&these, |tx, these| Box::pin(change(tx, these))).await
+                let changed =
+                    call.transaction(&these, |tx, these| Box::pin(change(tx, these))).await?;
+                for (user, roster) in users.iter().zip(&changed) {
+                    self.known.rosters.wrote(user, Some(Arc::clone(roster)));
+                }
+                Ok(changed)
             };
             let changed = call.run(work).await;
-            users.iter().for_each(|user| self.known.rosters.wrote(user, None));
+            if changed.is_err() && is_possible(&changed) {
+                users.iter().for_each(|user| self.known.rosters.wrote(user, None));
+            }
             changed
         })
     }

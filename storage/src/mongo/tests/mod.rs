@@ -2,6 +2,7 @@
 
 mod damage;
 mod faults;
+mod known;
 mod nodes;
 mod once;
 mod plans;
