@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod known;
+mod large;
 mod nodes;
 mod once;
 mod plans;
