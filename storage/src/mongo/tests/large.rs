@@ -1,11 +1,12 @@
 //! Users with much, on their way into a database.
 
-use super::Running;
+use super::{Options, Running};
 use crate::{
     Account, AccountStore, MemoryStore, OfflineLimits, OfflineStore, VcardStore,
     testkit::ReplicaSet,
     transfer::{Walk, count},
 };
+use std::time::Duration;
 use xmpp::{jid::BareJid, stanza::Stanza};
 
 /// Together more than calls may hold at the same time.
@@ -15,7 +16,8 @@ const MESSAGE: usize = 2 << 20;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn much_of_many_is_copied_and_what_no_document_holds_is_named() {
     let set = ReplicaSet::shared().await.unwrap();
-    let node = Running::start(set.options("one")).await;
+    let options = Options { deadline: Duration::from_secs(600), ..set.options("one") };
+    let node = Running::start_hasty(options).await;
     let from = MemoryStore::new();
     let user = |n: usize| format!("u{n:02}@x").parse::<BareJid>().unwrap();
     from.create((0..USERS).map(|n| (user(n), Account::default())).collect()).await.unwrap();
