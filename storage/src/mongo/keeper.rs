@@ -1,6 +1,11 @@
 //! The process of the store: it does what the start could not, and looks whether the database answers again.
 
-use super::{MongoStore, breaker::AGAIN, failure::why, options::OpenError};
+use super::{
+    MongoStore,
+    breaker::AGAIN,
+    failure::{Failure, why},
+    options::OpenError,
+};
 use crate::StoreError;
 use mongodb::bson::{DateTime, Document, doc};
 use std::{
@@ -98,19 +103,17 @@ impl MongoStore {
         ChildSpec::server::<Keeper>("mongo", move || Arc::clone(&store))
     }
 
-    /// Notes that this process has the node's name now; which other one had noted that since the last time.
+    /// Notes that this process has the node's name now, past the breaker; which other one had noted that since the last time.
     pub(super) async fn claim(&self, process: &str) -> Result<Option<String>, StoreError> {
-        let call = self.writes(0);
-        let claim = async {
-            call.sent();
-            let this = doc! { "_id": format!("node {}", self.node) };
-            let us = doc! { "$set": { "process": process, "at": DateTime::now() } };
-            let meta = self.of::<Document>("meta");
-            let before = meta.find_one_and_update(this, us).upsert(true).await?;
-            let before = before.and_then(|node| node.get_str("process").map(str::to_owned).ok());
-            Ok(before.filter(|before| before != process))
-        };
-        call.run(claim).await
+        let this = doc! { "_id": format!("node {}", self.node) };
+        let us = doc! { "$set": { "process": process, "at": DateTime::now() } };
+        let meta = self.of::<Document>("meta");
+        let claim = meta.find_one_and_update(this, us).upsert(true);
+        let claimed = tokio::time::timeout(self.options.deadline, claim).await;
+        let before = claimed.map_err(|_| StoreError::Timeout)?;
+        let before = before.map_err(|error| Failure::from(error).tell(true))?;
+        let before = before.and_then(|node| node.get_str("process").map(str::to_owned).ok());
+        Ok(before.filter(|before| before != process))
     }
 
     /// Asks the database for nothing, past the breaker, which is told.
