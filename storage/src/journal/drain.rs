@@ -11,7 +11,10 @@ use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
     convert::Infallible,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use supervision::{Cx, Exit, InitError, Process};
 use xmpp::jid::BareJid;
@@ -80,19 +83,28 @@ impl<R: Replay> Journaled<R> {
         }
         drop(turn);
         let (users, worst) = (Mutex::new(users), Mutex::new(Round::Whole));
+        let answers = AtomicBool::new(true);
         let lanes = (0..self.options.at_once.max(1))
-            .map(|_| -> BoxFuture<'_, ()> { Box::pin(self.lane(&users, &worst)) });
+            .map(|_| -> BoxFuture<'_, ()> { Box::pin(self.lane(&users, &worst, &answers)) });
         all(lanes).await;
         worst.into_inner()
     }
 
-    /// Drains one user after the other.
-    async fn lane(&self, users: &Mutex<VecDeque<BareJid>>, worst: &Mutex<Round>) {
+    /// Drains one user after the other. `answers`: the database did since it last did not.
+    async fn lane(
+        &self,
+        users: &Mutex<VecDeque<BareJid>>,
+        worst: &Mutex<Round>,
+        answers: &AtomicBool,
+    ) {
         let next = || users.lock().pop_front();
         while let Some(user) = next() {
             let _turn = self.turns.wait(&user).await;
-            let Err(error) = self.settle(&user, usize::MAX).await else { continue };
-            let how = if is_away(&error) {
+            let Err(error) = self.settle(&user, usize::MAX).await else {
+                answers.store(true, Ordering::Relaxed);
+                continue;
+            };
+            let how = if is_away(&error) && !answers.swap(false, Ordering::Relaxed) {
                 self.vain.fetch_add(1, Ordering::Relaxed);
                 users.lock().clear();
                 Round::Away
