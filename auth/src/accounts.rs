@@ -115,7 +115,7 @@ impl Accounts {
                 foreign.note(&entry);
                 let account = as_there(foreign, user, kept.as_deref(), &entry)?;
                 let differs = kept.as_deref() != Some(&account);
-                let revokes = kept.is_some_and(|kept| is_revoked(&kept, &account));
+                let revokes = kept.is_some_and(|kept| is_revoked(&kept, &account, Some(&entry)));
                 let behind = Behind::Source(Found::User(entry));
                 candidate(Some(Arc::new(account)), behind, differs, revokes)
             }
@@ -299,7 +299,7 @@ impl Accounts {
         if now == *kept {
             return Ok(Seen::Same);
         }
-        let revoked = is_revoked(&kept, &now);
+        let revoked = is_revoked(&kept, &now, entry.as_ref());
         match self.own.adopt(user, now).await? {
             true if revoked => Ok(Seen::Revoked),
             true => Ok(Seen::Same),
@@ -410,9 +410,14 @@ async fn by_keys(
     foreign.verify(user, &stored, password).await.map(Some)
 }
 
-/// Whether whoever has logged on with what was kept is to prove it anew.
-fn is_revoked(kept: &Account, now: &Account) -> bool {
-    let lost_keys = !kept.keys.is_empty() && now.keys != kept.keys;
+/// Whether whoever has logged on with what was kept is to prove it anew. An application that does not say whether the password
+/// is another does not say that it is.
+fn is_revoked(kept: &Account, now: &Account, entry: Option<&Entry>) -> bool {
+    let silent = |entry: &Entry| {
+        matches!(entry.secret, Secret::Ask) && entry.fingerprint.is_none() && now.keys.is_empty()
+    };
+    let told = !entry.is_some_and(silent);
+    let lost_keys = told && !kept.keys.is_empty() && now.keys != kept.keys;
     lost_keys || (now.disabled && !kept.disabled) || (is_gone(now) && !is_gone(kept))
 }
 

@@ -185,20 +185,38 @@ impl Walk {
         let users = from.users(self.after.as_ref(), BATCH).await?;
         let each = users.iter().map(|user| Box::pin(one(from, to, user)) as StoreFuture<'_, _>);
         for (user, done) in users.iter().zip(all(each).await) {
+            let done = match done {
+                // all at once may have been too much
+                Err(error) if is_away(&error) => one(from, to, user).await,
+                done => done,
+            };
             match done {
                 Ok(tally) => self.tally += tally,
-                Err(StoreError::Corrupt(why) | StoreError::Failed(why)) => {
+                // those before it are done
+                Err(error) if is_away(&error) => return Err(error),
+                Err(error) => {
                     self.failed += 1;
                     if self.bad.len() < NAMED {
-                        self.bad.push((user.clone(), why));
+                        self.bad.push((user.clone(), why(error)));
                     }
                 }
-                // those before it are done
-                Err(error) => return Err(error),
             }
             self.after = Some(user.clone());
         }
         Ok(!users.is_empty())
+    }
+}
+
+/// Whether it is not this user's trouble: what is tried again may be done.
+fn is_away(error: &StoreError) -> bool {
+    use StoreError as E;
+    matches!(error, E::Unavailable { .. } | E::Timeout | E::NoRoom(_) | E::Damaged(_))
+}
+
+fn why(error: StoreError) -> String {
+    match error {
+        StoreError::Corrupt(why) | StoreError::Failed(why) => why,
+        error => error.to_string(),
     }
 }
 

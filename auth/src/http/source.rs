@@ -13,9 +13,12 @@ const LATER: Duration = Duration::from_secs(1);
 impl From<HttpError> for StoreError {
     fn from(error: HttpError) -> Self {
         match error {
-            HttpError::Full | HttpError::Paused | HttpError::Deadline | HttpError::Broken(_) => {
-                Self::Unavailable { retry_after: LATER }
-            }
+            // whoever stands before it says so, or it does itself
+            HttpError::Full
+            | HttpError::Paused
+            | HttpError::Deadline
+            | HttpError::Broken(_)
+            | HttpError::Status(429 | 502..=504) => Self::Unavailable { retry_after: LATER },
             HttpError::Status(_) | HttpError::Malformed | HttpError::NotAllowed => {
                 Self::Failed(format!("authentication by HTTP: {error}"))
             }
@@ -62,5 +65,25 @@ impl Source for HttpAuth {
 
     fn children(&self) -> Vec<ChildSpec> {
         vec![self.tree("connections")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who is known here logs on then, whether nobody answers or whoever stands before it does.
+    #[test]
+    fn a_service_that_is_not_there_is_away() {
+        let away = |error: HttpError| {
+            matches!(StoreError::from(error), StoreError::Unavailable { .. } | StoreError::Timeout)
+        };
+        for status in [429, 502, 503, 504] {
+            assert!(away(HttpError::Status(status)), "{status}");
+        }
+        for status in [201, 204, 301, 400, 401, 403, 404, 500] {
+            assert!(!away(HttpError::Status(status)), "{status}");
+        }
+        assert!(away(HttpError::Deadline) && !away(HttpError::Malformed));
     }
 }

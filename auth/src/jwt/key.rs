@@ -1,5 +1,6 @@
 //! Keys of tokens. Each has one algorithm (RFC 8725 section 3.1).
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use pkcs1::RsaPublicKey;
 use ring::{
     hmac,
@@ -127,6 +128,34 @@ pub enum KeyError {
     Algorithm,
 }
 
+/// Whether it is a key or a certificate in some notation, or a set of keys, though none that can be read here: whoever has the
+/// public key could make tokens if that were a secret.
+fn is_known_to_all(bytes: &[u8]) -> bool {
+    // also in UTF-16
+    let plain: Vec<u8> = bytes.iter().copied().filter(|b| !b"\0\r\n".contains(b)).collect();
+    let has = |part: &[u8]| plain.windows(part.len()).any(|at| at == part);
+    has(b"-----BEGIN ")
+        || has(b"\"kty\"")
+        || [&b"ssh-"[..], b"ecdsa-sha2-"].iter().any(|name| plain.starts_with(name))
+        || is_der(bytes)
+        || STANDARD.decode(&plain).is_ok_and(|der| is_der(&der))
+}
+
+/// A key or a certificate as bytes: a sequence as long as all of it, which begins with a number or another sequence.
+fn is_der(bytes: &[u8]) -> bool {
+    let (length, content) = match bytes {
+        [0x30, 0x82, high, low, content @ ..] => {
+            (usize::from(*high) << 8 | usize::from(*low), content)
+        }
+        [0x30, 0x81, length, content @ ..] => (usize::from(*length), content),
+        [0x30, length, content @ ..] if *length < 0x80 => (usize::from(*length), content),
+        _ => return false,
+    };
+    // white space at the end was cut off
+    (content.len()..content.len() + 3).contains(&length)
+        && matches!(content.first(), Some(0x02 | 0x30))
+}
+
 enum Material {
     Secret(hmac::Key),
     Rsa { n: Vec<u8>, e: Vec<u8> },
@@ -156,7 +185,7 @@ impl Key {
         if algorithm.kind() != Kind::Secret {
             return Err(KeyError::Algorithm);
         }
-        if secret.trim_ascii_start().starts_with(b"-----BEGIN") {
+        if is_known_to_all(secret) {
             return Err(KeyError::NotASecret);
         }
         if secret.len() < SECRET {
@@ -172,7 +201,9 @@ impl Key {
     /// When it is none of them; those of each.
     pub fn any(bytes: &[u8], algorithm: Option<Algorithm>) -> Result<Vec<Self>, KeyError> {
         let bytes = bytes.trim_ascii_end();
-        let text = std::str::from_utf8(bytes).unwrap_or_default().trim_start();
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        // some editors write a mark of the byte order
+        let text = text.trim_start_matches('\u{feff}').trim_start();
         if text.starts_with('{') {
             return Self::jwks(text);
         }

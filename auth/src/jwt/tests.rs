@@ -94,6 +94,69 @@ fn keys_are_bounded_in_number_and_secrets_in_length() {
     assert!(!format!("{:?}", key()).contains('7'));
 }
 
+/// Whoever has a public key could make tokens.
+#[test]
+fn what_everybody_may_have_is_no_secret() {
+    let spki = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==";
+    let der = base64::engine::general_purpose::STANDARD.decode(spki).unwrap();
+    let (first, rest) = spki.split_at(64);
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{first}\n{rest}\n-----END PUBLIC KEY-----\n");
+    let set = r#"{"keys":[{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}"#;
+    assert_eq!(Key::any(pem.as_bytes(), None).map(|keys| keys.len()), Ok(1));
+    assert_eq!(Key::any(set.as_bytes(), None).map(|keys| keys.len()), Ok(1));
+    let wide = |text: &str| -> Vec<u8> {
+        let units = [0xfeff].into_iter().chain(text.encode_utf16());
+        units.flat_map(u16::to_le_bytes).collect()
+    };
+    for public in [
+        der.clone(),
+        [der.as_slice(), b"\n"].concat(),
+        format!("Subject: x\n{pem}").into_bytes(),
+        wide(&pem),
+        wide(set),
+        format!("[{set}]").into_bytes(),
+        format!("ssh-rsa {spki}").into_bytes(),
+        format!("ecdsa-sha2-nistp256 {spki} me@x").into_bytes(),
+        spki.as_bytes().to_vec(),
+    ] {
+        let refused = Key::any(&public, Some(Algorithm::HS256)).unwrap_err();
+        assert_eq!(refused, KeyError::NotASecret, "{}", String::from_utf8_lossy(&public));
+    }
+    // as editors write them
+    for good in [pem.as_str(), set] {
+        assert!(Key::any(format!("\u{feff}{good}").as_bytes(), None).is_ok(), "{good}");
+    }
+    for secret in [&[0x30; 32][..], &[0xff; 64], "0123456789abcdef0123456789abcdef".as_bytes()] {
+        assert!(Key::any(secret, None).is_ok());
+    }
+}
+
+#[test]
+fn nobody_else_is_named_by_a_strange_address() {
+    let verifier = verifier(Policy::new("example.org"));
+    for sub in [
+        "",
+        "@",
+        "@example.org",
+        "romeo@",
+        "romeo@example.org/r",
+        "romeo@@example.org",
+        "ro\\u0000meo",
+        "a b",
+        "romeo@example.org@example.org",
+    ] {
+        let found = verifier.check(&hs256(&format!(r#"{{"sub":"{sub}","exp":9}}"#)), 1);
+        assert!(matches!(found, Err(TokenError::User)), "{sub}: {found:?}");
+    }
+    for exp in ["1e400", "-1", "9e999", "null", "\"9\"", "[9]", "{}", "NaN", "18446744073709551616"]
+    {
+        let found = verifier.check(&hs256(&format!(r#"{{"sub":"a","exp":{exp}}}"#)), 1);
+        assert!(matches!(found, Err(TokenError::Malformed(_))), "{exp}: {found:?}");
+    }
+    let deep = format!(r#"{{"sub":"a","exp":9,"x":{}{}}}"#, "[".repeat(1500), "]".repeat(1500));
+    assert!(matches!(verifier.check(&hs256(&deep), 1), Err(TokenError::Malformed(_))));
+}
+
 #[test]
 fn a_set_with_a_damaged_key_is_refused() {
     for jwk in [

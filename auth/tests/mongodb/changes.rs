@@ -3,8 +3,15 @@
 use crate::app::{App, PENCIL, jid, next, source, watch};
 use auth::Source;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Instant};
-use storage::{mongo::ExistingOptions, testkit::ReplicaSet};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use storage::{
+    StoreError,
+    mongo::{ExistingOptions, Options},
+    testkit::ReplicaSet,
+};
 
 fn user(name: &str) -> Value {
     json!({ "username": name, "password": PENCIL, "active": true })
@@ -114,6 +121,75 @@ async fn a_member_that_stops_leading_loses_nothing() {
     };
     let (told, ()) = tokio::join!(next(&mut changes), change);
     assert_eq!(told, of("juliet") + ", disabled");
+}
+
+/// Nobody takes its place: who watches is told in time, and begins anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_ends_the_stream() {
+    let set = Arc::new(ReplicaSet::start(1).await.unwrap());
+    let app = App::on(Arc::clone(&set));
+    app.insert(json!([user("romeo")])).await;
+    let server = Options { deadline: Duration::from_secs(2), ..app.options.clone() };
+    let source = source(ExistingOptions { server, ..app.existing() }, |_| ()).await;
+    let mut changes = watch(&source).await;
+    set.members()[0].stop().unwrap();
+    let told = next(&mut changes).await;
+    assert!(told.starts_with("Unavailable"), "{told}");
+    assert!(source.watch().await.is_err(), "nor does another one begin");
+    set.members()[0].cont().unwrap();
+    let mut changes = loop {
+        if let Ok(changes) = source.watch().await {
+            break changes.unwrap();
+        }
+    };
+    app.update(json!({}), json!({ "$set": { "password": "!" } }), false).await;
+    assert_eq!(next(&mut changes).await, "romeo@here: nobody can log on with it");
+}
+
+/// It says nothing, and closes nothing: no error comes that the driver could go on after.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_hangs_keeps_no_change_back() {
+    let set = Arc::new(ReplicaSet::start(3).await.unwrap());
+    let app = App::on(Arc::clone(&set));
+    app.insert(json!([user("romeo"), user("juliet")])).await;
+    let server = Options { deadline: Duration::from_secs(2), ..app.options.clone() };
+    let source = source(ExistingOptions { server, ..app.existing() }, |_| ()).await;
+    let mut changes = watch(&source).await;
+    app.update(json!({ "username": "juliet" }), json!({ "$set": { "password": "!" } }), false)
+        .await;
+    assert_eq!(next(&mut changes).await, "juliet@here: nobody can log on with it", "it is served");
+    let hangs = set.primary().await.unwrap();
+    set.members()[hangs].stop().unwrap();
+    // as soon as another leads
+    app.update(json!({ "username": "romeo" }), json!({ "$set": { "password": "!" } }), false).await;
+    let of = |name: &str| format!("{name}@here: nobody can log on with it");
+    // as who watches does it: what comes of the stream, and after its end a new one and a look at everybody
+    let mut told = next(&mut changes).await;
+    let mut ends = 0;
+    while told.starts_with("Unavailable") {
+        ends += 1;
+        changes = loop {
+            match source.watch().await {
+                Ok(changes) => break changes.unwrap(),
+                Err(error) => assert!(matches!(error, StoreError::Unavailable { .. }), "{error}"),
+            }
+        };
+        // who leads since just now may know only a moment later what a majority has
+        while told != of("romeo") {
+            let found = source.find_all(&[jid("romeo@here")]).await.unwrap_or_default();
+            let found = found.first().map(|(_, entry)| crate::app::of(entry)).unwrap_or_default();
+            told = format!("romeo@here: {found}");
+        }
+    }
+    assert_eq!(told, of("romeo"), "{ends} streams ended");
+    // the new one is alive
+    app.update(json!({ "username": "juliet" }), json!({ "$set": { "disabled": 1 } }), false).await;
+    let mut told = next(&mut changes).await;
+    if told == of("romeo") {
+        told = next(&mut changes).await;
+    }
+    assert_eq!(told, of("juliet") + ", disabled");
+    set.members()[hangs].cont().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,7 +26,7 @@ impl<R: Replay + OfflineStore + Sessions> Journaled<R> {
         let new = messages.into_iter().map(|(at, stanza)| (self.inner.number(), at, stanza));
         let messages = new.collect();
         let user = user.clone();
-        self.change(Op::Append { user, holders, messages, by }, Some(limits)).await
+        self.change(Op::Append { user, holders, messages, by, since: None }, Some(limits)).await
     }
 
     /// An operation that has no limits.

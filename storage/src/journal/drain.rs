@@ -8,7 +8,14 @@ use super::{
 };
 use crate::{BoxFuture, StoreError, all::all, error::LATER, turns::Turn};
 use parking_lot::Mutex;
-use std::{collections::VecDeque, convert::Infallible, sync::Arc};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use supervision::{Cx, Exit, InitError, Process};
 use xmpp::jid::BareJid;
 
@@ -63,28 +70,42 @@ impl<R: Replay> Journaled<R> {
 
     /// Goes once to all users that have something.
     pub(super) async fn round(&self) -> Round {
-        let users = self.log.rows.lock().users();
+        let mut users = self.log.rows.lock().users();
+        // of one user alone nothing may be answered: that is found out by asking for another
+        let turn = self.vain.load(Ordering::Relaxed).checked_rem(users.len());
+        users.rotate_left(turn.unwrap_or_default());
         let Some(first) = users.front() else { return Round::Whole };
         // while the database is away it is asked for one thing, not for all
         let turn = self.turns.wait(first).await;
         if self.settle(first, 1).await.is_err_and(|error| is_away(&error)) {
+            self.vain.fetch_add(1, Ordering::Relaxed);
             return Round::Away;
         }
         drop(turn);
         let (users, worst) = (Mutex::new(users), Mutex::new(Round::Whole));
+        let answers = AtomicBool::new(true);
         let lanes = (0..self.options.at_once.max(1))
-            .map(|_| -> BoxFuture<'_, ()> { Box::pin(self.lane(&users, &worst)) });
+            .map(|_| -> BoxFuture<'_, ()> { Box::pin(self.lane(&users, &worst, &answers)) });
         all(lanes).await;
         worst.into_inner()
     }
 
-    /// Drains one user after the other.
-    async fn lane(&self, users: &Mutex<VecDeque<BareJid>>, worst: &Mutex<Round>) {
+    /// Drains one user after the other. `answers`: the database did since it last did not.
+    async fn lane(
+        &self,
+        users: &Mutex<VecDeque<BareJid>>,
+        worst: &Mutex<Round>,
+        answers: &AtomicBool,
+    ) {
         let next = || users.lock().pop_front();
         while let Some(user) = next() {
             let _turn = self.turns.wait(&user).await;
-            let Err(error) = self.settle(&user, usize::MAX).await else { continue };
-            let how = if is_away(&error) {
+            let Err(error) = self.settle(&user, usize::MAX).await else {
+                answers.store(true, Ordering::Relaxed);
+                continue;
+            };
+            let how = if is_away(&error) && !answers.swap(false, Ordering::Relaxed) {
+                self.vain.fetch_add(1, Ordering::Relaxed);
                 users.lock().clear();
                 Round::Away
             } else {

@@ -35,7 +35,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -100,6 +100,8 @@ pub(crate) struct Journaled<R> {
     away: AtomicBool,
     /// It answers again.
     back: Notify,
+    /// Rounds that ended since it did not.
+    vain: AtomicUsize,
     totals: Totals,
 }
 
@@ -121,6 +123,7 @@ impl<R: Replay> Journaled<R> {
             names: OpIds::new(),
             away: AtomicBool::new(false),
             back: Notify::new(),
+            vain: AtomicUsize::new(0),
             totals: Totals::default(),
         }))
     }
@@ -190,7 +193,8 @@ impl<R: Replay> Journaled<R> {
         }
         self.may_wait(&op, limits, why.clone())?;
         let numbers = op.numbers();
-        match self.log.append(name, op).await {
+        let made = self.inner.made(op.user());
+        match self.log.append(name, op.made_for(made)).await {
             Ok(()) => {
                 count(&self.totals.journaled);
                 Ok(numbers)
@@ -217,7 +221,7 @@ impl<R: Replay> Journaled<R> {
 
     /// Messages are only taken for an account that is there.
     fn is_known(&self, op: &Op) -> bool {
-        !matches!(op, Op::Append { .. }) || self.inner.knows(op.user())
+        !matches!(op, Op::Append { .. }) || self.inner.made(op.user()).is_some()
     }
 
     /// Whether an operation may be journaled: of what the user's limits are about only that is known which waits here.

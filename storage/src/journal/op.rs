@@ -22,6 +22,10 @@ pub(crate) enum Op {
         messages: Vec<(u64, u64, Stanza)>,
         /// The session whose client sent them, and how many of its stanzas are handled with them.
         by: Option<(String, u32)>,
+        /// When the account was made that they are for, if it is known: another one of that name does not get what arrived
+        /// before it was made.
+        #[serde(default)]
+        since: Option<u64>,
     },
     /// [`OfflineStore::remove`](crate::OfflineStore::remove).
     Remove {
@@ -87,6 +91,14 @@ impl Op {
             Self::Put(session) => session.key.len() + session.frozen.len(),
         };
         size_of::<Self>() + content
+    }
+
+    /// As an operation for the account that was made then.
+    pub(super) fn made_for(mut self, account: Option<u64>) -> Self {
+        if let Self::Append { since, .. } = &mut self {
+            *since = account;
+        }
+        self
     }
 
     /// The numbers of the messages that it is about.
@@ -180,8 +192,8 @@ pub(crate) trait Replay: Send + Sync + 'static {
         limits: Option<OfflineLimits>,
     ) -> StoreFuture<'a, Vec<u64>>;
 
-    /// Whether the account was there when it was last looked at. Asks nobody.
-    fn knows(&self, user: &BareJid) -> bool;
+    /// When the account was made (ms of the epoch), if it was there when it was last looked at. Asks nobody.
+    fn made(&self, user: &BareJid) -> Option<u64>;
 
     /// A number for a message: no two have the same, and it is greater than those that its user's messages have. Asks nobody.
     fn number(&self) -> u64;

@@ -108,8 +108,7 @@ impl AccountStore for MongoStore {
                 let found = self.users::<User>().find_one(this).projection(fields).await?;
                 Ok(found.map(Account::try_from).transpose()?.map(Arc::new))
             };
-            let read = self.reads().run(work).await;
-            self.or_known(&self.known.accounts, user, read)
+            self.or_known(&self.known.accounts, user, self.reads().run(work)).await
         })
     }
 
@@ -131,7 +130,7 @@ impl AccountStore for MongoStore {
                 call.transaction(&*accounts, |tx, all| Box::pin(create(tx, all))).await
             };
             let created = call.run(work).await;
-            accounts.iter().for_each(|(user, _)| self.unknown(user));
+            accounts.iter().for_each(|(user, _)| self.unknown(user, &created));
             created
         })
     }
@@ -140,16 +139,22 @@ impl AccountStore for MongoStore {
         Box::pin(async move {
             let call = self.writes(0);
             let work = async {
-                let keys: Vec<Keys> = keys.iter().map(Keys::from).collect();
-                let set = doc! { "$set": { "keys": bson(&keys)? } };
+                let new: Vec<Keys> = keys.iter().map(Keys::from).collect();
+                let set = doc! { "$set": { "keys": bson(&new)? } };
                 let _turn = call.turn(user).await;
                 call.sent();
                 let this = doc! { "_id": user.as_str() };
                 let done = self.users::<Document>().update_one(this, set).await?;
-                Ok(done.matched_count > 0)
+                let there = done.matched_count > 0;
+                let known = self.known.accounts.get(user).flatten().filter(|_| there);
+                let known = known.map(|known| Account { keys, ..(*known).clone() });
+                self.known.accounts.wrote(user, known.map(|known| Some(Arc::new(known))));
+                Ok(there)
             };
             let set = call.run(work).await;
-            self.unknown(user);
+            if set.is_err() {
+                self.unknown(user, &set);
+            }
             set
         })
     }
@@ -163,7 +168,7 @@ impl AccountStore for MongoStore {
                 call.transaction(&new, |tx, new| Box::pin(adopt(tx, new))).await
             };
             let adopted = call.run(work).await;
-            self.unknown(user);
+            self.unknown(user, &adopted);
             adopted
         })
     }
@@ -176,7 +181,7 @@ impl AccountStore for MongoStore {
                 call.transaction(&(user, roster), |tx, this| Box::pin(remove(tx, this))).await
             };
             let removed = call.run(work).await;
-            self.unknown(user);
+            self.unknown(user, &removed);
             removed
         })
     }

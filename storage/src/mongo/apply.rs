@@ -144,7 +144,13 @@ async fn apply(tx: &mut Tx<'_>, step: &Step<'_>) -> Result<Applied, Failure> {
         }
     };
     match step.op {
-        Op::Append { user, holders, messages, by } => {
+        Op::Append { user, holders, messages, by, since } => {
+            let created = head.created();
+            let before = messages.iter().any(|(_, at, _)| *at < created);
+            // by two clocks: it says nothing of the account that is known
+            if before && since.is_some_and(|since| since != created) {
+                return Err(no_account(user));
+            }
             let late = numbers.first().is_some_and(|first| *first <= head.last());
             // the order in which they come is that of their numbers, whoever gives them
             if late && step.limits.is_some() {

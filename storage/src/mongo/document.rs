@@ -61,6 +61,8 @@ pub(super) struct Head {
     pub(super) ver: i64,
     #[serde(default)]
     last: i64,
+    #[serde(default)]
+    created: i64,
     most: Option<Most>,
 }
 
@@ -74,11 +76,15 @@ struct Most {
 /// The same as a document.
 pub(super) fn bound(most: Kept) -> Document {
     doc! { "n": int(most.messages as u64), "b": int(most.bytes as u64) }
-}
 
 impl Head {
     pub(super) fn fields() -> Document {
-        doc! { "ver": 1, "last": 1, "most": 1 }
+        doc! { "ver": 1, "last": 1, "created": 1, "most": 1 }
+    }
+
+    /// When the account was made, in milliseconds of the epoch.
+    pub(super) fn created(&self) -> u64 {
+        uint(self.created)
     }
 
     /// The last number of the user's messages.

@@ -1,9 +1,21 @@
 //! The process of the store: it does what the start could not, and looks whether the database answers again.
 
-use super::{MongoStore, breaker::AGAIN, failure::why, options::OpenError};
-use mongodb::bson::doc;
-use std::sync::{Arc, atomic::Ordering};
+use super::{
+    MongoStore,
+    breaker::AGAIN,
+    failure::{Failure, why},
+    options::OpenError,
+};
+use crate::StoreError;
+use mongodb::bson::{DateTime, Document, doc};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 use supervision::{ChildSpec, Cx, Exit, InitError, Next, Server};
+
+/// How often it notes that the node's name is taken.
+const CLAIM: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -11,6 +23,10 @@ pub(super) struct Keeper {
     store: Arc<MongoStore>,
     /// What was wrong when it looked: said once.
     said: Option<String>,
+    /// This process among those of the node's name.
+    process: String,
+    /// When it noted that it has that name.
+    claimed: Option<Instant>,
 }
 
 /// It is time to look.
@@ -26,7 +42,8 @@ impl Server for Keeper {
         store.breaker.wake();
         cx.publish(&format!("database {}", store.db.name()));
         cx.send_every(AGAIN, || Look);
-        Ok(Self { store, said: None })
+        let process = format!("{} {:?}", std::process::id(), store.numbers.take(1));
+        Ok(Self { store, said: None, process, claimed: None })
     }
 
     async fn handle(&mut self, Look: Look, _: &mut Cx<Look>) -> Next {
@@ -35,6 +52,8 @@ impl Server for Keeper {
             self.say(prepared);
         } else if self.store.breaker.is_open() {
             self.store.ping().await;
+        } else if self.claimed.is_none_or(|then| then.elapsed() >= CLAIM) {
+            self.claim().await;
         }
         Next::Continue
     }
@@ -45,6 +64,22 @@ impl Server for Keeper {
 }
 
 impl Keeper {
+    /// Another process of the name that was there since the last time is still there: what each tries again may be done twice.
+    async fn claim(&mut self) {
+        let Ok(other) = self.store.claim(&self.process).await else { return };
+        if self.claimed.replace(Instant::now()).is_some() && other.is_some() {
+            let why = format!(
+                "another node has the name {:?} in this database: give each its own (server.node)",
+                self.store.options.node
+            );
+            if self.said.as_ref() != Some(&why) {
+                tracing::error!(why, "what is tried again may be done twice");
+            }
+            self.said = Some(why.clone());
+            self.store.breaker.note(why);
+        }
+    }
+
     fn say(&mut self, prepared: Result<(), OpenError>) {
         let Err(error) = prepared else {
             tracing::info!("the database is there");
@@ -66,6 +101,19 @@ impl MongoStore {
     pub fn child(store: &Arc<Self>) -> ChildSpec {
         let store = Arc::clone(store);
         ChildSpec::server::<Keeper>("mongo", move || Arc::clone(&store))
+    }
+
+    /// Notes that this process has the node's name now, past the breaker; which other one had noted that since the last time.
+    pub(super) async fn claim(&self, process: &str) -> Result<Option<String>, StoreError> {
+        let this = doc! { "_id": format!("node {}", self.node) };
+        let us = doc! { "$set": { "process": process, "at": DateTime::now() } };
+        let meta = self.of::<Document>("meta");
+        let claim = meta.find_one_and_update(this, us).upsert(true);
+        let claimed = tokio::time::timeout(self.options.deadline, claim).await;
+        let before = claimed.map_err(|_| StoreError::Timeout)?;
+        let before = before.map_err(|error| Failure::from(error).tell(true))?;
+        let before = before.and_then(|node| node.get_str("process").map(str::to_owned).ok());
+        Ok(before.filter(|before| before != process))
     }
 
     /// Asks the database for nothing, past the breaker, which is told.

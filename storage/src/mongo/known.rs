@@ -30,16 +30,18 @@ impl Known {
 }
 
 impl MongoStore {
-    /// What was read, and otherwise, if the database is away, what was read before.
-    pub(super) fn or_known<V: Clone>(
+    /// What is read, and otherwise, if the database is away, what was read before.
+    pub(super) async fn or_known<V: Clone>(
         &self,
         cache: &Cache<V>,
         user: &BareJid,
-        read: Result<V, StoreError>,
+        read: impl Future<Output = Result<V, StoreError>>,
     ) -> Result<V, StoreError> {
-        match read {
+        let mark = cache.mark(user);
+        match read.await {
             Ok(value) => {
-                cache.wrote(user, Some(value.clone()));
+                // unless it was changed meanwhile
+                cache.fill(user, mark, value.clone());
                 Ok(value)
             }
             Err(error @ (StoreError::Unavailable { .. } | StoreError::Timeout)) => {
@@ -49,12 +51,19 @@ impl MongoStore {
         }
     }
 
-    /// Something of the user is being changed, or may have been: what was seen of it before is not believed any more.
-    pub(super) fn unknown(&self, user: &BareJid) {
-        self.known.accounts.wrote(user, None);
-        self.known.rosters.wrote(user, None);
-        self.known.blocklists.wrote(user, None);
+    /// The user was changed, or may have been: what was seen before is not believed any more.
+    pub(super) fn unknown<T>(&self, user: &BareJid, change: &Result<T, StoreError>) {
+        if is_possible(change) {
+            self.known.accounts.wrote(user, None);
+            self.known.rosters.wrote(user, None);
+            self.known.blocklists.wrote(user, None);
+        }
     }
+}
+
+/// Whether something was changed, or may have been. What was refused must make nobody unknown: anybody can ask for it.
+pub(super) fn is_possible<T>(change: &Result<T, StoreError>) -> bool {
+    !matches!(change, Err(StoreError::Unavailable { .. }))
 }
 
 impl Replay for MongoStore {
@@ -67,9 +76,9 @@ impl Replay for MongoStore {
         Box::pin(async move { Ok(Self::apply(self, op, &id, limits).await?.numbers) })
     }
 
-    fn knows(&self, user: &BareJid) -> bool {
+    fn made(&self, user: &BareJid) -> Option<u64> {
         let known: Option<Option<Arc<Account>>> = self.known.accounts.get(user);
-        known.flatten().is_some()
+        known.flatten().map(|account| account.created)
     }
 
     fn number(&self) -> u64 {

@@ -4,6 +4,7 @@ use super::{
     MongoStore,
     document::{address, int, texts, uint},
     failure::Failure,
+    known::is_possible,
     messages::nothing,
     transaction::{Tx, no_account},
 };
@@ -166,10 +167,14 @@ impl MongoStore {
                 .return_document(ReturnDocument::After)
                 .await?;
             let after = after.ok_or_else(|| no_account(user))?;
-            Ok(self.blocklist(user, &after))
+            let list = self.blocklist(user, &after);
+            self.known.blocklists.wrote(user, Some(Arc::clone(&list)));
+            Ok(list)
         };
         let list = call.run(work).await;
-        self.known.blocklists.wrote(user, list.clone().ok());
+        if list.is_err() && is_possible(&list) {
+            self.known.blocklists.wrote(user, None);
+        }
         list
     }
 }
@@ -188,8 +193,7 @@ impl BlocklistStore for MongoStore {
                 let found = query.projection(doc! { "blocked": 1 }).await?;
                 Ok(found.map(|found| self.blocklist(user, &found)).unwrap_or_default())
             };
-            let read = self.reads().run(work).await;
-            self.or_known(&self.known.blocklists, user, read)
+            self.or_known(&self.known.blocklists, user, self.reads().run(work)).await
         })
     }
 

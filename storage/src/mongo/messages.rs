@@ -350,7 +350,8 @@ impl OfflineStore for MongoStore {
     ) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             let messages = vec![(0, at, stanza)];
-            let op = Op::Append { user: user.clone(), holders: Vec::new(), messages, by: None };
+            let (user, holders) = (user.clone(), Vec::new());
+            let op = Op::Append { user, holders, messages, by: None, since: None };
             let Applied { numbers, .. } =
                 self.apply_first(&op, &OpId::fresh(), Some(limits)).await?;
             let first = numbers.first().copied();

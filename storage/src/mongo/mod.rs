@@ -21,7 +21,7 @@
 //! | `quarantine` | `_id` number, `u`, `at`, `since`, `from`, `b`, `x` |
 //! | `vcards` | `_id` user, `x` |
 //! | `private` | `_id` `{u, ns, name}`, `u`, `x` |
-//! | `meta` | `schema` with its `version`, `lock` of who brings it up to date, `probe <node>` |
+//! | `meta` | `schema` with its `version`, `lock` of who brings it up to date, `probe <node>`, `node <node>` with the `process` that has the name |
 //!
 //! The store works while its [child](MongoStore::child) runs.
 

@@ -12,6 +12,10 @@ use std::{
 /// 2024-01-01, in milliseconds of the epoch.
 const BEGIN: u64 = 1_704_067_200_000;
 
+/// The latest clock that is believed, in milliseconds since `BEGIN`: 2058. Beyond it numbers only count, and none comes near the
+/// end of the database's integers, behind which there would be no other.
+const LATEST: u64 = 1 << 40;
+
 /// Gives numbers: each greater than those before.
 #[derive(Debug)]
 pub(super) struct Numbers {
@@ -29,8 +33,11 @@ impl Numbers {
     /// So many numbers that follow one another.
     pub(super) fn take(&self, count: usize) -> Vec<u64> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        let now = (millis.saturating_sub(BEGIN) << 22) | self.tag;
+        self.take_at(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), count)
+    }
+
+    fn take_at(&self, millis: u64, count: usize) -> Vec<u64> {
+        let now = (millis.saturating_sub(BEGIN).min(LATEST) << 22) | self.tag;
         let count = u64::try_from(count).unwrap_or_default();
         let mut first = 0;
         let _ = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
@@ -49,6 +56,18 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_far_off_does_not_use_numbers_up() {
+        let numbers = Numbers::new();
+        let mut last = 0;
+        for millis in [0, BEGIN, u64::MAX >> 1, u64::MAX, BEGIN + 7, u64::MAX] {
+            let taken = numbers.take_at(millis, 2);
+            assert!(taken[0] > last && taken[1] == taken[0] + 1, "{millis}: {taken:?}");
+            assert!(i64::try_from(taken[1]).is_ok_and(|n| n < i64::MAX / 2 + (1 << 22)));
+            last = taken[1];
+        }
+    }
 
     #[test]
     fn numbers_grow_and_follow_one_another_and_those_of_others() {

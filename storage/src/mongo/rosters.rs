@@ -4,6 +4,7 @@ use super::{
     MongoStore,
     document::{address, bson, revision, uint},
     failure::Failure,
+    known::is_possible,
     transaction::{Tx, no_account},
 };
 use crate::{Roster, RosterItem, RosterStore, RosterWrite, StoreFuture};
@@ -22,7 +23,7 @@ fn fields() -> Document {
     doc! { "ver": 1, "floor": 1, "removed": 1, "rev": 1 }
 }
 
-/// A roster that was read, and the revision that it was; `None`: it had none, and may change without one.
+/// A roster, and the revision that it was when it was read; `None`: that is not known.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
     roster: Arc<Roster>,
@@ -207,8 +208,9 @@ async fn change(
 impl RosterStore for MongoStore {
     fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Arc<Roster>> {
         Box::pin(async move {
-            let read = self.reads().run(self.roster(user)).await;
-            Ok(self.or_known(&self.known.rosters, user, read)?.roster)
+            let call = self.reads();
+            let read = call.run(self.roster(user));
+            Ok(self.or_known(&self.known.rosters, user, read).await?.roster)
         })
     }
 
@@ -223,10 +225,18 @@ impl RosterStore for MongoStore {
             let work = async {
                 let _turns = call.turn_of_all(&users).await;
                 let these = (changes, limit);
-                call.transaction(&these, |tx, these| Box::pin(change(tx, these))).await
+                let changed =
+                    call.transaction(&these, |tx, these| Box::pin(change(tx, these))).await?;
+                for (user, roster) in users.iter().zip(&changed) {
+                    let seen = Seen { roster: Arc::clone(roster), rev: None };
+                    self.known.rosters.wrote(user, Some(seen));
+                }
+                Ok(changed)
             };
             let changed = call.run(work).await;
-            users.iter().for_each(|user| self.known.rosters.wrote(user, None));
+            if changed.is_err() && is_possible(&changed) {
+                users.iter().for_each(|user| self.known.rosters.wrote(user, None));
+            }
             changed
         })
     }

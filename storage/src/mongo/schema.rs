@@ -60,8 +60,10 @@ impl MongoStore {
     pub(super) async fn prepare(&self) -> Result<(), OpenError> {
         self.look().await?;
         let owner = format!("{} {:?}", self.node, self.numbers.take(1));
+        let mut made = false;
         while !self.is_current().await? {
             if self.lock(&owner).await? {
+                made = true;
                 let done = self.bring_up().await;
                 let ours = doc! { "_id": "lock", "owner": &owner };
                 let unlocked = self.meta().delete_one(ours).await;
@@ -70,6 +72,9 @@ impl MongoStore {
             } else {
                 tokio::time::sleep(AGAIN).await;
             }
+        }
+        if !made {
+            self.mend().await?;
         }
         self.ready.store(true, Ordering::Release);
         self.breaker.wake();
@@ -113,8 +118,27 @@ impl MongoStore {
         }
     }
 
+    /// Makes what is missing, as after a backup that was restored without indexes: nobody could read without them.
+    async fn mend(&self) -> Result<(), OpenError> {
+        match self.make().await {
+            Err(error @ (OpenError::Failed { .. } | OpenError::Refused { .. })) => {
+                tracing::warn!(%error, "whether all collections and indexes are there is not known");
+                Ok(())
+            }
+            made => made,
+        }
+    }
+
     /// From an empty database to the first version. A step may be made twice: its node may have died.
     async fn bring_up(&self) -> Result<(), OpenError> {
+        self.make().await?;
+        let is_now = doc! { "$set": { "version": VERSION } };
+        self.meta().update_one(doc! { "_id": "schema" }, is_now).upsert(true).await?;
+        Ok(())
+    }
+
+    /// Collections and indexes, those that are not there.
+    async fn make(&self) -> Result<(), OpenError> {
         for name in PLAIN {
             // an error: it is there
             if let Err(error) = self.db.create_collection(name).await
@@ -128,8 +152,6 @@ impl MongoStore {
             let index = IndexModel::builder().keys(keys).options(options).build();
             self.of::<Document>(collection).create_index(index).await?;
         }
-        let is_now = doc! { "$set": { "version": VERSION } };
-        self.meta().update_one(doc! { "_id": "schema" }, is_now).upsert(true).await?;
         Ok(())
     }
 }

@@ -178,7 +178,7 @@ impl Sessions for MongoStore {
                 return Ok(Vec::new());
             }
             let messages = messages.into_iter().map(|(at, stanza)| (0, at, stanza)).collect();
-            let op = Op::Append { user: user.clone(), holders, messages, by };
+            let op = Op::Append { user: user.clone(), holders, messages, by, since: None };
             Ok(self.apply_first(&op, &OpId::fresh(), Some(limits)).await?.numbers)
         })
     }

@@ -161,7 +161,7 @@ impl Transfer for MongoStore {
                 call.transaction(&everything, |tx, all| Box::pin(import(tx, all))).await
             };
             let imported = call.run(work).await;
-            self.unknown(&everything.user);
+            self.unknown(&everything.user, &imported);
             imported
         })
     }

@@ -221,6 +221,34 @@ async fn what_somebody_has_to_mend_keeps_its_place_and_holds_up_its_user_alone()
     running.stop().await;
 }
 
+/// Of one user nothing is answered in time, and nothing else is wrong: the others are drained, and a node can start.
+#[tokio::test]
+async fn a_user_whose_operations_take_too_long_holds_up_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path(), STILL, &fake(&["a@x", "b@x", "c@x"])).await;
+    let (a, b, c) = (user("a@x"), user("b@x"), user("c@x"));
+    running.fake.every(Fault::Away);
+    for user in [&a, &b, &c] {
+        running.push(user, "1").await.unwrap();
+    }
+    // that of a, which is the first
+    *running.fake.slow.lock() = Some(a.clone());
+    running.fake.every(Fault::None);
+    // as if it were away, until another one is asked for first
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        answers.push(running.journaled.release(9).await);
+    }
+    assert!(answers.contains(&Ok(0)), "{answers:?}");
+    assert_eq!((running.waiting(), running.totals()), (1, [3, 2, 0]));
+    assert_eq!(running.names(&b).await.unwrap(), ["1"]);
+    assert_eq!(running.names(&c).await.unwrap(), ["1"]);
+    assert_eq!(running.names(&a).await, Err(LATER));
+    *running.fake.slow.lock() = None;
+    assert_eq!(running.names(&a).await.unwrap(), ["1"]);
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn the_drainer_notices_by_itself_and_several_users_are_drained_at_once() {
     let dir = tempfile::tempdir().unwrap();

@@ -44,6 +44,8 @@ pub(super) struct Fake {
     /// Whose operation is being made.
     busy: Mutex<HashSet<BareJid>>,
     unknown: Mutex<BTreeSet<BareJid>>,
+    /// Whose operations are never answered.
+    pub(super) slow: Mutex<Option<BareJid>>,
     /// Whose operations fail.
     pub(super) broken: Mutex<Option<BareJid>>,
     file: Option<Mutex<File>>,
@@ -61,10 +63,10 @@ impl Fake {
     pub(super) fn new() -> Self {
         let (made, unknown) = (Mutex::default(), Mutex::default());
         let faults: Mutex<Faults> = Mutex::new(Box::new(|| Fault::None));
-        let (last, broken) = (Mutex::default(), Mutex::default());
+        let (last, broken, slow) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (numbers, busy) = (Mutex::default(), Mutex::default());
         let store = Arc::default();
-        Self { store, faults, last, made, numbers, busy, unknown, broken, file: None }
+        Self { store, faults, last, made, numbers, busy, unknown, slow, broken, file: None }
     }
 
     /// One with those accounts, that goes on with what is in that file.
@@ -113,7 +115,7 @@ impl Fake {
         }
         let store = &*self.store;
         match op.clone() {
-            Op::Append { user, holders, messages, by } => {
+            Op::Append { user, holders, messages, by, .. } => {
                 store.append_numbered(&user, holders, messages, limits, by)
             }
             Op::Remove { user, ids } => at_once(OfflineStore::remove(store, &user, ids)),
@@ -180,13 +182,17 @@ impl Replay for Fake {
         Box::pin(async move {
             let _busy = Busy::new(self, op.user());
             tokio::task::yield_now().await;
+            if self.slow.lock().as_ref() == Some(op.user()) {
+                return Err(StoreError::Timeout);
+            }
             self.meet(|| self.make(op, id, limits)).map(|()| op.numbers())
         })
     }
 
-    fn knows(&self, user: &BareJid) -> bool {
-        !self.unknown.lock().contains(user)
-            && at_once(AccountStore::get(&*self.store, user)).unwrap().is_some()
+    fn made(&self, user: &BareJid) -> Option<u64> {
+        let known = !self.unknown.lock().contains(user);
+        let account = at_once(AccountStore::get(&*self.store, user)).unwrap();
+        account.filter(|_| known).map(|account| account.created)
     }
 
     fn number(&self) -> u64 {

@@ -32,7 +32,7 @@ async fn write(
         let holders = vec!["k".to_owned()];
         let text = format!("{user} {}", numbers.len());
         let messages = vec![(node.store.numbers.take(1)[0], 1, message(&text))];
-        let op = Op::Append { user: user.clone(), holders, messages, by: None };
+        let op = Op::Append { user: user.clone(), holders, messages, by: None, since: None };
         let id = OpId::fresh();
         loop {
             match node.store.apply(&op, &id, None).await {

@@ -2,6 +2,8 @@
 
 mod damage;
 mod faults;
+mod known;
+mod large;
 mod nodes;
 mod once;
 mod plans;

@@ -2,8 +2,11 @@
 
 use super::{Running, message};
 use crate::{
-    AccountStore, BoxFuture, OfflineLimits, OfflineStore, RosterChange, RosterItem, RosterStore,
-    Sessions, StoreError, conformance::all, testkit::ReplicaSet,
+    Account, AccountStore, BoxFuture, OfflineLimits, OfflineStore, RosterChange, RosterItem,
+    RosterStore, Sessions, StoreError,
+    conformance::all,
+    journal::{Op, OpId},
+    testkit::ReplicaSet,
 };
 use std::sync::Arc;
 use xmpp::jid::BareJid;
@@ -86,6 +89,55 @@ async fn what_is_kept_while_an_account_is_removed_goes_with_it() {
         assert_eq!(left.await.unwrap(), 0);
     }
     assert!(kept > 15 && refused > 0, "{kept} {refused}");
+    stop(nodes).await;
+}
+
+/// What waits in the journal of one node is not for whoever has the name when it is drained.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_account_gets_nothing_that_another_node_has_journaled_for_the_one_before_it() {
+    let set = ReplicaSet::shared().await.unwrap();
+    let nodes = two(&set).await;
+    let user: BareJid = "again@x".parse().unwrap();
+    let journaled = |at: u64, since: Option<u64>| {
+        let messages = vec![(nodes[0].store.numbers.take(1)[0], at, message("x"))];
+        Op::Append { user: user.clone(), holders: Vec::new(), messages, by: None, since }
+    };
+    for created in [5, 10] {
+        let account = Account { created, ..Account::default() };
+        assert_eq!(nodes[1].store.create(vec![(user.clone(), account)]).await, Ok(1));
+        if created == 5 {
+            nodes[1].store.remove_account(&user).await.unwrap();
+        }
+    }
+    for (at, since, kept) in [
+        (7, Some(5), false),
+        // for the new one, by somebody who did not know yet
+        (12, Some(5), true),
+        // a clock that was set back
+        (7, Some(10), true),
+        (7, None, true),
+    ] {
+        let op = journaled(at, since);
+        let applied = nodes[0].store.apply(&op, &OpId::fresh(), None).await;
+        match kept {
+            true => assert!(applied.is_ok(), "{op:?}: {applied:?}"),
+            false => assert!(matches!(applied, Err(StoreError::NoAccount(_))), "{applied:?}"),
+        }
+    }
+    assert_eq!(nodes[0].store.count(&user).await, Ok(3));
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_of_one_name_are_noticed() {
+    let set = ReplicaSet::shared().await.unwrap();
+    let options = set.options("one");
+    let nodes = [Running::start(options.clone()).await, Running::start(options).await];
+    let [one, same] = [&nodes[0].store, &nodes[1].store];
+    assert_eq!(one.claim("1").await, Ok(None));
+    assert_eq!(one.claim("1").await, Ok(None));
+    assert_eq!(same.claim("2").await, Ok(Some("1".to_owned())), "who was before it");
+    assert_eq!(one.claim("1").await, Ok(Some("2".to_owned())), "and is still there");
     stop(nodes).await;
 }
 

@@ -24,7 +24,7 @@ fn session(user: &BareJid, epoch: u64) -> StoredSession {
 fn append(user: &BareJid, numbers: [u64; 2]) -> Op {
     let messages = numbers.map(|n| (n, 7, message(&n.to_string()))).to_vec();
     let by = Some((format!("key of {user}"), 9));
-    Op::Append { user: user.clone(), holders: vec!["h".to_owned()], messages, by }
+    Op::Append { user: user.clone(), holders: vec!["h".to_owned()], messages, by, since: None }
 }
 
 /// Everything there is of a user, but what only counts.

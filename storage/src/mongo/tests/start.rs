@@ -2,7 +2,7 @@
 
 use super::{MongoStore, Options, Running};
 use crate::{
-    Account, AccountStore, StoreError,
+    Account, AccountStore, OfflineStore, StoreError,
     backend::Backend,
     conformance,
     mongo::{OpenError, schema::VERSION},
@@ -48,6 +48,26 @@ async fn who_died_with_the_lock_keeps_nobody_from_starting() {
     let running = Running::start(options).await;
     running.account("a@x").await;
     assert_eq!(meta.count_documents(doc! { "_id": "lock" }).await.unwrap(), 0);
+    running.root.stop().await;
+}
+
+/// As after a backup that was restored without them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn indexes_that_are_missing_are_made_at_the_next_start() {
+    let set = ReplicaSet::shared().await.unwrap();
+    let options = set.options("one");
+    let running = Running::start(options.clone()).await;
+    let user = running.account("a@x").await;
+    running.root.stop().await;
+    let db = set.client().await.unwrap().database(options.database.as_deref().unwrap());
+    for of in ["users", "messages", "sessions", "quarantine", "roster", "private"] {
+        db.collection::<Document>(of).drop_indexes().await.unwrap();
+    }
+    db.collection::<Document>("vcards").drop().await.unwrap();
+    let running = Running::start(options).await;
+    assert_eq!(running.store.count(&user).await, Ok(0));
+    let indexes = db.collection::<Document>("messages").list_index_names().await.unwrap();
+    assert_eq!(indexes.len(), 6, "{indexes:?}");
     running.root.stop().await;
 }
 
