@@ -5,6 +5,7 @@ mod faults;
 mod nodes;
 mod once;
 mod plans;
+mod routers;
 mod start;
 
 use super::{MongoStore, Options};
