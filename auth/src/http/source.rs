@@ -13,12 +13,9 @@ const LATER: Duration = Duration::from_secs(1);
 impl From<HttpError> for StoreError {
     fn from(error: HttpError) -> Self {
         match error {
-            HttpError::Full | HttpError::Paused | HttpError::Deadline | HttpError::Broken(_) => {
-                Self::Unavailable { retry_after: LATER }
-            }
-            HttpError::Status(_) | HttpError::Malformed | HttpError::NotAllowed => {
-                Self::Failed(format!("authentication by HTTP: {error}"))
-            }
+            HttpError::Full | HttpError::Paused => Self::Unavailable { retry_after: LATER },
+            error if error.is_down() => Self::Unavailable { retry_after: LATER },
+            error => Self::Failed(format!("authentication by HTTP: {error}")),
         }
     }
 }
@@ -62,5 +59,21 @@ impl Source for HttpAuth {
 
     fn children(&self) -> Vec<ChildSpec> {
         vec![self.tree("connections")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::is_away;
+
+    #[test]
+    fn what_a_proxy_says_of_an_application_that_is_away_is_that_it_is_away() {
+        for status in [429, 502, 503, 504] {
+            assert!(is_away(&HttpError::Status(status).into()), "{status}");
+        }
+        for status in [201, 302, 401, 404, 500] {
+            assert!(!is_away(&HttpError::Status(status).into()), "{status}");
+        }
     }
 }
