@@ -138,8 +138,12 @@ pub trait Transfer: Send + Sync + 'static {
     fn import(&self, everything: Everything) -> StoreFuture<'_, ()>;
 }
 
-/// Users that are read, or copied, at once.
+/// Users that are listed at once.
 const BATCH: usize = 64;
+/// Users that are read, or copied, at the same time: all that each of them has is in memory.
+const AT_ONCE: usize = 8;
+/// How often a user is tried alone for whom a store had no room, or no time, beside others.
+const TRIES: usize = 3;
 /// The most users that are named for what is wrong with them.
 const NAMED: usize = 100;
 
@@ -183,28 +187,48 @@ impl Walk {
         to: Option<&dyn Transfer>,
     ) -> Result<bool, StoreError> {
         let users = from.users(self.after.as_ref(), BATCH).await?;
-        let each = users.iter().map(|user| Box::pin(one(from, to, user)) as StoreFuture<'_, _>);
-        for (user, done) in users.iter().zip(all(each).await) {
-            let done = match done {
-                // all at once may have been too much
-                Err(error) if is_away(&error) => one(from, to, user).await,
-                done => done,
-            };
-            match done {
-                Ok(tally) => self.tally += tally,
-                // those before it are done
-                Err(error) if is_away(&error) => return Err(error),
-                Err(error) => {
-                    self.failed += 1;
-                    if self.bad.len() < NAMED {
-                        self.bad.push((user.clone(), why(error)));
-                    }
-                }
+        for users in users.chunks(AT_ONCE) {
+            let each = users.iter().map(|user| Box::pin(one(from, to, user)) as StoreFuture<'_, _>);
+            for (user, done) in users.iter().zip(all(each).await) {
+                self.note(user, alone(from, to, user, done).await)?;
             }
-            self.after = Some(user.clone());
         }
         Ok(!users.is_empty())
     }
+
+    /// What came of a user, after those before it.
+    fn note(&mut self, user: &BareJid, done: Result<Tally, StoreError>) -> Result<(), StoreError> {
+        match done {
+            Ok(tally) => self.tally += tally,
+            Err(error) if is_away(&error) => return Err(error),
+            Err(error) => {
+                self.failed += 1;
+                if self.bad.len() < NAMED {
+                    self.bad.push((user.clone(), why(error)));
+                }
+            }
+        }
+        self.after = Some(user.clone());
+        Ok(())
+    }
+}
+
+/// Tries a user again who was one too many: by itself each fits.
+async fn alone(
+    from: &dyn Transfer,
+    to: Option<&dyn Transfer>,
+    user: &BareJid,
+    mut done: Result<Tally, StoreError>,
+) -> Result<Tally, StoreError> {
+    for _ in 0..TRIES {
+        match done {
+            Err(StoreError::Unavailable { retry_after }) => tokio::time::sleep(retry_after).await,
+            Err(StoreError::Timeout) => {}
+            done => return done,
+        }
+        done = one(from, to, user).await;
+    }
+    done
 }
 
 /// Whether it is not this user's trouble: what is tried again may be done.
@@ -254,6 +278,49 @@ pub async fn count(of: &dyn Transfer) -> Result<u64, StoreError> {
 mod tests {
     use super::*;
     use crate::{AccountStore, MemoryStore, VcardStore};
+    use std::time::Duration;
+
+    /// A store that has room for one user at a time.
+    struct Narrow {
+        store: MemoryStore,
+        room: tokio::sync::Semaphore,
+    }
+
+    impl Transfer for Narrow {
+        fn users<'a>(
+            &'a self,
+            after: Option<&'a BareJid>,
+            limit: usize,
+        ) -> StoreFuture<'a, Vec<BareJid>> {
+            self.store.users(after, limit)
+        }
+
+        fn export<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Everything>> {
+            self.store.export(user)
+        }
+
+        fn import(&self, everything: Everything) -> StoreFuture<'_, ()> {
+            Box::pin(async move {
+                let full = StoreError::Unavailable { retry_after: Duration::ZERO };
+                let _room = self.room.try_acquire().map_err(|_| full)?;
+                tokio::task::yield_now().await;
+                self.store.import(everything).await
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn users_for_whom_there_is_no_room_beside_others_are_copied_alone() {
+        let (from, room) = (store(200).await, tokio::sync::Semaphore::new(1));
+        let to = Narrow { store: MemoryStore::new(), room };
+        let mut walk = Walk::default();
+        while walk.copy(&from, &to).await.unwrap() {}
+        assert_eq!((walk.tally.accounts, count(&to).await), (200, Ok(200)));
+        // one that is away is not waited for
+        to.room.close();
+        let later = StoreError::Unavailable { retry_after: Duration::ZERO };
+        assert_eq!(Walk::default().copy(&from, &to).await, Err(later));
+    }
 
     async fn store(users: usize) -> MemoryStore {
         let store = MemoryStore::new();

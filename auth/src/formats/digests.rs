@@ -1,7 +1,9 @@
-//! A digest of password and salt, once: LDAP's schemes (RFC 2307 and what came after it), Django's `sha1$`. Whoever has the
-//! database tries millions of passwords a second against these; they are read so that an application can go on.
+//! A digest of password and salt, once: LDAP's schemes (RFC 2307 and what came after it), Django's `sha1$`, Werkzeug's `sha256$`
+//! and `sha512$`. Whoever has the database tries millions of passwords a second against these; they are read so that an
+//! application can go on.
 
 use super::{Cost, FormatError, Scheme, Secret, Stored, limits, text};
+use ring::hmac;
 use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha512};
 use xmpp::sasl::Hash;
@@ -10,8 +12,17 @@ use zeroize::Zeroizing;
 struct Salted {
     hash: Hash,
     salt: Vec<u8>,
-    /// Django has it before the password, LDAP behind it.
-    salt_first: bool,
+    place: Place,
+}
+
+/// Where the salt is.
+enum Place {
+    /// Before the password: Django.
+    First,
+    /// Behind it: LDAP.
+    Last,
+    /// The key of an HMAC: Werkzeug before 3.0.
+    Key,
 }
 
 pub(super) fn sha1(text: &str) -> Result<Stored, FormatError> {
@@ -47,17 +58,29 @@ fn ldap(hash: Hash, length: usize, salted: bool, text: &str) -> Result<Stored, F
         return Err(malformed);
     }
     limits::lengths(&salt, &digest)?;
-    Ok(Stored::one_way(Salted { hash, salt, salt_first: false }, digest))
+    Ok(Stored::one_way(Salted { hash, salt, place: Place::Last }, digest))
+}
+
+pub(super) fn django(text: &str) -> Result<Stored, FormatError> {
+    hexadecimal(Hash::Sha1, 20, Place::First, text)
+}
+
+pub(super) fn werkzeug256(text: &str) -> Result<Stored, FormatError> {
+    hexadecimal(Hash::Sha256, 32, Place::Key, text)
+}
+
+pub(super) fn werkzeug512(text: &str) -> Result<Stored, FormatError> {
+    hexadecimal(Hash::Sha512, 64, Place::Key, text)
 }
 
 /// `salt$digest` in hexadecimal; the salt is text.
-pub(super) fn django(text: &str) -> Result<Stored, FormatError> {
+fn hexadecimal(hash: Hash, length: usize, place: Place, text: &str) -> Result<Stored, FormatError> {
     let parts = text::fields(text, '$').and_then(|[salt, digest]| Some((salt, text::hex(digest)?)));
-    let parts = parts.filter(|(_, digest)| digest.len() == 20);
+    let parts = parts.filter(|(_, digest)| digest.len() == length);
     let (salt, digest) = parts.ok_or(FormatError::Malformed("a salted digest"))?;
     let salt = salt.as_bytes().to_vec();
     limits::lengths(&salt, &digest)?;
-    Ok(Stored::one_way(Salted { hash: Hash::Sha1, salt, salt_first: true }, digest))
+    Ok(Stored::one_way(Salted { hash, salt, place }, digest))
 }
 
 fn digest<D: Digest>(first: &[u8], second: &[u8]) -> Vec<u8> {
@@ -82,11 +105,24 @@ impl Scheme for Salted {
 
     fn derive(&self, password: &[u8]) -> Option<Secret> {
         let salt = self.salt.as_slice();
-        let (first, second) = if self.salt_first { (salt, password) } else { (password, salt) };
+        let (first, second) = match self.place {
+            Place::First => (salt, password),
+            Place::Last => (password, salt),
+            Place::Key => return Some(keyed(self.hash, salt, password)),
+        };
         Some(Zeroizing::new(match self.hash {
             Hash::Sha1 => digest::<Sha1>(first, second),
             Hash::Sha256 => digest::<Sha256>(first, second),
             Hash::Sha512 => digest::<Sha512>(first, second),
         }))
     }
+}
+
+fn keyed(hash: Hash, key: &[u8], password: &[u8]) -> Secret {
+    let algorithm = match hash {
+        Hash::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+        Hash::Sha256 => hmac::HMAC_SHA256,
+        Hash::Sha512 => hmac::HMAC_SHA512,
+    };
+    Zeroizing::new(hmac::sign(&hmac::Key::new(algorithm, key), password).as_ref().to_vec())
 }

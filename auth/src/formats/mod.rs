@@ -6,7 +6,7 @@
 //! | argon2i, argon2d, argon2id | PHC strings; Django's `argon2$`, OpenLDAP's `{ARGON2}` |
 //! | scrypt | `$scrypt$` (PHC, passlib), Werkzeug's `scrypt:N:r:p$`, Django's `scrypt$` |
 //! | PBKDF2 | Django's `pbkdf2_sha256$`, Werkzeug's `pbkdf2:sha256:`, passlib's `$pbkdf2-sha256$`, LDAP's `{PBKDF2-SHA256}` |
-//! | salted SHA | LDAP's `{SHA}`, `{SSHA}`, `{SSHA256}`, `{SSHA512}`; Django's `sha1$` |
+//! | salted SHA | LDAP's `{SHA}`, `{SSHA}`, `{SSHA256}`, `{SSHA512}`; Django's `sha1$`; Werkzeug's `sha256$`, `sha512$` |
 //! | crypt | `$5$`, `$6$`, with `{CRYPT}` before it or without |
 //! | SCRAM | `SCRAM-SHA-256$` (PostgreSQL, RFC 5803), [`scram::keys`] |
 //! | plain text | where the configuration says so: [`Stored::parse_or_plain`] |
@@ -105,6 +105,8 @@ const FORMATS: &[(&str, bool, Parser)] = &[
     ("{SSHA256}", false, digests::ssha256),
     ("{SSHA512}", false, digests::ssha512),
     ("sha1$", false, digests::django),
+    ("sha256$", false, digests::werkzeug256),
+    ("sha512$", false, digests::werkzeug512),
     ("$5$", false, crypt::sha256),
     ("$6$", false, crypt::sha512),
     ("SCRAM-SHA-", true, scram::text),

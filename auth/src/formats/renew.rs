@@ -41,6 +41,8 @@ const PARTS: &[(&str, usize, Writing, Writing)] = &[
     ("scrypt:", 1, Writing::Text, Writing::Hex),
     ("scrypt$", 3, Writing::Text, Writing::Base64),
     ("sha1$", 1, Writing::Text, Writing::Hex),
+    ("sha256$", 1, Writing::Text, Writing::Hex),
+    ("sha512$", 1, Writing::Text, Writing::Hex),
     ("$5$", 1, Writing::Text, Writing::Text),
     ("$6$", 1, Writing::Text, Writing::Text),
     ("{CRYPT}$5$", 1, Writing::Text, Writing::Text),
@@ -189,5 +191,8 @@ mod tests {
         assert!(all[0] != all[1] && all[1] != all[2] && all.iter().all(|new| new != ssha));
         let sha = renewed("{SHA}y6a/JgVxHq2Y2Hp4A93/UH/KbAE=", "pencil", false);
         assert!(sha.is_some_and(|sha| sha.len() == 33), "it had no salt");
+        let werkzeug = format!("sha256$salt${}", "0".repeat(64));
+        let werkzeug = renewed(&werkzeug, "pencil", false);
+        assert!(werkzeug.is_some_and(|new| new.len() == 7 + SALT + 1 + 64));
     }
 }

@@ -55,6 +55,17 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("salted SHA-1", "pencil", "{ssha}35wiB9gaXlxv/Gv6ARg+n5iwdLyGcA7h"),
     ("SHA-1", "pencil", "{SHA}0vxRJJChUDZGC1SJQBQ51tpUB/o="),
     ("salted SHA-1", "pencil", "sha1$Qs0XmzyBrCym$603f843f001876f7084c8227e1ccd7bd7e5a3619"),
+    // Werkzeug 2.3.8
+    (
+        "salted SHA-256",
+        "pencil",
+        "sha256$g7UXBrLBzbXYbRfK$84207e58072c15189f4a54256b8dd45427c6b7f97be180905fd792d40f742b0a",
+    ),
+    (
+        "salted SHA-512",
+        "pencil",
+        "sha512$Z9z4HuTEzxSpMBpV$fca95351c67bfb0d7086c4258eff2a2fe6e5a32c3d2b7e0ee41be0f41b9fb8fa2b4f8e704ab26f7e73e2289580719a27d9d004d8642de7f4dc966944fb3c303e",
+    ),
     ("SHA-256-crypt", "Hello world!", "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5"),
     (
         "SHA-512-crypt",

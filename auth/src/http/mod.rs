@@ -126,6 +126,14 @@ pub enum HttpError {
     NotAllowed,
 }
 
+impl HttpError {
+    /// Whether it was not there at all, or a proxy says so. What it answers to one user's request, 500 say, says nothing of the
+    /// others.
+    fn is_down(&self) -> bool {
+        matches!(self, Self::Deadline | Self::Broken(_) | Self::Status(429 | 502..=504))
+    }
+}
+
 /// What the application says of a password.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Checked {
@@ -237,7 +245,8 @@ impl HttpAuth {
         };
         let answer = timeout(self.options.deadline, asked).await;
         let answer = answer.unwrap_or(Err(HttpError::Deadline));
-        let opened = self.breaker.lock().note(is_down(&answer), Instant::now());
+        let down = answer.as_ref().is_err_and(HttpError::is_down);
+        let opened = self.breaker.lock().note(down, Instant::now());
         if opened {
             tracing::warn!(
                 url = self.options.url,
@@ -250,14 +259,6 @@ impl HttpAuth {
 
 fn pool(host: &str) -> String {
     format!("{POOL}_{host}")
-}
-
-/// Whether it was not there at all. What it answers to one user's request, 500 say, says nothing of the others.
-fn is_down<T>(answer: &Result<T, HttpError>) -> bool {
-    matches!(
-        answer,
-        Err(HttpError::Deadline | HttpError::Broken(_) | HttpError::Status(429 | 502..=504))
-    )
 }
 
 fn read(body: &[u8]) -> Result<Checked, HttpError> {

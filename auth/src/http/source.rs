@@ -13,15 +13,9 @@ const LATER: Duration = Duration::from_secs(1);
 impl From<HttpError> for StoreError {
     fn from(error: HttpError) -> Self {
         match error {
-            // whoever stands before it says so, or it does itself
-            HttpError::Full
-            | HttpError::Paused
-            | HttpError::Deadline
-            | HttpError::Broken(_)
-            | HttpError::Status(429 | 502..=504) => Self::Unavailable { retry_after: LATER },
-            HttpError::Status(_) | HttpError::Malformed | HttpError::NotAllowed => {
-                Self::Failed(format!("authentication by HTTP: {error}"))
-            }
+            HttpError::Full | HttpError::Paused => Self::Unavailable { retry_after: LATER },
+            error if error.is_down() => Self::Unavailable { retry_after: LATER },
+            error => Self::Failed(format!("authentication by HTTP: {error}")),
         }
     }
 }
@@ -71,19 +65,15 @@ impl Source for HttpAuth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::is_away;
 
-    /// Who is known here logs on then, whether nobody answers or whoever stands before it does.
     #[test]
-    fn a_service_that_is_not_there_is_away() {
-        let away = |error: HttpError| {
-            matches!(StoreError::from(error), StoreError::Unavailable { .. } | StoreError::Timeout)
-        };
+    fn what_a_proxy_says_of_an_application_that_is_away_is_that_it_is_away() {
         for status in [429, 502, 503, 504] {
-            assert!(away(HttpError::Status(status)), "{status}");
+            assert!(is_away(&HttpError::Status(status).into()), "{status}");
         }
-        for status in [201, 204, 301, 400, 401, 403, 404, 500] {
-            assert!(!away(HttpError::Status(status)), "{status}");
+        for status in [201, 302, 401, 404, 500] {
+            assert!(!is_away(&HttpError::Status(status).into()), "{status}");
         }
-        assert!(away(HttpError::Deadline) && !away(HttpError::Malformed));
     }
 }

@@ -38,6 +38,9 @@ const CALLS: usize = 4096;
 const CALLS_BYTES: usize = 64 << 20;
 /// The database, if nobody names one.
 const DATABASE: &str = "mangrove";
+/// What else to write in place of a name that only DNS knows the members of.
+const SRV: &str = "mongodb+srv is not supported: name the members, \
+                   mongodb://HOST:PORT,HOST:PORT/?replicaSet=NAME&tls=true";
 
 impl From<Error> for OpenError {
     fn from(error: Error) -> Self {
@@ -68,6 +71,12 @@ fn certificates(file: &Path) -> Result<(), OpenError> {
     Err(unusable("no certificate in it, as PEM".to_owned()))
 }
 
+/// Whether each `%` begins two hexadecimal digits: at some that do not the driver panics.
+fn is_encoded(uri: &str) -> bool {
+    let mut after = uri.as_bytes().split(|b| *b == b'%').skip(1);
+    after.all(|rest| rest.get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit)))
+}
+
 /// The database that knows the user, as a URI says it.
 fn auth_source(uri: &str) -> Option<String> {
     let (_, options) = uri.split_once('?')?;
@@ -79,6 +88,13 @@ fn auth_source(uri: &str) -> Option<String> {
 /// A client of the driver that has not asked anything yet, and the name of the database.
 pub(super) async fn client(options: &Options) -> Result<(Client, String), OpenError> {
     let unusable = |error: Error| OpenError::Options { why: why(&error) };
+    let refused = |why: &str| Err(OpenError::Options { why: why.to_owned() });
+    if options.uri.starts_with("mongodb+srv:") {
+        return refused(SRV);
+    }
+    if !is_encoded(&options.uri) {
+        return refused("a % in the URI has to be written as %25");
+    }
     let mut client = ClientOptions::parse(&options.uri).await.map_err(unusable)?;
     client.app_name = Some(format!("mangrove {}", options.node)).filter(|name| name.len() <= 128);
     // a server is looked for, and a connection waited for, so that the call can still be answered
@@ -102,7 +118,12 @@ pub(super) async fn client(options: &Options) -> Result<(Client, String), OpenEr
     }
     if let Some(ca) = &options.ca {
         certificates(ca)?;
-        client.tls = Some(Tls::Enabled(TlsOptions::builder().ca_file_path(ca.clone()).build()));
+        let mut tls = TlsOptions::builder().ca_file_path(ca.clone()).build();
+        // who we are, if the URI says so; nothing else that it says of TLS
+        if let Some(Tls::Enabled(before)) = client.tls.take() {
+            tls.cert_key_file_path = before.cert_key_file_path;
+        }
+        client.tls = Some(Tls::Enabled(tls));
     }
     let database = options.database.clone().or_else(|| client.default_database.clone());
     let client = Client::with_options(client).map_err(unusable)?;
@@ -187,6 +208,24 @@ impl MongoStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_uri_is_said_without_its_password() {
+        for uri in [
+            "mongodb+srv://u:secret@host/db",
+            "mongodb://u:secret/secret@host/db",
+            "mongodb://u:secret@secret@host/db",
+            "mongodb://u:%aésecret@host/db",
+            "mongodb://u:secret@host:port/db",
+            "mongodb://u:secret@host/db?tls=true&tlsCertificateKeyFilePassword=secret",
+            "u:secret@host/db",
+        ] {
+            let options = Options { uri: uri.to_owned(), ..Options::default() };
+            let error = client(&options).await.unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+            assert!(!uri.contains("srv") || error.contains("replicaSet=NAME"), "{error}");
+        }
+    }
 
     #[test]
     fn names_of_nodes_are_names_of_fields() {

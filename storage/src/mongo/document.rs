@@ -76,6 +76,7 @@ struct Most {
 /// The same as a document.
 pub(super) fn bound(most: Kept) -> Document {
     doc! { "n": int(most.messages as u64), "b": int(most.bytes as u64) }
+}
 
 impl Head {
     pub(super) fn fields() -> Document {

@@ -4,8 +4,8 @@ use crate::{StoreError, error::LATER};
 use mongodb::{
     bson,
     error::{
-        Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT,
-        WriteFailure,
+        Error, ErrorKind, RETRYABLE_WRITE_ERROR, SYSTEM_OVERLOADED_ERROR,
+        TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure,
     },
 };
 
@@ -19,8 +19,12 @@ const TOO_LARGE: [i32; 3] = [10_334, 17_419, 17_420];
 const DOCUMENT: usize = 16 << 20;
 /// Nobody leads the replica set, or who did stops: `PrimarySteppedDown`, `ShutdownInProgress`, `NotWritablePrimary`,
 /// `InterruptedAtShutdown`, `InterruptedDueToReplStateChange`, `NotPrimaryNoSecondaryOk`, `NotPrimaryOrSecondary`,
-/// `SnapshotUnavailable`.
-const NOBODY_LEADS: [i32; 8] = [189, 91, 10_107, 11_600, 11_602, 13_435, 13_436, 246];
+/// `SnapshotUnavailable`, `LegacyNotPrimary`.
+const NOBODY_LEADS: [i32; 9] = [189, 91, 10_107, 11_600, 11_602, 13_435, 13_436, 246, 10_058];
+/// A router does not get to a server: `HostUnreachable`, `HostNotFound`, `NetworkTimeout`, `SocketException`,
+/// `FailedToSatisfyReadPreference`; or the one that had begun an answer was started anew: `CursorNotFound`. And
+/// `ReadConcernMajorityNotAvailableYet`.
+const NOT_REACHED: [i32; 7] = [6, 7, 89, 9001, 133, 43, 134];
 /// `MaxTimeMSExpired`, `WriteConcernFailed`, `ExceededTimeLimit`.
 const TOO_LATE: [i32; 3] = [50, 64, 262];
 /// `Unauthorized`, `AuthenticationFailed`.
@@ -125,7 +129,11 @@ pub(super) fn is_away(error: &Error) -> bool {
             | ErrorKind::Io(_)
             | ErrorKind::DnsResolve { .. }
     );
-    kind || is_one_of(error, &NOBODY_LEADS) || is_one_of(error, &TOO_LATE)
+    let codes = [NOBODY_LEADS.as_slice(), &NOT_REACHED, &TOO_LATE];
+    // what servers say so of, whatever its code
+    let labels = [RETRYABLE_WRITE_ERROR, SYSTEM_OVERLOADED_ERROR];
+    kind || codes.iter().any(|codes| is_one_of(error, codes))
+        || labels.iter().any(|label| error.contains_label(label))
 }
 
 fn is_bson(error: &Error) -> bool {

@@ -7,6 +7,7 @@ mod large;
 mod nodes;
 mod once;
 mod plans;
+mod routers;
 mod start;
 
 use super::{MongoStore, Options};

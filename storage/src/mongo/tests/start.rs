@@ -128,6 +128,11 @@ async fn it_logs_on_by_tls_and_says_what_is_wrong_where_it_cannot() {
     let why = store.last_error().unwrap().why;
     assert!(why.contains("certificate"), "{why}");
     let folder = tempfile::tempdir().unwrap();
+    // our own certificate is shown, whoever vouches for the server
+    let own = folder.path().join("own.pem");
+    let uri = format!("{}&tls=true&tlsCertificateKeyFile={}", set.uri(), own.display());
+    let error = MongoStore::open(Options { uri, ..set.options("one") }).await.unwrap_err();
+    assert!(matches!(error, OpenError::Options { .. }), "{error}");
     let empty = folder.path().join("none.pem");
     fs::write(&empty, "").unwrap();
     for ca in [empty, folder.path().join("missing.pem")] {
