@@ -189,6 +189,12 @@ impl Resource {
         self.state.lock().stored = Some(Box::new(Stored::new(key.into())));
     }
 
+    /// The store was told something of it by somebody else.
+    #[cfg(test)]
+    pub fn was_told(&self) {
+        self.state.lock().stored.iter_mut().for_each(|stored| stored.told = true);
+    }
+
     /// Whether the store keeps what waits for it although there is a connection.
     pub fn is_always_kept(&self) -> bool {
         self.limits.durability == Durability::Always

@@ -95,7 +95,9 @@ fn a_connection_that_takes_over_tells_the_store_anew() {
     resource.with_sm(|state| *state = Some(sm));
     resource.keep_as("k");
     let notes = || resource.to_note().map(|(_, epoch)| epoch);
+    assert_eq!(resource.told_as(), None, "it knows nothing yet");
     assert_eq!((notes(), notes()), (Some(1), None));
+    assert_eq!(resource.told_as().as_deref(), Some("k"));
     let (epoch, _) = resource.attach().unwrap();
     assert_eq!((notes(), notes()), (Some(2), None));
     assert!(resource.begin(epoch, &from("juliet@localhost/balcony")));
@@ -103,6 +105,29 @@ fn a_connection_that_takes_over_tells_the_store_anew() {
     assert_eq!(resource.handles_with_this(), with_this);
     assert!(resource.attach().is_some());
     assert_eq!(resource.handles_with_this(), with_this, "it counts already");
+}
+
+/// When such a session ends, the store has nothing to forget.
+#[test]
+fn the_store_knows_of_a_session_once_its_key_was_given_out() {
+    let [always, detached] = [Durability::Always, Durability::Detached].map(|durability| {
+        let limits = QueueLimits { durability, ..QueueLimits::default() };
+        let jid = "juliet@localhost/balcony".parse().unwrap();
+        let resource = Resource::new(jid, 1, limits, Arc::default());
+        let sm = StreamManagement { token: Some("k".to_owned()), ..StreamManagement::default() };
+        resource.with_sm(|state| *state = Some(sm));
+        resource
+    });
+    always.keep_as("k");
+    assert!(detached.detach(1, None));
+    for resource in [&always, &detached] {
+        assert!(resource.stored_as().is_some() && resource.told_as().is_none());
+    }
+    assert!(always.holds_as().is_some());
+    assert!(detached.park(Instant::now(), |_| true).is_some());
+    for resource in [&always, &detached] {
+        assert_eq!(resource.told_as(), resource.stored_as());
+    }
 }
 
 #[test]

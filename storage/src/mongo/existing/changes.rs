@@ -12,6 +12,7 @@ use crate::{
 use mongodb::{
     bson::{Bson, Document, RawDocumentBuf, doc},
     change_stream::ChangeStream,
+    error::Error,
 };
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
@@ -90,7 +91,11 @@ impl Existing {
     /// `Unavailable`.
     pub async fn watch(self: &Arc<Self>) -> Result<ExistingChanges, StoreError> {
         let pipeline = pipeline(&self.options, &self.filter);
-        let watch = async { self.users.watch().pipeline(pipeline).max_await_time(AWAIT).await };
+        let watch = async {
+            let stream = self.users.watch().pipeline(pipeline).max_await_time(AWAIT).await?;
+            self.look_no_further_back().await?;
+            Ok(stream)
+        };
         let opened = timeout(self.options.server.deadline, watch).await;
         let stream = match opened.map_err(|_| LATER)? {
             Ok(stream) => Some(stream.with_type()),
@@ -103,6 +108,18 @@ impl Existing {
             Err(error) => return Err(Failure::from(error).tell(false)),
         };
         Ok(ExistingChanges { of: Arc::clone(self), stream, second: (Instant::now(), 0) })
+    }
+
+    /// What is read from here on is no older than now: a primary that was just elected may know only later what a majority has, and
+    /// a stream tells nothing of what was before it.
+    async fn look_no_further_back(&self) -> Result<(), Error> {
+        let mut session = self.client.start_session().await?;
+        let admin = self.client.database("admin");
+        admin.run_command(doc! { "ping": 1 }).session(&mut session).await?;
+        if let Some(now) = session.operation_time() {
+            *self.since.lock() = Some(now);
+        }
+        Ok(())
     }
 
     /// Whose document that is, whether or not the filter takes it.

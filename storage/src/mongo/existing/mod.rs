@@ -17,11 +17,12 @@ use super::{
 };
 use crate::{StoreError, error::LATER};
 use mongodb::{
-    Collection,
-    bson::{Bson, Document, RawDocumentBuf, doc},
+    Client, Collection,
+    bson::{Bson, Document, RawDocumentBuf, Timestamp, doc},
     error::Error,
     options::{Collation, CollationStrength},
 };
+use parking_lot::Mutex;
 use serde_json::Value;
 use std::{fmt, future::Future, slice, sync::Arc, time::Duration};
 use thiserror::Error as Described;
@@ -83,7 +84,10 @@ impl fmt::Debug for ExistingUser {
 
 /// The collection.
 pub struct Existing {
+    client: Client,
     users: Collection<Document>,
+    /// What is read is as it was then, or later.
+    since: Mutex<Option<Timestamp>>,
     filter: Document,
     options: ExistingOptions,
 }
@@ -103,7 +107,7 @@ impl Existing {
         let filter = filter(&options.filter)?;
         let (client, database) = connect::client(&options.server).await?;
         let users = client.database(&database).collection(&options.collection);
-        Ok(Arc::new(Self { users, filter, options }))
+        Ok(Arc::new(Self { client, users, since: Mutex::default(), filter, options }))
     }
 
     /// Who has that name: one user, or none, unless names differ in nothing that the collection's owner or the collation sees.
@@ -175,13 +179,16 @@ impl Existing {
         collation: Option<Collation>,
     ) -> Result<Vec<RawDocumentBuf>, StoreError> {
         self.within(async {
-            let mut query = self.users.aggregate(pipeline);
+            let mut session = self.client.start_session().causal_consistency(true).await?;
+            let since = *self.since.lock();
+            since.iter().for_each(|since| session.advance_operation_time(*since));
+            let mut query = self.users.aggregate(pipeline).session(&mut session);
             if let Some(collation) = collation {
                 query = query.collation(collation);
             }
             let mut found = query.await?;
             let mut all = Vec::new();
-            while found.advance().await? {
+            while found.advance(&mut session).await? {
                 all.push(found.current().to_owned());
             }
             Ok(all)

@@ -1,5 +1,6 @@
 //! What only this backend promises.
 
+mod asked;
 mod damage;
 mod faults;
 mod known;
