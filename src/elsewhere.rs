@@ -114,7 +114,8 @@ pub async fn check(config: &Config) -> Result<(), ElsewhereError> {
         let unusable = |why: mongo::OpenError| ElsewhereError::Store(why.to_string());
         settings::mongodb(config).check().await.map_err(unusable)?;
     }
-    let own = Backend::memory().stores().accounts.clone();
+    let own = Backend::memory();
+    let own = Arc::clone(&own.stores().accounts);
     accounts(config, own, &System::new("check")).await.map(drop)
 }
 
@@ -248,4 +249,37 @@ fn read(host: &str, path: &Path) -> Result<Vec<u8>, ElsewhereError> {
 fn text(host: &str, path: &Path) -> Result<String, ElsewhereError> {
     let bytes = read(host, path)?;
     String::from_utf8(bytes).map_err(|_| refuse(host, format!("{} is no text", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who logs on, with what, and who vouches, given what a collection says besides.
+    fn of(text: &str) -> (String, [Option<String>; 3]) {
+        let all = format!(
+            "[mongodb]\nuri = 'mongodb://a'\nuser = 'u'\npassword = 'p'\nca = 'ca'\n\
+             [[mongodb_accounts]]\nhost = 'localhost'\ndatabase = 'd'\ncollection = 'c'\n{text}"
+        );
+        let config = settings::Setup::of(config::load(&all, "m.toml", [], &[])).unwrap().config;
+        let server = server(&config, config.mongodb_accounts.first().unwrap());
+        let ca = server.ca.map(|ca| ca.display().to_string());
+        (server.uri, [server.user, server.password, ca])
+    }
+
+    #[test]
+    fn what_a_collection_does_not_say_is_that_of_the_store() {
+        let some =
+            |all: [&str; 3]| all.map(|one| Some(one.to_owned()).filter(|one| !one.is_empty()));
+        let here = "mongodb://a".to_owned();
+        assert_eq!(of(""), (here.clone(), some(["u", "p", "ca"])));
+        assert_eq!(of("user = 'r'\npassword = 'q'\n"), (here.clone(), some(["r", "q", "ca"])));
+        assert_eq!(of("user = 'r'\n"), (here, some(["r", "", "ca"])), "not another's password");
+        let there = "mongodb://b".to_owned();
+        assert_eq!(
+            of("uri = 'mongodb://b'\n"),
+            (there, some(["", "", ""])),
+            "nor to another server"
+        );
+    }
 }

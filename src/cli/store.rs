@@ -158,6 +158,7 @@ async fn copy(
                     away.over();
                 }
                 if !away.may_pass(&error) {
+                    progress.show(&walk, true);
                     return Err(store(error));
                 }
                 progress.note(&format!("{error}: it is tried again"), out);
@@ -165,6 +166,7 @@ async fn copy(
             }
         }
         if interrupt.came {
+            progress.show(&walk, true);
             let done = count_users(walk.tally.accounts);
             return Err(Failure::new(format!("interrupted after {done}; run it again to go on")));
         }
