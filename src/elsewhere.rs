@@ -8,7 +8,7 @@ use auth::{
 };
 use config::{
     Config, Loaded,
-    schema::{HttpAccounts, JwtAccounts, MongodbAccounts, Scram, UserIs},
+    schema::{self, HttpAccounts, JwtAccounts, MongodbAccounts, Scram, UserIs},
 };
 use std::{
     fs, io,
@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
 };
 use storage::{
-    AccountStore,
+    AccountStore, Backend,
     mongo::{self, Existing, ExistingOptions},
 };
 use supervision::System;
@@ -28,8 +28,11 @@ use zeroize::Zeroizing;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ElsewhereError {
+    /// The store's options cannot be used.
+    #[error("[mongodb]: {0}")]
+    Store(String),
     /// A file cannot be read.
-    #[error("the accounts of {host}: cannot read {}: {error}", path.display())]
+    #[error("the accounts of {host}: {}: {error}", path.display())]
     File {
         /// Whose.
         host: String,
@@ -102,6 +105,20 @@ pub(crate) fn prepare(loaded: &mut Loaded, hosts: &[String]) -> Prepared {
     prepared
 }
 
+/// Whether what the configuration names outside of the node can be used: files are read, and nobody is asked.
+///
+/// # Errors
+/// The first that cannot.
+pub async fn check(config: &Config) -> Result<(), ElsewhereError> {
+    if config.storage.backend == schema::Backend::Mongodb {
+        let unusable = |why: mongo::OpenError| ElsewhereError::Store(why.to_string());
+        settings::mongodb(config).check().await.map_err(unusable)?;
+    }
+    let own = Backend::memory();
+    let own = Arc::clone(&own.stores().accounts);
+    accounts(config, own, &System::new("check")).await.map(drop)
+}
+
 /// All accounts of a node, given those of its store.
 ///
 /// # Errors
@@ -142,19 +159,30 @@ pub(crate) async fn accounts(
     Ok(accounts)
 }
 
-async fn mongodb(config: &Config, of: &MongodbAccounts) -> Result<Arc<dyn Source>, ElsewhereError> {
+/// The server that the collection is on. Without a URI it is that of `[mongodb]`, with whatever of it is not set here.
+fn server(config: &Config, of: &MongodbAccounts) -> mongo::Options {
     let shared = settings::mongodb(config);
-    let server = match &of.uri {
-        None => mongo::Options { database: Some(of.database.clone()), ..shared },
-        Some(uri) => mongo::Options {
-            uri: uri.clone(),
-            database: Some(of.database.clone()),
-            user: of.user.clone(),
-            password: of.password.clone(),
-            ca: of.ca.clone(),
-            ..shared
-        },
+    let with = |uri: &str, user: &Option<String>, password: &Option<String>, ca| mongo::Options {
+        uri: uri.to_owned(),
+        database: Some(of.database.clone()),
+        user: user.clone(),
+        password: password.clone(),
+        ca,
+        ..shared.clone()
     };
+    if let Some(uri) = &of.uri {
+        return with(uri, &of.user, &of.password, of.ca.clone());
+    }
+    // a password belongs to its user
+    let (user, password) = match &of.user {
+        Some(_) => (&of.user, &of.password),
+        None => (&shared.user, &shared.password),
+    };
+    with(&shared.uri, user, password, of.ca.clone().or_else(|| shared.ca.clone()))
+}
+
+async fn mongodb(config: &Config, of: &MongodbAccounts) -> Result<Arc<dyn Source>, ElsewhereError> {
+    let server = server(config, of);
     let options = ExistingOptions {
         server,
         collection: of.collection.clone(),
@@ -199,9 +227,13 @@ fn jwt(of: &JwtAccounts) -> Result<Verifier, ElsewhereError> {
         ..Policy::new(&of.host)
     };
     let algorithm = of.algorithm.as_deref().map(|name| {
-        Algorithm::parse(name).ok_or_else(|| refuse(&format!("there is no algorithm {name:?}")))
+        let all = || Algorithm::ALL.iter().map(|known| known.name()).collect::<Vec<_>>().join(", ");
+        let none = || refuse(&format!("there is no algorithm {name:?}; write one of {}", all()));
+        Algorithm::parse(name).ok_or_else(none)
     });
-    let keys = Key::any(&bytes, algorithm.transpose()?).map_err(|e| refuse(&e))?;
+    let file = of.key.display();
+    let keys = Key::any(&bytes, algorithm.transpose()?);
+    let keys = keys.map_err(|error| refuse(&format!("{file}: {error}")))?;
     Verifier::new(keys, policy).map_err(|e| refuse(&e))
 }
 
@@ -217,4 +249,37 @@ fn read(host: &str, path: &Path) -> Result<Vec<u8>, ElsewhereError> {
 fn text(host: &str, path: &Path) -> Result<String, ElsewhereError> {
     let bytes = read(host, path)?;
     String::from_utf8(bytes).map_err(|_| refuse(host, format!("{} is no text", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who logs on, with what, and who vouches, given what a collection says besides.
+    fn of(text: &str) -> (String, [Option<String>; 3]) {
+        let all = format!(
+            "[mongodb]\nuri = 'mongodb://a'\nuser = 'u'\npassword = 'p'\nca = 'ca'\n\
+             [[mongodb_accounts]]\nhost = 'localhost'\ndatabase = 'd'\ncollection = 'c'\n{text}"
+        );
+        let config = settings::Setup::of(config::load(&all, "m.toml", [], &[])).unwrap().config;
+        let server = server(&config, config.mongodb_accounts.first().unwrap());
+        let ca = server.ca.map(|ca| ca.display().to_string());
+        (server.uri, [server.user, server.password, ca])
+    }
+
+    #[test]
+    fn what_a_collection_does_not_say_is_that_of_the_store() {
+        let some =
+            |all: [&str; 3]| all.map(|one| Some(one.to_owned()).filter(|one| !one.is_empty()));
+        let here = "mongodb://a".to_owned();
+        assert_eq!(of(""), (here.clone(), some(["u", "p", "ca"])));
+        assert_eq!(of("user = 'r'\npassword = 'q'\n"), (here.clone(), some(["r", "q", "ca"])));
+        assert_eq!(of("user = 'r'\n"), (here, some(["r", "", "ca"])), "not another's password");
+        let there = "mongodb://b".to_owned();
+        assert_eq!(
+            of("uri = 'mongodb://b'\n"),
+            (there, some(["", "", ""])),
+            "nor to another server"
+        );
+    }
 }

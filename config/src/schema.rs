@@ -95,10 +95,22 @@ impl Config {
             let fix = "set storage.backend = \"mongodb\", or leave cluster.name out";
             from.conflict(["storage.backend", "cluster.name"], message, fix);
         }
+        if self.mongodb.password.is_some() && self.mongodb.user.is_none() {
+            let (message, fix) = ("nobody logs on with it", "set mongodb.user too");
+            from.conflict(["mongodb.password", "mongodb.user"], message, fix);
+        }
         if !self.sasl.plain && self.sasl.mechanisms.is_empty() {
             let fix = "set sasl.plain = true, or allow one of sasl.mechanisms";
             from.conflict(["sasl.mechanisms", "sasl.plain"], "nobody could log in", fix);
         }
+    }
+
+    /// Whether the accounts of a host belong to somebody else.
+    pub fn is_elsewhere(&self, host: &str) -> bool {
+        let mongodb = self.mongodb_accounts.iter().map(|of| &of.host);
+        let http = self.http_accounts.iter().map(|of| &of.host);
+        let jwt = self.jwt_accounts.iter().map(|of| &of.host);
+        mongodb.chain(http).chain(jwt).any(|of| of == host)
     }
 
     /// The socket of the command line tools: as configured, or `admin.sock` under the data.
@@ -338,14 +350,15 @@ crate::section! {
     pub struct MongodbAccounts {
         /// The host, one of server.hosts.
         pub host: String,
-        /// Where it is. Not set: that of [mongodb], with its user, password and ca.
+        /// Where it is. Not set: where [mongodb] is; user with password, and ca, are those of [mongodb] then where they are not
+        /// set here.
         pub uri: Option<String> = None,
         /// Who logs on to it. Reading the collection is enough, if write is off; change streams need the right to `changeStream`,
         /// which the role `read` has.
         pub user: Option<String> = None,
-        /// Their password; better within the uri of a file that only the server can read.
+        /// Their password. Let nobody but the server read this file, or set the whole list in the environment, in TOML.
         pub password: Option<String> = None,
-        /// A file with the certificates, in PEM, of who vouches for the server.
+        /// A file with the certificates, in PEM, of who vouches for the server. TLS is used then.
         pub ca: Option<PathBuf> = None,
         /// The database.
         pub database: String,

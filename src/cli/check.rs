@@ -3,7 +3,7 @@
 use super::{Done, Failure, NodeArgs, output::Output};
 use actors::hosts::Hosts;
 use config::{Report, Sections};
-use mangrove::certificates::Sources;
+use mangrove::{certificates::Sources, elsewhere};
 use std::{path::PathBuf, sync::Arc};
 
 #[derive(Debug, clap::Subcommand)]
@@ -17,9 +17,9 @@ pub enum Command {
     Reference,
 }
 
-pub fn config(node: &NodeArgs, command: Command, out: &mut Output) -> Done {
+pub async fn config(node: &NodeArgs, command: Command, out: &mut Output) -> Done {
     match command {
-        Command::Check { file } => check(node, file, out),
+        Command::Check { file } => check(node, file, out).await,
         Command::Reference => {
             let mut sections = Sections::default();
             actors::modules::all(&mut sections);
@@ -29,7 +29,7 @@ pub fn config(node: &NodeArgs, command: Command, out: &mut Output) -> Done {
     }
 }
 
-fn check(node: &NodeArgs, file: Option<PathBuf>, out: &mut Output) -> Done {
+async fn check(node: &NodeArgs, file: Option<PathBuf>, out: &mut Output) -> Done {
     let mut node = node.clone();
     node.config = file.or(node.config);
     let setup = match node.read() {
@@ -40,6 +40,7 @@ fn check(node: &NodeArgs, file: Option<PathBuf>, out: &mut Output) -> Done {
     Sources::new(&setup.config)
         .configured()
         .map_err(|e| Failure::usage(format!("certificate: {e}")))?;
+    elsewhere::check(&setup.config).await.map_err(Failure::usage)?;
     let hosts = setup.config.server.hosts.iter();
     let hosts = Hosts::new(hosts.map(|host| Arc::from(host.as_str())));
     setup.modules.build(&hosts).map_err(|wrong| Failure::usage(wrong.join("\n")))?;

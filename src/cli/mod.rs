@@ -110,7 +110,7 @@ pub fn main() -> ExitCode {
     let mut out = Output::new(json);
     let done = match command.unwrap_or_default() {
         Command::Run => run::run(&node, &mut out),
-        Command::Config(command) => check::config(&node, command, &mut out),
+        Command::Config(command) => ask::block_on(check::config(&node, command, &mut out)),
         Command::Account(command) => ask::block_on(account::account(&node, command, &mut out)),
         Command::Tree => ask::block_on(processes::tree(&node, &mut out)),
         Command::Ps(args) => ask::block_on(processes::ps(&node, args, &mut out)),

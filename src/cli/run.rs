@@ -71,15 +71,19 @@ async fn say_ready(node: &Node, config: &Config, args: &NodeArgs, out: &mut Outp
         return out.json(&json!({ "version": version, "ready": seconds, "addresses": addresses }));
     }
     out.text(&format!("mangrove {version} ready in {seconds:.2} s: {addresses}"));
+    if let Err(why) = node.ready().await {
+        out.text(&format!("It is not ready yet: {why}"));
+    }
     if let Ok(true) = node.env().stores.accounts.is_empty().await {
         let hosts = &config.server.hosts;
-        let host = hosts.first().map_or("localhost", String::as_str);
-        out.text(&format!(
-            "There are no accounts yet. To make one: {} account add NAME@{host}\n\
-             Clients log on to: {}",
-            args.command(),
-            hosts.join(", ")
-        ));
+        // those of the others are made elsewhere
+        if let Some(host) = hosts.iter().find(|host| !config.is_elsewhere(host)) {
+            let command = args.command();
+            out.text(&format!(
+                "There are no accounts yet. To make one: {command} account add NAME@{host}"
+            ));
+        }
+        out.text(&format!("Clients log on to: {}", hosts.join(", ")));
         if config.certificate.is_empty() {
             let at = config.server.data.join("certificates");
             out.text(&format!(

@@ -14,12 +14,23 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
-use storage::transfer::{self, Transfer, Walk};
+use storage::{
+    StoreError,
+    transfer::{self, Transfer, Walk},
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often progress is shown.
 const SHOWN: Duration = Duration::from_millis(200);
+/// How long a store may be away. A MongoDB keeps the transactions of a program that was killed for a minute, and nobody else
+/// changes these users meanwhile.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How long it is left alone before it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// The width of the bar.
 const BAR: usize = 30;
+/// Digits of a checksum that people see.
+const SUM: usize = 16;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -111,8 +122,7 @@ async fn copy(
     (to, b): (&Place, &dyn Transfer),
     out: &mut Output,
 ) -> Done {
-    let store =
-        |error: storage::StoreError| Failure::new(format!("{error}; run it again to go on"));
+    let store = |error: StoreError| Failure::new(format!("{error}; run it again to go on"));
     let is_empty = b.users(None, 1).await.map_err(store)?.is_empty();
     let mut walk = match Migration::load(path, from, to) {
         _ if is_empty => Walk::default(),
@@ -120,17 +130,45 @@ async fn copy(
             out.note(&format!("going on after {}", count_users(walk.tally.accounts)));
             walk
         }
-        None => return Err(Failure::new(format!("{to} is not empty: nothing was copied"))),
+        None => {
+            let why = "is not empty, and no copying from";
+            let fix = "was interrupted: nothing was copied; empty it, or name another one";
+            return Err(Failure::new(format!("{to} {why} {from} {fix}")));
+        }
     };
+    let all = transfer::count(a).await.map_err(store)?;
+    if all == 0 {
+        return Err(Failure::new(format!("{from} has no accounts: nothing was copied")));
+    }
     // before anything is there
     Migration::save(path, from, to, &walk).map_err(Failure::new)?;
-    let all = transfer::count(a).await.map_err(store)?;
     let mut progress = Progress::new(out, "copied", Some(all));
+    let mut interrupt = Interrupt::new().map_err(Failure::new)?;
+    let mut away = Away::default();
     loop {
-        let stepped = walk.copy(a, b).await;
+        let before = walk.after.clone();
+        // what is broken off leaves transactions behind, which are in the way of the next run
+        let stepped = interrupt.after(walk.copy(a, b)).await?;
         Migration::save(path, from, to, &walk).map_err(Failure::new)?;
-        if !stepped.map_err(store)? {
-            break;
+        match stepped {
+            Ok(false) => break,
+            Ok(true) => away.over(),
+            Err(error) => {
+                if walk.after != before {
+                    away.over();
+                }
+                if !away.may_pass(&error) {
+                    progress.show(&walk, true);
+                    return Err(store(error));
+                }
+                progress.note(&format!("{error}: it is tried again"), out);
+                interrupt.after(tokio::time::sleep(AGAIN)).await?;
+            }
+        }
+        if interrupt.came {
+            progress.show(&walk, true);
+            let done = count_users(walk.tally.accounts);
+            return Err(Failure::new(format!("interrupted after {done}; run it again to go on")));
         }
         progress.show(&walk, false);
     }
@@ -150,6 +188,53 @@ async fn copy(
         return Err(Failure::new(why));
     }
     unreadable(&walk, "not copied", out)
+}
+
+/// SIGINT: what is at work is finished first. A second one waits for nothing.
+struct Interrupt {
+    signal: Signal,
+    came: bool,
+}
+
+impl Interrupt {
+    fn new() -> io::Result<Self> {
+        Ok(Self { signal: signal(SignalKind::interrupt())?, came: false })
+    }
+
+    async fn after<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                _ = self.signal.recv() => {
+                    if self.came {
+                        return Err(Failure::new("stopped at once; run it again to go on"));
+                    }
+                    self.came = true;
+                }
+            }
+        }
+    }
+}
+
+/// Since when a store is away.
+#[derive(Default)]
+struct Away {
+    since: Option<Instant>,
+}
+
+impl Away {
+    fn over(&mut self) {
+        self.since = None;
+    }
+
+    /// Whether it may be there again.
+    fn may_pass(&mut self, error: &StoreError) -> bool {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let passing = matches!(error, StoreError::Unavailable { .. } | StoreError::Timeout);
+        passing && since.elapsed() < PATIENCE
+    }
 }
 
 fn count_users(n: u64) -> String {
@@ -189,7 +274,8 @@ fn report(walks: &[(&'static str, &Walk)], out: &mut Output) {
     table.row(row("vCards", |t| t.vcards));
     table.row(row("private elements", |t| t.private));
     table.row(row("blocked addresses", |t| t.blocked));
-    let sums = walks.iter().map(|(_, walk)| sum(walk));
+    // two of them, whole, are wider than a terminal: JSON has them so
+    let sums = walks.iter().map(|(_, walk)| sum(walk).chars().take(SUM).collect());
     table.row(std::iter::once("checksum".to_owned()).chain(sums).collect());
     out.text(&table.lines().join("\n"));
 }
@@ -222,6 +308,14 @@ impl Progress {
         let live = !out.json && io::stderr().is_terminal();
         let now = Instant::now();
         Self { what, of, before: None, since: now, shown: now, live }
+    }
+
+    /// A line of its own, above the bar.
+    fn note(&self, text: &str, out: &mut Output) {
+        if self.live {
+            drop(write!(io::stderr().lock(), "\r\u{1b}[K"));
+        }
+        out.note(text);
     }
 
     fn show(&mut self, walk: &Walk, last: bool) {
@@ -259,6 +353,17 @@ fn bar(what: &str, done: u64, of: Option<u64>, here: u64, time: Duration) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_that_is_away_is_waited_for_and_one_that_fails_is_not() {
+        let mut away = Away::default();
+        assert!(away.may_pass(&StoreError::Timeout));
+        assert!(!away.may_pass(&StoreError::Failed("x".to_owned())));
+        away.since = Instant::now().checked_sub(PATIENCE);
+        assert!(!away.may_pass(&StoreError::Timeout), "not for ever");
+        away.over();
+        assert!(away.may_pass(&StoreError::Timeout), "it was there meanwhile");
+    }
 
     #[test]
     fn a_bar_says_how_far_it_is() {

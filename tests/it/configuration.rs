@@ -57,6 +57,31 @@ fn a_certificate_that_is_not_there_is_a_mistake() {
     }
 }
 
+/// What a start would refuse is told by the check too.
+#[test]
+fn accounts_that_are_elsewhere_are_looked_at() {
+    let jwt = |rest: &str| format!("[[jwt_accounts]]\nhost = 'localhost'\n{rest}");
+    let mongodb = "storage.backend = 'mongodb'\n";
+    for (options, wanted) in [
+        (jwt("key = 'none.pem'\n"), "none.pem: No such file"),
+        (jwt("key = 'short'\n"), "short: the key is too short"),
+        (jwt("key = 'short'\nalgorithm = 'RS257'\n"), "write one of HS256, "),
+        (
+            "[[http_accounts]]\nhost = 'localhost'\nurl = 'http://a.example/'\n".to_owned(),
+            "write https://",
+        ),
+        (format!("{mongodb}mongodb.uri = 'mongo://a'\n"), "[mongodb]: the options"),
+        (format!("{mongodb}mongodb.ca = 'none.pem'\n"), "none.pem: No such file"),
+        (format!("{mongodb}mongodb.password = 'x'\n"), "set mongodb.user too"),
+    ] {
+        let program = Program::new("");
+        fs::write(program.path().join("short"), "0123").unwrap();
+        fs::write(program.path().join("wrong.toml"), &options).unwrap();
+        let err = program.say(&["config", "check", "wrong.toml"]).bad(2);
+        assert!(err.contains(wanted), "{wanted}\n\n{err}");
+    }
+}
+
 #[test]
 fn an_address_that_is_taken_is_named() {
     let program = Program::new("");

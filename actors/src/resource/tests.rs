@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     task::{Context, Waker},
 };
+use tokio::time::Instant;
 use xmpp::jid::Jid;
 
 fn resource() -> Arc<Resource> {

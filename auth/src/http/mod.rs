@@ -90,7 +90,7 @@ pub enum SetupError {
     #[error("{0} is no URL of http or https")]
     Url(String),
     /// Passwords would cross a network in clear.
-    #[error("{0} is not encrypted, and on another machine")]
+    #[error("{0} is not encrypted, and on another machine: write https://")]
     Plaintext(String),
     /// The secret has letters that a header cannot have.
     #[error("the secret is not made of visible ASCII characters")]
@@ -233,6 +233,20 @@ impl HttpAuth {
         if !self.breaker.lock().allows(Instant::now()) {
             return Err(HttpError::Paused);
         }
+        let answer = self.answer(op, user, password).await;
+        if let Err(error) = &answer {
+            let Self { options: HttpOptions { host, url, .. }, .. } = self;
+            tracing::warn!(host, url, %error, "a web service did not say who may log on");
+        }
+        answer
+    }
+
+    async fn answer(
+        &self,
+        op: &str,
+        user: &BareJid,
+        password: Option<&str>,
+    ) -> Result<Checked, HttpError> {
         let jid = user.as_str();
         let local = jid.split_once('@').map_or(jid, |(local, _)| local);
         let question = Question { op, user: local, host: user.domain(), jid, password };

@@ -73,7 +73,7 @@ pub enum TokenError {
     #[error("its signature is wrong")]
     Signature,
     /// It has expired, or does not say when it will.
-    #[error("the token has expired")]
+    #[error("the token has expired, or does not say when it does (exp)")]
     Expired,
     /// It is not valid yet.
     #[error("the token is not valid yet")]

@@ -145,9 +145,10 @@ impl<R: Replay> Journaled<R> {
         drop(rows);
         let age = oldest.map_or(0, |at| file::now().saturating_sub(at));
         let most = self.options.max_bytes;
+        let (s, kib) = (if waiting == 1 { "" } else { "s" }, |bytes: usize| bytes.div_ceil(1024));
         let total = |total: &AtomicU64| total.load(Ordering::Relaxed).to_string();
         vec![
-            ("journal", format!("{waiting} operations, {bytes} of {most} bytes")),
+            ("journal", format!("{waiting} operation{s}, {} of {} KiB", kib(bytes), kib(most))),
             ("oldest in the journal", format!("{:.3} s", age as f64 / 1e3)),
             ("journaled", total(&self.totals.journaled)),
             ("drained", total(&self.totals.drained)),

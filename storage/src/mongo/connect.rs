@@ -139,6 +139,16 @@ fn concern(options: &Options) -> Concern {
     Concern::builder().w(acknowledgment).journal(true).build()
 }
 
+impl Options {
+    /// Whether they make sense; nobody is asked, but a name server for `mongodb+srv`.
+    ///
+    /// # Errors
+    /// `Options` when they do not.
+    pub async fn check(&self) -> Result<(), OpenError> {
+        client(self).await.map(drop)
+    }
+}
+
 /// A store that has not asked anything yet.
 pub(super) async fn store(options: Options) -> Result<MongoStore, OpenError> {
     if options.node.is_empty() {

@@ -81,13 +81,30 @@ pub(super) fn is_duplicate(error: &Error) -> bool {
     code(error) == Some(DUPLICATE_KEY)
 }
 
-/// What it says, without the server's reply as bytes; where no server was found, what is wrong with each.
+/// What it says, without the server's reply as bytes, or the command that it was about; where no server was found, what is
+/// wrong with each.
 pub(super) fn why(error: &Error) -> String {
     match &*error.kind {
         ErrorKind::ServerSelection { message, .. } => no_server(message),
-        kind => kind.to_string(),
+        kind => {
+            let said = kind.to_string();
+            let command = said.split_once(" to execute command {").map(|(before, _)| before);
+            command.map(str::to_owned).unwrap_or(said)
+        }
     }
 }
+
+/// What the driver says of a server that cannot be used, and what is to be done.
+const HINTS: [(&str, &str); 4] = [
+    ("UnknownIssuer", "`ca` does not vouch for its certificate"),
+    ("NotValidForName", "its certificate is not for this name"),
+    ("tls handshake eof", "it may not speak TLS: leave `ca` out"),
+    ("unexpected end of file", "it may want TLS: set `ca`"),
+];
+
+/// The driver leaves out servers that are not in the set which the URI names.
+const OTHER_SET: &str = "no server is in the replica set that `replicaSet` in the uri names; `rs.conf()` says its name, and a \
+                         server by itself has none";
 
 /// The driver writes down all that it knows of the servers, for its developers.
 fn no_server(message: &str) -> String {
@@ -104,10 +121,15 @@ fn no_server(message: &str) -> String {
         }
     });
     let servers: Vec<String> = servers.collect();
-    match servers.is_empty() {
+    let mut said = match servers.is_empty() {
+        true if message.contains("Type: ReplicaSetNoPrimary") => return OTHER_SET.to_owned(),
         true => message.to_owned(),
         false => format!("no server can be used: {}", servers.join("; ")),
+    };
+    for (_, hint) in HINTS.iter().filter(|(error, _)| message.contains(error)) {
+        said += &format!(" ({hint})");
     }
+    said
 }
 
 /// Name, password or rights are wrong: nobody mends that by waiting.
@@ -215,5 +237,17 @@ mod tests {
         let said = "no server can be used: a:1: I/O error: Connection refused (os error 111); b:2: RSSecondary";
         assert_eq!(no_server(message), said);
         assert_eq!(no_server("something else"), "something else");
+        let of = |error: &str| {
+            format!(
+                "Servers: [ {{ Address: a:1, Type: Unknown, Error: Kind: I/O error: {error}, labels: {{}} }} ]"
+            )
+        };
+        let said = no_server(&of("invalid peer certificate: UnknownIssuer"));
+        assert!(
+            said.ends_with("UnknownIssuer (`ca` does not vouch for its certificate)"),
+            "{said}"
+        );
+        let other = "No available servers. Topology: { Type: ReplicaSetNoPrimary, Set Name: rs9 }";
+        assert!(no_server(other).contains("`replicaSet` in the uri"));
     }
 }

@@ -105,7 +105,11 @@ impl Existing {
                     "no change stream: users with sessions are looked up again and again");
                 None
             }
-            Err(error) => return Err(Failure::from(error).tell(false)),
+            Err(error) => {
+                let collection = &self.options.collection;
+                tracing::warn!(why = why(&error), collection, "accounts cannot be watched");
+                return Err(Failure::from(error).tell(false));
+            }
         };
         Ok(ExistingChanges { of: Arc::clone(self), stream, second: (Instant::now(), 0) })
     }
