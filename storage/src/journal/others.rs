@@ -26,6 +26,10 @@ impl<R: Replay + OfflineStore + Sessions + AccountStore> AccountStore for Journa
         self.inner.get(user)
     }
 
+    fn was_there<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, bool> {
+        self.inner.was_there(user)
+    }
+
     fn create(&self, accounts: Vec<(BareJid, Account)>) -> StoreFuture<'_, usize> {
         Box::pin(async move {
             let users: Vec<&BareJid> = accounts.iter().map(|(user, _)| user).collect();

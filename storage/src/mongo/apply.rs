@@ -53,33 +53,10 @@ impl MongoStore {
         id: &OpId,
         limits: Option<OfflineLimits>,
     ) -> Result<Applied, StoreError> {
-        self.apply_as(op, id, limits, false).await
-    }
-
-    /// The same for one that was never tried before, under no id: what forgets messages needs no transaction then.
-    ///
-    /// # Errors
-    /// Those of [`MongoStore::apply`].
-    pub(crate) async fn apply_first(
-        &self,
-        op: &Op,
-        id: &OpId,
-        limits: Option<OfflineLimits>,
-    ) -> Result<Applied, StoreError> {
-        self.apply_as(op, id, limits, true).await
-    }
-
-    async fn apply_as(
-        &self,
-        op: &Op,
-        id: &OpId,
-        limits: Option<OfflineLimits>,
-        first: bool,
-    ) -> Result<Applied, StoreError> {
         let call = self.writes(op.weight());
         let work = async {
             let _turn = call.turn(op.user()).await;
-            if first && self.forget(&call, op).await? {
+            if self.forget(&call, op).await? {
                 return Ok(Applied::default());
             }
             let step = Step { op, id, limits };
@@ -88,8 +65,8 @@ impl MongoStore {
         call.run(work).await
     }
 
-    /// Whether that was all: messages that nobody else holds are gone. When it is tried again, there are none; those that are
-    /// left if it fails are forgotten then.
+    /// Whether that was all: messages that nobody else holds are gone, without a transaction. No message ever has the number of
+    /// another, so it does not matter how often it is tried.
     async fn forget(&self, call: &Call<'_>, op: &Op) -> Result<bool, Failure> {
         let (user, ids, last) = match op {
             Op::Remove { user, ids } => (user, ids, doc! { "w": true }),

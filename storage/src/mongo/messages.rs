@@ -352,8 +352,7 @@ impl OfflineStore for MongoStore {
             let messages = vec![(0, at, stanza)];
             let (user, holders) = (user.clone(), Vec::new());
             let op = Op::Append { user, holders, messages, by: None, since: None };
-            let Applied { numbers, .. } =
-                self.apply_first(&op, &OpId::fresh(), Some(limits)).await?;
+            let Applied { numbers, .. } = self.apply(&op, &OpId::fresh(), Some(limits)).await?;
             let first = numbers.first().copied();
             first.ok_or_else(|| StoreError::Failed("it has no number".to_owned()))
         })
@@ -372,7 +371,7 @@ impl OfflineStore for MongoStore {
     fn remove<'a>(&'a self, user: &'a BareJid, ids: Vec<u64>) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let op = Op::Remove { user: user.clone(), ids };
-            self.apply_first(&op, &OpId::fresh(), None).await.map(drop)
+            self.apply(&op, &OpId::fresh(), None).await.map(drop)
         })
     }
 

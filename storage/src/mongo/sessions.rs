@@ -160,9 +160,7 @@ impl MongoStore {
 
 impl Sessions for MongoStore {
     fn put(&self, session: StoredSession) -> StoreFuture<'_, ()> {
-        Box::pin(async move {
-            self.apply_first(&Op::Put(session), &OpId::fresh(), None).await.map(drop)
-        })
+        Box::pin(async move { self.apply(&Op::Put(session), &OpId::fresh(), None).await.map(drop) })
     }
 
     fn append<'a>(
@@ -179,14 +177,14 @@ impl Sessions for MongoStore {
             }
             let messages = messages.into_iter().map(|(at, stanza)| (0, at, stanza)).collect();
             let op = Op::Append { user: user.clone(), holders, messages, by, since: None };
-            Ok(self.apply_first(&op, &OpId::fresh(), Some(limits)).await?.numbers)
+            Ok(self.apply(&op, &OpId::fresh(), Some(limits)).await?.numbers)
         })
     }
 
     fn hold<'a>(&'a self, user: &'a BareJid, key: &'a str, ids: Vec<u64>) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let op = Op::Hold { user: user.clone(), key: key.to_owned(), ids };
-            self.apply_first(&op, &OpId::fresh(), None).await.map(drop)
+            self.apply(&op, &OpId::fresh(), None).await.map(drop)
         })
     }
 
@@ -198,7 +196,7 @@ impl Sessions for MongoStore {
     ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let op = Op::Acknowledge { user: user.clone(), key: key.to_owned(), ids };
-            self.apply_first(&op, &OpId::fresh(), None).await.map(drop)
+            self.apply(&op, &OpId::fresh(), None).await.map(drop)
         })
     }
 
@@ -238,7 +236,7 @@ impl Sessions for MongoStore {
     fn expire<'a>(&'a self, user: &'a BareJid, key: &'a str) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let op = Op::Expire { user: user.clone(), key: key.to_owned() };
-            self.apply_first(&op, &OpId::fresh(), None).await.map(drop)
+            self.apply(&op, &OpId::fresh(), None).await.map(drop)
         })
     }
 

@@ -1,11 +1,13 @@
-//! What an operation asks of the database, as that counts it.
+//! What an operation asks of the database, as that counts it: by way of the journal, as nodes do it.
 
-use super::{Running, message};
+use super::{MongoStore, Running, message};
 use crate::{
     AccountStore, OfflineLimits, OfflineStore, RosterChange, RosterItem, RosterStore, StoreError,
+    journal::{self, Journaled},
     testkit::ReplicaSet,
 };
 use mongodb::bson::{Document, doc};
+use std::sync::Arc;
 use xmpp::jid::BareJid;
 
 impl Running {
@@ -39,8 +41,10 @@ impl Running {
     }
 }
 
-async fn push(node: &Running, user: &BareJid, limits: OfflineLimits) -> Result<u64, StoreError> {
-    node.store.push(user, 1, message("x"), limits).await
+type Store = Journaled<MongoStore>;
+
+async fn push(store: &Store, user: &BareJid, limits: OfflineLimits) -> Result<u64, StoreError> {
+    store.push(user, 1, message("x"), limits).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,22 +55,29 @@ async fn a_message_is_counted_only_when_there_may_be_too_many() {
     let node = Running::start(set.options("asked")).await;
     let user = node.account("asked@x").await;
     let limits = OfflineLimits::messages(4);
+    let dir = tempfile::tempdir().unwrap();
+    let options = journal::Options::default();
+    let store = Journaled::open(dir.path(), options, Arc::clone(&node.store)).unwrap();
     node.note().await;
+    for asked in ["find users", ""] {
+        assert!(store.was_there(&user).await.unwrap());
+        assert_eq!(node.asked().await, asked);
+    }
     let mut ids = Vec::new();
     for asked in [COUNTED, ONE, ONE, ONE] {
-        ids.push(push(&node, &user, limits).await.unwrap());
+        ids.push(push(&store, &user, limits).await.unwrap());
         assert_eq!(node.asked().await, asked);
     }
-    assert_eq!(push(&node, &user, limits).await, Err(StoreError::Full { limit: 4 }));
+    assert_eq!(push(&store, &user, limits).await, Err(StoreError::Full { limit: 4 }));
     assert_eq!(node.asked().await, "findAndModify users, aggregate messages");
     // all of them at once, and nobody notes that there are fewer
-    OfflineStore::remove(&*node.store, &user, ids).await.unwrap();
+    OfflineStore::remove(&*store, &user, ids).await.unwrap();
     assert_eq!(node.asked().await, "remove messages");
     for asked in [COUNTED, ONE, ONE, ONE] {
-        push(&node, &user, limits).await.unwrap();
+        push(&store, &user, limits).await.unwrap();
         assert_eq!(node.asked().await, asked);
     }
-    assert_eq!(push(&node, &user, limits).await, Err(StoreError::Full { limit: 4 }));
+    assert_eq!(push(&store, &user, limits).await, Err(StoreError::Full { limit: 4 }));
     node.root.stop().await;
 }
 
