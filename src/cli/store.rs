@@ -113,7 +113,7 @@ async fn copy(
 ) -> Done {
     let store =
         |error: storage::StoreError| Failure::new(format!("{error}; run it again to go on"));
-    let is_empty = b.users(None, 1).await.map_err(store)?.is_empty();
+    let is_empty = b.users("", 1).await.map_err(store)?.is_empty();
     let mut walk = match Migration::load(path, from, to) {
         _ if is_empty => Walk::default(),
         Some(walk) => {
@@ -162,7 +162,7 @@ fn unreadable(walk: &Walk, what: &str, out: &mut Output) -> Done {
     }
     if !out.json {
         for (user, why) in &walk.bad {
-            out.note(&format!("{}: {why}", user.as_str()));
+            out.note(&format!("{user}: {why}"));
         }
     }
     Err(Failure::new(format!("{} {what}", count_users(walk.failed))))
