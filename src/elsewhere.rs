@@ -51,33 +51,29 @@ pub enum ElsewhereError {
     },
 }
 
-/// The hosts of `[[..._accounts]]`, prepared, in the order in which they are written.
+/// `[[..._accounts]]` with hosts that are prepared.
 pub(crate) struct Prepared {
-    mongodb: Vec<String>,
-    http: Vec<String>,
-    jwt: Vec<String>,
+    mongodb: Vec<MongodbAccounts>,
+    http: Vec<HttpAccounts>,
+    jwt: Vec<JwtAccounts>,
 }
 
 impl Prepared {
     pub(crate) fn apply(self, config: &mut Config) {
         let Self { mongodb, http, jwt } = self;
-        config.mongodb_accounts.iter_mut().zip(mongodb).for_each(|(of, host)| of.host = host);
-        config.http_accounts.iter_mut().zip(http).for_each(|(of, host)| of.host = host);
-        config.jwt_accounts.iter_mut().zip(jwt).for_each(|(of, host)| of.host = host);
+        config.mongodb_accounts = mongodb;
+        config.http_accounts = http;
+        config.jwt_accounts = jwt;
     }
 }
 
 /// Checks which hosts they are of: each is served, and has one place for its accounts.
 pub(crate) fn prepare(loaded: &mut Loaded, hosts: &[String]) -> Prepared {
-    let Config { mongodb_accounts, http_accounts, jwt_accounts, .. } = loaded.draft();
-    let names = |all: Vec<&String>| all.into_iter().cloned().collect::<Vec<_>>();
-    let mongodb = names(mongodb_accounts.iter().map(|of| &of.host).collect());
-    let http = names(http_accounts.iter().map(|of| &of.host).collect());
-    let jwt = names(jwt_accounts.iter().map(|of| &of.host).collect());
-    let filters: Vec<String> = mongodb_accounts.iter().map(|of| of.filter.clone()).collect();
+    let Config { mongodb_accounts, http_accounts, jwt_accounts, .. } = loaded.draft().clone();
+    let (mut mongodb, mut http, mut jwt) = (mongodb_accounts, http_accounts, jwt_accounts);
     let mut seen = Vec::new();
-    let mut one = |loaded: &mut Loaded, section: &str, (n, name): (usize, String)| {
-        let host = prepare_domain(&name).map_or_else(|_| name.clone(), |host| host.into_owned());
+    let mut prepare = |section: &str, n: usize, name: &mut String| {
+        let host = prepare_domain(name).map_or_else(|_| name.clone(), |host| host.into_owned());
         if !hosts.contains(&host) {
             let message = format!("{name:?} is not served here");
             loaded.modules.reject(section, Some(n), &message, "write one of server.hosts");
@@ -86,23 +82,34 @@ pub(crate) fn prepare(loaded: &mut Loaded, hosts: &[String]) -> Prepared {
             loaded.modules.reject(section, Some(n), &message, "write each host once");
         }
         seen.push(host.clone());
-        host
+        *name = host;
     };
-    let mut all = |loaded: &mut Loaded, section: &str, names: Vec<String>| -> Vec<String> {
-        names.into_iter().enumerate().map(|name| one(loaded, section, name)).collect()
-    };
-    let prepared = Prepared {
-        mongodb: all(loaded, "mongodb_accounts", mongodb),
-        http: all(loaded, "http_accounts", http),
-        jwt: all(loaded, "jwt_accounts", jwt),
-    };
-    for (n, filter) in filters.iter().enumerate() {
-        if let Err(why) = mongo::filter(filter) {
+    for (n, of) in mongodb.iter_mut().enumerate() {
+        prepare("mongodb_accounts", n, &mut of.host);
+    }
+    for (n, of) in http.iter_mut().enumerate() {
+        prepare("http_accounts", n, &mut of.host);
+    }
+    for (n, of) in jwt.iter_mut().enumerate() {
+        prepare("jwt_accounts", n, &mut of.host);
+    }
+    for (n, of) in mongodb.iter().enumerate() {
+        if let Err(why) = mongo::filter(&of.filter) {
             let fix = "write it as for find, in JSON: '{\"active\": true}'";
             loaded.modules.reject("mongodb_accounts", Some(n), &why.to_string(), fix);
         }
     }
-    prepared
+    for (n, of) in jwt.iter().enumerate() {
+        if let Some(name) = &of.algorithm
+            && Algorithm::parse(name).is_none()
+        {
+            let names: Vec<&str> = Algorithm::ALL.iter().map(|of| of.name()).collect();
+            let message = format!("there is no algorithm {name:?}");
+            let fix = format!("write one of {}", names.join(", "));
+            loaded.modules.reject("jwt_accounts", Some(n), &message, &fix);
+        }
+    }
+    Prepared { mongodb, http, jwt }
 }
 
 /// Whether what the configuration names outside of the node can be used: files are read, and nobody is asked.
@@ -226,13 +233,10 @@ fn jwt(of: &JwtAccounts) -> Result<Verifier, ElsewhereError> {
         user: of.user_claim.clone(),
         ..Policy::new(&of.host)
     };
-    let algorithm = of.algorithm.as_deref().map(|name| {
-        let all = || Algorithm::ALL.iter().map(|known| known.name()).collect::<Vec<_>>().join(", ");
-        let none = || refuse(&format!("there is no algorithm {name:?}; write one of {}", all()));
-        Algorithm::parse(name).ok_or_else(none)
-    });
+    // it was checked
+    let algorithm = of.algorithm.as_deref().and_then(Algorithm::parse);
     let file = of.key.display();
-    let keys = Key::any(&bytes, algorithm.transpose()?);
+    let keys = Key::any(&bytes, algorithm);
     let keys = keys.map_err(|error| refuse(&format!("{file}: {error}")))?;
     Verifier::new(keys, policy).map_err(|e| refuse(&e))
 }

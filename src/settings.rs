@@ -237,12 +237,14 @@ mod tests {
         let bad = format!("{two}{}{}{}", mongodb("a.b"), jwt("a.b"), jwt("c.d"));
         let bad = format!("{bad}[mongodb]\nwrite_concern = 'all'\n");
         let bad = bad.replace("collection = 'c'", "collection = 'c'\nfilter = '{active}'");
+        let bad = bad.replace("key = 'k.pem'", "key = 'k.pem'\nalgorithm = 'none'");
         let bad = setup(&bad).unwrap_err().to_string();
         for part in [
             "the accounts of a.b are in two places",
             "\"c.d\" is not served here",
             "mongodb.write_concern: it is no write concern",
             "the filter is no JSON",
+            "there is no algorithm \"none\"; write one of HS256, ",
             "m.toml:2:1",
         ] {
             assert!(bad.contains(part), "{part}: {bad}");

@@ -161,7 +161,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new/migration.json");
         let (from, to) = (Place::Sqlite("a".into()), Place::Mongodb);
-        let walk = Walk { after: Some("a@x".parse().unwrap()), ..Walk::default() };
+        let walk = Walk { after: Some("a@x".to_owned()), ..Walk::default() };
         assert_eq!(Migration::load(&path, &from, &to), None);
         Migration::save(&path, &from, &to, &walk).unwrap();
         assert_eq!(Migration::load(&path, &from, &to), Some(walk));

@@ -1,14 +1,14 @@
-//! All accounts of a node, whoever has them: what sessions log on by, and the store that everybody else sees.
+//! All accounts of a node, whoever has them: what sessions log on by. `store` is what everybody else sees.
 
 use crate::{
+    account::{as_kept, as_seen, as_there, is_gone, is_revoked},
     candidate::{Behind, Candidate, Refused},
     foreign::{Foreign, ForeignOptions},
-    formats::Stored,
     pool::Figures,
-    source::{Entry, Found, Secret, Source, is_away},
+    source::{Entry, Found, Secret, Source},
 };
 use std::{collections::HashMap, fmt, sync::Arc};
-use storage::{Account, AccountStore, Origin, StoreError, StoreFuture};
+use storage::{Account, AccountStore, StoreError};
 use supervision::ChildSpec;
 use tokio::time::Instant;
 use xmpp::{
@@ -40,7 +40,7 @@ pub enum Seen {
 
 /// All accounts of a node.
 pub struct Accounts {
-    own: Arc<dyn AccountStore>,
+    pub(crate) own: Arc<dyn AccountStore>,
     foreign: HashMap<String, Foreign>,
 }
 
@@ -93,7 +93,7 @@ impl Accounts {
         }
     }
 
-    fn foreign(&self, user: &BareJid) -> Option<&Foreign> {
+    pub(crate) fn foreign(&self, user: &BareJid) -> Option<&Foreign> {
         self.foreign.get(user.domain())
     }
 
@@ -110,10 +110,21 @@ impl Accounts {
             return candidate(kept?, Behind::Own, false, false);
         };
         let kept = kept?;
-        match foreign.source.find(user).await {
+        let found = match foreign.source.find(user).await {
+            // whoever asks hears no more than of one who is not there
+            Err(StoreError::Corrupt(why)) => {
+                tracing::warn!(%user, why, "nobody can log on as this user");
+                Ok(Found::Nobody)
+            }
+            found => found,
+        };
+        match found {
             Ok(Found::User(entry)) => {
                 foreign.note(&entry);
-                let account = as_there(foreign, user, kept.as_deref(), &entry)?;
+                let Some(account) = as_there(kept.as_deref(), &entry) else {
+                    tracing::info!(%user, "another account has this name now");
+                    return Err(Refused::Another);
+                };
                 let differs = kept.as_deref() != Some(&account);
                 let revokes = kept.is_some_and(|kept| is_revoked(&kept, &account, Some(&entry)));
                 let behind = Behind::Source(Found::User(entry));
@@ -124,7 +135,8 @@ impl Accounts {
                 candidate(None, Behind::Source(found), false, revokes)
             }
             Ok(found @ Found::Untold) => candidate(kept, Behind::Source(found), false, false),
-            Err(error) if is_away(&error) => {
+            // what is known from before may be believed
+            Err(error) if error.is_away() => {
                 let known = kept.filter(|kept| !is_gone(kept) && !kept.keys.is_empty());
                 candidate(known, Behind::Away(error), false, false)
             }
@@ -161,14 +173,17 @@ impl Accounts {
         match behind {
             Behind::Own => Ok(None),
             // whoever is wrong, or unknown, is told the same
-            Behind::Away(error) => match by_keys(foreign, user, account, password).await? {
+            Behind::Away(error) => match foreign.by_keys(user, account.as_deref(), password).await?
+            {
                 Some(true) => Ok(account.clone()),
                 _ => Err(error.clone()),
             },
             Behind::Source(Found::Nobody) => self.in_vain(foreign, user, password).await,
-            Behind::Source(Found::Untold) => self.ask(foreign, user, account, password).await,
+            Behind::Source(Found::Untold) => {
+                self.ask(foreign, user, account.as_deref(), password).await
+            }
             Behind::Source(Found::User(entry)) => {
-                if let Some(right) = by_keys(foreign, user, account, password).await? {
+                if let Some(right) = foreign.by_keys(user, account.as_deref(), password).await? {
                     return match (right, candidate.to_admit()) {
                         (true, Some(account)) => self.admit(user, account).await.map(Some),
                         (true, None) => Ok(account.clone()),
@@ -177,7 +192,9 @@ impl Accounts {
                 }
                 let right = match &entry.secret {
                     Secret::Stored(stored) => foreign.verify(user, stored, password).await?,
-                    Secret::Ask => return self.ask(foreign, user, account, password).await,
+                    Secret::Ask => {
+                        return self.ask(foreign, user, account.as_deref(), password).await;
+                    }
                     Secret::Keys(_) | Secret::Unusable(_) => {
                         return self.in_vain(foreign, user, password).await;
                     }
@@ -185,7 +202,7 @@ impl Accounts {
                 if !right {
                     return Ok(None);
                 }
-                self.adopt_with(foreign, user, account.as_deref(), entry, password).await.map(Some)
+                self.adopt_with(user, account.as_deref(), entry, password).await.map(Some)
             }
         }
     }
@@ -207,13 +224,11 @@ impl Accounts {
         &self,
         foreign: &Foreign,
         user: &BareJid,
-        account: &Option<Arc<Account>>,
+        kept: Option<&Account>,
         password: &str,
     ) -> Result<Option<Arc<Account>>, StoreError> {
         match foreign.source.check(user, password).await? {
-            Some(entry) => {
-                self.adopt_with(foreign, user, account.as_deref(), &entry, password).await.map(Some)
-            }
+            Some(entry) => self.adopt_with(user, kept, &entry, password).await.map(Some),
             None => Ok(None),
         }
     }
@@ -221,14 +236,13 @@ impl Accounts {
     /// The password was right: keys are made of it, if it can be seen when they are void.
     async fn adopt_with(
         &self,
-        foreign: &Foreign,
         user: &BareJid,
         kept: Option<&Account>,
         entry: &Entry,
         password: &str,
     ) -> Result<Arc<Account>, StoreError> {
         let keys = entry.fingerprint.as_ref().and_then(|_| ScramKeys::fresh(password));
-        let account = as_kept(foreign, kept, entry, keys.unwrap_or_default());
+        let account = as_kept(kept, entry, keys.unwrap_or_default());
         self.admit(user, account).await
     }
 
@@ -262,7 +276,7 @@ impl Accounts {
         let checked = match &user {
             Some(user) => {
                 let kept = self.own.get(user).await?;
-                self.ask(foreign, user, &kept, token).await?
+                self.ask(foreign, user, kept.as_deref(), token).await?
             }
             None => None,
         };
@@ -280,8 +294,7 @@ impl Accounts {
         let Some(foreign) = self.foreign(user) else { return Ok(Seen::Same) };
         let _turn = foreign.turn(user).await;
         let Some(kept) = self.own.get(user).await? else { return Ok(Seen::Same) };
-        let Some(origin) = &kept.origin else { return Ok(Seen::Same) };
-        if as_seen(foreign, user, &kept, origin, entry).as_ref() == Ok(&*kept) {
+        if kept.origin.is_none() || as_seen(&kept, entry).as_ref() == Some(&*kept) {
             return Ok(Seen::Same);
         }
         // what was seen may be older than what is kept
@@ -293,7 +306,8 @@ impl Accounts {
             Err(StoreError::Corrupt(_)) => None,
             Err(error) => return Err(error),
         };
-        let Ok(now) = as_seen(foreign, user, &kept, origin, entry.as_ref()) else {
+        let Some(now) = as_seen(&kept, entry.as_ref()) else {
+            tracing::info!(%user, "another account has this name now");
             return Ok(Seen::Another);
         };
         if now == *kept {
@@ -321,173 +335,17 @@ impl Accounts {
         let kept = self.own.get(user).await?;
         match foreign.source.set_password(user, password).await? {
             Some(entry) => {
-                self.adopt_with(foreign, user, kept.as_deref(), &entry, password).await?;
+                self.adopt_with(user, kept.as_deref(), &entry, password).await?;
                 Ok(true)
             }
             None => self.must_be_own(user).map(|()| false),
         }
     }
 
-    fn must_be_own(&self, user: &BareJid) -> Result<(), StoreError> {
+    pub(crate) fn must_be_own(&self, user: &BareJid) -> Result<(), StoreError> {
         match self.foreign(user) {
             Some(_) => Err(StoreError::Elsewhere(user.domain().to_owned())),
             None => Ok(()),
         }
-    }
-}
-
-/// The account, given what is kept here and what is there: keys that fit what is there now, or none.
-fn as_there(
-    foreign: &Foreign,
-    user: &BareJid,
-    kept: Option<&Account>,
-    entry: &Entry,
-) -> Result<Account, Refused> {
-    let origin = kept.and_then(|kept| kept.origin.as_ref());
-    if origin.is_some_and(|origin| origin.id != entry.id) {
-        tracing::info!(%user, "another account has this name now");
-        return Err(Refused::Another);
-    }
-    let fits = |origin: &&Origin| {
-        !origin.fingerprint.is_empty() && entry.fingerprint.as_ref() == Some(&origin.fingerprint)
-    };
-    let keys = match (&entry.secret, kept, origin.filter(fits)) {
-        (Secret::Keys(keys), ..) => keys.clone(),
-        (_, Some(kept), Some(_)) => kept.keys.clone(),
-        _ => Vec::new(),
-    };
-    Ok(as_kept(foreign, kept, entry, keys))
-}
-
-/// The same for one that may not be there any more.
-fn as_seen(
-    foreign: &Foreign,
-    user: &BareJid,
-    kept: &Account,
-    origin: &Origin,
-    entry: Option<&Entry>,
-) -> Result<Account, Refused> {
-    if let Some(entry) = entry {
-        return as_there(foreign, user, Some(kept), entry);
-    }
-    let gone = Origin { gone: true, fingerprint: String::new(), ..origin.clone() };
-    Ok(Account { keys: Vec::new(), origin: Some(gone), ..kept.clone() })
-}
-
-fn as_kept(
-    foreign: &Foreign,
-    kept: Option<&Account>,
-    entry: &Entry,
-    keys: Vec<ScramKeys>,
-) -> Account {
-    let fingerprint = entry.fingerprint.clone().filter(|_| !keys.is_empty());
-    let origin =
-        Origin { id: entry.id.clone(), fingerprint: fingerprint.unwrap_or_default(), gone: false };
-    Account {
-        keys,
-        created: kept.map_or_else(|| foreign.now(), |kept| kept.created),
-        disabled: entry.disabled,
-        origin: Some(origin),
-    }
-}
-
-/// Most iterations that are done at once, in a few milliseconds; keys that applications have made may want hundreds of times as
-/// many.
-const AT_ONCE: u32 = 16_384;
-
-/// Whether it is the password that the keys were made of, if there are keys.
-async fn by_keys(
-    foreign: &Foreign,
-    user: &BareJid,
-    account: &Option<Arc<Account>>,
-    password: &str,
-) -> Result<Option<bool>, StoreError> {
-    let Some(keys) = account.as_deref().and_then(Account::cheapest) else { return Ok(None) };
-    if keys.iterations <= AT_ONCE {
-        return Ok(Some(keys.verify(password)));
-    }
-    let stored = Arc::new(Stored::from(keys.clone()));
-    foreign.verify(user, &stored, password).await.map(Some)
-}
-
-/// Whether whoever has logged on with what was kept is to prove it anew. An application that does not say whether the password
-/// is another does not say that it is.
-fn is_revoked(kept: &Account, now: &Account, entry: Option<&Entry>) -> bool {
-    let silent = |entry: &Entry| {
-        matches!(entry.secret, Secret::Ask) && entry.fingerprint.is_none() && now.keys.is_empty()
-    };
-    let told = !entry.is_some_and(silent);
-    let lost_keys = told && !kept.keys.is_empty() && now.keys != kept.keys;
-    lost_keys || (now.disabled && !kept.disabled) || (is_gone(now) && !is_gone(kept))
-}
-
-fn is_gone(account: &Account) -> bool {
-    account.origin.as_ref().is_some_and(|origin| origin.gone)
-}
-
-/// For everybody but those who log on: an account of another application is what was last known of it, and one that is not
-/// known yet is looked for there.
-impl AccountStore for Accounts {
-    fn get<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Arc<Account>>> {
-        Box::pin(async move {
-            let kept = self.own.get(user).await?;
-            let (None, Some(foreign)) = (&kept, self.foreign(user)) else {
-                return Ok(kept.filter(|kept| !is_gone(kept)));
-            };
-            match foreign.source.find(user).await? {
-                Found::User(entry) => {
-                    let keys = match &entry.secret {
-                        Secret::Keys(keys) => keys.clone(),
-                        _ => Vec::new(),
-                    };
-                    self.admit(user, as_kept(foreign, None, &entry, keys)).await.map(Some)
-                }
-                Found::Nobody | Found::Untold => Ok(None),
-            }
-        })
-    }
-
-    fn was_there<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, bool> {
-        Box::pin(async move {
-            match self.foreign(user) {
-                Some(_) => Ok(self.get(user).await?.is_some()),
-                None => self.own.was_there(user).await,
-            }
-        })
-    }
-
-    fn create(&self, accounts: Vec<(BareJid, Account)>) -> StoreFuture<'_, usize> {
-        Box::pin(async move {
-            accounts.iter().try_for_each(|(user, _)| self.must_be_own(user))?;
-            self.own.create(accounts).await
-        })
-    }
-
-    fn set_keys<'a>(&'a self, user: &'a BareJid, keys: Vec<ScramKeys>) -> StoreFuture<'a, bool> {
-        Box::pin(async move {
-            self.must_be_own(user)?;
-            self.own.set_keys(user, keys).await
-        })
-    }
-
-    fn adopt<'a>(&'a self, user: &'a BareJid, account: Account) -> StoreFuture<'a, bool> {
-        self.own.adopt(user, account)
-    }
-
-    fn remove<'a>(&'a self, user: &'a BareJid, roster: u64) -> StoreFuture<'a, bool> {
-        self.own.remove(user, roster)
-    }
-
-    fn list<'a>(
-        &'a self,
-        host: &'a str,
-        after: Option<&'a BareJid>,
-        limit: usize,
-    ) -> StoreFuture<'a, Vec<BareJid>> {
-        self.own.list(host, after, limit)
-    }
-
-    fn is_empty(&self) -> StoreFuture<'_, bool> {
-        self.own.is_empty()
     }
 }

@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use std::{
     hash::{BuildHasher, RandomState},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
-use storage::StoreError;
+use storage::{Account, StoreError};
 use tokio::sync::MutexGuard;
 use xmpp::{
     jid::BareJid,
@@ -20,6 +20,10 @@ use xmpp::{
 
 /// When to come again, if more passwords are looked at than can be.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// Most iterations that are done at once, in a few milliseconds; keys that applications have made may want hundreds of times as
+/// many.
+const AT_ONCE: u32 = 16_384;
 
 /// What can be set for such a host.
 #[derive(Clone, Debug)]
@@ -71,12 +75,6 @@ impl Foreign {
         Some(self.turns.get(place)?.lock().await)
     }
 
-    /// In milliseconds of the epoch.
-    pub(crate) fn now(&self) -> u64 {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-    }
-
     pub(crate) async fn verify(
         &self,
         user: &BareJid,
@@ -85,6 +83,21 @@ impl Foreign {
     ) -> Result<bool, StoreError> {
         let verified = self.options.pool.verify(user.as_str(), stored, password).await;
         verified.map_err(|_| StoreError::Unavailable { retry_after: BUSY })
+    }
+
+    /// Whether it is the password that the account's keys were made of, if there are keys.
+    pub(crate) async fn by_keys(
+        &self,
+        user: &BareJid,
+        account: Option<&Account>,
+        password: &str,
+    ) -> Result<Option<bool>, StoreError> {
+        let Some(keys) = account.and_then(Account::cheapest) else { return Ok(None) };
+        if keys.iterations <= AT_ONCE {
+            return Ok(Some(keys.verify(password)));
+        }
+        let stored = Arc::new(Stored::from(keys.clone()));
+        self.verify(user, &stored, password).await.map(Some)
     }
 
     /// Somebody has this.

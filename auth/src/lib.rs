@@ -4,6 +4,7 @@
 //! with a [`Source`]: then they are found there, and what they have here hangs on an account here that is
 //! [adopted](storage::AccountStore::adopt).
 
+mod account;
 mod accounts;
 mod candidate;
 mod documents;
@@ -14,6 +15,7 @@ pub mod jwt;
 mod mongodb;
 pub mod pool;
 mod source;
+mod store;
 
 pub use accounts::{Accounts, Offer, Seen};
 pub use candidate::{Candidate, Refused};

@@ -2,7 +2,7 @@
 
 use crate::formats::Stored;
 use std::sync::Arc;
-use storage::{StoreError, StoreFuture};
+use storage::StoreFuture;
 use supervision::ChildSpec;
 use xmpp::{jid::BareJid, sasl::ScramKeys};
 
@@ -111,9 +111,4 @@ pub trait Source: Send + Sync + 'static {
     fn watch(&self) -> StoreFuture<'_, Option<Box<dyn Changes>>> {
         Box::pin(async { Ok(None) })
     }
-}
-
-/// It was away, or too slow: what is known of a user from before may be believed.
-pub(crate) fn is_away(error: &StoreError) -> bool {
-    matches!(error, StoreError::Unavailable { .. } | StoreError::Timeout)
 }

@@ -123,7 +123,7 @@ async fn copy(
     out: &mut Output,
 ) -> Done {
     let store = |error: StoreError| Failure::new(format!("{error}; run it again to go on"));
-    let is_empty = b.users(None, 1).await.map_err(store)?.is_empty();
+    let is_empty = b.users("", 1).await.map_err(store)?.is_empty();
     let mut walk = match Migration::load(path, from, to) {
         _ if is_empty => Walk::default(),
         Some(walk) => {
@@ -247,7 +247,7 @@ fn unreadable(walk: &Walk, what: &str, out: &mut Output) -> Done {
     }
     if !out.json {
         for (user, why) in &walk.bad {
-            out.note(&format!("{}: {why}", user.as_str()));
+            out.note(&format!("{user}: {why}"));
         }
     }
     Err(Failure::new(format!("{} {what}", count_users(walk.failed))))

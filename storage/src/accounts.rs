@@ -1,8 +1,8 @@
 //! Accounts: who may log on, with SCRAM keys and never a password.
 
-use crate::StoreFuture;
+use crate::{StoreError, StoreFuture};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 use xmpp::{
     jid::BareJid,
     sasl::{Hash, ScramKeys},
@@ -70,6 +70,11 @@ impl Account {
     pub fn keys_for(&self, hash: Hash) -> Option<&ScramKeys> {
         self.keys.iter().find(|k| k.hash == hash)
     }
+}
+
+/// A stored address.
+pub(crate) fn address<J: FromStr>(text: &str) -> Result<J, StoreError> {
+    text.parse().map_err(|_| StoreError::Corrupt(format!("{text:?} is no address")))
 }
 
 /// Accounts by bare JID.

@@ -194,8 +194,7 @@ impl Backend {
     /// What it says instead, and what it last heard of a database that does not answer.
     pub async fn ready(&self) -> Result<(), String> {
         let Err(error) = self.check().await else { return Ok(()) };
-        let away = matches!(error, StoreError::Unavailable { .. } | StoreError::Timeout);
-        match (self.why)().filter(|_| away) {
+        match (self.why)().filter(|_| error.is_away()) {
             Some(why) => Err(format!("{error}: {why}")),
             None => Err(error.to_string()),
         }

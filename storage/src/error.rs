@@ -50,6 +50,13 @@ pub enum StoreError {
     Failed(String),
 }
 
+impl StoreError {
+    /// Whether it was not reached, or did not answer in time: what is tried again later may be done.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Timeout)
+    }
+}
+
 /// When to come back to a store that has too much to do, is locked by another program, or is not there.
 pub(crate) const LATER: StoreError =
     StoreError::Unavailable { retry_after: Duration::from_secs(1) };

@@ -2,7 +2,7 @@
 
 use crate::{
     Account, Activity, Blocklist, OfflineMessage, Quarantined, Roster, StoreError, StoreFuture,
-    StoredSession, conformance::all,
+    StoredSession, all::all,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -121,12 +121,9 @@ impl Everything {
 
 /// What every backend can give away and take over as a whole. Each method is atomic.
 pub trait Transfer: Send + Sync + 'static {
-    /// Up to `limit` accounts of all hosts whose JID is greater than `after`, in order of their text.
-    fn users<'a>(
-        &'a self,
-        after: Option<&'a BareJid>,
-        limit: usize,
-    ) -> StoreFuture<'a, Vec<BareJid>>;
+    /// Names of up to `limit` accounts of all hosts that are greater than `after`, in the order of their text. They are as they
+    /// are stored: one that is damaged is no address.
+    fn users<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<String>>;
 
     /// All that is kept of a user; `None` without an account.
     ///
@@ -151,13 +148,13 @@ const NAMED: usize = 100;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Walk {
     /// All up to this one were seen.
-    pub after: Option<BareJid>,
+    pub after: Option<String>,
     /// What they have.
     pub tally: Tally,
     /// How many of them cannot be read or written.
     pub failed: u64,
     /// The first of those, and why.
-    pub bad: Vec<(BareJid, String)>,
+    pub bad: Vec<(String, String)>,
 }
 
 impl Walk {
@@ -186,7 +183,7 @@ impl Walk {
         from: &dyn Transfer,
         to: Option<&dyn Transfer>,
     ) -> Result<bool, StoreError> {
-        let users = from.users(self.after.as_ref(), BATCH).await?;
+        let users = from.users(self.after.as_deref().unwrap_or_default(), BATCH).await?;
         for users in users.chunks(AT_ONCE) {
             let each = users.iter().map(|user| Box::pin(one(from, to, user)) as StoreFuture<'_, _>);
             for (user, done) in users.iter().zip(all(each).await) {
@@ -197,18 +194,18 @@ impl Walk {
     }
 
     /// What came of a user, after those before it.
-    fn note(&mut self, user: &BareJid, done: Result<Tally, StoreError>) -> Result<(), StoreError> {
+    fn note(&mut self, user: &str, done: Result<Tally, StoreError>) -> Result<(), StoreError> {
         match done {
             Ok(tally) => self.tally += tally,
             Err(error) if is_away(&error) => return Err(error),
             Err(error) => {
                 self.failed += 1;
                 if self.bad.len() < NAMED {
-                    self.bad.push((user.clone(), why(error)));
+                    self.bad.push((user.to_owned(), why(error)));
                 }
             }
         }
-        self.after = Some(user.clone());
+        self.after = Some(user.to_owned());
         Ok(())
     }
 }
@@ -217,7 +214,7 @@ impl Walk {
 async fn alone(
     from: &dyn Transfer,
     to: Option<&dyn Transfer>,
-    user: &BareJid,
+    user: &str,
     mut done: Result<Tally, StoreError>,
 ) -> Result<Tally, StoreError> {
     for _ in 0..TRIES {
@@ -234,7 +231,7 @@ async fn alone(
 /// Whether it is not this user's trouble: what is tried again may be done.
 fn is_away(error: &StoreError) -> bool {
     use StoreError as E;
-    matches!(error, E::Unavailable { .. } | E::Timeout | E::NoRoom(_) | E::Damaged(_))
+    error.is_away() || matches!(error, E::NoRoom(_) | E::Damaged(_))
 }
 
 fn why(error: StoreError) -> String {
@@ -244,11 +241,19 @@ fn why(error: StoreError) -> String {
     }
 }
 
+/// Whose account it is. A name that is not written as addresses are is nobody's.
+fn whose(name: &str) -> Result<BareJid, StoreError> {
+    let user = name.parse().ok();
+    let user = user.filter(|user: &BareJid| user.as_str() == name && user.node().is_some());
+    user.ok_or_else(|| StoreError::Corrupt(format!("{name:?} is no address of a user")))
+}
+
 async fn one(
     from: &dyn Transfer,
     to: Option<&dyn Transfer>,
-    user: &BareJid,
+    user: &str,
 ) -> Result<Tally, StoreError> {
+    let user = &whose(user)?;
     // who was removed meanwhile is not there any more
     let Some(everything) = from.export(user).await? else { return Ok(Tally::default()) };
     let tally = everything.tally();
@@ -263,12 +268,12 @@ async fn one(
 /// # Errors
 /// When the store does not answer.
 pub async fn count(of: &dyn Transfer) -> Result<u64, StoreError> {
-    let (mut accounts, mut after) = (0, None);
+    let (mut accounts, mut after) = (0, String::new());
     loop {
-        let page = of.users(after.as_ref(), 10_000).await?;
+        let page = of.users(&after, 10_000).await?;
         accounts += page.len() as u64;
         match page.into_iter().next_back() {
-            Some(last) => after = Some(last),
+            Some(last) => after = last,
             None => return Ok(accounts),
         }
     }
@@ -287,11 +292,7 @@ mod tests {
     }
 
     impl Transfer for Narrow {
-        fn users<'a>(
-            &'a self,
-            after: Option<&'a BareJid>,
-            limit: usize,
-        ) -> StoreFuture<'a, Vec<BareJid>> {
+        fn users<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<String>> {
             self.store.users(after, limit)
         }
 

@@ -135,7 +135,7 @@ impl Watch {
     async fn look_at(&self, user: &BareJid, entry: Option<&Entry>) -> Result<bool, StoreError> {
         match look_at(&self.env, user, entry).await {
             Ok(()) => Ok(true),
-            Err(error @ (StoreError::Unavailable { .. } | StoreError::Timeout)) => Err(error),
+            Err(error) if error.is_away() => Err(error),
             Err(error) => {
                 tracing::warn!(%user, %error, "an account that was changed elsewhere stays as it was");
                 Ok(false)

@@ -113,7 +113,7 @@ impl Process for Restorer {
         let restorer = Self { env, seen };
         match restorer.restore().await {
             Ok(()) => Err(InitError::Ignore),
-            Err(error) if is_away(&error) => Ok(restorer),
+            Err(error) if error.is_away() => Ok(restorer),
             Err(error) => Err(InitError::failed(error.to_string())),
         }
     }
@@ -127,17 +127,13 @@ impl Process for Restorer {
     }
 }
 
-fn is_away(error: &StoreError) -> bool {
-    matches!(error, StoreError::Unavailable { .. } | StoreError::Timeout)
-}
-
 impl Restorer {
     async fn wait(&self) -> Exit {
         loop {
             tokio::time::sleep(AGAIN).await;
             match self.restore().await {
                 Ok(()) => return Exit::Normal,
-                Err(error) if is_away(&error) => {}
+                Err(error) if error.is_away() => {}
                 Err(error) => return Exit::error(&error.to_string()),
             }
         }

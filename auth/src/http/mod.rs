@@ -74,7 +74,7 @@ impl HttpOptions {
             secret: None,
             authorities: None,
             may_set: false,
-            concurrency: 8,
+            concurrency: 32,
             queue: 256,
             deadline: Duration::from_secs(5),
             failures: 5,

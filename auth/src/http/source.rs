@@ -65,15 +65,14 @@ impl Source for HttpAuth {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::is_away;
 
     #[test]
     fn what_a_proxy_says_of_an_application_that_is_away_is_that_it_is_away() {
         for status in [429, 502, 503, 504] {
-            assert!(is_away(&HttpError::Status(status).into()), "{status}");
+            assert!(StoreError::from(HttpError::Status(status)).is_away(), "{status}");
         }
         for status in [201, 302, 401, 404, 500] {
-            assert!(!is_away(&HttpError::Status(status).into()), "{status}");
+            assert!(!StoreError::from(HttpError::Status(status)).is_away(), "{status}");
         }
     }
 }

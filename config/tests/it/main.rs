@@ -1,6 +1,7 @@
 //! The crate as its users see it: a node's options and those of two modules.
 
 mod any_input;
+mod edges;
 mod layers;
 mod mistakes;
 mod reference;

@@ -152,17 +152,19 @@ async fn users_are_listed_in_pages_of_all_hosts(stores: &Stores) -> Case {
         made.push(account(stores, name).await?);
     }
     made.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-    let mut all: Vec<BareJid> = Vec::new();
+    let mut all: Vec<String> = Vec::new();
     loop {
-        let page = stores.transfer.users(all.last(), 500).await?;
+        let after = all.last().map_or("", String::as_str);
+        let page = stores.transfer.users(after, 500).await?;
         assert!(page.len() <= 500);
         if page.is_empty() {
             break;
         }
         all.extend(page);
     }
-    assert!(all.is_sorted_by(|a, b| a.as_str() < b.as_str()), "in order, and nobody twice");
-    let found: Vec<&BareJid> = all.iter().filter(|user| made.contains(user)).collect();
-    assert_eq!(found, made.iter().collect::<Vec<_>>());
+    assert!(all.is_sorted_by(|a, b| a < b), "in order, and nobody twice");
+    let made: Vec<&str> = made.iter().map(BareJid::as_str).collect();
+    all.retain(|user| made.contains(&user.as_str()));
+    assert_eq!(all, made);
     Ok(())
 }

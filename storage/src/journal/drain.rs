@@ -3,7 +3,6 @@
 use super::{
     Journaled, count,
     file::{Done, Found},
-    is_away,
     op::{Op, Replay},
 };
 use crate::{BoxFuture, StoreError, all::all, error::LATER, turns::Turn};
@@ -77,7 +76,7 @@ impl<R: Replay> Journaled<R> {
         let Some(first) = users.front() else { return Round::Whole };
         // while the database is away it is asked for one thing, not for all
         let turn = self.turns.wait(first).await;
-        if self.settle(first, 1).await.is_err_and(|error| is_away(&error)) {
+        if self.settle(first, 1).await.is_err_and(|error| error.is_away()) {
             self.vain.fetch_add(1, Ordering::Relaxed);
             return Round::Away;
         }
@@ -104,7 +103,7 @@ impl<R: Replay> Journaled<R> {
                 answers.store(true, Ordering::Relaxed);
                 continue;
             };
-            let how = if is_away(&error) && !answers.swap(false, Ordering::Relaxed) {
+            let how = if error.is_away() && !answers.swap(false, Ordering::Relaxed) {
                 self.vain.fetch_add(1, Ordering::Relaxed);
                 users.lock().clear();
                 Round::Away

@@ -84,11 +84,6 @@ fn count(total: &AtomicU64) {
     total.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Whether it may be made later: the store could not be reached, or did not answer.
-fn is_away(error: &StoreError) -> bool {
-    matches!(error, StoreError::Unavailable { .. } | StoreError::Timeout)
-}
-
 /// A store with a journal before it.
 pub(crate) struct Journaled<R> {
     inner: Arc<R>,
@@ -188,7 +183,7 @@ impl<R: Replay> Journaled<R> {
         let mut why = LATER;
         if !self.waits(&op) {
             match self.apply(&op, name, limits).await {
-                Err(error) if is_away(&error) => why = error,
+                Err(error) if error.is_away() => why = error,
                 made => return made,
             }
         }
@@ -203,7 +198,7 @@ impl<R: Replay> Journaled<R> {
             // it may have been made, or be in the journal
             Err(StoreError::Timeout) => Err(StoreError::Timeout),
             Err(error) => {
-                if !is_away(&error) {
+                if !error.is_away() {
                     tracing::error!(%error, "nothing can be journaled");
                 }
                 Err(why)
@@ -262,7 +257,7 @@ impl<R: Replay> Journaled<R> {
 
     /// Notices whether the store answers.
     fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        let away = result.as_ref().is_err_and(is_away);
+        let away = result.as_ref().is_err_and(StoreError::is_away);
         if self.away.load(Ordering::Relaxed) != away
             && self.away.swap(away, Ordering::Relaxed) != away
         {

@@ -102,11 +102,7 @@ impl<R: Replay + OfflineStore + Sessions + QuarantineStore> QuarantineStore for 
 }
 
 impl<R: Replay + OfflineStore + Sessions + Transfer> Transfer for Journaled<R> {
-    fn users<'a>(
-        &'a self,
-        after: Option<&'a BareJid>,
-        limit: usize,
-    ) -> StoreFuture<'a, Vec<BareJid>> {
+    fn users<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<String>> {
         self.inner.users(after, limit)
     }
 

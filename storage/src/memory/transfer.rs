@@ -6,16 +6,11 @@ use std::{collections::BTreeSet, ops::Bound, sync::Arc};
 use xmpp::jid::BareJid;
 
 impl Transfer for MemoryStore {
-    fn users<'a>(
-        &'a self,
-        after: Option<&'a BareJid>,
-        limit: usize,
-    ) -> StoreFuture<'a, Vec<BareJid>> {
+    fn users<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<String>> {
         answer(move || {
             let accounts = self.accounts.lock();
-            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let rest = accounts.range::<BareJid, _>((from, Bound::Unbounded));
-            Ok(rest.take(limit).map(|(user, _)| user.clone()).collect())
+            let rest = accounts.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+            Ok(rest.take(limit).map(|(user, _)| user.as_str().to_owned()).collect())
         })
     }
 

@@ -2,11 +2,11 @@
 
 use super::{
     MongoStore,
-    document::{Head, Keys, User, address, bson, uint},
+    document::{Head, Keys, User, bson, uint},
     failure::{Failure, is_duplicate},
     transaction::Tx,
 };
-use crate::{Account, AccountStore, StoreError, StoreFuture};
+use crate::{Account, AccountStore, StoreError, StoreFuture, accounts::address};
 use mongodb::{
     bson::{Bson, Document, doc},
     options::Hint,
@@ -29,7 +29,7 @@ pub(super) const OF_A_USER: [(&str, &str); 7] = [
 ];
 
 /// Whose document it is.
-pub(super) fn of_user(user: &Document) -> Result<BareJid, StoreError> {
+fn of_user(user: &Document) -> Result<BareJid, StoreError> {
     address(user.get("_id").and_then(Bson::as_str).unwrap_or_default())
 }
 

@@ -4,7 +4,7 @@
 use super::{
     MongoStore,
     call::Call,
-    document::{Message, Session, int, ints},
+    document::{Session, int, ints},
     failure::{Failure, is_duplicate},
     transaction::{Once, Tx, no_account},
 };
@@ -15,8 +15,6 @@ use crate::{
     sessions::further,
 };
 use mongodb::bson::{Document, Uuid, doc};
-use std::collections::BTreeSet;
-use xmpp::{jid::BareJid, stanza::Stanza};
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -170,37 +168,6 @@ async fn put(tx: &mut Tx<'_>, session: &StoredSession) -> Result<(), Failure> {
 }
 
 impl Tx<'_> {
-    /// Keeps messages (number, arrived at, stanza), within limits if there are some.
-    async fn append(
-        &mut self,
-        user: &BareJid,
-        most: Option<Kept>,
-        holders: &[String],
-        new: &[(u64, u64, &Stanza)],
-        limits: Option<OfflineLimits>,
-    ) -> Result<(), Failure> {
-        let holders: BTreeSet<&String> = holders.iter().collect();
-        let holders: Vec<String> = holders.into_iter().cloned().collect();
-        let new =
-            new.iter().map(|(n, at, stanza)| Message::new(user, *n, *at, stanza, holders.clone()));
-        let new: Vec<Message> = new.collect();
-        self.make_room(user, most, &new, limits).await?;
-        self.insert(&new).await
-    }
-
-    /// Keeps messages that have numbers.
-    pub(super) async fn insert(&mut self, new: &[Message]) -> Result<(), Failure> {
-        let Some(last) = new.iter().map(|message| message.id).max() else { return Ok(()) };
-        let insert = self.store.messages::<Message>();
-        match insert.insert_many(new).session(&mut self.session).await {
-            Err(error) if is_duplicate(&error) => {
-                tracing::warn!(last, "another node gave the same number to a message");
-                Err(Failure::Taken(super::document::uint(last)))
-            }
-            done => Ok(done.map(drop)?),
-        }
-    }
-
     /// So many stanzas of that session's client are handled: unless more are known to be, since what several users get of it
     /// may come in any order out of a journal.
     async fn handled(&mut self, by: Option<&(String, u32)>) -> Result<(), Failure> {

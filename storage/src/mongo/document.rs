@@ -3,12 +3,12 @@
 use super::failure::Failure;
 use crate::{
     Account, OfflineMessage, Origin, StoreError, StoredSession,
+    accounts::address,
     offline::{Kept, sender},
     quarantine::Quarantined,
 };
 use mongodb::bson::{Binary, Bson, Document, Uuid, doc, spec::BinarySubtype};
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
 use xmpp::{
     jid::{BareJid, Jid},
     sasl::{Hash, ScramKeys},
@@ -35,11 +35,6 @@ pub(super) fn revision() -> Binary {
 
 pub(super) fn binary(bytes: &[u8]) -> Binary {
     Binary { subtype: BinarySubtype::Generic, bytes: bytes.to_vec() }
-}
-
-/// A stored address.
-pub(super) fn address<J: FromStr>(text: &str) -> Result<J, StoreError> {
-    text.parse().map_err(|_| StoreError::Corrupt(format!("{text:?} is no address")))
 }
 
 pub(super) fn stanza(xml: &str) -> Result<Stanza, StoreError> {

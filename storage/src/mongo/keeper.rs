@@ -48,8 +48,9 @@ impl Server for Keeper {
 
     async fn handle(&mut self, Look: Look, _: &mut Cx<Look>) -> Next {
         if !self.store.ready.load(Ordering::Acquire) {
-            let prepared = self.store.prepare().await;
-            self.say(prepared);
+            if let Err(error) = self.store.prepare().await {
+                self.say(&error);
+            }
         } else if self.store.breaker.is_open() {
             self.store.ping().await;
         } else if self.claimed.is_none_or(|then| then.elapsed() >= CLAIM) {
@@ -80,11 +81,7 @@ impl Keeper {
         }
     }
 
-    fn say(&mut self, prepared: Result<(), OpenError>) {
-        let Err(error) = prepared else {
-            tracing::info!("the database is there");
-            return;
-        };
+    fn say(&mut self, error: &OpenError) {
         let why = error.to_string();
         let known = matches!(error, OpenError::Away { .. }) || self.said.as_ref() == Some(&why);
         if !known {

@@ -44,9 +44,7 @@ impl MongoStore {
                 cache.fill(user, mark, value.clone());
                 Ok(value)
             }
-            Err(error @ (StoreError::Unavailable { .. } | StoreError::Timeout)) => {
-                cache.get(user).ok_or(error)
-            }
+            Err(error) if error.is_away() => cache.get(user).ok_or(error),
             Err(error) => Err(error),
         }
     }

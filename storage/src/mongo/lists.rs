@@ -2,15 +2,14 @@
 
 use super::{
     MongoStore,
-    document::{address, int, texts, uint},
+    document::{int, texts, uint},
     failure::Failure,
     known::is_possible,
-    messages::nothing,
-    transaction::{Tx, no_account},
+    transaction::{Tx, no_account, nothing},
 };
 use crate::{
     Activity, ActivityStore, Blocklist, BlocklistStore, PrivateStore, StoreError, StoreFuture,
-    VcardStore,
+    VcardStore, accounts::address,
 };
 use mongodb::{
     bson::{Bson, Document, doc},

@@ -39,6 +39,7 @@ mod known;
 mod lists;
 mod messages;
 mod numbers;
+mod offline;
 mod options;
 mod quarantine;
 mod room;

@@ -2,12 +2,12 @@
 
 use super::{
     MongoStore,
-    document::{address, bson, revision, uint},
+    document::{bson, revision, uint},
     failure::Failure,
     known::is_possible,
     transaction::{Tx, no_account},
 };
-use crate::{Roster, RosterItem, RosterStore, RosterWrite, StoreFuture};
+use crate::{Roster, RosterItem, RosterStore, RosterWrite, StoreFuture, accounts::address};
 use mongodb::{
     bson::{self, Binary, Bson, Document, doc},
     options::{ReadConcern, ReturnDocument},

@@ -77,6 +77,7 @@ impl MongoStore {
             self.mend().await?;
         }
         self.ready.store(true, Ordering::Release);
+        tracing::info!("the database is there");
         self.breaker.wake();
         Ok(())
     }

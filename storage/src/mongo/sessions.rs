@@ -4,7 +4,7 @@ use super::{
     MongoStore,
     document::{Session, int},
     failure::Failure,
-    messages::Which,
+    offline::Which,
     schema::held,
     transaction::Tx,
 };

@@ -104,6 +104,14 @@ pub(super) fn no_account(user: &BareJid) -> Failure {
     Failure::Store(StoreError::NoAccount(user.as_str().to_owned()))
 }
 
+/// Without an account nothing is there to be changed.
+pub(super) fn nothing<T: Default>(done: Result<T, StoreError>) -> Result<T, StoreError> {
+    match done {
+        Err(StoreError::NoAccount(_)) => Ok(T::default()),
+        done => done,
+    }
+}
+
 impl Tx<'_> {
     /// The user's document, which nobody else changes until this is committed. `NoAccount` without one.
     pub(super) async fn of(&mut self, user: &BareJid) -> Result<Head, Failure> {

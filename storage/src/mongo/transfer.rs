@@ -2,7 +2,6 @@
 
 use super::{
     MongoStore,
-    accounts::of_user,
     document::{Message, Quarantine, Session, User, bson, int, stanza, texts, uint},
     failure::Failure,
     transaction::Tx,
@@ -120,22 +119,17 @@ async fn import(tx: &mut Tx<'_>, all: &Everything) -> Result<(), Failure> {
 }
 
 impl Transfer for MongoStore {
-    fn users<'a>(
-        &'a self,
-        after: Option<&'a BareJid>,
-        limit: usize,
-    ) -> StoreFuture<'a, Vec<BareJid>> {
+    fn users<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<String>> {
         Box::pin(async move {
             let work = async {
-                // no address is empty: everything is greater
-                let after = after.map_or("", BareJid::as_str);
                 let of = self.users::<Document>();
                 let query = of.find(doc! { "_id": { "$gt": after } }).sort(doc! { "_id": 1 });
                 let most = i64::try_from(limit).unwrap_or(i64::MAX);
                 let mut found = query.limit(most).projection(doc! { "_id": 1 }).await?;
                 let mut users = Vec::new();
                 while found.advance().await? {
-                    users.push(of_user(&found.deserialize_current()?)?);
+                    let user = found.deserialize_current()?;
+                    users.push(user.get_str("_id").unwrap_or_default().to_owned());
                 }
                 Ok(users)
             };

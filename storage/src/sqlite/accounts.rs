@@ -2,7 +2,7 @@
 
 use super::{SMALL, SqliteStore, int, rosters::version, uint};
 use crate::cache::Caches;
-use crate::{Account, AccountStore, Origin, StoreError, StoreFuture};
+use crate::{Account, AccountStore, Origin, StoreError, StoreFuture, accounts::address};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
 use xmpp::{
@@ -287,9 +287,4 @@ impl AccountStore for SqliteStore {
             Ok(select.query_row([], |row| row.get(0))?)
         }))
     }
-}
-
-/// A stored address.
-pub(super) fn address<J: std::str::FromStr>(text: &str) -> Result<J, StoreError> {
-    text.parse().map_err(|_| StoreError::Corrupt(format!("{text:?} is no address")))
 }

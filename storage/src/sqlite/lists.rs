@@ -1,14 +1,9 @@
 //! vCards, private XML, blocklists and last activity in SQLite.
 
-use super::{
-    SMALL, SqliteStore,
-    accounts::{address, must_exist},
-    health::Health,
-    int, uint,
-};
+use super::{SMALL, SqliteStore, accounts::must_exist, health::Health, int, uint};
 use crate::{
     Activity, ActivityStore, Blocklist, BlocklistStore, PrivateStore, StoreError, StoreFuture,
-    VcardStore, cache::Caches,
+    VcardStore, accounts::address, cache::Caches,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;

@@ -1,12 +1,9 @@
 //! Offline messages in SQLite: one row a message, the stanza as XML that stands for itself.
 
-use super::{
-    SMALL, SqliteStore,
-    accounts::{address, must_exist},
-    int, rows, uint,
-};
+use super::{SMALL, SqliteStore, accounts::must_exist, int, rows, uint};
 use crate::{
     OfflineLimits, OfflineMessage, OfflineStore, StoreError, StoreFuture,
+    accounts::address,
     cache::Caches,
     offline::{Kept, sender},
 };

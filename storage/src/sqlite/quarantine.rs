@@ -3,7 +3,7 @@
 
 use super::{
     SMALL, SqliteStore,
-    accounts::{address, must_exist},
+    accounts::must_exist,
     health::Health,
     int,
     offline::{count, count_is, done, move_back},
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     StoreError, StoreFuture,
+    accounts::address,
     cache::Caches,
     quarantine::{LAST, QuarantineStore, Quarantined, Struck, Verdict, one_more},
 };

@@ -2,13 +2,14 @@
 
 use super::{
     SMALL, SqliteStore,
-    accounts::{address, must_exist},
+    accounts::must_exist,
     int,
     offline::{New, Page, count, count_is, done, insert, inserted, read},
     rows, uint,
 };
 use crate::{
     OfflineLimits, OfflineMessage, Sessions, StoreError, StoreFuture, StoredSession,
+    accounts::address,
     cache::Caches,
     sessions::{MAX_PAGE, further},
 };

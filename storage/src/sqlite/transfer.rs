@@ -2,7 +2,7 @@
 
 use super::{
     SMALL, SqliteStore,
-    accounts::{self, address, forget, insert},
+    accounts::{self, forget, insert},
     health::Health,
     int,
     lists::blocklist,
@@ -18,18 +18,20 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::{collections::BTreeSet, sync::Arc};
 use xmpp::{jid::BareJid, stanza::Stanza};
 
-fn users(
-    db: &Connection,
-    after: Option<&BareJid>,
-    limit: usize,
-) -> Result<Vec<BareJid>, StoreError> {
+fn users(db: &Connection, after: &str, limit: usize) -> Result<Vec<String>, StoreError> {
     let mut select =
         db.prepare_cached("SELECT user FROM accounts WHERE user > ? ORDER BY user LIMIT ?")?;
-    // no address is empty: everything is greater
-    let after = after.map_or("", BareJid::as_str);
-    let found = select.query_map(params![after, super::rows(limit)], |row| row.get(0))?;
-    let users: Vec<String> = found.collect::<Result<_, _>>()?;
-    users.iter().map(|user| address(user)).collect()
+    let mut found = select.query(params![after, super::rows(limit)])?;
+    let mut users = Vec::new();
+    while let Some(row) = found.next()? {
+        let name = row.get_ref(0)?.as_bytes().unwrap_or_default();
+        let name = String::from_utf8_lossy(name);
+        // what is no text is greater than any: it was there before
+        if *name > *after {
+            users.push(name.into_owned());
+        }
+    }
+    Ok(users)
 }
 
 fn messages(db: &Connection, user: &BareJid) -> Result<Vec<Kept>, StoreError> {
@@ -152,13 +154,9 @@ fn import(db: &Connection, all: &Everything) -> Result<(), StoreError> {
 }
 
 impl Transfer for SqliteStore {
-    fn users<'a>(
-        &'a self,
-        after: Option<&'a BareJid>,
-        limit: usize,
-    ) -> StoreFuture<'a, Vec<BareJid>> {
-        let after = after.cloned();
-        Box::pin(self.read(move |db| users(db, after.as_ref(), limit)))
+    fn users<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<String>> {
+        let after = after.to_owned();
+        Box::pin(self.read(move |db| users(db, &after, limit)))
     }
 
     fn export<'a>(&'a self, user: &'a BareJid) -> StoreFuture<'a, Option<Everything>> {

@@ -1,8 +1,9 @@
 //! The database fails in every way it can while messages are on their way: each that was acknowledged by an `<a/>` is delivered,
 //! once and in order, and the node goes on by itself.
 
-use super::{log_on, until_ready};
+use super::{BACK, THERE, log_on};
 use crate::{
+    http,
     kill::{
         Client,
         Recipient::{self, Detached, Offline, Slow},
@@ -109,11 +110,11 @@ fn faults(durability: &str) {
 }
 
 fn faults_once(set: &ReplicaSet, program: &Program, durability: &str, first: usize) {
-    let node = program.run();
+    let mut node = program.run();
     let to = node.addresses.starttls[0];
     let (mut clients, mut accepted) = (BTreeMap::new(), Accepted::new());
     block_on(async {
-        until_ready(node.addresses.http[0], 200).await;
+        node.until_log(THERE);
         for who in [Detached, Slow] {
             clients.insert(who, Client::new(to, who).await);
         }
@@ -148,11 +149,14 @@ fn faults_once(set: &ReplicaSet, program: &Program, durability: &str, first: usi
         some_for(AWAY, &mut sender, &mut accepted).await;
         without(&node, program, &mut sender).await;
         some(&mut sender, &ALL, &mut accepted).await;
+        // it was away and back before: that is behind this line of the log
+        node.signal(Signal::HUP);
+        node.until_log("configuration read again");
         for member in set.members() {
             member.restart().await.unwrap();
         }
         // it recovers by itself
-        until_ready(node.addresses.http[0], 200).await;
+        node.until_log(BACK);
         some(&mut sender, &ALL, &mut accepted).await;
 
         got.extend(slow.messages().await);
@@ -165,15 +169,15 @@ fn faults_once(set: &ReplicaSet, program: &Program, durability: &str, first: usi
         node.signal(Signal::KILL);
     });
     drop(node);
-    let node = program.run();
-    let (to, http) = (node.addresses.starttls[0], node.addresses.http[0]);
+    let mut node = program.run();
+    let to = node.addresses.starttls[0];
     block_on(async {
-        until_ready(http, 503).await;
+        assert_eq!(http::get(node.addresses.http[0], "/ready").await.0, 503);
         assert_eq!(log_on(to, "offline", PASSWORD).await, Err("temporary-auth-failure".into()));
         for member in set.members() {
             member.restart().await.unwrap();
         }
-        until_ready(http, 200).await;
+        node.until_log(THERE);
         let mut detached = clients.remove(&Detached).unwrap();
         assert_eq!(detached.resume(to, Detached).await.name(), "resumed", "{durability}");
         let mut offline = Client::new(to, Offline).await;
@@ -207,8 +211,8 @@ fn a_full_journal_refuses_and_loses_nothing() {
         options(&set)
     ));
     accounts(&program, &["offline", "sender"]);
-    let node = program.run();
-    let (to, http) = (node.addresses.starttls[0], node.addresses.http[0]);
+    let mut node = program.run();
+    let to = node.addresses.starttls[0];
     block_on(async {
         let mut sender = Peer::login(to, "sender@localhost/r").await;
         let body = "x".repeat(30_000);
@@ -233,7 +237,7 @@ fn a_full_journal_refuses_and_loses_nothing() {
         // 1 MiB of them, and not some other limit
         assert!((30..40).contains(&accepted.len()), "{accepted:?}");
         set.members()[0].restart().await.unwrap();
-        until_ready(http, 200).await;
+        node.until_log(BACK);
         let mut offline = Client::new(to, Offline).await;
         assert_eq!(offline.messages().await, accepted);
         // there is room again

@@ -4,25 +4,13 @@ mod commands;
 mod faults;
 mod start;
 
-use crate::{
-    http,
-    support::{PATIENCE, Peer},
-};
-use std::{net::SocketAddr, time::Duration};
+use crate::support::Peer;
+use std::net::SocketAddr;
 
-/// Asks `/ready` until it says so; what it says beside.
-async fn until_ready(at: SocketAddr, wanted: u16) -> String {
-    let answered = async {
-        loop {
-            let (status, body) = http::get(at, "/ready").await;
-            if status == wanted {
-                return body;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, answered).await.expect("it is so in time")
-}
+/// What a node's log says when it has found its database at the start, or after it.
+const THERE: &str = "the database is there";
+/// And when that answers again.
+const BACK: &str = "the database answers again";
 
 /// Logs on, on a connection that is let go: the failure, if it is one.
 async fn log_on(to: SocketAddr, user: &str, password: &str) -> Result<(), String> {

@@ -1,9 +1,12 @@
 //! How a node starts, and what it says when it does not.
 
-use super::{log_on, until_ready};
-use crate::support::{
-    CONFIG, PASSWORD, Program, TestNode, block_on,
-    database::{accounts, at, options},
+use super::{THERE, log_on};
+use crate::{
+    http,
+    support::{
+        CONFIG, PASSWORD, Program, TestNode, block_on,
+        database::{accounts, at, options},
+    },
 };
 use serde_json::json;
 use storage::testkit::{Member, ReplicaSet, Secrets};
@@ -18,15 +21,17 @@ fn a_node_waits_for_its_database() {
         let program = Program::new(&options);
         accounts(&program, &["a"]);
         member.kill().unwrap();
-        let node = program.run();
+        let mut node = program.run();
         let (c2s, http) = (node.addresses.starttls[0], node.addresses.http[0]);
-        let why = until_ready(http, 503).await;
+        let (status, why) = http::get(http, "/ready").await;
+        assert_eq!(status, 503, "{why}");
         let address = member.address();
         assert!(why.starts_with("not ready: the store is unavailable: "), "{why}");
         assert!(why.contains(&address), "it says who does not answer: {why}");
         assert_eq!(log_on(c2s, "a", PASSWORD).await, Err("temporary-auth-failure".into()));
         member.restart().await.unwrap();
-        assert_eq!(until_ready(http, 200).await, "ready\n");
+        node.until_log(THERE);
+        assert_eq!(http::get(http, "/ready").await, (200, "ready\n".to_owned()));
         assert_eq!(log_on(c2s, "a", PASSWORD).await, Ok(()));
     });
 }

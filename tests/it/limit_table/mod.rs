@@ -67,7 +67,7 @@ fn size(text: &str) -> String {
     }
 }
 
-/// The default of an option.
+/// The default of an option. A section that may be there several times is in the reference as a comment.
 fn option(path: &str) -> String {
     let sections = sections();
     let (section, name) = path.rsplit_once('.').unwrap();
@@ -75,9 +75,12 @@ fn option(path: &str) -> String {
     let declared = declared.unwrap_or_else(|| panic!("there is no section {section}"));
     assert!(declared.options.iter().any(|o| o.name == name), "there is no option {path}");
     let reference = read("config/reference.toml");
-    let own = reference.split_once(&format!("\n[{section}]\n")).unwrap().1;
-    let own = own.split("\n[").next().unwrap();
-    let line = own.lines().find_map(|l| l.strip_prefix(&format!("{name} = ")));
+    let (own, mark) = match reference.split_once(&format!("\n[{section}]\n")) {
+        Some((_, own)) => (own, ""),
+        None => (reference.split_once(&format!("\n# [[{section}]]\n")).unwrap().1, "# "),
+    };
+    let own = own.split(&format!("\n{mark}[")).next().unwrap();
+    let line = own.lines().find_map(|l| l.strip_prefix(&format!("{mark}{name} = ")));
     line.map_or_else(
         || "not set".to_owned(),
         |v| v.trim_matches('"').replace("iB", " iB").replace(" iB", "iB"),

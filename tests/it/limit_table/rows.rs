@@ -604,8 +604,8 @@ pub const NODE: &[Row] = &[
     },
     Row {
         what: "what was accepted while the database is away",
-        from: &["storage/src/journal/mod.rs: max_bytes", "storage/src/journal/rows.rs: ROW"],
-        most: "`max_bytes` on the disk, each operation as it is serialised and `ROW`; in memory `ROW` each, and the operations themselves while they are on their way to the disk",
+        from: &["storage.journal", "storage/src/journal/rows.rs: ROW"],
+        most: "`storage.journal` on the disk, each operation as it is serialised and `ROW`; in memory `ROW` each, and the operations themselves while they are on their way to the disk",
         at: "refused at once, as by a database that is away; a user has no more than the limits of offline messages",
         fields: &[("storage/src/journal/rows.rs", "ids rows users")],
         tried: &[
@@ -655,7 +655,7 @@ pub const NODE: &[Row] = &[
     Row {
         what: "questions to an application by HTTP",
         from: &[
-            "auth/src/http/mod.rs: concurrency",
+            "http_accounts.parallel",
             "auth/src/http/mod.rs: queue",
             "auth/src/http/mod.rs: ANSWER",
             "auth/src/http/client.rs: HEAD",
@@ -759,7 +759,7 @@ pub const STILL: &[(&str, &str)] = &[
     ("storage/src/mongo/apply.rs", "numbers"),
     ("storage/src/mongo/document.rs", "keys h"),
     ("storage/src/mongo/lists.rs", "new"),
-    ("storage/src/mongo/messages.rs", "page damaged but"),
+    ("storage/src/mongo/offline.rs", "page damaged but"),
     ("src/node/mod.rs", "starttls direct_tls http"),
     ("src/node/shared.rs", "listening"),
     ("src/node/sockets.rs", "starttls direct_tls http"),

@@ -63,7 +63,7 @@ async fn act(running: &Running, me: BareJid, mut dice: Dice, steps: usize) -> Mo
             0..4 => match running.push(&me, &name).await {
                 Ok(id) => drop(model.plain.insert(id, name)),
                 Err(StoreError::Timeout) => model.unsure.push(name),
-                Err(error) => assert!(super::super::is_away(&error), "{error}"),
+                Err(error) => assert!(error.is_away(), "{error}"),
             },
             4 => {
                 let two = vec![(1, message(&name)), (1, message(&format!("{name}b")))];
@@ -71,7 +71,7 @@ async fn act(running: &Running, me: BareJid, mut dice: Dice, steps: usize) -> Mo
                 match held {
                     Ok(ids) => model.held.extend(ids.into_iter().zip([name.clone(), name + "b"])),
                     Err(StoreError::Timeout) => model.unsure.extend([name.clone(), name + "b"]),
-                    Err(error) => assert!(super::super::is_away(&error), "{error}"),
+                    Err(error) => assert!(error.is_away(), "{error}"),
                 }
             }
             5 => {

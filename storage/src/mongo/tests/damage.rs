@@ -3,7 +3,9 @@
 use super::{Running, message};
 use crate::{
     AccountStore, BlocklistStore, OfflineLimits, QuarantineStore, RosterChange, RosterItem,
-    RosterStore, Sessions, StoreError, StoredSession, testkit::ReplicaSet,
+    RosterStore, Sessions, StoreError, StoredSession,
+    testkit::ReplicaSet,
+    transfer::{self, Walk},
 };
 use mongodb::bson::{Document, doc};
 
@@ -90,5 +92,24 @@ async fn what_cannot_be_read_keeps_nothing_else_back() {
     let ver = RosterStore::get(&**store, &user).await.unwrap().ver;
     assert!(AccountStore::remove(&**store, &user, ver).await.unwrap());
     assert_eq!(there.count_documents(aside).await.unwrap(), 0, "they go with the account");
+    node.root.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_whose_name_is_damaged_is_named_and_the_others_are_read() {
+    let set = ReplicaSet::shared().await.unwrap();
+    let node = Running::start(set.options("one")).await;
+    node.account("a@x").await;
+    node.account("c@x").await;
+    for name in ["@", "B@x", "b"] {
+        let user = doc! { "_id": name, "host": "x" };
+        node.store.users::<Document>().insert_one(user).await.unwrap();
+    }
+    let mut walk = Walk::default();
+    while walk.read(&*node.store).await.unwrap() {}
+    assert_eq!((walk.tally.accounts, walk.failed), (2, 3));
+    let bad: Vec<&str> = walk.bad.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(bad, ["@", "B@x", "b"]);
+    assert_eq!(transfer::count(&*node.store).await, Ok(5));
     node.root.stop().await;
 }

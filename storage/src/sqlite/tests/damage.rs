@@ -5,6 +5,7 @@ use crate::{
     Account, AccountStore, BlocklistStore, OfflineLimits, OfflineStore, QuarantineStore,
     Quarantined, Roster, RosterChange, RosterItem, RosterStore, StoreError, conformance,
     sqlite::{OpenError, Options, SqliteStore, file::STEPS},
+    transfer::{self, Walk},
 };
 use rusqlite::Connection;
 use std::{
@@ -275,5 +276,24 @@ async fn a_contact_that_is_damaged_does_not_cost_its_user_the_others() {
     let running = Running::start(dir.path(), Options::default()).await;
     let roster = RosterStore::get(&*running.store, &user).await.unwrap();
     assert_eq!((names(&roster).len(), running.store.bad_rows()[4]), (3, ("rosters", 0)));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_whose_name_is_damaged_is_named_and_the_others_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path(), Options::default()).await;
+    running.account("a@x").await;
+    running.account("c@x").await;
+    let db = Connection::open(running.store.path()).unwrap();
+    let sql = "INSERT INTO accounts (user, host, created, disabled)
+               VALUES ('@', '', 1, 0), ('B@x', 'x', 1, 0), (CAST(x'62ff' AS TEXT), '', 1, 0), (x'7a', '', 1, 0)";
+    assert_eq!(db.execute(sql, []), Ok(4));
+    let mut walk = Walk::default();
+    while walk.read(&*running.store).await.unwrap() {}
+    assert_eq!((walk.tally.accounts, walk.failed), (2, 4), "{:?}", walk.bad);
+    let bad: Vec<&str> = walk.bad.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(bad, ["@", "B@x", "b\u{fffd}", "z"]);
+    assert_eq!(transfer::count(&*running.store).await, Ok(6));
     running.stop().await;
 }
