@@ -30,6 +30,9 @@ const SHA_256: Mechanism = Mechanism::Scram { hash: Hash::Sha256, plus: false };
 const REFUSED: Duration = Duration::from_secs(1);
 const AWAY: StoreError = StoreError::Unavailable { retry_after: Duration::from_secs(1) };
 
+/// The id of those who cannot be told from others.
+const SEVERAL: &str = "several";
+
 /// Users with passwords as they are, which only the application can see.
 #[derive(Default)]
 struct Application {
@@ -83,6 +86,9 @@ impl Source for Application {
         Box::pin(async move {
             self.check_away()?;
             let users = self.users.lock();
+            if users.get(user).is_some_and(|user| user.id == SEVERAL) {
+                return Err(StoreError::Corrupt("two have that name".to_owned()));
+            }
             Ok(users.get(user).map_or(Found::Nobody, |user| Found::User(entry(user))))
         })
     }
@@ -258,7 +264,8 @@ fn every_refusal_takes_the_same_time_and_says_the_same() {
         scene.application.set("disabled", User { id: "2", disabled: true, ..ROMEO });
         scene.plain("K", "romeo", "pencil").await;
         scene.application.set("new", User { id: "3", ..ROMEO });
-        for user in ["romeo", "nobody", "disabled", "new"] {
+        scene.application.set("twice", User { id: SEVERAL, ..ROMEO });
+        for user in ["romeo", "nobody", "disabled", "new", "twice"] {
             let (got, took) = scene.plain("X", user, "wrong").await;
             assert_eq!((got.as_str(), took), ("not-authorized", REFUSED), "{user}");
             assert_eq!(scene.scram("Y", user, "wrong").await, "not-authorized", "{user}");
