@@ -149,9 +149,8 @@ impl Restorer {
         let done = restore(&self.env, &mut seen).await;
         self.env.restoring(done.is_err());
         seen.all = done.is_ok();
-        if seen.all && seen.count > 0 {
-            let count = seen.count;
-            tracing::info!(count, "sessions that waited to be resumed go on waiting");
+        if seen.all {
+            tracing::info!(waiting = seen.count, "clients are let in");
         }
         *self.seen.lock() = seen;
         done

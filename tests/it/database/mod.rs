@@ -7,8 +7,8 @@ mod start;
 use crate::support::Peer;
 use std::net::SocketAddr;
 
-/// What a node's log says when it has found its database at the start, or after it.
-const THERE: &str = "the database is there";
+/// What a node's log says when it has found its database at the start, or after it, and knows who waited.
+const THERE: &str = "clients are let in";
 /// And when that answers again.
 const BACK: &str = "the database answers again";
 
