@@ -206,8 +206,12 @@ mod tests {
         assert_eq!(tried, names, "options that the configuration has");
 
         for (name, value, at_once) in OTHERS {
-            // its nodes share a store
-            let shared = if *name == "cluster.name" { "storage.backend = 'mongodb'\n" } else { "" };
+            // what it makes sense with
+            let shared = match *name {
+                "cluster.name" => "storage.backend = 'mongodb'\n",
+                "mongodb.password" => "mongodb.user = 'me'\n",
+                _ => "",
+            };
             let old = config(shared);
             let new = config(&format!("{shared}{name} = {value}"));
             assert_ne!(new, old, "{name}");
