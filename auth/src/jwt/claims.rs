@@ -2,6 +2,7 @@
 
 use super::{LEEWAY, Policy, TokenError};
 use serde_json::{Map, Value};
+use std::time::Duration;
 use xmpp::jid::BareJid;
 
 /// What a token says that was checked.
@@ -55,8 +56,7 @@ fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, TokenErr
     let Some(value) = claims.get(name) else { return Ok(None) };
     let date = value.as_u64().or_else(|| {
         let float = value.as_f64().filter(|float| (0.0..=MOST).contains(float))?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in the range")]
-        Some(float as u64)
+        Some(Duration::try_from_secs_f64(float).ok()?.as_secs())
     });
     date.map(Some).ok_or(TokenError::Malformed("a date"))
 }

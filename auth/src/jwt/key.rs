@@ -32,8 +32,7 @@ macro_rules! algorithms {
     ($($name:ident $text:literal $kind:ident,)+) => {
         /// How a token is signed (RFC 7518 section 3.1, RFC 8037).
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "registered names")]
-        pub enum Algorithm { $($name,)+ }
+        pub enum Algorithm { $(#[doc = concat!("`", $text, "`")] $name,)+ }
 
         impl Algorithm {
             /// All of them.

@@ -61,16 +61,18 @@ pub(super) struct Head {
     most: Option<Most>,
 }
 
-/// How much may be kept for a user, at most.
+/// How much may be kept for a user, at most, as long as `at` is the last number of a message: whoever kept more since then has not
+/// counted it here.
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Most {
     n: i64,
     b: i64,
+    at: i64,
 }
 
 /// The same as a document.
-pub(super) fn bound(most: Kept) -> Document {
-    doc! { "n": int(most.messages as u64), "b": int(most.bytes as u64) }
+pub(super) fn bound(most: Kept, at: i64) -> Document {
+    doc! { "n": int(most.messages as u64), "b": int(most.bytes as u64), "at": at }
 }
 
 impl Head {
@@ -90,7 +92,7 @@ impl Head {
 
     /// No more is kept for the user; `None`: nobody has counted.
     pub(super) fn most(&self) -> Option<Kept> {
-        let Most { n, b } = self.most?;
+        let Most { n, b, .. } = self.most.filter(|most| most.at == self.last)?;
         let number = |n| usize::try_from(n).unwrap_or(usize::MAX);
         Some(Kept { messages: number(n), bytes: number(b) })
     }

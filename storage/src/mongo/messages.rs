@@ -66,7 +66,8 @@ impl Tx<'_> {
             limits.check_all(sizes(), |from| Ok([everybody, own(from)]))?;
         }
         sizes().for_each(|(_, bytes)| everybody.add(bytes));
-        let most = doc! { "$set": { "most": bound(everybody) } };
+        let at = new.iter().map(|message| message.id).max().unwrap_or_default();
+        let most = doc! { "$set": { "most": bound(everybody, at) } };
         let users = self.store.users::<Document>();
         let noted = users.update_one(doc! { "_id": user.as_str() }, most);
         noted.session(&mut self.session).await?;

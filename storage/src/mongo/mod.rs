@@ -14,7 +14,7 @@
 //!
 //! | collection | document |
 //! |---|---|
-//! | `users` | `_id` bare JID, `host`, `created` (ms), `disabled`, `keys` [`{hash, salt, iterations, stored_key, server_key}`], `origin` `{id, fingerprint, gone}` or null; the roster's `ver`, `floor`, `removed` [`{j, v}`], `rev` (another one with every change); `blocked` [JID]; `activity` `{at, status}`; `last` number of a message; `most` `{n, b}`, no more than these are kept for the user (no such field: nobody has counted); `turn`, which counts transactions; `op` `{<node>: {i, n}}`: id of the last operation of that node, numbers of its messages |
+//! | `users` | `_id` bare JID, `host`, `created` (ms), `disabled`, `keys` [`{hash, salt, iterations, stored_key, server_key}`], `origin` `{id, fingerprint, gone}` or null; the roster's `ver`, `floor`, `removed` [`{j, v}`], `rev` (another one with every change); `blocked` [JID]; `activity` `{at, status}`; `last` number of a message; `most` `{n, b, at}`, no more than these are kept for the user as long as `at` is `last` (else nobody has counted); `turn`, which counts transactions; `op` `{<node>: {i, n}}`: id of the last operation of that node, numbers of its messages |
 //! | `roster` | `_id` `{u, j}`, `u` user, `item` as [`RosterItem`](crate::RosterItem) |
 //! | `messages` | `_id` number, `u` user, `at` (ms), `from` bare address or nothing, `b` bytes, `x` XML, `w` waits for nobody, `h` keys of the sessions that hold it, `d` one of them has it, `s` strikes. One that cannot be read has `damaged` instead of `u` |
 //! | `sessions` | `_id` key, `u`, `epoch`, `until`, `handled`, `frozen` |

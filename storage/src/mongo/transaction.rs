@@ -145,6 +145,9 @@ impl Tx<'_> {
         if more.messages > 0 {
             let [n, b] = [more.messages, more.bytes].map(|n| super::document::int(n as u64));
             note.extend(doc! { "$max": { "last": last }, "$inc": { "most.n": n, "most.b": b } });
+            if let Ok(set) = note.get_document_mut("$set") {
+                set.insert("most.at", last);
+            }
         }
         let found = users
             .find_one_and_update(first, note)

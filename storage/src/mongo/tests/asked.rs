@@ -78,6 +78,11 @@ async fn a_message_is_counted_only_when_there_may_be_too_many() {
         assert_eq!(node.asked().await, asked);
     }
     assert_eq!(push(&store, &user, limits).await, Err(StoreError::Full { limit: 4 }));
+    // a program that knows nothing of it kept one
+    let users = node.store.users::<Document>();
+    let other = doc! { "$inc": { "last": 1_i64 }, "$set": { "most.n": 0_i64 } };
+    users.update_one(doc! { "_id": user.as_str() }, other).await.unwrap();
+    assert_eq!(push(&store, &user, limits).await, Err(StoreError::Full { limit: 4 }));
     node.root.stop().await;
 }
 
