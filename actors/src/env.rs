@@ -19,7 +19,7 @@ use crate::{
 use arc_swap::{ArcSwap, Guard};
 use auth::Accounts;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use cluster::{NodeId, SessionRegistry};
+use cluster::SessionRegistry;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::{
     fmt,
@@ -30,14 +30,14 @@ use std::{
     time::Duration,
 };
 use storage::Stores;
-use supervision::{Ref, System};
+use supervision::{Node, Ref, System};
 use tokio::time::Instant;
 use xmpp::jid::Jid;
 
 /// The shared parts of a node.
 pub struct Env {
     /// The node's name.
-    pub node: NodeId,
+    pub node: Node,
     /// When this process started, in milliseconds of the epoch.
     pub incarnation: u64,
     started: Instant,
@@ -82,7 +82,7 @@ pub struct Env {
 /// What an [`Env`] is made of.
 pub struct EnvParts {
     /// The node's name.
-    pub node: NodeId,
+    pub node: Node,
     /// The hosts it serves.
     pub hosts: Hosts,
     /// Where data is kept. Who asks for accounts asks `accounts`.

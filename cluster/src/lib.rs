@@ -1,35 +1,21 @@
-//! Who is where in the cluster.
+//! Nodes that share nothing: who is where, who is alive, and what goes from one to another.
 //!
-//! Today one node: the [`SessionRegistry`] trait and its in-memory backend. The registry in Redis,
-//! membership and the links between nodes join this crate later without changing the trait's users.
-//! It holds no rules of XMPP: which of a user's sessions gets a stanza is decided in `actors`.
+//! It knows no XMPP: a user is an opaque text here, a stanza is bytes. Which of a user's sessions gets a stanza is decided in
+//! `actors`.
+//!
+//! In reading order: [`registry`] (who is where) · [`members`] (which nodes there are, and until when each may act) · [`relay`] (what is
+//! handed to another node, until that has dealt with it).
 
+pub mod members;
 pub mod registry;
 
+pub use members::{Leases, Member, Standing};
 pub use registry::{
-    Binding, Record, RegistryError, SessionRegistry, Token, memory::MemoryRegistry,
+    Binding, Entry, Held, Record, Records, RegistryError, SessionRegistry, Taking, Token,
+    memory::MemoryRegistry,
 };
 
-use std::{fmt, sync::Arc};
+use std::{future::Future, pin::Pin};
 
-/// The name of a node, unique in its cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(Arc<str>);
-
-impl NodeId {
-    /// A node called `name`.
-    pub fn new(name: &str) -> Self {
-        Self(name.into())
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+/// A boxed future, so that traits can be used as `Arc<dyn ...>`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -28,13 +28,15 @@ use actors::{
     metrics::page::{self, Format},
     tree::{Door, Listening},
 };
-use cluster::{MemoryRegistry, NodeId};
+use cluster::MemoryRegistry;
 use config::Config;
 use parking_lot::Mutex;
 use shared::Shared;
 use std::{sync::Arc, thread::available_parallelism, time::Duration};
 use storage::{Asked, BackendError};
-use supervision::{Exit, StartError, SupervisorRef, System, crash::CrashLogLimits};
+use supervision::{
+    CrashLog, Exit, Node as Name, StartError, SupervisorRef, System, crash::CrashLogLimits, id,
+};
 use thiserror::Error;
 use tls::{Acceptor, SetupError};
 use tokio::{net::TcpListener, sync::Notify, time::Instant};
@@ -44,6 +46,9 @@ use tree::{Outside, Parts};
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum NodeError {
+    /// No node can have this name.
+    #[error("server.node: {0:?}: {1}")]
+    Name(String, id::NodeError),
     /// Modules contradict each other.
     #[error("{}", .0.join("\n"))]
     Modules(Vec<String>),
@@ -111,14 +116,15 @@ impl Node {
         let data = &config.server.data;
         files::make_dir(data)?;
         let crashes = Some(data.join("crashes"));
-        let system =
-            System::with_crash_log(&config.server.node, CrashLogLimits::default(), crashes);
+        let name = &config.server.node;
+        let node = Name::new(name).map_err(|error| NodeError::Name(name.clone(), error))?;
+        let system = System::on(node, name, CrashLog::new(CrashLogLimits::default(), crashes));
         system.set_version(env!("CARGO_PKG_VERSION"));
         let backend = settings::backend(&config).await?;
         let own = Arc::clone(&backend.stores().accounts);
         let accounts = elsewhere::accounts(&config, own, &system).await?;
         let env = Env::new(EnvParts {
-            node: NodeId::new(&config.server.node),
+            node,
             hosts,
             accounts,
             stores: backend.stores().clone(),

@@ -170,7 +170,11 @@ fn who_is_gone_before_he_is_bound_leaves_no_session_behind() {
             kick(env, &session, Ended::Closed).await;
         }
         until("nobody is left", || env.table.len() == 1 && node.connections() == 1).await;
-        assert_eq!(env.registry.lookup(&a()).await.unwrap().len(), 0, "each place is free again");
+        assert_eq!(
+            env.registry.lookup(a().as_str()).await.unwrap().len(),
+            0,
+            "each place is free again"
+        );
         // some got them meanwhile, but did not acknowledge them
         let all = kept(&node).await;
         for name in &names {

@@ -312,7 +312,7 @@ impl SessionManager {
     /// Whoever is there goes before what waits to be resumed: of the user's sessions those that have waited the
     /// longest end, as many as it takes. None, if there are not enough.
     async fn make_room(&mut self, user: &BareJid, limit: usize) {
-        let Ok(bound) = self.env.registry.lookup(user).await else { return };
+        let Ok(bound) = self.env.registry.lookup(user.as_str()).await else { return };
         let mut waiting = self.env.table.resources(user);
         waiting.retain(|resource| resource.owner() == Owner::Detached);
         // one whose connection is only just lost has no window yet

@@ -31,7 +31,7 @@ use crate::{
 };
 use auth::Accounts;
 use client::{Heard, Link, Said};
-use cluster::{MemoryRegistry, NodeId};
+use cluster::MemoryRegistry;
 use moved::{Moved, Op};
 use script::{Got, Script, Wire};
 use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
@@ -124,7 +124,7 @@ impl World {
         let (hooks, children) = good(built.map_err(|conflicts| conflicts.join(", ")));
         let stores = wrap(Stores::of(Arc::clone(&store)));
         let env = Env::new(EnvParts {
-            node: NodeId::new("world"),
+            node: system.node(),
             hosts,
             accounts: (options.accounts)(Arc::clone(&stores.accounts)),
             stores,

@@ -18,7 +18,7 @@ use crate::{
     tree::{Door, Listening, unreachable, with_clients},
 };
 use auth::Accounts;
-use cluster::{MemoryRegistry, NodeId};
+use cluster::MemoryRegistry;
 use std::{collections::BTreeMap, io, net::IpAddr, ops::Range, sync::Arc};
 use storage::{MemoryStore, Stores};
 use supervision::{SupervisorRef, System, schedule::Schedule, testkit};
@@ -74,7 +74,7 @@ impl Node {
         let (hooks, children) = good(built.map_err(|conflicts| conflicts.join(", ")));
         let stores = wrap(Stores::of(Arc::new(MemoryStore::default())));
         let env = Env::new(EnvParts {
-            node: NodeId::new("node"),
+            node: system.node(),
             hosts,
             accounts: Accounts::new(Arc::clone(&stores.accounts)),
             stores,

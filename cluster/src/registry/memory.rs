@@ -1,20 +1,39 @@
-//! The registry of a node that is alone: a map in memory.
+//! The registry of a node that is alone, and of several in one test: maps in memory.
 
-use super::{Binding, BoxFuture, Record, RegistryError, SessionRegistry, Token};
+use super::{Binding, Entry, Held, Record, Records, RegistryError, SessionRegistry, Taking, Token};
+use crate::{
+    BoxFuture,
+    members::{Leases, Member, Roll},
+};
 use parking_lot::Mutex;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
+    future::ready,
     hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
 };
-use xmpp::jid::BareJid;
+use supervision::Node;
+use tokio::time::Instant;
 
 const SHARDS: usize = 64;
 
-/// In-memory [`SessionRegistry`]: as many entries as there are bound sessions on this node.
+type Users = HashMap<Arc<str>, Vec<Record>>;
+
+/// In-memory [`SessionRegistry`] and [`Leases`]: as many entries as there are bound sessions.
 #[derive(Debug)]
 pub struct MemoryRegistry {
-    shards: [Mutex<HashMap<BareJid, Vec<Record>>>; SHARDS],
+    shards: [Mutex<Users>; SHARDS],
     hasher: RandomState,
+    leases: Mutex<BTreeMap<Node, Lease>>,
+}
+
+/// The last that is known of a node.
+#[derive(Debug)]
+struct Lease {
+    member: Member,
+    until: Instant,
+    dead: bool,
 }
 
 impl Default for MemoryRegistry {
@@ -22,133 +41,210 @@ impl Default for MemoryRegistry {
         Self {
             shards: std::array::from_fn(|_| Mutex::new(HashMap::new())),
             hasher: RandomState::new(),
+            leases: Mutex::default(),
         }
     }
 }
 
 impl MemoryRegistry {
     #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the array's length")]
-    fn shard(&self, user: &BareJid) -> &Mutex<HashMap<BareJid, Vec<Record>>> {
+    fn shard(&self, user: &str) -> &Mutex<Users> {
         &self.shards[self.hasher.hash_one(user) as usize % SHARDS]
+    }
+
+    /// Whether the session's node is alive. One that never had a lease is alone, and is.
+    fn lives(&self, token: Token) -> bool {
+        self.leases.lock().get(&token.node).is_none_or(|lease| {
+            let this = lease.member.incarnation <= token.incarnation;
+            this && !lease.dead && lease.until > Instant::now()
+        })
     }
 
     fn bind_now(
         &self,
-        user: &BareJid,
+        user: &str,
         record: Record,
         limit: usize,
+        taking: Taking,
     ) -> Result<Binding, RegistryError> {
         let mut shard = self.shard(user).lock();
-        let records = shard.entry(user.clone()).or_default();
+        let known = shard.get_mut(user);
+        let records = match known {
+            Some(records) => records,
+            None => shard.entry(user.into()).or_default(),
+        };
         if let Some(old) = records.iter_mut().find(|r| r.resource == record.resource) {
-            return Ok(Binding { replaced: Some(std::mem::replace(old, record)) });
+            let other = old.token != record.token && self.lives(old.token);
+            if other && taking == Taking::Keep {
+                return Err(RegistryError::Taken(old.clone()));
+            }
+            let before = std::mem::replace(old, record);
+            return Ok(Binding { replaced: Some(before).filter(|_| other) });
         }
-        if records.len() >= limit {
+        if records.iter().filter(|r| self.lives(r.token)).count() >= limit {
             return Err(RegistryError::ResourceLimit { limit });
         }
         records.push(record);
         Ok(Binding { replaced: None })
     }
 
-    fn update_now(&self, user: &BareJid, resource: &str, token: &Token, prio: Option<i8>) -> bool {
+    fn update_now(
+        &self,
+        user: &str,
+        resource: &str,
+        token: Token,
+        seq: u64,
+        priority: Option<i8>,
+    ) -> Held {
         let mut shard = self.shard(user).lock();
-        let record = shard
-            .get_mut(user)
-            .and_then(|rs| rs.iter_mut().find(|r| r.resource == resource && r.token == *token));
-        record.map(|r| r.priority = prio).is_some()
+        let records = shard.get_mut(user);
+        let record = records.and_then(|rs| rs.iter_mut().find(|r| &*r.resource == resource));
+        match record {
+            None => Held::Nobody,
+            Some(other) if other.token != token => Held::Other(other.clone()),
+            Some(record) => {
+                if record.seq < seq {
+                    (record.seq, record.priority) = (seq, priority);
+                }
+                Held::Yes
+            }
+        }
     }
 
-    fn unbind_now(&self, user: &BareJid, resource: &str, token: &Token) -> bool {
+    fn unbind_now(&self, user: &str, resource: &str, token: Token) -> bool {
         let mut shard = self.shard(user).lock();
         let Some(records) = shard.get_mut(user) else { return false };
         let before = records.len();
-        records.retain(|r| r.resource != resource || r.token != *token);
+        records.retain(|r| &*r.resource != resource || r.token != token);
         let removed = records.len() < before;
         if records.is_empty() {
             shard.remove(user);
         }
         removed
     }
+
+    fn look(&self, user: &str) -> Records {
+        let shard = self.shard(user).lock();
+        let records = shard.get(user).into_iter().flatten();
+        records.filter(|r| self.lives(r.token)).cloned().collect()
+    }
+
+    fn confirm_now(&self, Entry { user, record }: Entry) -> Option<Entry> {
+        match self.bind_now(&user, record, usize::MAX, Taking::Keep) {
+            Err(RegistryError::Taken(record)) => Some(Entry { user, record }),
+            _ => None,
+        }
+    }
 }
 
 impl SessionRegistry for MemoryRegistry {
     fn bind<'a>(
         &'a self,
-        user: &'a BareJid,
+        user: &'a str,
         record: Record,
         limit: usize,
+        taking: Taking,
     ) -> BoxFuture<'a, Result<Binding, RegistryError>> {
-        Box::pin(std::future::ready(self.bind_now(user, record, limit)))
+        Box::pin(ready(self.bind_now(user, record, limit, taking)))
     }
 
     fn update<'a>(
         &'a self,
-        user: &'a BareJid,
+        user: &'a str,
         resource: &'a str,
-        token: &'a Token,
+        token: Token,
+        seq: u64,
         priority: Option<i8>,
-    ) -> BoxFuture<'a, Result<bool, RegistryError>> {
-        Box::pin(std::future::ready(Ok(self.update_now(user, resource, token, priority))))
+    ) -> BoxFuture<'a, Result<Held, RegistryError>> {
+        Box::pin(ready(Ok(self.update_now(user, resource, token, seq, priority))))
     }
 
     fn unbind<'a>(
         &'a self,
-        user: &'a BareJid,
+        user: &'a str,
         resource: &'a str,
-        token: &'a Token,
+        token: Token,
     ) -> BoxFuture<'a, Result<bool, RegistryError>> {
-        Box::pin(std::future::ready(Ok(self.unbind_now(user, resource, token))))
+        Box::pin(ready(Ok(self.unbind_now(user, resource, token))))
     }
 
-    fn lookup<'a>(
-        &'a self,
-        user: &'a BareJid,
-    ) -> BoxFuture<'a, Result<Vec<Record>, RegistryError>> {
-        let found = self.shard(user).lock().get(user).cloned().unwrap_or_default();
-        Box::pin(std::future::ready(Ok(found)))
+    fn lookup<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<Records, RegistryError>> {
+        Box::pin(ready(Ok(self.look(user))))
+    }
+
+    fn cached(&self, user: &str) -> Option<Records> {
+        Some(self.look(user))
+    }
+
+    fn forget(&self, _: &str) {}
+
+    fn confirm(&self, mine: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Entry>, RegistryError>> {
+        let others = mine.into_iter().filter_map(|entry| self.confirm_now(entry)).collect();
+        Box::pin(ready(Ok(others)))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::NodeId;
-
-    fn record(resource: &str, session: u64) -> Record {
-        let token = Token { node: NodeId::new("a"), incarnation: 1, session };
-        Record { resource: resource.into(), token, priority: None }
+impl Leases for MemoryRegistry {
+    fn renew<'a>(
+        &'a self,
+        me: &'a Member,
+        term: Duration,
+    ) -> BoxFuture<'a, Result<Roll, RegistryError>> {
+        let (mut leases, now) = (self.leases.lock(), Instant::now());
+        let known = leases.get(&me.node);
+        let fenced = known.is_some_and(|lease| {
+            let known = lease.member.incarnation;
+            known > me.incarnation || known == me.incarnation && lease.dead
+        });
+        if fenced {
+            return Box::pin(ready(Err(RegistryError::Fenced)));
+        }
+        leases.insert(me.node, Lease { member: me.clone(), until: now + term, dead: false });
+        let live = leases.values().filter(|lease| !lease.dead && lease.until > now);
+        let members = live.map(|lease| (lease.member.clone(), lease.until - now)).collect();
+        Box::pin(ready(Ok(Roll { epoch: 1, members })))
     }
 
-    fn user() -> BareJid {
-        "juliet@example.com".parse().unwrap()
+    fn leave<'a>(&'a self, me: &'a Member) -> BoxFuture<'a, Result<(), RegistryError>> {
+        let mut leases = self.leases.lock();
+        if let Some(lease) = leases.get_mut(&me.node)
+            && lease.member.incarnation == me.incarnation
+        {
+            lease.dead = true;
+        }
+        Box::pin(ready(Ok(())))
     }
 
-    #[test]
-    fn a_bind_replaces_the_session_that_had_the_resource() {
-        let r = MemoryRegistry::default();
-        assert_eq!(r.bind_now(&user(), record("balcony", 1), 2).unwrap().replaced, None);
-        let second = r.bind_now(&user(), record("balcony", 2), 2).unwrap();
-        assert_eq!(second.replaced, Some(record("balcony", 1)));
+    fn reap(&self, node: Node, incarnation: u64) -> BoxFuture<'_, Result<bool, RegistryError>> {
+        let mut leases = self.leases.lock();
+        let dead = leases.get_mut(&node).is_none_or(|lease| {
+            let this = lease.member.incarnation == incarnation;
+            lease.dead |= this && lease.until <= Instant::now();
+            lease.dead || lease.member.incarnation > incarnation
+        });
+        Box::pin(ready(Ok(dead)))
     }
 
-    #[test]
-    fn a_late_unbind_does_not_remove_the_successor() {
-        let r = MemoryRegistry::default();
-        r.bind_now(&user(), record("balcony", 1), 2).unwrap();
-        r.bind_now(&user(), record("balcony", 2), 2).unwrap();
-        assert!(!r.unbind_now(&user(), "balcony", &record("balcony", 1).token));
-        assert!(!r.update_now(&user(), "balcony", &record("balcony", 1).token, Some(1)));
-        assert!(r.update_now(&user(), "balcony", &record("balcony", 2).token, Some(1)));
-        assert!(r.unbind_now(&user(), "balcony", &record("balcony", 2).token));
-        assert!(r.shard(&user()).lock().is_empty(), "nothing is kept for a user without sessions");
-    }
-
-    #[test]
-    fn resources_are_limited_but_a_replacement_always_fits() {
-        let r = MemoryRegistry::default();
-        r.bind_now(&user(), record("a", 1), 1).unwrap();
-        let full = r.bind_now(&user(), record("b", 2), 1);
-        assert_eq!(full, Err(RegistryError::ResourceLimit { limit: 1 }));
-        assert!(r.bind_now(&user(), record("a", 3), 1).is_ok());
+    fn sweep(
+        &self,
+        node: Node,
+        incarnation: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Entry>, RegistryError>> {
+        let mut gone = Vec::new();
+        let swept = |t: Token| t.node == node && t.incarnation <= incarnation;
+        for shard in &self.shards {
+            shard.lock().retain(|user, records| {
+                records.retain(|record| {
+                    let goes = gone.len() < limit && swept(record.token);
+                    if goes {
+                        gone.push(Entry { user: Arc::clone(user), record: record.clone() });
+                    }
+                    !goes
+                });
+                !records.is_empty()
+            });
+        }
+        Box::pin(ready(Ok(gone)))
     }
 }

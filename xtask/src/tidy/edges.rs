@@ -15,13 +15,15 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rxml", &["xmpp"]),
     ("rusqlite", &["storage"]),
     ("mongodb", &["storage"]),
+    ("fred", &["cluster"]),
+    ("ractor_cluster", &["cluster"]),
     // the load generator shares no code with what it measures
     ("rustls", &["tls", "auth", "mangrove", "xload"]),
     ("tokio-rustls", &["xload"]),
     ("prometheus-client", &["actors"]),
     ("procfs", &["mangrove"]),
     // law 4: what the others do is not I/O
-    ("tokio", &["supervision", "storage", "auth", "actors", "mangrove", "xload"]),
+    ("tokio", &["supervision", "cluster", "storage", "auth", "actors", "mangrove", "xload"]),
 ];
 
 /// The members of the workspace, as cargo knows them.

@@ -1,0 +1,89 @@
+//! Which nodes there are, and until when each of them may act.
+//!
+//! A node has a lease in an authority (Redis). It acts only while that is valid by its own monotonic clock; others treat it as dead only
+//! when it is over by theirs. An incarnation is one start of a node: a later one fences off an earlier.
+
+use crate::{BoxFuture, Entry, RegistryError};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use supervision::Node;
+
+/// What a node says of itself in its lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name.
+    pub node: Node,
+    /// Which start of it, in milliseconds of the epoch: grows.
+    pub incarnation: u64,
+    /// Where its links are accepted (`host:port`).
+    pub address: String,
+    /// The version of the program.
+    pub version: String,
+    /// Of hosts, modules and options that all nodes must have alike.
+    pub digest: u64,
+    /// Its wall clock when it said so, in milliseconds of the epoch.
+    pub clock: u64,
+    /// What it is doing.
+    pub standing: Standing,
+    /// How many sessions it has.
+    pub sessions: u64,
+    /// Which emptying of the registry ([`Roll::epoch`]) it has published all its sessions after; 0: none.
+    pub confirmed: u64,
+}
+
+/// What a node is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// It serves.
+    #[default]
+    Up,
+    /// It takes no new sessions, and gives up those it has.
+    Draining,
+}
+
+/// All that have a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roll {
+    /// Another one each time that the authority was found empty.
+    pub epoch: u64,
+    /// Each with how much longer its lease is good.
+    pub members: Vec<(Member, Duration)>,
+}
+
+/// The authority over leases.
+pub trait Leases: Send + Sync + 'static {
+    /// Takes or renews the lease of a node for `term`, from when this is called; and reads the roll.
+    ///
+    /// # Errors
+    /// [`RegistryError::Fenced`] when a later start of the node has it, or this one was [declared dead](Leases::reap).
+    fn renew<'a>(
+        &'a self,
+        me: &'a Member,
+        term: Duration,
+    ) -> BoxFuture<'a, Result<Roll, RegistryError>>;
+
+    /// Gives the lease back: the node has no sessions any more.
+    ///
+    /// # Errors
+    /// When the authority cannot be reached.
+    fn leave<'a>(&'a self, me: &'a Member) -> BoxFuture<'a, Result<(), RegistryError>>;
+
+    /// Declares a start of a node dead whose lease is over: it can never renew it. `false`: the lease is good.
+    ///
+    /// # Errors
+    /// When the authority cannot be reached.
+    fn reap(&self, node: Node, incarnation: u64) -> BoxFuture<'_, Result<bool, RegistryError>>;
+
+    /// Removes up to `limit` records of starts of that node up to this one, which is [dead](Leases::reap); which they were. None: there
+    /// are no more. Of several nodes that do this at once each gets other records.
+    ///
+    /// # Errors
+    /// When the authority cannot be reached.
+    fn sweep(
+        &self,
+        node: Node,
+        incarnation: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Entry>, RegistryError>>;
+}
