@@ -4,16 +4,20 @@
 //! `actors`.
 //!
 //! In reading order: [`registry`] (who is where) · [`members`] (which nodes there are, and until when each may act) · [`relay`] (what is
-//! handed to another node, until that has dealt with it).
+//! handed to another node, until that has dealt with it) · [`exchange`] (questions).
 
+pub mod exchange;
 pub mod members;
 pub mod registry;
+pub mod relay;
 
-pub use members::{Leases, Member, Standing};
+pub use exchange::{Answering, AskError, Exchange};
+pub use members::{Leases, Member, Other, Standing, View};
 pub use registry::{
     Binding, Entry, Held, Record, Records, RegistryError, SessionRegistry, Taking, Token,
     memory::MemoryRegistry,
 };
+pub use relay::{Relay, Start};
 
 use std::{future::Future, pin::Pin};
 

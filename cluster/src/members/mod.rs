@@ -3,6 +3,10 @@
 //! A node has a lease in an authority (Redis). It acts only while that is valid by its own monotonic clock; others treat it as dead only
 //! when it is over by theirs. An incarnation is one start of a node: a later one fences off an earlier.
 
+mod view;
+
+pub use view::{Other, Others, View};
+
 use crate::{BoxFuture, Entry, RegistryError};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -1,0 +1,308 @@
+//! The process of a share of the lanes: deals with what comes, says what is done, and asks connections again that had no credit.
+
+use super::{
+    Lane, NotSent, PATIENCE, Parcel, Returned, Share, Shared, Start,
+    intake::{Comes, Intake},
+};
+use crate::BoxFuture;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use serde_json::{Value, json};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+    task::Poll,
+};
+use supervision::{Cx, Event, Exit, InitError, Node, Process};
+use tokio::sync::oneshot;
+
+/// What it is told.
+#[derive(Clone, Debug)]
+pub enum Msg {
+    /// That came from the node.
+    Parcel(Node, Parcel),
+    /// Something came back.
+    Look,
+    /// Connections may have credit again.
+    Again,
+}
+
+/// What is dealt with in order: of one lane from one start, or back from one.
+type Row = (Start, bool, Lane);
+
+/// One that has not been dealt with.
+#[derive(Debug)]
+struct Waits {
+    /// Its number, of one that came; 0: it came back.
+    seq: u64,
+    item: Bytes,
+    /// Dropped with it.
+    _receipt: Option<oneshot::Sender<()>>,
+}
+
+/// All that has come and has not been dealt with: outlives the process.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    intakes: BTreeMap<Start, Intake>,
+    /// The first of each row is being dealt with.
+    rows: HashMap<Row, VecDeque<Waits>>,
+    /// Rows whose first nobody deals with yet.
+    ready: VecDeque<Row>,
+    /// The one that is looked at: should that crash, it is the poison.
+    in_hand: Option<Row>,
+}
+
+impl Shelf {
+    fn comes(&mut self, row: Row, waits: Waits) {
+        let line = self.rows.entry(row).or_default();
+        line.push_back(waits);
+        if line.len() == 1 {
+            self.ready.push_back(row);
+        }
+    }
+
+    pub(super) fn comes_back(&mut self, start: Start, all: Vec<Returned>) {
+        // what it sent is of a dead node now: nothing of that comes again
+        self.intakes.remove(&start);
+        for Returned { lane, item, receipt } in all {
+            self.comes((start, true, lane), Waits { seq: 0, item, _receipt: receipt });
+        }
+    }
+
+    /// The first of a row is dealt with.
+    fn done(&mut self, row: Row) {
+        let Some(line) = self.rows.get_mut(&row) else { return };
+        let first = line.pop_front();
+        if line.is_empty() {
+            self.rows.remove(&row);
+        } else {
+            self.ready.push_back(row);
+        }
+        if let Some(Waits { seq, .. }) = first
+            && let Some(intake) = self.intakes.get_mut(&row.0)
+            && !row.1
+        {
+            intake.done(seq);
+        }
+    }
+
+    /// After a crash: all is dealt with anew, but what crashed.
+    fn begins_anew(&mut self) {
+        self.ready = self.rows.keys().copied().collect();
+        if let Some(poison) = self.in_hand.take() {
+            self.ready.retain(|row| *row != poison);
+            self.done(poison);
+        }
+    }
+}
+
+/// So many things that came are looked at together at most.
+const BATCH: usize = 64;
+
+type Work = BoxFuture<'static, Row>;
+
+/// The process.
+pub struct Carrier {
+    shared: Arc<Shared>,
+    number: usize,
+    at_work: FuturesUnordered<Work>,
+    /// [`Msg::Again`] is on its way.
+    asks: bool,
+}
+
+impl Process for Carrier {
+    type Args = (Arc<Shared>, usize);
+    type Msg = Msg;
+    const NAME: &'static str = "relay";
+    // as much as others may have sent: that is bounded in bytes, by them
+    const INBOX: usize = 1 << 20;
+
+    async fn init((shared, number): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
+        cx.register(&super::name_of(number))?;
+        let carrier = Self { shared, number, at_work: FuturesUnordered::new(), asks: false };
+        if let Some(share) = carrier.share() {
+            share.shelf.lock().begins_anew();
+            *share.address.lock() = Some(cx.me().clone());
+        }
+        Ok(carrier)
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Msg>) -> Exit {
+        self.go_on(cx);
+        let mut handled = 0;
+        loop {
+            tokio::select! {
+                event = cx.next() => match event {
+                    Event::Msg(msg) => self.handle(msg),
+                    Event::Exit { reason, .. } => return reason,
+                    Event::Down { .. } => {}
+                },
+                Some(row) = self.at_work.next(), if !self.at_work.is_empty() => self.is_done(row),
+            }
+            handled += 1;
+            if cx.me().depth() == 0 || handled >= BATCH {
+                handled = 0;
+                self.go_on(cx);
+            }
+        }
+    }
+
+    fn describe(msg: &Msg) -> Cow<'static, str> {
+        match msg {
+            Msg::Parcel(_, Parcel::Item { .. }) => "item".into(),
+            Msg::Parcel(_, Parcel::Done { .. }) => "done".into(),
+            Msg::Parcel(_, Parcel::Again { .. }) => "send again".into(),
+            Msg::Look => "look".into(),
+            Msg::Again => "again".into(),
+        }
+    }
+
+    fn state(&self) -> Option<Value> {
+        let shelf = self.share()?.shelf.lock();
+        Some(json!({ "lanes": shelf.rows.len(), "at_work": self.at_work.len() }))
+    }
+}
+
+impl Carrier {
+    fn share(&self) -> Option<&Share> {
+        self.shared.shares.get(self.number)
+    }
+
+    fn handle(&mut self, msg: Msg) {
+        let Some(share) = self.shared.shares.get(self.number) else { return };
+        match msg {
+            Msg::Parcel(node, Parcel::Item { from, to, seq, lane, item }) => {
+                // one for the start before this comes back to its sender
+                if to != self.shared.me.incarnation {
+                    return;
+                }
+                let start = Start { node, incarnation: from };
+                let mut shelf = share.shelf.lock();
+                let intake = shelf.intakes.entry(start).or_default();
+                match intake.comes(seq) {
+                    Comes::New => {
+                        shelf.comes((start, false, lane), Waits { seq, item, _receipt: None });
+                    }
+                    Comes::TooEarly(true) => {
+                        let parcel = Parcel::Again { from: to, to: from };
+                        if self.shared.wire.send(node, self.number, parcel).is_err() {
+                            intake.untold();
+                        }
+                    }
+                    Comes::Old | Comes::TooEarly(false) => {}
+                }
+            }
+            Msg::Parcel(node, Parcel::Again { from, to }) => {
+                if to == self.shared.me.incarnation {
+                    let start = Start { node, incarnation: from };
+                    self.shared.send_again(&mut share.out.lock(), start, self.number);
+                }
+            }
+            Msg::Parcel(node, Parcel::Done { from, to, upto, others }) => {
+                if to == self.shared.me.incarnation {
+                    let mut out = share.out.lock();
+                    let start = Start { node, incarnation: from };
+                    if let Some(outbox) = out.boxes.get_mut(&start) {
+                        outbox.done(upto, &others);
+                    }
+                    drop(out);
+                    share.settled.notify_waiters();
+                }
+            }
+            Msg::Look => {}
+            Msg::Again => self.asks = false,
+        }
+    }
+
+    /// Deals with what is ready, says what is done, sends what could not be sent.
+    fn go_on(&mut self, cx: &mut Cx<Msg>) {
+        self.deal();
+        self.say();
+        self.flush();
+        let stalled = self.share().is_some_and(|share| share.out.lock().stalled);
+        if stalled && !self.asks {
+            self.asks = true;
+            cx.send_after(PATIENCE, Msg::Again);
+        }
+    }
+
+    fn deal(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let Some(share) = shared.shares.get(self.number) else { return };
+        loop {
+            let mut shelf = share.shelf.lock();
+            let Some(row) = shelf.ready.pop_front() else { return };
+            let first = shelf.rows.get(&row).and_then(VecDeque::front);
+            let Some(item) = first.map(|waits| waits.item.clone()) else { continue };
+            shelf.in_hand = Some(row);
+            drop(shelf);
+            let (start, back, lane) = row;
+            let work = match back {
+                false => shared.handler.take(start, lane, item),
+                true => shared.handler.returned(start, lane, item),
+            };
+            share.shelf.lock().in_hand = None;
+            match work {
+                None => self.is_done(row),
+                Some(work) => {
+                    self.at_work.push(in_hand(Arc::clone(&shared), self.number, row, work));
+                }
+            }
+        }
+    }
+
+    fn is_done(&mut self, row: Row) {
+        let Some(share) = self.share() else { return };
+        share.shelf.lock().done(row);
+        let (_, back, lane) = row;
+        if back {
+            let mut out = share.out.lock();
+            if let Some(count) = out.returning.get_mut(&lane) {
+                *count -= 1;
+                if *count == 0 {
+                    out.returning.remove(&lane);
+                }
+            }
+            drop(out);
+            share.settled.notify_waiters();
+        }
+    }
+
+    fn say(&self) {
+        let Some(share) = self.share() else { return };
+        let me = self.shared.me.incarnation;
+        let mut shelf = share.shelf.lock();
+        for (start, intake) in &mut shelf.intakes {
+            let Some(done) = intake.say() else { continue };
+            let (upto, others) = (done.upto, done.others);
+            let parcel = Parcel::Done { from: me, to: start.incarnation, upto, others };
+            if self.shared.wire.send(start.node, self.number, parcel) == Err(NotSent::Full) {
+                intake.unsaid();
+                share.out.lock().stalled = true;
+            }
+        }
+    }
+
+    fn flush(&self) {
+        let Some(share) = self.share() else { return };
+        let mut out = share.out.lock();
+        if std::mem::take(&mut out.stalled) {
+            let starts: Vec<_> = out.boxes.keys().copied().collect();
+            for start in starts {
+                self.shared.flush(&mut out, start, self.number);
+            }
+        }
+    }
+}
+
+/// The work, by which a crash knows what it was at.
+fn in_hand(shared: Arc<Shared>, number: usize, row: Row, mut work: BoxFuture<'static, ()>) -> Work {
+    Box::pin(std::future::poll_fn(move |cx| {
+        let Some(share) = shared.shares.get(number) else { return Poll::Ready(row) };
+        share.shelf.lock().in_hand = Some(row);
+        let polled = work.as_mut().poll(cx);
+        share.shelf.lock().in_hand = None;
+        polled.map(|()| row)
+    }))
+}
