@@ -10,6 +10,8 @@ pub mod exchange;
 pub mod members;
 pub mod registry;
 pub mod relay;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 pub use exchange::{Answering, AskError, Exchange};
 pub use members::{Leases, Member, Other, Standing, View};

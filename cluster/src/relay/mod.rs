@@ -2,8 +2,8 @@
 //!
 //! A connection between two nodes loses what was on its way when it is lost. What goes through here does not get lost by that: it is sent
 //! again over the next one, and taken once. Only a node that dies while another deals with something of it, or the other way round, may
-//! have it done twice. The items of one [`Lane`] are dealt with one after the other, in the order of [`Relay::send`]; who changes the
-//! direction of a lane waits for [`Relay::settled`] first.
+//! have it done twice. The items of one [`Lane`] are dealt with one after the other, in the order of [`Relay::send`]; a pair that is to
+//! take another way waits for [`Relay::settled`] first.
 //!
 //! Memory is bounded: [`Refused`] says that a node was handed as much as it may have. Lanes are spread over a few processes
 //! ([`Relay::children`]); sending runs in the process of whoever sends.
@@ -14,7 +14,7 @@ mod process;
 #[cfg(test)]
 mod tests;
 
-pub use outbox::{Lane, Returned, Waiting};
+pub use outbox::{Lane, Returned, Waiting, Way};
 pub use process::Msg;
 
 use crate::BoxFuture;
@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -102,7 +103,7 @@ pub trait Handler: Send + Sync + 'static {
     fn take(&self, from: Start, lane: Lane, item: Bytes) -> Option<BoxFuture<'static, ()>>;
 
     /// One that was for a node which is dead: it may have dealt with it or not.
-    fn returned(&self, from: Start, lane: Lane, item: Bytes) -> Option<BoxFuture<'static, ()>>;
+    fn returned(&self, from: Start, way: Way, item: Bytes) -> Option<BoxFuture<'static, ()>>;
 }
 
 /// The node was handed as much as it may have and has not dealt with: the item comes back.
@@ -142,8 +143,8 @@ pub(super) struct Share {
 #[derive(Default)]
 pub(super) struct Out {
     boxes: BTreeMap<Start, Outbox>,
-    /// Of dead nodes, not dealt with yet: how many in a lane.
-    returning: HashMap<Lane, usize>,
+    /// Of dead nodes, not dealt with yet: how many of a pair.
+    returning: HashMap<u64, usize>,
     /// Since a connection took the last item it has taken all, or will be asked again when there is a new one.
     stalled: bool,
 }
@@ -179,22 +180,22 @@ impl Relay {
         (0..SHARES).map(child).collect()
     }
 
-    fn share(&self, lane: Lane) -> Option<&Share> {
-        self.0.shares.get(usize::try_from(lane % SHARES as u64).unwrap_or_default())
+    fn share(&self, way: Way) -> Option<&Share> {
+        self.0.shares.get(number_of(way))
     }
 
     /// Hands an item to a start of a node. Never waits. It is dealt with there, or here by [`Handler::returned`].
     ///
     /// # Errors
     /// It comes back when the node has too much already.
-    pub fn send(&self, to: Start, lane: Lane, item: Bytes, how: Handing) -> Result<(), Refused> {
-        let number = usize::try_from(lane % SHARES as u64).unwrap_or_default();
+    pub fn send(&self, to: Start, way: Way, item: Bytes, how: Handing) -> Result<(), Refused> {
+        let number = number_of(way);
         let Some(share) = self.0.shares.get(number) else { return Err(Refused(item)) };
         let mut out = share.out.lock();
         let stalled = out.stalled;
         let outbox = out.boxes.entry(to).or_default();
         let Handing { replaces, receipt } = how;
-        outbox.push(lane, item, replaces, receipt, self.0.limit).map_err(Refused)?;
+        outbox.push(way, item, replaces, receipt, self.0.limit).map_err(Refused)?;
         self.0.flush(&mut out, to, number);
         let stalls = out.stalled && !stalled;
         drop(out);
@@ -204,27 +205,22 @@ impl Relay {
         Ok(())
     }
 
-    /// To which nodes something of a lane is on its way.
-    pub fn on_way(&self, lane: Lane) -> Vec<Start> {
-        let Some(share) = self.share(lane) else { return Vec::new() };
+    /// Whether something of a pair is on its way to another than this one, or comes back from a dead one.
+    pub fn is_on_way(&self, way: Way, but: Option<Start>) -> bool {
+        let Some(share) = self.share(way) else { return false };
         let out = share.out.lock();
-        out.boxes.iter().filter(|(_, outbox)| outbox.has(lane)).map(|(to, _)| *to).collect()
-    }
-
-    /// Whether something of a lane is on its way to another than this one, or comes back from a dead one.
-    pub fn is_on_way(&self, lane: Lane, but: Option<Start>) -> bool {
-        let Some(share) = self.share(lane) else { return false };
-        let out = share.out.lock();
-        out.returning.contains_key(&lane)
-            || out.boxes.iter().any(|(to, outbox)| Some(*to) != but && outbox.has(lane))
+        out.returning.contains_key(&way.pair)
+            || out.boxes.iter().any(|(to, outbox)| Some(*to) != but && outbox.has(way.pair))
     }
 
     /// Resolves when [`Relay::is_on_way`] is not so any more.
-    pub async fn settled(&self, lane: Lane, but: Option<Start>) {
-        let Some(share) = self.share(lane) else { return };
+    pub async fn settled(&self, way: Way, but: Option<Start>) {
+        let Some(share) = self.share(way) else { return };
         loop {
-            let settled = share.settled.notified();
-            if !self.is_on_way(lane, but) {
+            let mut settled = pin!(share.settled.notified());
+            // listens before it looks
+            settled.as_mut().enable();
+            if !self.is_on_way(way, but) {
                 return;
             }
             settled.await;
@@ -253,8 +249,8 @@ impl Relay {
         for (number, share) in self.0.shares.iter().enumerate() {
             let mut out = share.out.lock();
             let back = out.boxes.remove(&start).map(Outbox::give_back).unwrap_or_default();
-            for Returned { lane, .. } in &back {
-                *out.returning.entry(*lane).or_default() += 1;
+            for Returned { way, .. } in back.iter().filter(|back| back.way.pair != 0) {
+                *out.returning.entry(way.pair).or_default() += 1;
             }
             drop(out);
             share.shelf.lock().comes_back(start, back);
@@ -318,6 +314,10 @@ impl Shared {
             }
         }
     }
+}
+
+fn number_of(way: Way) -> usize {
+    usize::try_from(way.lane % SHARES as u64).unwrap_or_default()
 }
 
 /// How long until a connection is asked again that had no credit.

@@ -10,14 +10,24 @@ use tokio::{sync::oneshot, time::Instant};
 /// What an entry costs besides its bytes.
 pub(super) const OVERHEAD: usize = 128;
 
-/// What belongs together: the items of one lane are dealt with in their order. A hash, of the receiving user's name: two users may
-/// share one, which costs a little time.
+/// What belongs together: the items of one lane are dealt with in their order. A hash, of who sends: two may share one, which costs a
+/// little time.
 pub type Lane = u64;
+
+/// The way of an item.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// Whose turn it takes.
+    pub lane: Lane,
+    /// Of whom to whom, as a hash: before these two take another way, all that is on this one has to be dealt with
+    /// ([`super::Relay::settled`]). 0: of no pair.
+    pub pair: u64,
+}
 
 #[derive(Debug)]
 struct Handed {
     seq: u64,
-    lane: Lane,
+    way: Way,
     item: Bytes,
     /// Of what may be replaced by something newer while it has not been sent.
     replaces: Option<u64>,
@@ -28,8 +38,8 @@ struct Handed {
 /// What comes back of a start that is dead, oldest first.
 #[derive(Debug)]
 pub struct Returned {
-    /// Its lane.
-    pub lane: Lane,
+    /// How it was sent.
+    pub way: Way,
     /// What it is.
     pub item: Bytes,
     /// To be dropped when it is dealt with: who waits for that hears it.
@@ -46,7 +56,7 @@ pub(super) struct Outbox {
     /// Sent over the connection that there is: all up to this number.
     sent: u64,
     bytes: usize,
-    lanes: HashMap<Lane, usize>,
+    pairs: HashMap<u64, usize>,
     /// What has not been sent and may be replaced, by what it is of.
     replaceable: HashMap<u64, u64>,
 }
@@ -68,7 +78,7 @@ impl Outbox {
     /// Takes an item, if there is room for it in `limit` bytes; else it comes back.
     pub(super) fn push(
         &mut self,
-        lane: Lane,
+        way: Way,
         item: Bytes,
         replaces: Option<u64>,
         receipt: Option<oneshot::Sender<()>>,
@@ -89,12 +99,14 @@ impl Outbox {
         }
         self.last += 1;
         self.bytes += weight;
-        *self.lanes.entry(lane).or_default() += 1;
+        if way.pair != 0 {
+            *self.pairs.entry(way.pair).or_default() += 1;
+        }
         let (seq, at) = (self.last, Instant::now());
         if let Some(of) = replaces {
             self.replaceable.insert(of, seq);
         }
-        self.handed.push_back(Handed { seq, lane, item, replaces, at, receipt });
+        self.handed.push_back(Handed { seq, way, item, replaces, at, receipt });
         Ok(())
     }
 
@@ -111,7 +123,7 @@ impl Outbox {
     /// The next to be sent over the connection.
     pub(super) fn next(&self) -> Option<(u64, Lane, Bytes)> {
         let next = self.handed.get(self.position(self.sent + 1))?;
-        Some((next.seq, next.lane, next.item.clone()))
+        Some((next.seq, next.way.lane, next.item.clone()))
     }
 
     /// The connection took it.
@@ -146,10 +158,10 @@ impl Outbox {
 
     fn settled(&mut self, handed: Handed) {
         self.bytes = self.bytes.saturating_sub(handed.item.len() + OVERHEAD);
-        if let Some(count) = self.lanes.get_mut(&handed.lane) {
+        if let Some(count) = self.pairs.get_mut(&handed.way.pair) {
             *count -= 1;
             if *count == 0 {
-                self.lanes.remove(&handed.lane);
+                self.pairs.remove(&handed.way.pair);
             }
         }
         if let Some(of) = handed.replaces {
@@ -159,14 +171,14 @@ impl Outbox {
         drop(handed.receipt);
     }
 
-    /// Whether something of that lane is on its way.
-    pub(super) fn has(&self, lane: Lane) -> bool {
-        self.lanes.contains_key(&lane)
+    /// Whether something of that pair is on its way.
+    pub(super) fn has(&self, pair: u64) -> bool {
+        self.pairs.contains_key(&pair)
     }
 
     /// The node is dead: all of it, oldest first.
     pub(super) fn give_back(self) -> Vec<Returned> {
-        let back = |Handed { lane, item, receipt, .. }| Returned { lane, item, receipt };
+        let back = |Handed { way, item, receipt, .. }| Returned { way, item, receipt };
         self.handed.into_iter().map(back).collect()
     }
 
@@ -185,8 +197,12 @@ mod tests {
         Bytes::from_static(text.as_bytes())
     }
 
-    fn push(outbox: &mut Outbox, lane: Lane, text: &'static str) {
-        outbox.push(lane, item(text), None, None, usize::MAX).unwrap();
+    fn way(pair: u64) -> Way {
+        Way { lane: 1, pair }
+    }
+
+    fn push(outbox: &mut Outbox, pair: u64, text: &'static str) {
+        outbox.push(way(pair), item(text), None, None, usize::MAX).unwrap();
     }
 
     fn send_all(outbox: &mut Outbox) -> Vec<(u64, Bytes)> {
@@ -212,7 +228,7 @@ mod tests {
         assert_eq!(send_all(&mut outbox), [(2, item("b")), (4, item("d")), (5, item("e"))]);
         outbox.done(5, &[]);
         assert_eq!(outbox.waiting(), Waiting::default());
-        assert!(!outbox.has(1) && !outbox.has(2) && outbox.lanes.is_empty());
+        assert!(!outbox.has(1) && !outbox.has(2) && outbox.pairs.is_empty());
     }
 
     #[test]
@@ -220,11 +236,11 @@ mod tests {
         let mut outbox = Outbox::default();
         let limit = 2 * (1 + OVERHEAD);
         for text in ["a", "b"] {
-            outbox.push(1, item(text), None, None, limit).unwrap();
+            outbox.push(way(1), item(text), None, None, limit).unwrap();
         }
-        assert_eq!(outbox.push(1, item("c"), None, None, limit), Err(item("c")));
+        assert_eq!(outbox.push(way(1), item("c"), None, None, limit), Err(item("c")));
         outbox.done(1, &[]);
-        assert_eq!(outbox.push(1, item("c"), None, None, limit), Ok(()));
+        assert_eq!(outbox.push(way(1), item("c"), None, None, limit), Ok(()));
         assert_eq!(outbox.waiting().bytes, limit);
     }
 
@@ -232,7 +248,7 @@ mod tests {
     fn only_what_is_unsent_is_replaced() {
         let mut outbox = Outbox::default();
         let replacing = |outbox: &mut Outbox, text| {
-            outbox.push(1, item(text), Some(7), None, usize::MAX).unwrap();
+            outbox.push(way(1), item(text), Some(7), None, usize::MAX).unwrap();
         };
         replacing(&mut outbox, "available");
         assert_eq!(send_all(&mut outbox), [(1, item("available"))]);
@@ -251,7 +267,7 @@ mod tests {
         let mut waits = Vec::new();
         for text in ["a", "b"] {
             let (tell, told) = oneshot::channel();
-            outbox.push(1, item(text), None, Some(tell), usize::MAX).unwrap();
+            outbox.push(way(1), item(text), None, Some(tell), usize::MAX).unwrap();
             waits.push(told);
         }
         outbox.done(1, &[]);

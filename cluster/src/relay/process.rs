@@ -1,7 +1,7 @@
 //! The process of a share of the lanes: deals with what comes, says what is done, and asks connections again that had no credit.
 
 use super::{
-    Lane, NotSent, PATIENCE, Parcel, Returned, Share, Shared, Start,
+    Lane, NotSent, PATIENCE, Parcel, Returned, Share, Shared, Start, Way,
     intake::{Comes, Intake},
 };
 use crate::BoxFuture;
@@ -36,6 +36,7 @@ type Row = (Start, bool, Lane);
 struct Waits {
     /// Its number, of one that came; 0: it came back.
     seq: u64,
+    way: Way,
     item: Bytes,
     /// Dropped with it.
     _receipt: Option<oneshot::Sender<()>>,
@@ -65,35 +66,37 @@ impl Shelf {
     pub(super) fn comes_back(&mut self, start: Start, all: Vec<Returned>) {
         // what it sent is of a dead node now: nothing of that comes again
         self.intakes.remove(&start);
-        for Returned { lane, item, receipt } in all {
-            self.comes((start, true, lane), Waits { seq: 0, item, _receipt: receipt });
+        for Returned { way, item, receipt } in all {
+            self.comes((start, true, way.lane), Waits { seq: 0, way, item, _receipt: receipt });
         }
     }
 
-    /// The first of a row is dealt with.
-    fn done(&mut self, row: Row) {
-        let Some(line) = self.rows.get_mut(&row) else { return };
+    /// The first of a row is dealt with. Of which pair it was.
+    fn done(&mut self, row: Row) -> u64 {
+        let Some(line) = self.rows.get_mut(&row) else { return 0 };
         let first = line.pop_front();
         if line.is_empty() {
             self.rows.remove(&row);
         } else {
             self.ready.push_back(row);
         }
+        let pair = first.as_ref().map_or(0, |first| first.way.pair);
         if let Some(Waits { seq, .. }) = first
             && let Some(intake) = self.intakes.get_mut(&row.0)
             && !row.1
         {
             intake.done(seq);
         }
+        pair
     }
 
-    /// After a crash: all is dealt with anew, but what crashed.
-    fn begins_anew(&mut self) {
+    /// After a crash: all is dealt with anew, but what crashed. If that had come back: its pair.
+    fn begins_anew(&mut self) -> Option<u64> {
         self.ready = self.rows.keys().copied().collect();
-        if let Some(poison) = self.in_hand.take() {
-            self.ready.retain(|row| *row != poison);
-            self.done(poison);
-        }
+        let poison = self.in_hand.take()?;
+        self.ready.retain(|row| *row != poison);
+        let pair = self.done(poison);
+        poison.1.then_some(pair)
     }
 }
 
@@ -122,7 +125,8 @@ impl Process for Carrier {
         cx.register(&super::name_of(number))?;
         let carrier = Self { shared, number, at_work: FuturesUnordered::new(), asks: false };
         if let Some(share) = carrier.share() {
-            share.shelf.lock().begins_anew();
+            let poison = share.shelf.lock().begins_anew();
+            poison.into_iter().for_each(|pair| share.came_back(pair));
             *share.address.lock() = Some(cx.me().clone());
         }
         Ok(carrier)
@@ -164,6 +168,21 @@ impl Process for Carrier {
     }
 }
 
+impl Share {
+    /// Something of a pair that came back from a dead node is dealt with.
+    fn came_back(&self, pair: u64) {
+        let mut out = self.out.lock();
+        if let Some(count) = out.returning.get_mut(&pair) {
+            *count -= 1;
+            if *count == 0 {
+                out.returning.remove(&pair);
+            }
+        }
+        drop(out);
+        self.settled.notify_waiters();
+    }
+}
+
 impl Carrier {
     fn share(&self) -> Option<&Share> {
         self.shared.shares.get(self.number)
@@ -182,7 +201,10 @@ impl Carrier {
                 let intake = shelf.intakes.entry(start).or_default();
                 match intake.comes(seq) {
                     Comes::New => {
-                        shelf.comes((start, false, lane), Waits { seq, item, _receipt: None });
+                        shelf.comes(
+                            (start, false, lane),
+                            Waits { seq, way: Way { lane, pair: 0 }, item, _receipt: None },
+                        );
                     }
                     Comes::TooEarly(true) => {
                         let parcel = Parcel::Again { from: to, to: from };
@@ -234,13 +256,15 @@ impl Carrier {
             let mut shelf = share.shelf.lock();
             let Some(row) = shelf.ready.pop_front() else { return };
             let first = shelf.rows.get(&row).and_then(VecDeque::front);
-            let Some(item) = first.map(|waits| waits.item.clone()) else { continue };
+            let Some((way, item)) = first.map(|waits| (waits.way, waits.item.clone())) else {
+                continue;
+            };
             shelf.in_hand = Some(row);
             drop(shelf);
             let (start, back, lane) = row;
             let work = match back {
                 false => shared.handler.take(start, lane, item),
-                true => shared.handler.returned(start, lane, item),
+                true => shared.handler.returned(start, way, item),
             };
             share.shelf.lock().in_hand = None;
             match work {
@@ -254,18 +278,9 @@ impl Carrier {
 
     fn is_done(&mut self, row: Row) {
         let Some(share) = self.share() else { return };
-        share.shelf.lock().done(row);
-        let (_, back, lane) = row;
-        if back {
-            let mut out = share.out.lock();
-            if let Some(count) = out.returning.get_mut(&lane) {
-                *count -= 1;
-                if *count == 0 {
-                    out.returning.remove(&lane);
-                }
-            }
-            drop(out);
-            share.settled.notify_waiters();
+        let pair = share.shelf.lock().done(row);
+        if row.1 {
+            share.came_back(pair);
         }
     }
 

@@ -70,7 +70,7 @@ impl Handler for Handles {
         }))
     }
 
-    fn returned(&self, _: Start, _: Lane, item: Bytes) -> Option<BoxFuture<'static, ()>> {
+    fn returned(&self, _: Start, _: Way, item: Bytes) -> Option<BoxFuture<'static, ()>> {
         let seen = Arc::clone(&self.0);
         Some(Box::pin(async move {
             tokio::task::yield_now().await;
@@ -106,19 +106,23 @@ async fn pair(limit: usize) -> (Side, Side) {
     (a, b)
 }
 
+fn way(lane: Lane) -> Way {
+    Way { lane, pair: lane + 1 }
+}
+
 fn item(n: usize) -> Bytes {
     Bytes::from(n.to_string())
 }
 
 impl Side {
     fn send(&self, to: &Self, lane: Lane, item: Bytes) {
-        self.relay.send(to.relay.0.me, lane, item, Handing::default()).unwrap();
+        self.relay.send(to.relay.0.me, way(lane), item, Handing::default()).unwrap();
     }
 
     async fn send_and_wait(&self, to: &Self, lane: Lane, item: Bytes) {
         let (tell, told) = oneshot::channel();
         let how = Handing { receipt: Some(tell), ..Handing::default() };
-        self.relay.send(to.relay.0.me, lane, item, how).unwrap();
+        self.relay.send(to.relay.0.me, way(lane), item, how).unwrap();
         drop(told.await);
     }
 
@@ -157,7 +161,7 @@ async fn what_a_connection_loses_comes_over_the_next_one_once_and_in_order() {
         }
     }
     for lane in 0..lanes {
-        a.relay.settled(lane, None).await;
+        a.relay.settled(way(lane), None).await;
         assert_eq!(b.of(lane), all, "lane {lane}");
     }
     let waiting = a.relay.waiting().remove(&b.relay.0.me).unwrap();
@@ -174,9 +178,9 @@ async fn a_lane_waits_for_its_first_and_no_other_does() {
     // the same process
     a.send_and_wait(&b, 1 + SHARES as Lane, item(2)).await;
     assert_eq!((b.of(1), b.of(1 + SHARES as Lane)), (vec![], vec![item(2)]));
-    assert!(a.relay.is_on_way(1, None) && !a.relay.is_on_way(1, Some(b.relay.0.me)));
+    assert!(a.relay.is_on_way(way(1), None) && !a.relay.is_on_way(way(1), Some(b.relay.0.me)));
     b.seen.gate.add_permits(1);
-    a.relay.settled(1, None).await;
+    a.relay.settled(way(1), None).await;
     assert_eq!(b.of(1), [Bytes::from_static(b"slow"), item(1)]);
     a.stop().await;
     b.stop().await;
@@ -188,12 +192,12 @@ async fn beyond_the_limit_it_is_refused_and_without_credit_it_waits() {
     a.line.full.store(true, Ordering::SeqCst);
     a.send(&b, 0, item(1));
     a.send(&b, 0, item(2));
-    let third = a.relay.send(b.relay.0.me, 0, item(3), Handing::default());
+    let third = a.relay.send(b.relay.0.me, way(0), item(3), Handing::default());
     assert_eq!(third, Err(Refused(item(3))));
     assert_eq!(a.relay.waiting()[&b.relay.0.me].unsent, 2);
     a.line.full.store(false, Ordering::SeqCst);
     // nobody says that there is credit
-    a.relay.settled(0, None).await;
+    a.relay.settled(way(0), None).await;
     assert_eq!(b.of(0), [item(1), item(2)]);
     a.send_and_wait(&b, 0, item(4)).await;
     assert_eq!(b.of(0).len(), 3);
@@ -209,11 +213,11 @@ async fn of_a_dead_node_all_that_it_did_not_deal_with_comes_back_in_order() {
     a.line.cut.store(true, Ordering::SeqCst);
     let (tell, told) = oneshot::channel();
     let how = Handing { receipt: Some(tell), ..Handing::default() };
-    a.relay.send(b.relay.0.me, 1, item(1), how).unwrap();
+    a.relay.send(b.relay.0.me, way(1), item(1), how).unwrap();
     a.relay.dead(b.relay.0.me);
-    assert!(a.relay.is_on_way(1, Some(b.relay.0.me)), "it has not been dealt with");
+    assert!(a.relay.is_on_way(way(1), Some(b.relay.0.me)), "it has not been dealt with");
     drop(told.await);
-    a.relay.settled(1, None).await;
+    a.relay.settled(way(1), None).await;
     assert_eq!(*a.seen.back.lock(), [Bytes::from_static(b"slow"), item(1)]);
     assert!(a.relay.waiting().is_empty());
     a.stop().await;
@@ -224,12 +228,13 @@ async fn of_a_dead_node_all_that_it_did_not_deal_with_comes_back_in_order() {
 async fn what_was_for_the_start_before_is_not_taken_by_the_next() {
     let (a, b) = pair(LIMIT).await;
     let before = Start { incarnation: 1, ..b.relay.0.me };
-    a.relay.send(before, 3, item(1), Handing::default()).unwrap();
+    a.relay.send(before, way(3), item(1), Handing::default()).unwrap();
     a.send_and_wait(&b, 3, item(2)).await;
     assert_eq!(b.of(3), [item(2)]);
-    assert_eq!(a.relay.on_way(3), [before]);
+    assert!(a.relay.is_on_way(way(3), Some(b.relay.0.me)));
+    assert!(!a.relay.is_on_way(way(3), Some(before)));
     a.relay.dead(before);
-    a.relay.settled(3, None).await;
+    a.relay.settled(way(3), None).await;
     assert_eq!(*a.seen.back.lock(), [item(1)]);
     a.stop().await;
     b.stop().await;
@@ -243,7 +248,7 @@ async fn what_crashes_its_process_is_not_tried_again_and_all_else_is() {
     a.send_and_wait(&b, 9, Bytes::from_static(b"poison")).await;
     a.send_and_wait(&b, 9, item(2)).await;
     b.seen.gate.add_permits(9);
-    a.relay.settled(1, None).await;
+    a.relay.settled(way(1), None).await;
     assert_eq!((b.of(1).len(), b.of(5), b.of(9)), (1, vec![item(1)], vec![item(2)]));
     a.stop().await;
     b.stop().await;
