@@ -66,7 +66,7 @@ impl Network {
         let wire: Arc<dyn Wire> = Arc::<Line>::clone(&ours);
         let view = Arc::new(View::new(me));
         view.may_act_until(None);
-        let relay = Relay::new(me, wire, handler, limit);
+        let relay = Relay::new(Arc::clone(&view), wire, handler, limit);
         let place = Place { relay: relay.clone(), view: Arc::clone(&view), answers };
         self.0.places.lock().insert(me.node, place);
         self.look_around();
@@ -103,7 +103,7 @@ impl Network {
         let far = Instant::now() + Duration::from_secs(3600);
         for (node, place) in &*places {
             let others: Vec<_> = places.values().filter(|p| p.view.me().node != *node).collect();
-            place.view.are(others.iter().map(|other| (member(other.view.me()), far)));
+            place.view.are(others.iter().map(|other| (member(other.view.me()), far, 0)));
             for other in others {
                 let other = other.view.me().node;
                 place.view.connected(other, !self.0.cuts.lock().contains(&(*node, other)));

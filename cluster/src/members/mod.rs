@@ -3,8 +3,12 @@
 //! A node has a lease in an authority (Redis). It acts only while that is valid by its own monotonic clock; others treat it as dead only
 //! when it is over by theirs. An incarnation is one start of a node: a later one fences off an earlier.
 
+mod book;
+mod process;
 mod view;
 
+pub use book::Terms;
+pub use process::{Events, Keeper, Membership, Msg, Parts};
 pub use view::{Other, Others, View};
 
 use crate::{BoxFuture, Entry, RegistryError};
@@ -57,10 +61,12 @@ pub struct Roll {
 
 /// The authority over leases.
 pub trait Leases: Send + Sync + 'static {
-    /// Takes or renews the lease of a node for `term`, from when this is called; and reads the roll.
+    /// Takes or renews the lease of a node for `term`, from when this is called; and reads the roll. `me` may be another node, which
+    /// does not reach the authority itself.
     ///
     /// # Errors
-    /// [`RegistryError::Fenced`] when a later start of the node has it, or this one was [declared dead](Leases::reap).
+    /// [`RegistryError::Fenced`] when a later start of the node has it, [`RegistryError::Dead`] when this one was
+    /// [declared dead](Leases::reap).
     fn renew<'a>(
         &'a self,
         me: &'a Member,

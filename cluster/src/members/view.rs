@@ -3,6 +3,7 @@
 use super::{Member, Standing};
 use crate::relay::Start;
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -21,6 +22,8 @@ pub struct Other {
     pub member: Member,
     /// When its lease is over, by this node's clock.
     pub until: Instant,
+    /// By how many milliseconds its wall clock is ahead of this node's.
+    pub skew: i64,
     /// Whether there is a connection to it.
     pub connected: bool,
 }
@@ -38,12 +41,16 @@ pub type Others = Arc<BTreeMap<Node, Other>>;
 /// What is known of the nodes of the cluster.
 #[derive(Debug)]
 pub struct View {
-    me: Start,
+    node: Node,
+    incarnation: AtomicU64,
     others: ArcSwap<BTreeMap<Node, Other>>,
     connected: ArcSwap<BTreeSet<Node>>,
     began: Instant,
     /// When the lease is over, in ms since `began`; `u64::MAX`: it needs none.
     lease: AtomicU64,
+    /// The same, while it is ready; else 0.
+    acts: AtomicU64,
+    ready: Mutex<bool>,
     draining: AtomicBool,
 }
 
@@ -51,18 +58,26 @@ impl View {
     /// Of a node that has no lease yet.
     pub fn new(me: Start) -> Self {
         Self {
-            me,
+            node: me.node,
+            incarnation: AtomicU64::new(me.incarnation),
             others: ArcSwap::default(),
             connected: ArcSwap::default(),
             began: Instant::now(),
             lease: AtomicU64::new(0),
+            acts: AtomicU64::new(0),
+            ready: Mutex::new(true),
             draining: AtomicBool::new(false),
         }
     }
 
-    /// This start of this node.
+    /// This start of this node: another one after it was declared dead.
     pub fn me(&self) -> Start {
-        self.me
+        Start { node: self.node, incarnation: self.incarnation.load(Ordering::Acquire) }
+    }
+
+    /// It was declared dead, and goes on as if started anew.
+    pub fn begins_anew(&self, incarnation: u64) {
+        self.incarnation.store(incarnation, Ordering::Release);
     }
 
     /// All others that are alive.
@@ -77,12 +92,13 @@ impl View {
 
     /// Whether this start of a node is alive, as far as is known: this one, or another.
     pub fn lives(&self, start: Start) -> bool {
-        start == self.me || self.others.load().get(&start.node).is_some_and(|o| o.start() == start)
+        start == self.me()
+            || self.others.load().get(&start.node).is_some_and(|o| o.start() == start)
     }
 
-    /// Whether this node may act: its lease is not over. One look at a clock and one load.
+    /// Whether this node may act: its lease is not over, and it is ready. One look at a clock and one load.
     pub fn may_act(&self) -> bool {
-        let until = self.lease.load(Ordering::Acquire);
+        let until = self.acts.load(Ordering::Acquire);
         until == u64::MAX || millis(self.began.elapsed()) < until
     }
 
@@ -111,15 +127,29 @@ impl View {
     /// The lease is good until then; `None`: for ever.
     pub fn may_act_until(&self, until: Option<Instant>) {
         let since = |until: Instant| millis(until.saturating_duration_since(self.began));
+        let ready = self.ready.lock();
         self.lease.store(until.map_or(u64::MAX, since), Ordering::Release);
+        self.acts_if(*ready);
     }
 
-    /// These are alive.
-    pub fn are(&self, others: impl IntoIterator<Item = (Member, Instant)>) {
+    /// Whether it may act when it has a lease: not while it publishes its sessions anew after it was declared dead.
+    pub fn is_ready(&self, is: bool) {
+        let mut ready = self.ready.lock();
+        *ready = is;
+        self.acts_if(is);
+    }
+
+    fn acts_if(&self, ready: bool) {
+        let until = if ready { self.lease.load(Ordering::Acquire) } else { 0 };
+        self.acts.store(until, Ordering::Release);
+    }
+
+    /// These are alive: each with the end of its lease, and by how many ms its clock is ahead.
+    pub fn are(&self, others: impl IntoIterator<Item = (Member, Instant, i64)>) {
         let connected = self.connected.load();
-        let others = others.into_iter().map(|(member, until)| {
+        let others = others.into_iter().map(|(member, until, skew)| {
             let connected = connected.contains(&member.node);
-            (member.node, Other { member, until, connected })
+            (member.node, Other { member, until, skew, connected })
         });
         self.others.store(Arc::new(others.collect()));
     }

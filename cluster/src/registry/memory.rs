@@ -7,6 +7,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashMap},
     future::ready,
     hash::{BuildHasher, RandomState},
@@ -191,13 +192,15 @@ impl Leases for MemoryRegistry {
         term: Duration,
     ) -> BoxFuture<'a, Result<Roll, RegistryError>> {
         let (mut leases, now) = (self.leases.lock(), Instant::now());
-        let known = leases.get(&me.node);
-        let fenced = known.is_some_and(|lease| {
-            let known = lease.member.incarnation;
-            known > me.incarnation || known == me.incarnation && lease.dead
-        });
-        if fenced {
-            return Box::pin(ready(Err(RegistryError::Fenced)));
+        if let Some(known) = leases.get(&me.node) {
+            let error = match known.member.incarnation.cmp(&me.incarnation) {
+                Ordering::Greater => Some(RegistryError::Fenced),
+                Ordering::Equal if known.dead => Some(RegistryError::Dead),
+                _ => None,
+            };
+            if let Some(error) = error {
+                return Box::pin(ready(Err(error)));
+            }
         }
         leases.insert(me.node, Lease { member: me.clone(), until: now + term, dead: false });
         let live = leases.values().filter(|lease| !lease.dead && lease.until > now);

@@ -94,9 +94,12 @@ pub enum RegistryError {
         /// When to try again.
         retry_after: Duration,
     },
-    /// This node has a newer start than the one that asks, or was declared dead.
-    #[error("another start of this node has taken over")]
+    /// The node that asks has a later start than this one.
+    #[error("a later start of this node has taken over")]
     Fenced,
+    /// This start of the node was declared dead.
+    #[error("this start of the node was declared dead")]
+    Dead,
 }
 
 /// The registry as its users see it. None of its operations takes longer than its deadline.

@@ -17,7 +17,7 @@ mod tests;
 pub use outbox::{Lane, Returned, Waiting, Way};
 pub use process::Msg;
 
-use crate::BoxFuture;
+use crate::{BoxFuture, View};
 use bytes::Bytes;
 use outbox::Outbox;
 use parking_lot::Mutex;
@@ -122,7 +122,7 @@ pub struct Handing {
 
 /// What the processes of a relay share.
 pub struct Shared {
-    me: Start,
+    me: Arc<View>,
     wire: Arc<dyn Wire>,
     handler: Arc<dyn Handler>,
     /// Bytes that one start of a node may have been handed, for each share.
@@ -155,7 +155,7 @@ pub struct Relay(Arc<Shared>);
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Relay({:?})", self.0.me)
+        write!(f, "Relay({:?})", self.0.me.me())
     }
 }
 
@@ -163,8 +163,13 @@ impl fmt::Debug for Relay {
 pub const SHARES: usize = 4;
 
 impl Relay {
-    /// Of the node `me`. Another node may have `limit` bytes that it has not dealt with.
-    pub fn new(me: Start, wire: Arc<dyn Wire>, handler: Arc<dyn Handler>, limit: usize) -> Self {
+    /// Of the node of that view. Another node may have `limit` bytes that it has not dealt with.
+    pub fn new(
+        me: Arc<View>,
+        wire: Arc<dyn Wire>,
+        handler: Arc<dyn Handler>,
+        limit: usize,
+    ) -> Self {
         let shares = (0..SHARES).map(|_| Share::default()).collect();
         Self(Arc::new(Shared { me, wire, handler, limit: limit / SHARES, shares }))
     }
@@ -258,6 +263,24 @@ impl Relay {
         }
     }
 
+    /// This node was declared dead, and has [another incarnation](View::begins_anew): others have forgotten what it sent and had what they
+    /// sent come back to them. What they have not dealt with is sent as from the new one, and nothing more of theirs is begun.
+    pub fn begins_anew(&self) {
+        for (number, share) in self.0.shares.iter().enumerate() {
+            share.shelf.lock().forgets();
+            let mut out = share.out.lock();
+            let starts: Vec<_> = out.boxes.keys().copied().collect();
+            for start in starts {
+                if let Some(outbox) = out.boxes.get_mut(&start) {
+                    outbox.renumber();
+                }
+                self.0.flush(&mut out, start, number);
+            }
+            drop(out);
+            self.tell(number, Msg::Look);
+        }
+    }
+
     fn tell(&self, share: usize, msg: Msg) {
         let Some(place) = self.0.shares.get(share) else { return };
         let address = place.address.lock().clone();
@@ -289,6 +312,10 @@ impl Relay {
 }
 
 impl Shared {
+    fn incarnation(&self) -> u64 {
+        self.me.me().incarnation
+    }
+
     /// Sends all that is not done, from the first on.
     fn send_again(&self, out: &mut Out, to: Start, share: usize) {
         if let Some(outbox) = out.boxes.get_mut(&to) {
@@ -301,7 +328,7 @@ impl Shared {
     fn flush(&self, out: &mut Out, to: Start, share: usize) {
         let Some(outbox) = out.boxes.get_mut(&to) else { return };
         while let Some((seq, lane, item)) = outbox.next() {
-            let (from, incarnation) = (self.me.incarnation, to.incarnation);
+            let (from, incarnation) = (self.incarnation(), to.incarnation);
             let parcel = Parcel::Item { from, to: incarnation, seq, lane, item };
             match self.wire.send(to.node, share, parcel) {
                 Ok(()) => outbox.took(seq),

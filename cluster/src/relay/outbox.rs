@@ -139,6 +139,17 @@ impl Outbox {
         self.sent = 0;
     }
 
+    /// It goes to the node as from another start of this one: its numbers begin anew.
+    pub(super) fn renumber(&mut self) {
+        for (seq, handed) in (1..).zip(&mut self.handed) {
+            if let Some(of) = handed.replaces {
+                self.replaceable.insert(of, seq);
+            }
+            handed.seq = seq;
+        }
+        (self.last, self.sent) = (self.handed.len() as u64, 0);
+    }
+
     /// The node has dealt with all up to `upto`, and with these. Who waited for them.
     pub(super) fn done(&mut self, upto: u64, others: &[u64]) {
         while self.handed.front().is_some_and(|handed| handed.seq <= upto) {

@@ -50,6 +50,8 @@ pub(super) struct Shelf {
     rows: HashMap<Row, VecDeque<Waits>>,
     /// Rows whose first nobody deals with yet.
     ready: VecDeque<Row>,
+    /// Of each node the last start that is dead.
+    dead: HashMap<Node, u64>,
     /// The one that is looked at: should that crash, it is the poison.
     in_hand: Option<Row>,
 }
@@ -66,6 +68,8 @@ impl Shelf {
     pub(super) fn comes_back(&mut self, start: Start, all: Vec<Returned>) {
         // what it sent is of a dead node now: nothing of that comes again
         self.intakes.remove(&start);
+        let dead = self.dead.entry(start.node).or_default();
+        *dead = start.incarnation.max(*dead);
         for Returned { way, item, receipt } in all {
             self.comes((start, true, way.lane), Waits { seq: 0, way, item, _receipt: receipt });
         }
@@ -88,6 +92,23 @@ impl Shelf {
             intake.done(seq);
         }
         pair
+    }
+
+    /// What others sent has come back to them: nothing of it is begun, and what was begun is ended.
+    pub(super) fn forgets(&mut self) {
+        self.intakes.clear();
+        self.rows
+            .iter_mut()
+            .filter(|((_, back, _), _)| !back)
+            .for_each(|(_, line)| line.truncate(1));
+        let ready = std::mem::take(&mut self.ready);
+        for row in ready {
+            if row.1 {
+                self.ready.push_back(row);
+            } else {
+                self.rows.remove(&row);
+            }
+        }
     }
 
     /// After a crash: all is dealt with anew, but what crashed. If that had come back: its pair.
@@ -193,11 +214,14 @@ impl Carrier {
         match msg {
             Msg::Parcel(node, Parcel::Item { from, to, seq, lane, item }) => {
                 // one for the start before this comes back to its sender
-                if to != self.shared.me.incarnation {
+                if to != self.shared.incarnation() {
                     return;
                 }
                 let start = Start { node, incarnation: from };
                 let mut shelf = share.shelf.lock();
+                if shelf.dead.get(&node).is_some_and(|dead| from <= *dead) {
+                    return;
+                }
                 let intake = shelf.intakes.entry(start).or_default();
                 match intake.comes(seq) {
                     Comes::New => {
@@ -216,13 +240,13 @@ impl Carrier {
                 }
             }
             Msg::Parcel(node, Parcel::Again { from, to }) => {
-                if to == self.shared.me.incarnation {
+                if to == self.shared.incarnation() {
                     let start = Start { node, incarnation: from };
                     self.shared.send_again(&mut share.out.lock(), start, self.number);
                 }
             }
             Msg::Parcel(node, Parcel::Done { from, to, upto, others }) => {
-                if to == self.shared.me.incarnation {
+                if to == self.shared.incarnation() {
                     let mut out = share.out.lock();
                     let start = Start { node, incarnation: from };
                     if let Some(outbox) = out.boxes.get_mut(&start) {
@@ -286,7 +310,7 @@ impl Carrier {
 
     fn say(&self) {
         let Some(share) = self.share() else { return };
-        let me = self.shared.me.incarnation;
+        let me = self.shared.incarnation();
         let mut shelf = share.shelf.lock();
         for (start, intake) in &mut shelf.intakes {
             let Some(done) = intake.say() else { continue };

@@ -89,7 +89,8 @@ struct Side {
 async fn side(me: Start, limit: usize) -> Side {
     let (line, seen): (Arc<Line>, Arc<Seen>) = Default::default();
     let wire: Arc<dyn Wire> = Arc::<Line>::clone(&line);
-    let relay = Relay::new(me, wire, Arc::new(Handles(Arc::clone(&seen))), limit);
+    let relay =
+        Relay::new(Arc::new(View::new(me)), wire, Arc::new(Handles(Arc::clone(&seen))), limit);
     let system = System::new("relay");
     let spec = SupervisorSpec::one_for_one().intensity(9, Duration::from_secs(9));
     let spec = relay.children().into_iter().fold(spec, SupervisorSpec::child);
@@ -101,7 +102,7 @@ async fn pair(limit: usize) -> (Side, Side) {
     let (a, b) = (side(start("a", 1), limit).await, side(start("b", 2), limit).await);
     for (from, to) in [(&a, &b), (&b, &a)] {
         *from.line.to.lock() = Some(Arc::downgrade(&to.relay.0));
-        *from.line.from.lock() = Some(from.relay.0.me.node);
+        *from.line.from.lock() = Some(from.relay.0.me.me().node);
     }
     (a, b)
 }
@@ -116,13 +117,13 @@ fn item(n: usize) -> Bytes {
 
 impl Side {
     fn send(&self, to: &Self, lane: Lane, item: Bytes) {
-        self.relay.send(to.relay.0.me, way(lane), item, Handing::default()).unwrap();
+        self.relay.send(to.relay.0.me.me(), way(lane), item, Handing::default()).unwrap();
     }
 
     async fn send_and_wait(&self, to: &Self, lane: Lane, item: Bytes) {
         let (tell, told) = oneshot::channel();
         let how = Handing { receipt: Some(tell), ..Handing::default() };
-        self.relay.send(to.relay.0.me, way(lane), item, how).unwrap();
+        self.relay.send(to.relay.0.me.me(), way(lane), item, how).unwrap();
         drop(told.await);
     }
 
@@ -157,14 +158,14 @@ async fn what_a_connection_loses_comes_over_the_next_one_once_and_in_order() {
                 side.line.loses.store(false, Ordering::SeqCst);
                 side.line.cut.store(false, Ordering::SeqCst);
             }
-            a.relay.connected(b.relay.0.me.node);
+            a.relay.connected(b.relay.0.me.me().node);
         }
     }
     for lane in 0..lanes {
         a.relay.settled(way(lane), None).await;
         assert_eq!(b.of(lane), all, "lane {lane}");
     }
-    let waiting = a.relay.waiting().remove(&b.relay.0.me).unwrap();
+    let waiting = a.relay.waiting().remove(&b.relay.0.me.me()).unwrap();
     assert_eq!(waiting, Waiting::default());
     a.stop().await;
     b.stop().await;
@@ -178,7 +179,7 @@ async fn a_lane_waits_for_its_first_and_no_other_does() {
     // the same process
     a.send_and_wait(&b, 1 + SHARES as Lane, item(2)).await;
     assert_eq!((b.of(1), b.of(1 + SHARES as Lane)), (vec![], vec![item(2)]));
-    assert!(a.relay.is_on_way(way(1), None) && !a.relay.is_on_way(way(1), Some(b.relay.0.me)));
+    assert!(a.relay.is_on_way(way(1), None) && !a.relay.is_on_way(way(1), Some(b.relay.0.me.me())));
     b.seen.gate.add_permits(1);
     a.relay.settled(way(1), None).await;
     assert_eq!(b.of(1), [Bytes::from_static(b"slow"), item(1)]);
@@ -192,9 +193,9 @@ async fn beyond_the_limit_it_is_refused_and_without_credit_it_waits() {
     a.line.full.store(true, Ordering::SeqCst);
     a.send(&b, 0, item(1));
     a.send(&b, 0, item(2));
-    let third = a.relay.send(b.relay.0.me, way(0), item(3), Handing::default());
+    let third = a.relay.send(b.relay.0.me.me(), way(0), item(3), Handing::default());
     assert_eq!(third, Err(Refused(item(3))));
-    assert_eq!(a.relay.waiting()[&b.relay.0.me].unsent, 2);
+    assert_eq!(a.relay.waiting()[&b.relay.0.me.me()].unsent, 2);
     a.line.full.store(false, Ordering::SeqCst);
     // nobody says that there is credit
     a.relay.settled(way(0), None).await;
@@ -213,9 +214,9 @@ async fn of_a_dead_node_all_that_it_did_not_deal_with_comes_back_in_order() {
     a.line.cut.store(true, Ordering::SeqCst);
     let (tell, told) = oneshot::channel();
     let how = Handing { receipt: Some(tell), ..Handing::default() };
-    a.relay.send(b.relay.0.me, way(1), item(1), how).unwrap();
-    a.relay.dead(b.relay.0.me);
-    assert!(a.relay.is_on_way(way(1), Some(b.relay.0.me)), "it has not been dealt with");
+    a.relay.send(b.relay.0.me.me(), way(1), item(1), how).unwrap();
+    a.relay.dead(b.relay.0.me.me());
+    assert!(a.relay.is_on_way(way(1), Some(b.relay.0.me.me())), "it has not been dealt with");
     drop(told.await);
     a.relay.settled(way(1), None).await;
     assert_eq!(*a.seen.back.lock(), [Bytes::from_static(b"slow"), item(1)]);
@@ -227,11 +228,11 @@ async fn of_a_dead_node_all_that_it_did_not_deal_with_comes_back_in_order() {
 #[tokio::test]
 async fn what_was_for_the_start_before_is_not_taken_by_the_next() {
     let (a, b) = pair(LIMIT).await;
-    let before = Start { incarnation: 1, ..b.relay.0.me };
+    let before = Start { incarnation: 1, ..b.relay.0.me.me() };
     a.relay.send(before, way(3), item(1), Handing::default()).unwrap();
     a.send_and_wait(&b, 3, item(2)).await;
     assert_eq!(b.of(3), [item(2)]);
-    assert!(a.relay.is_on_way(way(3), Some(b.relay.0.me)));
+    assert!(a.relay.is_on_way(way(3), Some(b.relay.0.me.me())));
     assert!(!a.relay.is_on_way(way(3), Some(before)));
     a.relay.dead(before);
     a.relay.settled(way(3), None).await;
@@ -250,6 +251,24 @@ async fn what_crashes_its_process_is_not_tried_again_and_all_else_is() {
     b.seen.gate.add_permits(9);
     a.relay.settled(way(1), None).await;
     assert_eq!((b.of(1).len(), b.of(5), b.of(9)), (1, vec![item(1)], vec![item(2)]));
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn one_that_was_declared_dead_sends_what_it_has_as_from_its_next_start() {
+    let (a, b) = pair(LIMIT).await;
+    a.send_and_wait(&b, 1, item(0)).await;
+    // b forgets what came of a, and what a sent meanwhile is for nobody
+    a.line.loses.store(true, Ordering::SeqCst);
+    a.send(&b, 1, item(1));
+    a.send(&b, 1, item(2));
+    a.line.loses.store(false, Ordering::SeqCst);
+    b.relay.dead(a.relay.0.me.me());
+    a.relay.0.me.begins_anew(7);
+    a.relay.begins_anew();
+    a.relay.settled(way(1), None).await;
+    assert_eq!(b.of(1), [item(0), item(1), item(2)]);
     a.stop().await;
     b.stop().await;
 }
