@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`settings`] (from the configuration to what the crates want) · [`node`] (the
 //! application tree, on one page, and its start and stop) · [`certificates`] and [`secret`] (what a
-//! node keeps besides its stores) · [`elsewhere`] (accounts of somebody else) · [`telemetry`] (logs, metrics, health) · [`admin`] (the socket of
+//! node keeps besides its stores) · [`cluster`] (one of several nodes) · [`elsewhere`] (accounts of somebody else) · [`telemetry`] (logs, metrics, health) · [`admin`] (the socket of
 //! the command line tools) · [`stores`] (without a node). The command line itself belongs to the program, not to this library.
 //!
 //! There are no rules of XMPP here. Tests and examples run a whole node in their own process, or
@@ -10,6 +10,7 @@
 
 pub mod admin;
 pub mod certificates;
+pub mod cluster;
 pub mod elsewhere;
 mod files;
 pub mod node;

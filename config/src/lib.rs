@@ -23,7 +23,7 @@ pub use load::{Loaded, Override, environment, load, read};
 pub use net::Network;
 pub use raw::Raw;
 pub use report::{Report, Row};
-pub use schema::Config;
+pub use schema::{Config, is_node_name};
 pub use section::{Entry, Section, Visit};
 pub use sections::Sections;
 pub use units::{ByteSize, bytes, hours, kib, mib, millis, mins, secs};

@@ -32,6 +32,8 @@ pub struct Config {
     pub certificate: Vec<Certificate>,
     /// `[cluster]`
     pub cluster: Cluster,
+    /// `[redis]`
+    pub redis: Redis,
     /// `[storage]`
     pub storage: Storage,
     /// `[mongodb]`
@@ -62,6 +64,7 @@ impl Config {
             delivery: from.section("delivery"),
             certificate: from.list("certificate"),
             cluster: from.section("cluster"),
+            redis: from.section("redis"),
             storage: from.section("storage"),
             mongodb: from.section("mongodb"),
             mongodb_accounts: from.list("mongodb_accounts"),
@@ -95,6 +98,27 @@ impl Config {
             let fix = "set storage.backend = \"mongodb\", or leave cluster.name out";
             from.conflict(["storage.backend", "cluster.name"], message, fix);
         }
+        if self.cluster.name.is_some() && self.redis.uri.is_none() {
+            let message = "nodes find one another, and one another's clients, by their registry";
+            let fix = "set redis.uri, or leave cluster.name out";
+            from.conflict(["redis.uri", "cluster.name"], message, fix);
+        }
+        if self.cluster.name.is_some() {
+            let (both, node) = (["server.node", "cluster.name"], &self.server.node);
+            if *node == Self::default().server.node {
+                let message = "every node of a cluster has another name";
+                from.conflict(both, message, "set server.node");
+            } else if !is_node_name(node) {
+                let message = format!("{node:?} cannot be in a certificate");
+                let fix =
+                    "call the node by letters, digits, - and ., beginning with a letter or digit";
+                from.conflict(both, &message, fix);
+            }
+        }
+        if self.redis.password.is_some() && self.redis.uri.is_none() {
+            let (message, fix) = ("there is nothing to log on to", "set redis.uri too");
+            from.conflict(["redis.password", "redis.uri"], message, fix);
+        }
         if self.mongodb.password.is_some() && self.mongodb.user.is_none() {
             let (message, fix) = ("nobody logs on with it", "set mongodb.user too");
             from.conflict(["mongodb.password", "mongodb.user"], message, fix);
@@ -118,6 +142,13 @@ impl Config {
         let default = || self.server.data.join("admin.sock");
         self.admin.socket.clone().unwrap_or_else(default)
     }
+}
+
+/// Whether a node of a cluster may be called so: as a host, since a certificate names it.
+pub fn is_node_name(name: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    let begins = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+    begins && name.len() <= 63 && name.chars().all(good)
 }
 
 impl Default for Config {
@@ -308,8 +339,43 @@ crate::section! {
 crate::section! {
     /// The cluster that this node is one of.
     pub struct Cluster {
-        /// Its name. Not set: the node is alone. Nodes of a cluster share one store: storage.backend has to be mongodb.
+        /// Its name. Not set: the node is alone. Nodes of a cluster share one store and one registry: storage.backend has to be mongodb,
+        /// and redis.uri is needed. Each node has another server.node.
         pub name: Option<String> = None,
+        /// Where other nodes connect to.
+        pub listen: SocketAddr = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 5290)),
+        /// What they are told to connect to (HOST:PORT). Not set: the address of cluster.listen, or the system's name where that is
+        /// every address.
+        pub address: Option<String> = None,
+        /// The directory that `mangrove cluster init` made for this node. Not set: `cluster` under data.
+        pub credentials: Option<PathBuf> = None,
+        /// The other nodes, as NAME=HOST:PORT, where they are not to be found by what they tell the registry.
+        pub peers: Vec<String> = vec![],
+        /// For how long a node is not taken for dead that does not renew its lease. It acts a second less than that without it; its
+        /// clients are served by others after that.
+        pub lease: Duration = secs(10), in secs(4)..=secs(120),
+        /// A connection to another node over which nothing has come for so long is taken for lost.
+        pub silence: Duration = secs(5), in secs(1)..=secs(60),
+        /// What may be on its way to one other node. Beyond it messages go to offline storage, presence is dropped, requests are
+        /// answered with an error.
+        pub queue: ByteSize = mib(64), in mib(1)..,
+    }
+}
+
+crate::section! {
+    /// Where nodes register who is connected to them. Not needed by a node that is alone.
+    pub struct Redis {
+        /// Where it is: `redis://HOST[:PORT]`, `rediss://...` (TLS), `redis-sentinel://HOST:PORT,.../?sentinelServiceName=NAME`,
+        /// `redis-cluster://HOST:PORT,...`; with `s` for TLS: `rediss-sentinel`, `rediss-cluster`. Not set: in this node's memory.
+        pub uri: Option<String> = None,
+        /// Who logs on to it. Not set: as the uri says.
+        pub user: Option<String> = None,
+        /// Their password; better in the environment (MANGROVE__REDIS__PASSWORD).
+        pub password: Option<String> = None,
+        /// A file with the certificates, in PEM, of who vouches for the server. Not set: those that the system trusts.
+        pub ca: Option<PathBuf> = None,
+        /// How long it may take for an answer. A node that gets none goes on without it.
+        pub timeout: Duration = millis(500), in millis(50)..=secs(5),
     }
 }
 

@@ -5,6 +5,7 @@
 mod account;
 mod ask;
 mod check;
+mod cluster;
 mod crash;
 mod import;
 mod output;
@@ -58,6 +59,9 @@ enum Command {
     /// See how the store is, check it, or copy it into another one
     #[command(subcommand)]
     Store(store::Command),
+    /// Make what the nodes of a cluster have to show one another
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     /// Stop the node and wait until it has stopped
     Stop,
     /// Check the configuration, or print its reference
@@ -120,6 +124,7 @@ pub fn main() -> ExitCode {
             ask::block_on(quarantine::quarantine(&node, command, &mut out))
         }
         Command::Store(command) => ask::block_on(store::store(&node, command, &mut out)),
+        Command::Cluster(command) => cluster::cluster(command, &mut out),
         Command::Stop => ask::block_on(stop::stop(&node, &mut out)),
     };
     match done {

@@ -11,11 +11,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 use ring::{
     aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     digest,
+    hkdf::{HKDF_SHA256, KeyType, Salt},
     rand::{SecureRandom, SystemRandom},
 };
 use rustls::server::ProducesTickets;
 use serde::{Deserialize, Serialize};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, iter, sync::Arc, time::Duration};
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -24,7 +25,7 @@ pub const TICKET_LIFE: Duration = Duration::from_hours(12);
 /// How long a key makes tickets. Who learns it can read the connections of TLS 1.2 that it was used for (RFC 5077 section 5.5).
 pub const ROTATION: Duration = Duration::from_hours(6);
 /// The most keys that are in use at once, whatever a clock does.
-const MOST: usize = 8;
+const MOST: usize = 24;
 
 const NAME: usize = 16;
 
@@ -48,6 +49,14 @@ struct Key {
     since: u64,
 }
 
+struct Length;
+
+impl KeyType for Length {
+    fn len(&self) -> usize {
+        NAME + 32
+    }
+}
+
 impl Key {
     fn new(random: &SystemRandom, now: Duration) -> Result<Self, TicketError> {
         let mut bytes = [0; NAME + 32];
@@ -55,6 +64,17 @@ impl Key {
         let key = BASE64.encode(bytes);
         bytes.zeroize();
         Ok(Self { key, since: now.as_secs() })
+    }
+
+    fn derived(secret: &[u8; 32], window: u64) -> Option<Self> {
+        let mut bytes = [0; NAME + 32];
+        let salt = Salt::new(HKDF_SHA256, b"mangrove ticket keys");
+        let window_bytes = window.to_be_bytes();
+        let info = [&window_bytes[..]];
+        let expanded = salt.extract(secret).expand(&info, Length).and_then(|k| k.fill(&mut bytes));
+        let key = expanded.ok().map(|()| BASE64.encode(bytes));
+        bytes.zeroize();
+        Some(Self { key: key?, since: window * ROTATION.as_secs() })
     }
 
     fn live(&self) -> Option<Live> {
@@ -88,6 +108,19 @@ impl TicketKeys {
     /// When there is no randomness.
     pub fn new(now: Duration) -> Result<Self, TicketError> {
         Ok(Self { keys: vec![Key::new(&SystemRandom::new(), now)?] })
+    }
+
+    /// The keys that all nodes with these secrets have at `now`, the time since 1970, without a word to each other: one for each secret
+    /// and each [`ROTATION`], those of the first secret that are current first. Those to come are among them, since clocks differ.
+    pub fn derived(secrets: &[[u8; 32]], now: Duration) -> Self {
+        let window = now.as_secs() / ROTATION.as_secs();
+        let back = TICKET_LIFE.as_secs().div_ceil(ROTATION.as_secs());
+        let windows = (window.saturating_sub(back)..=window + 1).rev();
+        // what is current makes tickets
+        let windows = iter::once(window).chain(windows.filter(|other| *other != window));
+        let key = |(window, secret): (u64, &[u8; 32])| Key::derived(secret, window);
+        let all = windows.flat_map(|window| secrets.iter().map(move |secret| (window, secret)));
+        Self { keys: all.filter_map(key).take(MOST).collect() }
     }
 
     /// Makes a new key when the newest has been used for [`ROTATION`], and forgets those whose tickets are all over.
@@ -266,6 +299,24 @@ mod tests {
             keys.rotate(HOUR * (1 + n % 2 * 7)).unwrap();
         }
         assert!(keys.keys.len() <= MOST);
+    }
+
+    #[test]
+    fn nodes_that_share_a_secret_take_one_anothers_tickets() {
+        let (old, new) = ([1; 32], [2; 32]);
+        let at = HOUR * 500_000;
+        let ticket = tickets(&TicketKeys::derived(&[old], at), 1).encrypt(b"state").unwrap();
+        let taken = |secrets: &[[u8; 32]], hours: u32, back: u32| {
+            let keys = TicketKeys::derived(secrets, at + HOUR * hours - HOUR * back);
+            tickets(&keys, 1).decrypt(&ticket).is_some()
+        };
+        // later, by a clock that is behind, and when the secret was changed
+        assert!(taken(&[old], 0, 0) && taken(&[old], 12, 0) && taken(&[old], 0, 6));
+        assert!(taken(&[new, old], 0, 0) && taken(&[new, old], 12, 0) && !taken(&[new], 0, 0));
+        assert!(!taken(&[old], 24, 0));
+        // what is made now is made with the newest secret
+        let made = tickets(&TicketKeys::derived(&[new, old], at), 1).encrypt(b"state").unwrap();
+        assert!(tickets(&TicketKeys::derived(&[new], at), 1).decrypt(&made).is_some());
     }
 
     #[test]

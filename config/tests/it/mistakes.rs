@@ -237,7 +237,7 @@ mangrove.toml:6:1: c2s.max_conections: there is no such option; did you mean max
 mangrove.toml:9:7: certificate.key: 7 is no path; write it like "path/to/file"
   9 | key = 7
     |       ^
-mangrove.toml:10:2: typo: there is no such section; remove it; sections are server, c2s, limits, sasl, stream_management, delivery, certificate, cluster, storage, mongodb, mongodb_accounts, http_accounts, jwt_accounts, http, admin, log, modules
+mangrove.toml:10:2: typo: there is no such section; remove it; sections are server, c2s, limits, sasl, stream_management, delivery, certificate, cluster, redis, storage, mongodb, mongodb_accounts, http_accounts, jwt_accounts, http, admin, log, modules
   10 | [typo]
      |  ^^^^"#;
     assert_eq!(file(text).unwrap_err().to_string(), expected);

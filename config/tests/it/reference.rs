@@ -26,6 +26,7 @@ fn uncommented_examples_are_right() {
     let text: String = examples.flat_map(|line| [line, "\n"]).collect();
     // a cluster, as one of the examples has it, has no file
     let text = text.replace("backend = \"sqlite\"", "backend = \"mongodb\"");
+    let text = text.replace("node = \"mangrove\"", "node = \"n1\"");
     let Node { config, ping, .. } = file(&text).unwrap();
     assert_eq!(config.certificate.len(), 1);
     assert_eq!(config.mongodb_accounts.len(), 1);
