@@ -68,12 +68,14 @@ struct Own<M> {
     continued: VecDeque<M>,
     /// What makes messages of the events of groups, by the monitor.
     groups: monitors::Groups<M>,
+    /// The same of nodes that come and go.
+    nodes: monitors::Nodes<M>,
 }
 
 impl<M> Default for Own<M> {
     fn default() -> Self {
-        let groups = monitors::Groups::new();
-        Self { timers: Timers::default(), continued: VecDeque::new(), groups }
+        let (groups, nodes) = (monitors::Groups::new(), monitors::Nodes::new());
+        Self { timers: Timers::default(), continued: VecDeque::new(), groups, nodes }
     }
 }
 
@@ -101,11 +103,12 @@ impl<M: Send + 'static> Cx<M> {
             pid.discard(self.black_box.take());
         }
         let Some(own) = self.own.take() else { return 0 };
-        let Own { timers, continued, groups } = own.into_inner();
+        let Own { timers, continued, groups, nodes } = own.into_inner();
         let unhandled = continued.len();
         pid.discard(timers.into_all());
         pid.discard(continued);
         pid.discard(groups.into_values());
+        pid.discard(nodes.into_values());
         unhandled
     }
 

@@ -91,7 +91,8 @@ impl System {
         Arc::ptr_eq(&self.0, &pid.system().0)
     }
 
-    /// Adds a process of this system to a group (`pg`); it leaves with its end. Of another one it is for that one's groups.
+    /// Adds a process of this system to a group (`pg`); it leaves with its end. Of another one it is for that one's groups. Nodes to which
+    /// there is a connection hear of it.
     pub fn join(&self, group: &str, pid: &Local) {
         if !self.is_of(pid) {
             return;
@@ -107,7 +108,7 @@ impl System {
         }
     }
 
-    /// The members of a group, in the order of their starts.
+    /// The members of a group, of all nodes to which there is a connection; those of a node in the order of their starts.
     pub fn group(&self, group: &str) -> Vec<Pid> {
         self.0.groups.lock().members(group)
     }
@@ -128,7 +129,7 @@ impl System {
         watcher.disown(&Owned::GroupMonitor(group, monitor));
     }
 
-    /// The live members of a group whose messages are `M`, in the order of their starts.
+    /// The live members of a group on this node whose messages are `M`, in the order of their starts. Of all nodes: [`System::far_members`].
     pub fn members<M: Send + 'static>(&self, group: &str) -> Vec<Ref<M>> {
         self.group(group).into_iter().filter_map(|pid| Ref::of(pid).ok()).collect()
     }

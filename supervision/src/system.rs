@@ -7,7 +7,7 @@ use crate::{
     crash::{self, CrashLog, CrashLogLimits},
     exit::Exit,
     id::{self, ById, Id, Node},
-    pid::{Groups, Local},
+    pid::{Distribution, Groups, Local},
     policy::Engine,
     schedule::Schedule,
 };
@@ -44,7 +44,10 @@ pub(crate) enum Owned {
     Name(Arc<str>),
     Group(Arc<str>),
     GroupMonitor(Arc<str>, u64),
+    NodeMonitor(u64),
     Pool,
+    /// Links with processes of that node, or monitors that these have of it.
+    Far(Node),
 }
 
 type Observer = Box<dyn Fn(&Change<'_>) + Send + Sync>;
@@ -76,19 +79,16 @@ pub(crate) struct Inner {
     lean: AtomicBool,
     /// Of a test.
     schedule: Option<Schedule>,
+    /// Since there was something of other nodes.
+    distribution: OnceLock<Box<dyn Distribution>>,
 }
 
-/// The systems of the program, by node and creation.
-static SYSTEMS: Mutex<BTreeMap<(Node, u32), Weak<Inner>>> = Mutex::new(BTreeMap::new());
-
-/// Whether a system of the program is (part of) that node.
-pub(crate) fn has_node(node: Node) -> bool {
-    SYSTEMS.lock().range((node, 0)..=(node, u32::MAX)).next().is_some()
-}
+/// The systems of the program, by creation, of which no two are the same.
+static SYSTEMS: Mutex<BTreeMap<u32, Weak<Inner>>> = Mutex::new(BTreeMap::new());
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        SYSTEMS.lock().remove(&(self.node, self.creation));
+        SYSTEMS.lock().remove(&self.creation);
     }
 }
 
@@ -185,6 +185,14 @@ impl System {
         Self::make(Node::default(), name, crashes, Some(schedule))
     }
 
+    /// [`System::scheduled`] of a system that is that node.
+    ///
+    /// Example: [`crate::dist`].
+    pub fn scheduled_on(node: Node, name: &str, schedule: Schedule) -> Self {
+        let crashes = CrashLog::new(CrashLogLimits::default(), None);
+        Self::make(node, name, crashes, Some(schedule))
+    }
+
     pub(crate) fn schedule(&self) -> Option<&Schedule> {
         self.0.schedule.as_ref()
     }
@@ -212,8 +220,9 @@ impl System {
             blind: AtomicBool::new(false),
             lean: AtomicBool::new(false),
             schedule,
+            distribution: OnceLock::new(),
         });
-        SYSTEMS.lock().insert((node, inner.creation), Arc::downgrade(&inner));
+        SYSTEMS.lock().insert(inner.creation, Arc::downgrade(&inner));
         Self(inner)
     }
 
@@ -225,6 +234,24 @@ impl System {
     /// Tells it apart from other systems of that node, in this program and in those before it.
     pub fn creation(&self) -> u32 {
         self.0.creation
+    }
+
+    /// What carries signals to other nodes; a system that has had nothing to do with others has none.
+    pub(crate) fn distribution(&self) -> Option<&dyn Distribution> {
+        self.0.distribution.get().map(|distribution| &**distribution)
+    }
+
+    /// The same; made when there is none.
+    pub(crate) fn distribution_or(
+        &self,
+        make: impl FnOnce() -> Box<dyn Distribution>,
+    ) -> &dyn Distribution {
+        &**self.0.distribution.get_or_init(make)
+    }
+
+    /// The system of this program with that creation.
+    pub(crate) fn of_creation(creation: u32) -> Option<Self> {
+        SYSTEMS.lock().get(&creation).and_then(Weak::upgrade).map(Self)
     }
 
     pub(crate) fn id(&self, number: u64) -> Id {

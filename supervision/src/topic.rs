@@ -108,7 +108,7 @@ impl<E: Clone + 'static> Topic<E> {
         let send = move |event| match to.cast(message(event)) {
             Ok(()) => Ok(()),
             Err(CastError::Full(_)) => Err(Missed::Full),
-            Err(CastError::Gone(..) | CastError::WrongType(_)) => Err(Missed::Gone),
+            Err(_) => Err(Missed::Gone),
         };
         let new = Subscriber { pid: who.pid().clone(), send: Arc::new(send) };
         let mut subscribers = self.subscribers.write();

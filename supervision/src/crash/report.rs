@@ -191,6 +191,18 @@ impl CrashReport {
         }
     }
 
+    /// What is told of one of another node: its number and time, where it was, and why.
+    pub(crate) fn told(
+        (id, at): (u64, u64),
+        path: String,
+        process: &str,
+        reason: String,
+        location: String,
+    ) -> Self {
+        let panic = Panic { message: reason, location, backtrace: None, in_terminate: false };
+        Self { id, at, path, ..Self::new(process, panic, "") }
+    }
+
     /// The stack as text; resolves the symbols at the first look.
     pub fn stack(&self) -> String {
         let resolved = self.stack.as_ref().map(|Stack(stack)| {

@@ -1,12 +1,16 @@
 //! Monitors of a process's own: of processes, names and groups.
 
 use super::Cx;
-use crate::pid::{GroupEvent, Monitor, Pid};
+use crate::{
+    id::Node,
+    pid::{GroupEvent, Monitor, NodeEvent, Pid},
+};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Which group, and what makes a message of its event.
 type Told<M> = (Arc<str>, Box<dyn FnMut(GroupEvent) -> M + Send>);
 pub(super) type Groups<M> = BTreeMap<u64, Told<M>>;
+pub(super) type Nodes<M> = BTreeMap<u64, Box<dyn FnMut(NodeEvent) -> M + Send>>;
 
 impl<M: Send + 'static> Cx<M> {
     /// Gets an [`crate::Event::Down`] when `pid` ends (`monitor/2`).
@@ -96,6 +100,66 @@ impl<M: Send + 'static> Cx<M> {
         self.system().unwatch_group(group, monitor.0, self.pid());
         self.pid().take_back(monitor, true);
         true
+    }
+
+    /// To which nodes there is a connection, and from then on a message of its own for each that comes or goes, which `make` makes when it takes
+    /// it (`net_kernel:monitor_nodes/1`). A node comes before anything of it, and goes after all of it. As with groups they are signals, and a
+    /// panic in `make` ends the monitor.
+    ///
+    /// ```
+    /// use supervision::{Cx, Node, NodeEvent, Monitor};
+    /// enum Msg { Nodes(NodeEvent) }
+    /// struct Balancer { nodes: Vec<Node>, monitor: Monitor }
+    ///
+    /// /// As a server's `init` might.
+    /// async fn init(cx: &mut Cx<Msg>) -> Balancer {
+    ///     let (monitor, nodes) = cx.monitor_nodes(Msg::Nodes);
+    ///     Balancer { nodes, monitor }
+    /// }
+    ///
+    /// /// As its `handle` might.
+    /// async fn handle(balancer: &mut Balancer, msg: Msg, cx: &mut Cx<Msg>) {
+    ///     match msg {
+    ///         Msg::Nodes(NodeEvent::Up { node }) => balancer.nodes.push(node),
+    ///         Msg::Nodes(NodeEvent::Down { node, .. }) => balancer.nodes.retain(|one| *one != node),
+    ///     }
+    ///     if balancer.nodes.len() > 1_000 {
+    ///         cx.demonitor_nodes(balancer.monitor);
+    ///     }
+    /// }
+    /// ```
+    pub fn monitor_nodes(
+        &mut self,
+        make: impl FnMut(NodeEvent) -> M + Send + 'static,
+    ) -> (Monitor, Vec<Node>) {
+        let (monitor, nodes) = self.system().watch_nodes(self.pid());
+        self.own().nodes.insert(monitor.0, Box::new(make));
+        (monitor, nodes)
+    }
+
+    /// Takes back a monitor of nodes; what waits of it does not come. `false`: there is none.
+    pub fn demonitor_nodes(&mut self, monitor: Monitor) -> bool {
+        let made = self.own.as_mut().and_then(|own| own.get_mut().nodes.remove(&monitor.0));
+        if made.is_none() {
+            return false;
+        }
+        self.system().unwatch_nodes(monitor, self.pid());
+        self.pid().take_back(monitor, true);
+        true
+    }
+
+    /// The message of a node's event.
+    pub(super) fn of_node(&mut self, monitor: Monitor, event: NodeEvent) -> Option<M> {
+        let make = self.own.as_mut()?.get_mut().nodes.get_mut(&monitor.0)?;
+        match self.me.pid.catch(|| make(event)) {
+            Ok(msg) => Some(msg),
+            Err(panic) => {
+                self.demonitor_nodes(monitor);
+                let what = "the message of a node's event: there are no more of it";
+                self.pid().report_beside(panic, Some(what));
+                None
+            }
+        }
     }
 
     /// The message of a group's event.

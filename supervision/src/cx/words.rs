@@ -57,6 +57,11 @@ impl<M: Send + 'static> Cx<M> {
                 self.takes("group", &msg);
                 return Some(Event::Msg(msg));
             }
+            Signal::Node { monitor, event } => {
+                let msg = self.of_node(Monitor(monitor), event)?;
+                self.takes("node", &msg);
+                return Some(Event::Msg(msg));
+            }
         };
         if self.black_box.has_words() {
             self.black_box.took(event.word().into());

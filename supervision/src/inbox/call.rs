@@ -1,6 +1,6 @@
 //! Calls: a message with a [`Reply`] in it, and the answer.
 
-use super::{CastError, Ref};
+use super::{CastError, Ref, handed};
 use crate::{
     exit::Exit,
     pid::{Local, drop_unanswered},
@@ -30,6 +30,12 @@ pub enum CallError {
     /// The name is that of a process whose messages are others.
     #[error("the process takes other messages")]
     WrongType,
+    /// The other node does not know this message ([`crate::System::accept`]), or not in this version.
+    #[error("the other node does not know this message")]
+    Unknown,
+    /// The request, or its answer, cannot be sent to another node: it is longer than a frame may be, or does not serialise.
+    #[error("it cannot be sent to another node: {0}")]
+    Unsendable(Arc<str>),
 }
 
 /// Where the answer to a call goes: to whoever waits for it, or as a message to who has sent the request. Dropped without an answer, that
@@ -47,13 +53,31 @@ enum Answer<R> {
 struct Message<R>(Arc<Alias<R>>);
 
 struct Alias<R> {
-    asked: Local,
-    by: Local,
+    /// Whose end says why there is no answer.
+    asked: Option<Local>,
+    by: By,
     /// Until there is an answer, or it is sure that there will be none.
     deliver: Mutex<Option<Deliver<R>>>,
 }
 
 type Deliver<R> = Box<dyn FnOnce(Result<R, CallError>) + Send>;
+
+/// Who has asked.
+pub(crate) enum By {
+    Process(Local),
+    /// Somebody else, for as long as this says so.
+    Whoever(Box<dyn Fn() -> bool + Send + Sync>),
+}
+
+/// A request that is on its way.
+pub(crate) struct Pending<R>(Arc<Alias<R>>);
+
+impl<R> Pending<R> {
+    /// It did not arrive: that is the answer.
+    pub(crate) fn fail(self, why: CallError) {
+        self.0.deliver(|| Err(why));
+    }
+}
 
 impl<R> Alias<R> {
     fn deliver(&self, answer: impl FnOnce() -> Result<R, CallError>) {
@@ -66,7 +90,7 @@ impl<R> Alias<R> {
 
 impl<R> Drop for Message<R> {
     fn drop(&mut self) {
-        self.0.deliver(|| Err(CallError::Gone(self.0.asked.why())));
+        self.0.deliver(|| Err(CallError::Gone(self.0.asked.as_ref().and_then(Local::why))));
     }
 }
 
@@ -95,15 +119,41 @@ impl<R: Send + 'static> Reply<R> {
     pub fn is_awaited(&self) -> bool {
         match &self.0 {
             Some(Answer::Awaited(waits)) => !waits.is_closed(),
-            Some(Answer::Message(message)) => message.0.by.is_alive(),
+            Some(Answer::Message(message)) => match &message.0.by {
+                By::Process(by) => by.is_alive(),
+                By::Whoever(waits) => waits(),
+            },
             None => false,
+        }
+    }
+
+    /// One whose answer, or why there is none, is handed to `deliver`.
+    pub(crate) fn deferred(
+        asked: Option<Local>,
+        by: By,
+        deliver: impl FnOnce(Result<R, CallError>) + Send + 'static,
+    ) -> (Self, Pending<R>) {
+        let alias = Arc::new(Alias { asked, by, deliver: Mutex::new(Some(Box::new(deliver))) });
+        (Self(Some(Answer::Message(Message(Arc::clone(&alias))))), Pending(alias))
+    }
+
+    /// Of what [`super::handed_on`] has kept of one.
+    pub(crate) fn of_kept(kept: handed::Kept) -> Option<Self> {
+        kept.downcast::<Answer<R>>().ok().map(|answer| Self(Some(*answer)))
+    }
+
+    /// There is no answer, and why.
+    pub(crate) fn fail(mut self, why: CallError) {
+        if let Some(Answer::Message(message)) = self.0.take() {
+            message.0.deliver(|| Err(why));
         }
     }
 }
 
 impl<R: Send + 'static> Drop for Reply<R> {
     fn drop(&mut self) {
-        if let Some(answer) = self.0.take() {
+        let Some(answer) = self.0.take() else { return };
+        if let Some(answer) = handed::keep(handed::place(self), answer) {
             drop_unanswered(answer);
         }
     }
@@ -117,11 +167,12 @@ impl<R: Send + 'static> fmt::Debug for Reply<R> {
 
 impl<M> CastError<M> {
     /// What it is for a call, and the message.
-    fn into_parts(self) -> (CallError, M) {
+    pub(crate) fn into_parts(self) -> (CallError, M) {
         match self {
             Self::Full(msg) => (CallError::Full, msg),
             Self::Gone(msg, why) => (CallError::Gone(why), msg),
             Self::WrongType(msg) => (CallError::WrongType, msg),
+            Self::Unsendable(msg, why) => (CallError::Unsendable(why), msg),
         }
     }
 }
@@ -184,20 +235,19 @@ impl<M: Send + 'static> Ref<M> {
         request: impl FnOnce(Reply<R>) -> M,
         answer: impl FnOnce(Result<R, CallError>) -> N + Send + 'static,
     ) {
-        let (asked, by, to) = (self.pid.clone(), me.pid.clone(), me.clone());
+        let (by, to) = (By::Process(me.pid.clone()), me.clone());
         // called where the answer is given or dropped
-        let deliver: Deliver<R> = Box::new(move |result| to.hears(result, answer));
-        let alias = Arc::new(Alias { asked, by, deliver: Mutex::new(Some(deliver)) });
-        let reply = Reply(Some(Answer::Message(Message(Arc::clone(&alias)))));
+        let deliver = move |result| to.hears(result, answer);
+        let (reply, pending) = Reply::deferred(Some(self.pid.clone()), by, deliver);
         if let Err(error) = self.cast(request(reply)) {
             let (why, refused) = error.into_parts();
-            alias.deliver(|| Err(why));
+            pending.fail(why);
             drop(refused);
         }
     }
 
     /// The answer to a request of its own. A panic in what makes a message of it is no business of who gives the answer.
-    pub(super) fn hears<A>(&self, result: A, answer: impl FnOnce(A) -> M) {
+    pub(crate) fn hears<A>(&self, result: A, answer: impl FnOnce(A) -> M) {
         if let Err(panic) = self.pid.catch(|| self.answered(answer(result))) {
             self.pid.report_beside(panic, Some("the message of an answer: it is lost"));
             // of what it dropped, who waits is told

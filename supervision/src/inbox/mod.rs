@@ -2,10 +2,13 @@
 //! receiver is gone or full (law 2); who wants to wait for room says so ([`Ref::send`], [`Ref::ask`]).
 
 mod call;
+mod handed;
 mod look;
 mod named;
 
+pub(crate) use call::By;
 pub use call::{CallError, Reply};
+pub(crate) use handed::handed_on;
 pub use named::{NameRef, RefError};
 
 use crate::{
@@ -32,6 +35,9 @@ pub enum CastError<M> {
     /// The name is that of a process whose messages are others.
     #[error("the process takes other messages")]
     WrongType(M),
+    /// It cannot be sent to another node: it is longer than a frame may be, or does not serialise.
+    #[error("it cannot be sent to another node: {1}")]
+    Unsendable(M, Arc<str>),
 }
 
 impl<M> fmt::Debug for CastError<M> {
@@ -40,6 +46,7 @@ impl<M> fmt::Debug for CastError<M> {
             Self::Full(_) => "Full",
             Self::Gone(_, why) => return write!(f, "Gone({why:?})"),
             Self::WrongType(_) => "WrongType",
+            Self::Unsendable(_, why) => return write!(f, "Unsendable({why:?})"),
         })
     }
 }

@@ -1,10 +1,10 @@
 //! What can be done with any address, wherever the process is, and what becomes of it where there is no connection; which are equal.
 
-use super::{Local, Monitor, Named, Pid, Signal, Whose, links};
+use super::{Local, Monitor, Named, Pid, Whose, links};
 use crate::{
     exit::Exit,
     id::{Id, Node},
-    system::{self, System},
+    system::System,
 };
 use std::{
     fmt,
@@ -13,15 +13,23 @@ use std::{
 };
 
 impl Pid {
-    /// Of a process of which nothing is kept here.
-    pub(crate) fn away(id: Id) -> Self {
-        Self(Whose::Away(id))
+    /// Of a process of which nothing is kept here, to be reached from that system.
+    pub(crate) fn away(from: &System, id: Id) -> Self {
+        Self(Whose::Away { from: from.creation(), id })
+    }
+
+    /// Of who has that name on another node.
+    pub(crate) fn named_away(from: &System, name: &str, node: Node) -> Self {
+        let id = Id { node, creation: 0, number: 0 };
+        let (name, from) = (name.into(), from.creation());
+        Self(Whose::Named(Arc::new(Named { name, id, local: None, from })))
     }
 
     /// Of who has that name, or of nobody.
     pub(crate) fn named(system: &System, name: &str, local: Option<Local>) -> Self {
         let id = local.as_ref().map_or_else(|| system.id(0), Local::id);
-        Self(Whose::Named(Arc::new(Named { name: name.into(), id, local })))
+        let (name, from) = (name.into(), system.creation());
+        Self(Whose::Named(Arc::new(Named { name, id, local, from })))
     }
 
     /// By which name of which node it was monitored, if it was by its name ([`System::monitor_name`]): what OTP has in a `DOWN` instead
@@ -29,15 +37,15 @@ impl Pid {
     pub fn name(&self) -> Option<(&str, Node)> {
         match &self.0 {
             Whose::Named(named) => Some((&named.name, named.id.node)),
-            Whose::Local(_) | Whose::Away(_) => None,
+            Whose::Local(_) | Whose::Away { .. } => None,
         }
     }
 
-    /// What it is called everywhere; of a name that nobody has, the number 0 of the system.
+    /// What it is called everywhere; of a name that nobody has, or of another node, the number 0.
     pub fn id(&self) -> Id {
         match &self.0 {
             Whose::Local(local) => local.id(),
-            Whose::Away(id) => *id,
+            Whose::Away { id, .. } => *id,
             Whose::Named(named) => named.id,
         }
     }
@@ -46,27 +54,24 @@ impl Pid {
     pub fn local(&self) -> Option<&Local> {
         match &self.0 {
             Whose::Local(local) => Some(local),
-            Whose::Away(_) => None,
+            Whose::Away { .. } => None,
             Whose::Named(named) => named.local.as_ref(),
         }
     }
 
-    /// Why nothing can be had of one that is not here: of this node it has ended, whichever start of the node it was (as in OTP).
-    pub(crate) fn why_away(&self) -> Exit {
-        if system::has_node(self.id().node) { Exit::NoProc } else { Exit::NoConnection }
-    }
-
-    /// [`Local::exit`]; to another node it is lost.
+    /// [`Local::exit`]; without a connection to its node it is lost.
     pub fn exit(&self, reason: Exit) {
-        if let Some(local) = self.local() {
-            local.exit(reason);
+        match self.local() {
+            Some(local) => local.exit(reason),
+            None => self.exit_away(&reason),
         }
     }
 
-    /// [`Local::kill`]; to another node it is lost.
+    /// [`Local::kill`]; without a connection to its node it is lost.
     pub fn kill(&self) {
-        if let Some(local) = self.local() {
-            local.kill();
+        match self.local() {
+            Some(local) => local.kill(),
+            None => self.kill_away(),
         }
     }
 
@@ -80,14 +85,14 @@ impl Pid {
         other.unlink(self);
     }
 
-    /// [`Local::monitor`]; of one that is not here `watcher` gets its [`crate::Event::Down`] at once.
+    /// [`Local::monitor`]; of one that has ended, or to whose node there is no connection, `watcher` gets its [`crate::Event::Down`] at
+    /// once.
     pub fn monitor(&self, watcher: &Local) -> Monitor {
         match self.local() {
             Some(local) => local.monitor(watcher),
             None => {
                 let monitor = links::next_monitor();
-                let (pid, reason) = (self.clone(), self.why_away());
-                watcher.signal(Signal::Down { monitor, pid, reason });
+                self.monitor_away(monitor, watcher);
                 Monitor(monitor)
             }
         }
@@ -95,8 +100,9 @@ impl Pid {
 
     /// Ends a monitor (`demonitor/1`).
     pub fn demonitor(&self, monitor: Monitor) {
-        if let Some(local) = self.local() {
-            local.demonitor(monitor);
+        match self.local() {
+            Some(local) => local.demonitor(monitor),
+            None => self.demonitor_away(self.reached_from().as_ref(), monitor),
         }
     }
 }
@@ -123,6 +129,10 @@ impl PartialEq for Pid {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Whose::Local(one), Whose::Local(other)) => one == other,
+            // nobody knows here who has a name on another node
+            (Whose::Named(one), Whose::Named(other)) if one.id.number == 0 => {
+                one.id == other.id && one.name == other.name
+            }
             _ => self.id() == other.id(),
         }
     }
@@ -152,7 +162,7 @@ impl fmt::Debug for Pid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Whose::Local(local) => local.fmt(f),
-            Whose::Away(id) => id.fmt(f),
+            Whose::Away { id, .. } => id.fmt(f),
             Whose::Named(named) => write!(f, "{{{}, {}}}", named.name, named.id.node),
         }
     }

@@ -1,7 +1,10 @@
 //! Groups (`pg`): who is in which, and who hears of joins and leaves, in their order.
 
 use super::{Local, Pid, Signal, links};
-use crate::system::Owned;
+use crate::{
+    id::{Id, Node},
+    system::Owned,
+};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
@@ -35,11 +38,17 @@ pub enum GroupEvent {
 #[derive(Default)]
 struct Group {
     members: HashSet<Local>,
+    /// Of other nodes.
+    far: BTreeMap<Id, Pid>,
     /// By the monitor.
     watchers: BTreeMap<u64, Local>,
 }
 
 impl Group {
+    fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.far.is_empty() && self.watchers.is_empty()
+    }
+
     fn tell(&self, event: &GroupEvent) {
         for (monitor, watcher) in &self.watchers {
             watcher.group_event(Signal::Group { monitor: *monitor, event: event.clone() });
@@ -61,7 +70,8 @@ impl Groups {
         if pid.own(Owned::Group(Arc::clone(&group))) {
             let known = self.0.entry(Arc::clone(&group)).or_default();
             known.members.insert(pid.clone());
-            known.tell(&GroupEvent::Join { group, pid: pid.into() });
+            known.tell(&GroupEvent::Join { group: Arc::clone(&group), pid: pid.into() });
+            pid.announce(&group, true);
         }
     }
 
@@ -71,14 +81,56 @@ impl Groups {
         let known = self.0.get_mut(group).filter(|known| known.members.contains(pid))?;
         known.members.remove(pid);
         known.tell(&GroupEvent::Leave { group: Arc::clone(&name), pid: pid.into() });
+        pid.announce(&name, false);
         self.forget(group);
         Some(name)
     }
 
+    /// One of another node has joined.
+    pub(crate) fn join_far(&mut self, group: &str, pid: &Pid) {
+        let group = match self.0.get_key_value(group) {
+            Some((group, _)) => Arc::clone(group),
+            None => group.into(),
+        };
+        let known = self.0.entry(Arc::clone(&group)).or_default();
+        if known.far.insert(pid.id(), pid.clone()).is_none() {
+            known.tell(&GroupEvent::Join { group, pid: pid.clone() });
+        }
+    }
+
+    /// One of another node has left.
+    pub(crate) fn leave_far(&mut self, group: &str, id: Id) {
+        let Some(name) = self.0.get_key_value(group).map(|(name, _)| Arc::clone(name)) else {
+            return;
+        };
+        let Some(known) = self.0.get_mut(group) else { return };
+        if let Some(pid) = known.far.remove(&id) {
+            known.tell(&GroupEvent::Leave { group: name, pid });
+            self.forget(group);
+        }
+    }
+
+    /// That node is gone, and with it its members of all groups.
+    pub(crate) fn leave_all(&mut self, node: Node) {
+        self.0.retain(|name, group| {
+            let gone = group.far.extract_if(.., |id, _| id.node == node).map(|(_, pid)| pid);
+            for pid in gone.collect::<Vec<_>>() {
+                group.tell(&GroupEvent::Leave { group: Arc::clone(name), pid });
+            }
+            !group.is_empty()
+        });
+    }
+
+    /// Who of this system is in which.
+    pub(crate) fn of_this_node(&self) -> impl Iterator<Item = (&str, &Local)> {
+        self.0.iter().flat_map(|(name, group)| group.members.iter().map(|pid| (&**name, pid)))
+    }
+
     /// In the order of their starts: what is done for each is the same when a test is run again.
     pub(crate) fn members(&self, group: &str) -> Vec<Pid> {
-        let members = self.0.get(group).into_iter().flat_map(|known| &known.members);
-        let mut all: Vec<Pid> = members.map(Pid::from).collect();
+        let Some(known) = self.0.get(group) else { return Vec::new() };
+        let far = known.far.values().cloned();
+        let mut all: Vec<Pid> = known.members.iter().map(Pid::from).chain(far).collect();
         all.sort_by_key(Pid::id);
         all
     }
@@ -99,7 +151,7 @@ impl Groups {
     }
 
     fn forget(&mut self, group: &str) {
-        if self.0.get(group).is_some_and(|g| g.members.is_empty() && g.watchers.is_empty()) {
+        if self.0.get(group).is_some_and(Group::is_empty) {
             self.0.remove(group);
         }
     }

@@ -10,7 +10,7 @@ use std::{
 static MONITORS: AtomicU64 = AtomicU64::new(1);
 
 /// Of the program, not of a system: processes of two may monitor each other.
-pub(super) fn next_monitor() -> u64 {
+pub(crate) fn next_monitor() -> u64 {
     MONITORS.fetch_add(1, Ordering::Relaxed)
 }
 
@@ -38,8 +38,7 @@ impl Local {
         let address = other.into();
         let Some(other) = address.local().filter(|other| *other != self) else {
             if *self != address {
-                let reason = address.why_away();
-                self.exit_from(address, reason);
+                address.link_away(self);
             }
             return;
         };
@@ -60,8 +59,10 @@ impl Local {
 
     /// Removes a link (`unlink/1`).
     pub fn unlink(&self, other: impl Into<Pid>) {
-        if let Some(other) = other.into().local() {
-            self.parts_from(other);
+        let address = other.into();
+        match address.local() {
+            Some(other) => self.parts_from(other),
+            None => address.unlink_away(self),
         }
     }
 
@@ -157,7 +158,7 @@ impl Local {
     }
 
     /// `false`: it has ended, and watches nobody.
-    fn watch_of(&self, monitor: u64, whom: Pid) -> bool {
+    pub(super) fn watch_of(&self, monitor: u64, whom: Pid) -> bool {
         let mut state = self.0.state.lock();
         let alive = !self.has(ENDED);
         if alive {
@@ -166,7 +167,7 @@ impl Local {
         alive
     }
 
-    pub(super) fn stop_watching(&self, monitor: u64) {
+    pub(crate) fn stop_watching(&self, monitor: u64) {
         if let Some(extra) = &mut self.0.state.lock().extra {
             extra.watched.remove(&monitor);
         }
@@ -194,7 +195,7 @@ impl Local {
         }
         drop(state);
         if let Some(pid) = &watched {
-            pid.demonitor(monitor);
+            self.watches_no_more(pid, monitor);
         }
         watched.is_some()
     }
@@ -207,7 +208,9 @@ impl Local {
     /// What it is linked to, at most `limit`: its children, and what [`Pid::link`] has added; not
     /// its parent.
     pub fn links(&self, limit: usize) -> Vec<Pid> {
-        self.linked(limit).into_iter().map(Pid::from).collect()
+        let here = self.linked(limit).into_iter().map(Pid::from);
+        let far = self.system().distribution().map(|d| d.linked(self)).unwrap_or_default();
+        here.chain(far).take(limit).collect()
     }
 
     /// Those of them that live there and have such a number, or a later one. Others are not asked for their paths.
@@ -256,7 +259,7 @@ impl Local {
         self.0.system.leave(self, exit, extra.as_mut().map(|extra| mem::take(&mut extra.owned)));
         if let Some(extra) = &mut extra {
             for (monitor, pid) in mem::take(&mut extra.watched) {
-                pid.demonitor(Monitor(monitor));
+                self.watches_no_more(&pid, Monitor(monitor));
             }
         }
         while tells && self.tell_link(exit) {}

@@ -5,6 +5,7 @@
 //! of others. A process takes them in their turn among its messages.
 
 mod address;
+mod away;
 mod figures;
 mod groups;
 mod links;
@@ -13,8 +14,11 @@ mod place;
 mod report;
 mod signals;
 
+pub(crate) use away::Distribution;
+pub use away::NodeEvent;
 pub(crate) use groups::Groups;
 pub use groups::{GROUP_EVENTS, GroupEvent};
+pub(crate) use links::next_monitor;
 pub(crate) use place::At;
 pub(crate) use report::drop_unanswered;
 
@@ -48,6 +52,8 @@ pub(crate) enum Signal {
     Down { monitor: u64, pid: Pid, reason: Exit },
     /// A group that it monitors has another member, or one less.
     Group { monitor: u64, event: GroupEvent },
+    /// A node is there, or gone.
+    Node { monitor: u64, event: NodeEvent },
 }
 
 impl Signal {
@@ -55,7 +61,9 @@ impl Signal {
     fn monitor(&self) -> Option<u64> {
         match self {
             Self::Exit { .. } => None,
-            Self::Down { monitor, .. } | Self::Group { monitor, .. } => Some(*monitor),
+            Self::Down { monitor, .. }
+            | Self::Group { monitor, .. }
+            | Self::Node { monitor, .. } => Some(*monitor),
         }
     }
 }
@@ -227,8 +235,8 @@ pub struct Local(pub(crate) Arc<Cell>);
 
 /// The address of a process, wherever it lives: for links, monitors and exit signals. Two are equal when their [`Id`]s are.
 ///
-/// There is no connection to other nodes: an address there is as in OTP on a node without distribution. Who links to it or monitors it
-/// gets [`Exit::NoConnection`], and what is sent is lost.
+/// One of another node is reached over the connection to it ([`crate::dist`]). Without one it is as in OTP where the node cannot be reached:
+/// who links to it or monitors it gets [`Exit::NoConnection`], and what is sent is lost.
 ///
 /// ```
 /// use supervision::{Event, Exit, Id, Node, Pid, System, testkit::Probe};
@@ -258,18 +266,23 @@ pub struct Pid(Whose);
 #[derive(Clone)]
 enum Whose {
     Local(Local),
-    /// Of another node, or of one that has ended here and of which nothing is kept.
-    Away(Id),
+    /// Of another node, or of one that has ended here and of which nothing is kept; to be reached from the system of that creation.
+    Away {
+        from: u32,
+        id: Id,
+    },
     /// Whoever had a name.
     Named(Arc<Named>),
 }
 
-/// A process as it was named in [`System::monitor_name`].
+/// A process as it was named in [`System::monitor_name`], or of another node.
 struct Named {
     name: Arc<str>,
-    /// Nobody's has the number 0.
+    /// Nobody's, and that of another node, has the number 0.
     id: Id,
     local: Option<Local>,
+    /// The creation of the system in which it was named.
+    from: u32,
 }
 
 /// A call without an answer: to drop it tells who waits.

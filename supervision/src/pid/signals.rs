@@ -90,7 +90,7 @@ impl Local {
     }
 
     /// One that it watches is gone: it is told unless it has taken the monitor back, in one step with that.
-    pub(super) fn down(&self, monitor: u64, reason: Exit) {
+    pub(crate) fn down(&self, monitor: u64, reason: Exit) {
         let mut state = self.0.state.lock();
         let watched = state.extra.as_mut().and_then(|extra| extra.watched.remove(&monitor));
         if let Some(pid) = watched {
@@ -99,7 +99,7 @@ impl Local {
     }
 
     /// A group's event, if there is room for it.
-    pub(super) fn group_event(&self, event: Signal) {
+    pub(crate) fn group_event(&self, event: Signal) {
         let state = self.0.state.lock();
         if self.has(ENDED) {
             return;
@@ -188,7 +188,7 @@ impl Local {
         let signal = if self.has(SUSPENDED) {
             let stops = |(.., signal): &(Turn, Instant, Signal)| match signal {
                 Signal::Exit { from, .. } => self.is_child_of(from) || from == self,
-                Signal::Down { .. } | Signal::Group { .. } => false,
+                Signal::Down { .. } | Signal::Group { .. } | Signal::Node { .. } => false,
             };
             signals.remove(signals.iter().position(stops)?)
         } else {

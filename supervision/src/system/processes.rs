@@ -1,6 +1,6 @@
 //! The processes of a system: they come and go, are counted, and are found by their addresses and paths.
 
-use super::{Change, Owned, SHARDS, SYSTEMS, System};
+use super::{Change, Owned, SHARDS, System};
 use crate::{
     exit::Exit,
     id::{ById, Id},
@@ -9,25 +9,30 @@ use crate::{
 use parking_lot::Mutex;
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
 };
 
 impl System {
-    /// The address of what is called so: a process of this system, or of another in the program, which may have ended; or one of another
-    /// node.
+    /// The address of what is called so: a process of this system, or of another of this node in the program, which may have ended; or
+    /// one of another node.
     pub fn pid(&self, id: Id) -> Pid {
         let here = |system: &Self| {
             let shard = system.shard(id.number)?;
             shard.lock().get(&id.number).map(Pid::from)
         };
-        let of = (id.node, id.creation);
-        let found = if of == (self.node(), self.creation()) {
+        let found = if id.node != self.node() {
+            None
+        } else if id.creation == self.creation() {
             here(self)
         } else {
-            let other = SYSTEMS.lock().get(&of).and_then(Weak::upgrade);
-            other.and_then(|inner| here(&Self(inner)))
+            Self::of_creation(id.creation).and_then(|other| here(&other))
         };
-        found.unwrap_or_else(|| Pid::away(id))
+        found.unwrap_or_else(|| Pid::away(self, id))
+    }
+
+    /// The live process of this system that has that number.
+    pub(crate) fn process(&self, number: u64) -> Option<Local> {
+        self.shard(number)?.lock().get(&number).cloned()
     }
 
     pub(crate) fn next_id(&self) -> u64 {
@@ -79,13 +84,13 @@ impl System {
             }
         }
         if let Some(owned) = owned {
-            self.clear_up(pid, owned);
+            self.clear_up(pid, exit, owned);
         }
         self.0.alive.fetch_sub(1, Ordering::AcqRel);
         self.tell(pid, &Change::Ended(pid, exit));
     }
 
-    fn clear_up(&self, pid: &Local, owned: BTreeSet<Owned>) {
+    fn clear_up(&self, pid: &Local, exit: &Exit, owned: BTreeSet<Owned>) {
         for owned in owned {
             match owned {
                 Owned::Name(name) => {
@@ -98,7 +103,17 @@ impl System {
                 Owned::GroupMonitor(group, monitor) => {
                     self.0.groups.lock().unwatch(&group, monitor);
                 }
+                Owned::NodeMonitor(monitor) => {
+                    if let Some(distribution) = self.distribution() {
+                        distribution.unwatch_nodes(monitor);
+                    }
+                }
                 Owned::Pool => drop(self.0.pools.lock().remove(pid)),
+                Owned::Far(node) => {
+                    if let Some(distribution) = self.distribution() {
+                        distribution.ended(pid, node, exit);
+                    }
+                }
             }
         }
     }
