@@ -4,10 +4,11 @@
 //! `actors`.
 //!
 //! In reading order: [`registry`] (who is where) · [`members`] (which nodes there are, and until when each may act) · [`relay`] (what is
-//! handed to another node, until that has dealt with it) · [`exchange`] (questions).
+//! handed to another node, until that has dealt with it) · [`exchange`] (questions) · [`net`] (both over connections).
 
 pub mod exchange;
 pub mod members;
+pub mod net;
 pub mod registry;
 pub mod relay;
 #[cfg(feature = "testkit")]
@@ -15,6 +16,7 @@ pub mod testkit;
 
 pub use exchange::{Answering, AskError, Exchange};
 pub use members::{Leases, Member, Other, Standing, View};
+pub use net::Net;
 pub use registry::{
     Binding, Entry, Held, Record, Records, RegistryError, SessionRegistry, Taking, Token,
     memory::MemoryRegistry,

@@ -7,6 +7,7 @@ use super::{
 use crate::BoxFuture;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     borrow::Cow,
@@ -18,7 +19,7 @@ use supervision::{Cx, Event, Exit, InitError, Node, Process};
 use tokio::sync::oneshot;
 
 /// What it is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Msg {
     /// That came from the node.
     Parcel(Node, Parcel),
