@@ -254,7 +254,16 @@ mod tests {
         assert!(bad.contains("cluster.name: the nodes of a cluster share one store"), "{bad}");
         let bad = setup(&format!("{cluster}\nstorage.backend = 'sqlite'")).unwrap_err().to_string();
         assert!(bad.contains("storage.backend = \"mongodb\""), "{bad}");
-        assert!(setup(&format!("{cluster}\nstorage.backend = 'mongodb'")).is_ok());
+        let shared = format!("{cluster}\nstorage.backend = 'mongodb'");
+        let bad = setup(&shared).unwrap_err().to_string();
+        assert!(bad.contains("set redis.uri"), "{bad}");
+        let shared = format!("{shared}\nredis.uri = 'redis://r'");
+        let bad = setup(&shared).unwrap_err().to_string();
+        assert!(bad.contains("every node of a cluster has another name"), "{bad}");
+        let shared = format!("{shared}\nserver.node = ");
+        let bad = setup(&format!("{shared}'n@h'")).unwrap_err().to_string();
+        assert!(bad.contains("letters, digits"), "{bad}");
+        assert!(setup(&format!("{shared}'n1'")).is_ok());
     }
 
     #[test]

@@ -1,7 +1,14 @@
-//! The keys of TLS tickets: made by the node, kept in a file, so that clients resume after a restart too, and replaced
-//! every few hours by a process.
+//! The keys of TLS tickets: made by the node, kept in a file, so that clients resume after a restart too; or derived from what the nodes
+//! of a cluster share, so that clients resume on any. Replaced every few hours by a process.
 
-use crate::files::{self, FileError};
+use crate::{
+    cluster::{
+        credentials::{Credentials, CredentialsError},
+        secret::Purpose,
+    },
+    files::{self, FileError},
+};
+use config::Config;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -9,8 +16,57 @@ use std::{
     time::{Duration, SystemTime},
 };
 use supervision::{ChildSpec, Cx, InitError, Next, Server};
+use thiserror::Error;
 use tls::{Acceptor, TicketError, TicketKeys};
 use zeroize::Zeroizing;
+
+/// Where the keys come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// They are kept in that directory.
+    Kept(PathBuf),
+    /// From the cluster's secret, which is read again when it was changed.
+    Shared(Credentials),
+}
+
+/// There are no keys.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NoTickets {
+    /// They cannot be made.
+    #[error(transparent)]
+    Tickets(#[from] TicketError),
+    /// The cluster's secret cannot be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+}
+
+impl Source {
+    /// As configured.
+    pub fn of(config: &Config) -> Self {
+        match config.cluster.name {
+            Some(_) => Self::Shared(Credentials::of(config)),
+            None => Self::Kept(config.server.data.clone()),
+        }
+    }
+
+    /// The keys of this moment.
+    ///
+    /// # Errors
+    /// When there is no randomness, or no secret of a cluster.
+    pub fn load(&self) -> Result<TicketKeys, NoTickets> {
+        match self {
+            Self::Kept(data) => Ok(load(data)?),
+            Self::Shared(credentials) => Ok(derived(credentials)?),
+        }
+    }
+}
+
+fn derived(credentials: &Credentials) -> Result<TicketKeys, CredentialsError> {
+    let secrets = credentials.secret()?.derive(Purpose::Tickets);
+    let secrets: Zeroizing<Vec<_>> = Zeroizing::new(secrets.iter().map(|s| **s).collect());
+    Ok(TicketKeys::derived(&secrets, now()))
+}
 
 /// How often it is looked whether a new key is due.
 const EVERY: Duration = Duration::from_secs(60);
@@ -28,7 +84,7 @@ fn file(data: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When there is no randomness.
-pub fn load(data: &Path) -> Result<TicketKeys, TicketError> {
+fn load(data: &Path) -> Result<TicketKeys, TicketError> {
     let path = file(data);
     let kept = kept(&path);
     let fresh = kept.is_none();
@@ -69,7 +125,7 @@ fn write(path: &Path, keys: &TicketKeys) -> Result<(), FileError> {
 /// Replaces keys in time.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    data: PathBuf,
+    source: Source,
     keys: TicketKeys,
     tls: Arc<Acceptor>,
 }
@@ -79,36 +135,45 @@ pub(crate) struct Keeper {
 pub(crate) struct Look;
 
 impl Keeper {
-    pub(crate) fn child(data: &Path, tls: &Arc<Acceptor>) -> ChildSpec {
-        let (data, tls) = (data.to_owned(), Arc::clone(tls));
-        ChildSpec::server::<Self>("tickets", move || (data.clone(), Arc::clone(&tls)))
+    pub(crate) fn child(source: &Source, tls: &Arc<Acceptor>) -> ChildSpec {
+        let (source, tls) = (source.clone(), Arc::clone(tls));
+        ChildSpec::server::<Self>("tickets", move || (source.clone(), Arc::clone(&tls)))
     }
 
-    /// The keys in memory go on when the file cannot be written: then what they seal is lost with the process.
+    /// Those in memory go on when there are no others.
     fn look(&mut self, now: Duration) {
-        match self.keys.rotate(now) {
-            Ok(false) => return,
-            Ok(true) => {}
-            Err(error) => return tracing::error!(%error, "no new key for TLS tickets"),
+        match &self.source {
+            Source::Kept(_) => match self.keys.rotate(now) {
+                Ok(false) => return,
+                Ok(true) => {}
+                Err(error) => return tracing::error!(%error, "no new key for TLS tickets"),
+            },
+            Source::Shared(credentials) => match derived(credentials) {
+                Ok(keys) => self.keys = keys,
+                Err(error) => return tracing::error!(%error, "no new key for TLS tickets"),
+            },
         }
         if let Err(error) = self.tls.replace_tickets(&self.keys) {
             tracing::error!(%error, "the new key for TLS tickets is not used");
         }
-        keep(&file(&self.data), &self.keys);
+        // when the file cannot be written, what they seal is lost with the process
+        if let Source::Kept(data) = &self.source {
+            keep(&file(data), &self.keys);
+        }
     }
 }
 
 impl Server for Keeper {
-    type Args = (PathBuf, Arc<Acceptor>);
+    type Args = (Source, Arc<Acceptor>);
     type Msg = Look;
     const NAME: &'static str = "tickets";
     const INBOX: usize = 4;
 
-    async fn init((data, tls): Self::Args, cx: &mut Cx<Look>) -> Result<Self, InitError> {
-        let keys = load(&data).map_err(|e| InitError::failed(e.to_string()))?;
+    async fn init((source, tls): Self::Args, cx: &mut Cx<Look>) -> Result<Self, InitError> {
+        let keys = source.load().map_err(|e| InitError::failed(e.to_string()))?;
         tls.replace_tickets(&keys).map_err(|e| InitError::failed(e.to_string()))?;
         cx.send_every(EVERY, || Look);
-        Ok(Self { data, keys, tls })
+        Ok(Self { source, keys, tls })
     }
 
     async fn handle(&mut self, Look: Look, _: &mut Cx<Look>) -> Next {
@@ -153,7 +218,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let keys = load(temp.path()).unwrap();
         let tls = acceptor(&keys);
-        let mut keeper = Keeper { data: temp.path().to_owned(), keys, tls };
+        let mut keeper = Keeper { source: Source::Kept(temp.path().to_owned()), keys, tls };
         let kept = || fs::read_to_string(file(temp.path())).unwrap();
         let first = kept();
         keeper.look(now());
@@ -164,7 +229,7 @@ mod tests {
         assert!(both.len() > first.len() && both.contains(key), "the old one takes its tickets");
         assert_eq!(both, serde_json::to_string(&keeper.keys).unwrap());
         // a disk that is full does not keep the node from using it
-        keeper.data = temp.path().join("gone");
+        keeper.source = Source::Kept(temp.path().join("gone"));
         keeper.look(now() + 2 * ROTATION);
         assert!(serde_json::to_string(&keeper.keys).unwrap().len() > both.len());
     }

@@ -2,7 +2,7 @@
 
 use super::secret::{ClusterSecret, ClusterSecretError};
 use crate::files::{self, FileError};
-use config::is_node_name;
+use config::{Config, is_node_name};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
@@ -58,6 +58,12 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// As configured: `cluster` under data, if nothing else is said.
+    pub fn of(config: &Config) -> Self {
+        let default = || config.server.data.join("cluster");
+        Self { dir: config.cluster.credentials.clone().unwrap_or_else(default) }
+    }
+
     /// Those in that directory.
     pub fn at(dir: &Path) -> Self {
         Self { dir: dir.to_owned() }

@@ -19,7 +19,7 @@ use crate::{
     secret::{self, SecretError},
     settings::{self, Setup},
     telemetry::metrics,
-    tickets,
+    tickets::{self, NoTickets},
 };
 use actors::{
     clock::Clock,
@@ -64,6 +64,9 @@ pub enum NodeError {
     /// The certificates cannot be used together.
     #[error(transparent)]
     Tls(#[from] SetupError),
+    /// There are no keys for TLS tickets.
+    #[error(transparent)]
+    Tickets(#[from] NoTickets),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] BackendError),
@@ -252,8 +255,8 @@ impl Sockets {
 
     fn outside(&self, env: &Arc<Env>, config: &Config) -> Result<Outside, NodeError> {
         let sources = Sources::new(config);
-        let tickets = tickets::load(&config.server.data).map_err(SetupError::from)?;
-        let tls = Acceptor::new(sources.load()?, &tickets)?;
+        let tickets = tickets::Source::of(config);
+        let tls = Acceptor::new(sources.load()?, &tickets.load()?)?;
         tls.pad(u16::try_from(config.c2s.padding.0).unwrap_or(0));
         let port = |direct_tls| {
             Arc::new(Port {
@@ -277,7 +280,7 @@ impl Sockets {
         c2s.extend(with(&self.direct_tls, port(true)));
         Ok(Outside {
             sources,
-            data: config.server.data.clone(),
+            tickets,
             tls,
             c2s,
             max_connections: descriptors::clients(config.c2s.max_connections),

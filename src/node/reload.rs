@@ -94,6 +94,7 @@ fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("sasl.throttle_failures", old.sasl.throttle_failures != new.sasl.throttle_failures),
         ("sasl.throttle_window", old.sasl.throttle_window != new.sasl.throttle_window),
         ("cluster", old.cluster != new.cluster),
+        ("redis", old.redis != new.redis),
         ("storage", old.storage != new.storage),
         ("mongodb", old.mongodb != new.mongodb),
         ("mongodb_accounts", old.mongodb_accounts != new.mongodb_accounts),
@@ -177,6 +178,18 @@ mod tests {
         ("stream_management.window", "'7s'", true),
         ("delivery.durability", "'always'", true),
         ("cluster.name", "'one'", false),
+        ("cluster.listen", "'127.0.0.1:7'", false),
+        ("cluster.address", "'n1:7'", false),
+        ("cluster.credentials", "'other'", false),
+        ("cluster.peers", "['n2=n2:7']", false),
+        ("cluster.lease", "'7s'", false),
+        ("cluster.silence", "'7s'", false),
+        ("cluster.queue", "'7MiB'", false),
+        ("redis.uri", "'redis://other'", false),
+        ("redis.user", "'other'", false),
+        ("redis.password", "'other'", false),
+        ("redis.ca", "'other.pem'", false),
+        ("redis.timeout", "'1s'", false),
         ("storage.backend", "'memory'", false),
         ("storage.journal", "'2MiB'", false),
         ("mongodb.uri", "'mongodb://other'", false),
@@ -208,7 +221,10 @@ mod tests {
         for (name, value, at_once) in OTHERS {
             // what it makes sense with
             let shared = match *name {
-                "cluster.name" => "storage.backend = 'mongodb'\n",
+                "cluster.name" => {
+                    "storage.backend = 'mongodb'\nredis.uri = 'redis://r'\nserver.node = 'n1'\n"
+                }
+                "redis.password" => "redis.uri = 'redis://r'\n",
                 "mongodb.password" => "mongodb.user = 'me'\n",
                 _ => "",
             };

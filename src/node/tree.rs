@@ -12,7 +12,7 @@ use actors::{
     relief::Gauge,
     tree::{Door, unreachable, with_clients},
 };
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 use supervision::{ChildSpec, SupervisorSpec};
 use tls::Acceptor;
 use tokio::net::TcpListener;
@@ -29,7 +29,7 @@ pub(super) struct Parts {
 /// What others can reach.
 pub(super) struct Outside {
     pub sources: Sources,
-    pub data: PathBuf,
+    pub tickets: tickets::Source,
     pub tls: Arc<Acceptor>,
     pub c2s: Vec<Door<TcpListener>>,
     pub max_connections: usize,
@@ -44,7 +44,7 @@ pub(super) fn tree(parts: Parts) -> SupervisorSpec {
     let Some(outside) = outside else { return root };
     with_clients(root, env, &outside.c2s, outside.max_connections)
         .child(certificates::Watcher::child(&outside.sources, &outside.tls))
-        .child(tickets::Keeper::child(&outside.data, &outside.tls))
+        .child(tickets::Keeper::child(&outside.tickets, &outside.tls))
         .child(ChildSpec::supervisor(
             "http",
             http::spec(&outside.http, &shared, descriptors::http()),
