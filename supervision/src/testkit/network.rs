@@ -62,8 +62,10 @@ const LATE: u64 = 20;
 pub struct Network {
     schedule: Schedule,
     credit: usize,
-    lines: Arc<Mutex<BTreeMap<(Node, Node), Arc<Line>>>>,
+    lines: Arc<Mutex<Lines>>,
 }
+
+type Lines = BTreeMap<(Node, Node), Arc<Line>>;
 
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
