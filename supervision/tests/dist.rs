@@ -319,7 +319,7 @@ async fn links_and_exit_signals_cross() {
     me.link(far);
     me.link(far);
     settle().await;
-    assert_eq!(me.links(10), [far.clone()]);
+    assert_eq!(me.links(10), std::slice::from_ref(far));
     assert_eq!(two.answerer.pid().links(10), [Pid::from(&me)]);
     me.unlink(far);
     assert!(me.links(10).is_empty());
@@ -431,7 +431,7 @@ async fn when_the_connection_is_lost_everything_ends_once() {
     let far = two.far.pid().unwrap();
     two.b.join("all", two.answerer.pid());
     settle().await;
-    assert_eq!(two.a.group("all"), [far.clone()]);
+    assert_eq!(two.a.group("all"), std::slice::from_ref(far));
     let monitors = [far.monitor(&me), two.far.monitor(&me)];
     me.link(far);
     two.far.send_request(probe.me(), Ask::Keep, |answer| answer);
@@ -565,8 +565,8 @@ async fn who_monitors_nodes_and_groups_hears_in_order() {
     settle().await;
     network.cut(a.node(), b.node());
     let (group, node): (Arc<str>, _) = ("all".into(), b.node());
-    let join = || Heard::Group(GroupEvent::Join { group: group.clone(), pid: far.clone() });
-    let leave = || Heard::Group(GroupEvent::Leave { group: group.clone(), pid: far.clone() });
+    let join = || Heard::Group(GroupEvent::Join { group: Arc::clone(&group), pid: far.clone() });
+    let leave = || Heard::Group(GroupEvent::Leave { group: Arc::clone(&group), pid: far.clone() });
     let lost = "the connection was cut".into();
     for expected in [
         Heard::Node(NodeEvent::Up { node }),
