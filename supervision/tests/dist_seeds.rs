@@ -4,7 +4,7 @@
 //! - what one process sends another arrives in the order of sending, and all of it, unless the connection was lost in between;
 //! - of every monitor there is one `Down`, of every link one exit signal, of every request one answer;
 //! - when the nodes are connected and nothing is on its way, each has the same members of a group, and heard of each.
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -115,7 +115,7 @@ impl Process for Worker {
                         true => link.now = false,
                         false if link.stale > 0 => link.stale -= 1,
                         // the other's link
-                        false if from.id().number % 2 == 0 => {}
+                        false if links(from.id(), cx.pid().id()) => {}
                         false => fail("an exit signal without a link"),
                     }
                 }
@@ -126,7 +126,7 @@ impl Process for Worker {
 
 #[track_caller]
 fn fail(why: &str) -> ! {
-    std::panic::panic_any(why.to_owned())
+    panic!("{why}")
 }
 
 impl Worker {
@@ -146,10 +146,8 @@ impl Worker {
             }
             Msg::Said(from, number) => {
                 assert!(!self.dead.contains(&from), "{from:?} spoke after its end");
-                match self.heard.insert(from, Some(number)) {
-                    Some(Some(last)) => assert_eq!(last + 1, number, "of {from:?}"),
-                    // of a connection before, or this
-                    None | Some(None) => {}
+                if let Some(Some(last)) = self.heard.insert(from, Some(number)) {
+                    assert_eq!(last + 1, number, "of {from:?}");
                 }
             }
             Msg::Monitor(whom) => {
@@ -209,6 +207,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// Those with even numbers link themselves to the others.
+fn links(one: Id, other: Id) -> bool {
+    one.number.is_multiple_of(2) && !other.number.is_multiple_of(2)
 }
 
 struct One {
@@ -292,9 +295,8 @@ impl All {
         let msg = match self.below(12) {
             0 => Msg::Monitor(other),
             1 => Msg::Demonitor,
-            // those with even numbers link themselves to the others
-            2 | 3 if me.number % 2 == 0 && other.number % 2 == 1 => Msg::Link(other),
-            4 if me.number % 2 == 0 && other.number % 2 == 1 => Msg::Unlink(other),
+            2 | 3 if links(me, other) => Msg::Link(other),
+            4 if links(me, other) => Msg::Unlink(other),
             5 => Msg::Ask(other),
             6 => Msg::Join,
             7 => Msg::Leave,
