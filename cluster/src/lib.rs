@@ -6,9 +6,11 @@
 //! In reading order: [`registry`] (who is where) · [`members`] (which nodes there are, and until when each may act) · [`relay`] (what is
 //! handed to another node, until that has dealt with it).
 
+pub mod link;
 pub mod members;
 pub mod registry;
 
+pub use link::{Credit, LinkError, LinkInfo, LinkOptions, LinkTls, Links};
 pub use members::{Leases, Member, Standing};
 pub use registry::{
     Binding, Entry, Held, Record, Records, RegistryError, SessionRegistry, Taking, Token,
