@@ -4,9 +4,11 @@
 //! `actors`.
 //!
 //! In reading order: [`registry`] (who is where) · [`members`] (which nodes there are, and until when each may act) · [`relay`] (what is
-//! handed to another node, until that has dealt with it) · [`exchange`] (questions) · [`net`] (both over connections).
+//! handed to another node, until that has dealt with it) · [`exchange`] (questions) · [`net`] (both over connections) ·
+//! [`link`] (the connections).
 
 pub mod exchange;
+pub mod link;
 pub mod members;
 pub mod net;
 pub mod registry;
@@ -15,6 +17,7 @@ pub mod relay;
 pub mod testkit;
 
 pub use exchange::{Answering, AskError, Exchange};
+pub use link::{Credit, LinkError, LinkInfo, LinkOptions, LinkTls, Links};
 pub use members::{Leases, Member, Other, Standing, View};
 pub use net::Net;
 pub use registry::{

@@ -3,13 +3,13 @@
 //! In reading order: [`exit`] (why a process ended) · [`id`] · [`pid`] (addresses, links, monitors, exit
 //! signals) · [`inbox`] (typed addresses, bounds) · [`process`] (owns its loop) · [`server`] (one
 //! message at a time) · [`state_machine`] · [`timer`] · [`task`] · [`threads`] · [`topic`] · [`spec`] and [`decide`]
-//! (what is to be restarted, pure) · [`supervisor`] and [`pool`] · [`crash`] and [`replay`] · [`sys`],
+//! (what is to be restarted, pure) · [`supervisor`] and [`pool`] · [`crash`] and [`replay`] · [`dist`] (processes on other nodes) · [`sys`],
 //! [`system`], [`tree`] and [`restarts`] (what runs, seen from outside) · [`schedule`] and [`testkit`]. `README.md` is the dictionary
 //! from OTP's words.
 //!
 //! Files import downwards: what is only data (`crash`, `exit`, `id`, `policy`, `restarts`, `watch`) · `pid` and `system`, which know
 //! each other, and are the only circle · addresses, timers, names, `start_error`, `sys`, what a process may do (`cx`) · `process`, and `actor`,
-//! the engine that is ractor · behaviours · `spec`, `supervisor`, `pool` · `start`, which knows all of them.
+//! the engine that is ractor · `dist`, which `pid` knows only as what carries signals · behaviours · `spec`, `supervisor`, `pool` · `start`, which knows all of them.
 //!
 //! Two engines, one process model: a server, state machine or supervisor runs as a ractor actor or as a lean task, as its
 //! specification says ([`ChildSpec::engine`]), and a [`process::Process`] is a lean task. Either way it has the same life, and the

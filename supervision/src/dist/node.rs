@@ -179,11 +179,11 @@ impl Distribution for Dist {
     }
 
     fn linked(&self, local: &Local) -> Vec<Pid> {
-        let peers: Vec<_> = self.peers.read().values().cloned().collect();
-        let linked = |peer: &Arc<Peer>| {
-            peer.linked(local).into_iter().filter_map(|number| peer.pid(number)).collect::<Vec<_>>()
-        };
-        peers.iter().flat_map(linked).collect()
+        self.peers.read().values().flat_map(|peer| peer.linked(local)).collect()
+    }
+
+    fn watchers(&self, local: &Local) -> usize {
+        self.peers.read().values().map(|peer| peer.watchers(local)).sum()
     }
 
     fn monitor(&self, monitor: u64, far: &Pid, watcher: &Local) {

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     mem,
-    ops::Bound::Included,
+    ops::RangeInclusive,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -69,6 +69,12 @@ pub(super) struct Peer {
     ties: Mutex<Ties>,
     next_reply: AtomicU64,
     replies: Mutex<Replies>,
+}
+
+/// What concerns that process of ours, in either of the two.
+fn of(local: &Local) -> RangeInclusive<(u64, u64)> {
+    let ours = local.id().number;
+    (ours, 0)..=(ours, u64::MAX)
 }
 
 impl Peer {
@@ -157,11 +163,14 @@ impl Peer {
         }
     }
 
-    pub(super) fn linked(&self, local: &Local) -> Vec<u64> {
+    pub(super) fn linked(&self, local: &Local) -> Vec<Pid> {
         let ties = self.ties.lock();
-        let ours = local.id().number;
-        let links = ties.links.range((ours, 0)..=(ours, u64::MAX));
-        links.filter(|(_, link)| link.unlinking.is_none()).map(|((_, theirs), _)| *theirs).collect()
+        let links = ties.links.range(of(local)).filter(|(_, link)| link.unlinking.is_none());
+        links.filter_map(|((_, theirs), _)| self.pid(*theirs)).collect()
+    }
+
+    pub(super) fn watchers(&self, local: &Local) -> usize {
+        self.ties.lock().watched.range(of(local)).count()
     }
 
     /// A process there has linked itself to one here.
@@ -256,16 +265,14 @@ impl Peer {
     pub(super) fn ended(&self, local: &Local, exit: &Exit) {
         let from = local.id().number;
         let mut ties = self.ties.lock();
-        let (low, high) = ((from, 0), (from, u64::MAX));
-        for ((_, to), link) in ties.links.extract_if(low..=high, |_, _| true) {
+        for ((_, to), link) in ties.links.extract_if(of(local), |_, _| true) {
             if link.unlinking.is_none() {
                 self.signal(&Word::Ended { from, to, reason: exit.into() }, &[]);
             }
         }
-        let watched = ties.watched.range((Included(low), Included(high)));
-        for (_, monitor) in watched.copied().collect::<Vec<_>>() {
-            ties.watched.remove(&(from, monitor));
-            ties.monitors.remove(&monitor);
+        let Ties { watched, monitors, .. } = &mut *ties;
+        for (_, monitor) in watched.extract_if(of(local), |_| true) {
+            monitors.remove(&monitor);
             self.signal(&Word::Down { monitor, reason: exit.into() }, &[]);
         }
     }

@@ -36,6 +36,8 @@ pub(crate) trait Distribution: Any + Send + Sync {
     fn unlink(&self, local: &Local, far: Id);
     /// What it is linked to elsewhere.
     fn linked(&self, local: &Local) -> Vec<Pid>;
+    /// How many processes of others watch it.
+    fn watchers(&self, local: &Local) -> usize;
     /// The watcher knows of the monitor.
     fn monitor(&self, monitor: u64, far: &Pid, watcher: &Local);
     fn demonitor(&self, monitor: u64, node: Node);

@@ -209,7 +209,7 @@ impl Local {
     /// its parent.
     pub fn links(&self, limit: usize) -> Vec<Pid> {
         let here = self.linked(limit).into_iter().map(Pid::from);
-        let far = self.system().distribution().map(|d| d.linked(self)).unwrap_or_default();
+        let far = self.system().distribution().map(|far| far.linked(self)).unwrap_or_default();
         here.chain(far).take(limit).collect()
     }
 
@@ -238,7 +238,8 @@ impl Local {
 
     /// How many processes watch it.
     pub fn watchers(&self) -> usize {
-        self.0.state.lock().extra.as_ref().map_or(0, |e| e.monitors.len())
+        let here = self.0.state.lock().extra.as_ref().map_or(0, |e| e.monitors.len());
+        here + self.system().distribution().map_or(0, |far| far.watchers(self))
     }
 
     /// Ends the process: whoever is linked or watches is told, once.

@@ -64,9 +64,11 @@
 //! # });
 //! ```
 
+mod network;
 mod probe;
 mod seeds;
 
+pub use network::Network;
 pub use probe::Probe;
 pub use seeds::{Failure, every_seed, first_failure};
 

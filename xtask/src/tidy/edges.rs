@@ -11,15 +11,15 @@ use super::Finding;
 
 /// The confined libraries, each with the crates that may name it.
 const CONFINED: &[(&str, &[&str])] = &[
-    ("ractor", &["supervision"]),
+    ("ractor", &["supervision", "cluster"]),
     ("rxml", &["xmpp"]),
     ("rusqlite", &["storage"]),
     ("mongodb", &["storage"]),
     ("fred", &["cluster"]),
     ("ractor_cluster", &["cluster"]),
     // the load generator shares no code with what it measures
-    ("rustls", &["tls", "auth", "mangrove", "xload"]),
-    ("tokio-rustls", &["xload"]),
+    ("rustls", &["tls", "auth", "cluster", "mangrove", "xload"]),
+    ("tokio-rustls", &["cluster", "xload"]),
     ("prometheus-client", &["actors"]),
     ("procfs", &["mangrove"]),
     // law 4: what the others do is not I/O

@@ -1,0 +1,183 @@
+//! Nodes with links over loopback, and an authority that makes their certificates.
+#![allow(dead_code, reason = "each test file uses some of it")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use cluster::{LinkOptions, LinkTls, Links};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    crypto::ring::default_provider,
+    pki_types::{CertificateDer, PrivateKeyDer},
+    server::WebPkiClientVerifier,
+};
+use serde::{Deserialize, Serialize};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use supervision::{
+    CrashLog, Cx, Event, Exit, Far, InitError, Node, Process, Ref, Remote, Reply, SupervisorRef,
+    SupervisorSpec, System, crash::CrashLogLimits,
+};
+use tokio::time::{Instant, sleep};
+
+pub const SECOND: Duration = Duration::from_secs(1);
+pub const LONG: Duration = Duration::from_secs(20);
+
+/// Makes certificates.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn roots(&self) -> Arc<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        Arc::new(roots)
+    }
+
+    /// For a node of that name, as DNS has it.
+    pub fn tls(&self, name: &str) -> LinkTls {
+        self.trusting(name, self, self)
+    }
+
+    /// One whose certificate is of `certifies`, and that takes those of this authority only.
+    pub fn accepting(&self, name: &str, certifies: &Self) -> LinkTls {
+        self.trusting(name, certifies, self)
+    }
+
+    fn trusting(&self, name: &str, certifies: &Self, trusts: &Self) -> LinkTls {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &certifies.0).unwrap();
+        let chain = || vec![CertificateDer::from(certificate.der().to_vec())];
+        let key = || PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let provider = Arc::new(default_provider());
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(trusts.roots(), provider.clone());
+        let server = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(chain(), key())
+            .unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(trusts.roots())
+            .with_client_auth_cert(chain(), key())
+            .unwrap();
+        LinkTls { server: Arc::new(server), client: Arc::new(client) }
+    }
+
+    pub fn options(&self, name: &str) -> LinkOptions {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        LinkOptions::new(listen, self.tls(&name.replace('@', ".")), "cookie", "test")
+    }
+}
+
+/// A node that runs.
+pub struct Running {
+    pub system: System,
+    pub root: SupervisorRef,
+    pub links: Links,
+}
+
+pub async fn start(name: &str, options: LinkOptions) -> Running {
+    let node = Node::new(name).unwrap();
+    let crashes = CrashLog::new(CrashLogLimits::default(), None);
+    let system = System::on(node, name, crashes);
+    system.accept::<Ask>();
+    let (links, child) = Links::new(&system, options);
+    let root = system.start(SupervisorSpec::one_for_one().child(child)).await.unwrap();
+    Running { system, root, links }
+}
+
+impl Running {
+    pub fn node(&self) -> Node {
+        self.system.node()
+    }
+
+    pub fn peer(&self) -> (Node, String) {
+        (self.node(), self.links.address().unwrap().to_string())
+    }
+
+    pub async fn answerer(&self) -> Ref<Ask> {
+        let answerer = self.system.spawn::<Answerer>("/answerer", ()).await.unwrap();
+        self.system.register("answerer", &answerer).unwrap();
+        answerer
+    }
+
+    pub fn far(&self, node: Node) -> Far<Ask> {
+        self.system.far_named(node, "answerer")
+    }
+
+    /// Until it is linked with so many.
+    pub async fn linked(&self, count: usize) {
+        until("links", || self.system.nodes().len() == count).await;
+    }
+
+    /// Why there is no link to the first node.
+    pub fn error(&self) -> String {
+        self.links.info().first().and_then(|info| info.error.clone()).unwrap_or_default()
+    }
+}
+
+/// Until that is so.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    let deadline = Instant::now() + LONG;
+    async move {
+        while !is_so() {
+            assert!(Instant::now() < deadline, "{what}");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Ask {
+    Note(u64, Vec<u8>),
+    /// All notes were in order, from 1: how many.
+    Notes(Reply<u64>),
+    Double(u32, Reply<u32>),
+    Never(Reply<u32>),
+}
+
+impl Remote for Ask {
+    const TAG: &'static str = "test.ask";
+}
+
+#[derive(Default)]
+pub struct Answerer {
+    notes: u64,
+    kept: Vec<Reply<u32>>,
+}
+
+impl Process for Answerer {
+    type Args = ();
+    type Msg = Ask;
+    const NAME: &'static str = "answerer";
+    const INBOX: usize = 1 << 20;
+
+    async fn init((): (), _: &mut Cx<Ask>) -> Result<Self, InitError> {
+        Ok(Self::default())
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Ask>) -> Exit {
+        loop {
+            match cx.next().await {
+                Event::Msg(Ask::Note(n, _)) => {
+                    assert_eq!(n, self.notes + 1);
+                    self.notes = n;
+                }
+                Event::Msg(Ask::Notes(reply)) => reply.send(self.notes),
+                Event::Msg(Ask::Double(n, reply)) => reply.send(2 * n),
+                Event::Msg(Ask::Never(reply)) => self.kept.push(reply),
+                Event::Exit { reason, .. } => return reason,
+                Event::Down { .. } => {}
+            }
+        }
+    }
+}
