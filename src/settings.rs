@@ -149,6 +149,7 @@ pub(crate) fn sessions(config: &Config) -> Settings {
         idle: c2s.idle,
         mechanisms: mechanisms.chain(sasl.plain.then_some(Mechanism::Plain)).collect(),
         queues: QueueLimits {
+            node: None,
             durability: match delivery.durability {
                 schema::Durability::Always => Durability::Always,
                 schema::Durability::Detached => Durability::Detached,
@@ -255,6 +256,10 @@ mod tests {
         let bad = setup(&format!("{cluster}\nstorage.backend = 'sqlite'")).unwrap_err().to_string();
         assert!(bad.contains("storage.backend = \"mongodb\""), "{bad}");
         assert!(setup(&format!("{cluster}\nstorage.backend = 'mongodb'")).is_ok());
+        let node = "server.node = 'a~b'\nstorage.backend = 'mongodb'";
+        assert!(setup(node).is_ok());
+        let bad = setup(&format!("{node}\n{cluster}")).unwrap_err().to_string();
+        assert!(bad.contains("server.node: a ~ ends the name of a node"), "{bad}");
     }
 
     #[test]

@@ -95,6 +95,11 @@ impl Config {
             let fix = "set storage.backend = \"mongodb\", or leave cluster.name out";
             from.conflict(["storage.backend", "cluster.name"], message, fix);
         }
+        if self.cluster.name.is_some() && self.server.node.contains('~') {
+            let message = "a ~ ends the name of a node in the keys of its sessions";
+            let fix = "leave the ~ out of server.node";
+            from.conflict(["server.node", "cluster.name"], message, fix);
+        }
         if self.mongodb.password.is_some() && self.mongodb.user.is_none() {
             let (message, fix) = ("nobody logs on with it", "set mongodb.user too");
             from.conflict(["mongodb.password", "mongodb.user"], message, fix);

@@ -343,7 +343,7 @@ impl Resource {
         }
         s.owner = Owner::Detached;
         s.parked = parked;
-        s.must_sleep(self.limits.durability);
+        s.must_sleep(&self.limits);
         true
     }
 

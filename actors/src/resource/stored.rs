@@ -2,7 +2,8 @@
 //! (`storage::Sessions`).
 
 use super::{
-    Coming, Durability, Item, Owner, PATIENCE, Resource, Share, State, copies::Seen, kept,
+    Coming, Durability, Item, Owner, PATIENCE, QueueLimits, Resource, Share, State, copies::Seen,
+    kept,
 };
 use serde::{Deserialize, Serialize};
 use std::{pin::pin, sync::Arc};
@@ -136,10 +137,10 @@ impl State {
 
 impl State {
     /// The session has lost its connection: unless nothing of it is stored, the store is to be told.
-    pub(super) fn must_sleep(&mut self, durability: Durability) {
+    pub(super) fn must_sleep(&mut self, limits: &QueueLimits) {
         let token = self.sm.as_ref().and_then(|sm| sm.token.as_deref());
-        if let Some(key) = token.filter(|_| durability != Durability::Memory) {
-            let new = || Box::new(Stored::new(key.into()));
+        if let Some(token) = token.filter(|_| limits.durability != Durability::Memory) {
+            let new = || Box::new(Stored::new(limits.key(token)));
             let stored = self.stored.get_or_insert_with(new);
             stored.due = !stored.asleep;
         }
@@ -179,14 +180,14 @@ impl Resource {
             stored.told = true;
             Arc::clone(&stored.key)
         } else {
-            Arc::from(s.sm.as_ref()?.token.as_deref()?)
+            self.limits.key(s.sm.as_ref()?.token.as_deref()?)
         };
         Some((key, Coming::past(self, &mut s)))
     }
 
-    /// The store is to keep what waits for it although there is a connection, under this key.
-    pub fn keep_as(&self, key: &str) {
-        self.state.lock().stored = Some(Box::new(Stored::new(key.into())));
+    /// The store is to keep what waits for it although there is a connection, under the key of this token.
+    pub fn keep_as(&self, token: &str) {
+        self.state.lock().stored = Some(Box::new(Stored::new(self.limits.key(token))));
     }
 
     /// The store was told something of it by somebody else.
@@ -260,12 +261,14 @@ impl Resource {
         if s.owner != Owner::Detached || self.limits.durability == Durability::Memory {
             return None;
         }
-        let key: Arc<str> = Arc::from(s.sm.as_ref()?.token.as_deref()?);
-        let new = || Box::new(Stored::new(Arc::clone(&key)));
+        let s = &mut *s;
+        let token = s.sm.as_ref()?.token.as_deref()?;
+        let new = || Box::new(Stored::new(self.limits.key(token)));
         let stored = s.stored.get_or_insert_with(new);
         if stored.telling {
             return None;
         }
+        let key = Arc::clone(&stored.key);
         (stored.telling, stored.changed, stored.told) = (true, false, true);
         (stored.epoch, stored.until) = (stored.epoch + 1, Some(until));
         let epoch = stored.epoch;
@@ -348,11 +351,12 @@ impl Resource {
         stored.until.filter(|_| s.owner == Owner::Detached)
     }
 
-    /// A process that has just started goes on with it: the store has it, and nobody knows who its client's contacts are
+    /// A process goes on with it that did not have it: the store has it under this key, and nobody knows who its client's contacts are
     /// now.
-    pub fn restored(&self, epoch: u64) {
+    pub fn restored(&self, key: &str, epoch: u64) {
         let mut s = self.state.lock();
         if let Some(stored) = &mut s.stored {
+            stored.key = key.into();
             (stored.epoch, stored.asleep, stored.restored) = (epoch, true, true);
             stored.told = true;
             stored.forgo();

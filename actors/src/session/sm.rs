@@ -11,6 +11,7 @@ use crate::{
     sessions::{self, Attached, Claim, ResumeError},
 };
 use std::{sync::Arc, time::Duration};
+use storage::token_of;
 use xmpp::{
     error::{StanzaErrorCondition, StreamError, StreamErrorCondition as Condition},
     nonza::Nonza,
@@ -62,7 +63,7 @@ impl Session {
         };
         let window = wanted.map_or(settings.resume_window, |w| w.min(settings.resume_window));
         // one that the store keeps already is known to it by its key
-        let key = || cx.resource().stored_as().map(|key| key.to_string());
+        let key = || cx.resource().stored_as().map(|key| token_of(&key).to_owned());
         let token = || key().unwrap_or_else(|| cx.env.token());
         let token = (resume && !window.is_zero()).then(token);
         let resumable = token.is_some();
