@@ -12,11 +12,21 @@ use supervision::Node;
 pub enum Durability {
     /// Whatever waits for anybody.
     Always,
+    /// What waits for a session without a connection; what waits for others is there a moment later ([`DELAY`](super::DELAY)).
+    #[serde(rename = "write-behind")]
+    Behind,
     /// What waits for a session without a connection.
     #[default]
     Detached,
     /// Nothing but what waits for nobody's session.
     Memory,
+}
+
+impl Durability {
+    /// Whether the store has sessions although they are connected.
+    pub(super) const fn has_connected(self) -> bool {
+        matches!(self, Self::Always | Self::Behind)
+    }
 }
 
 /// Limits of one resource's queues, and what becomes of what is in them.

@@ -7,6 +7,7 @@
 
 mod acks;
 mod asleep;
+mod behind;
 mod blame;
 mod blocking;
 mod coming;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use acks::StreamManagement;
 pub(crate) use asleep::{WakeError, from_store, sent_from_store, to_store, woken};
+pub use behind::{DELAY, Dirty};
 pub use blame::BLAME;
 pub use blocking::blocks;
 pub use coming::Coming;

@@ -211,6 +211,8 @@ impl Session {
         };
         attached.bound.acks = true;
         let resource = Arc::clone(&attached.resource);
+        // the store may be behind
+        resource.catch_up(h);
         let checked = resource.resume(attached.epoch, h);
         if checked.is_err() && resource.was_restored() {
             // the store had not been told of all: what its client has not got is offline

@@ -23,6 +23,7 @@ mod tests;
 mod unfinished;
 mod windows;
 mod work;
+mod writer;
 
 pub use calm::{admits, calm};
 pub use claim::{Attached, BindError, Claim, ResumeError};
@@ -143,12 +144,21 @@ pub async fn kick(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
     }
 }
 
+/// The store is to have a session although it is connected, if it is to have such.
+fn keep(env: &Env, resource: &Resource) {
+    if let Some(place) = env.managers.of(resource.user()).filter(|_| resource.is_kept()) {
+        resource.keep_as(|| env.token(), Arc::clone(&place.dirty));
+    }
+}
+
 /// Puts a resource that came from another process into the table and the registry, in place of
 /// the session it was before.
 pub async fn adopt(env: &Arc<Env>, resource: &Arc<Resource>) {
     if let Err(error) = registry::bind(env, resource, usize::MAX).await {
         tracing::warn!(%error, "the registry was not told of an adopted session");
     }
+    keep(env, resource);
+    resource.is_told_again();
     env.table.insert(Arc::clone(resource));
 }
 

@@ -14,8 +14,8 @@ pub(super) async fn wake_up(env: &Env, claim: &Claim) {
         return;
     }
     let Some(key) = resource.asleep_as() else { return };
-    if resource.is_always_kept() {
-        // it is told anew before the client hears anything
+    if resource.is_kept() {
+        // it is told anew before the client hears anything, or soon
         return resource.told_store(false);
     }
     // what it has is old from here on, also when the client is gone before it answers: replaced the next time
