@@ -62,3 +62,40 @@ impl Process for Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        resource::{DELAY, Durability},
+        testkit::{
+            World,
+            resumable::{PAIR, got, message, offline, options, resume, resumed},
+            script::{Wire, follow},
+        },
+    };
+    use tokio::task::yield_now;
+
+    #[test]
+    fn what_has_changed_is_written_though_the_writers_are_killed() {
+        World::block_on(async {
+            let options = || options(Durability::Behind);
+            let mut world = World::new(offline(), options()).await;
+            follow(&(PAIR.to_owned() + &message(1) + &got("J", 1)), &mut world).await.unwrap();
+            let token = world.token("juliet@localhost/balcony").unwrap();
+            let writers = world.pids().into_iter().filter(|pid| pid.path().contains("/writer-"));
+            let writers: Vec<_> = writers.collect();
+            assert_eq!(writers.len(), 2, "one for each manager");
+            for writer in &writers {
+                writer.kill();
+            }
+            while writers.iter().any(|writer| writer.is_alive()) {
+                yield_now().await;
+            }
+            world.pass(DELAY).await;
+            let mut world = world.killed(offline(), options()).await;
+            let script = resume(&token, 1, &resumed(1)) + &got("K", 1);
+            follow(&script, &mut world).await.unwrap();
+            world.stop().await;
+        });
+    }
+}

@@ -107,7 +107,19 @@ impl World {
     /// # Panics
     /// As [`World::new`].
     pub async fn with_stores(modules: Modules, wrap: impl FnOnce(Stores) -> Stores) -> Self {
-        let (options, store) = Default::default();
+        Self::on(modules, WorldOptions::default(), wrap).await
+    }
+
+    /// The same with options.
+    ///
+    /// # Panics
+    /// As [`World::new`].
+    pub async fn on(
+        modules: Modules,
+        options: WorldOptions,
+        wrap: impl FnOnce(Stores) -> Stores,
+    ) -> Self {
+        let store = Arc::default();
         Self::with(modules, options, Clock::fixed(START), store, wrap, true).await
     }
 

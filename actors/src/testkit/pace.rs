@@ -32,6 +32,8 @@ pub struct Pace {
     pub full: bool,
     /// How many [`Sessions::append`] have begun since this was set.
     pub appends: usize,
+    /// How many [`Sessions::put`].
+    pub puts: usize,
 }
 
 impl Pace {
@@ -85,6 +87,7 @@ impl Paced {
 
 impl Sessions for Paced {
     fn put(&self, session: StoredSession) -> StoreFuture<'_, ()> {
+        self.pace.lock().puts += 1;
         self.at(|pace| pace.put, self.store.put(session))
     }
 

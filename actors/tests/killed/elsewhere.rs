@@ -42,7 +42,7 @@ async fn all_are_of(world: &World, name: &str, count: usize) {
 
 #[test]
 fn a_session_goes_on_on_another_node() {
-    for durability in [Durability::Detached, Durability::Always] {
+    for durability in [Durability::Detached, Durability::Behind, Durability::Always] {
         World::block_on(async {
             let scene = gone(durability).await;
             let mut b = beside(&scene, "b").await;

@@ -14,7 +14,7 @@ use xmpp::stanza::Stanza;
 
 #[test]
 fn a_session_that_waits_is_resumed_in_the_next_process() {
-    for durability in [Durability::Detached, Durability::Always] {
+    for durability in [Durability::Detached, Durability::Behind, Durability::Always] {
         for kill in [true, false] {
             World::block_on(async {
                 let scene = cut_off(options(durability)).await;
