@@ -15,7 +15,7 @@ use super::{
     registry, unfinished,
     windows::Windows,
     work::Work,
-    writer::{self, Writer},
+    writer,
 };
 use crate::{
     env::Env,
@@ -43,12 +43,11 @@ pub fn spec(env: &Arc<Env>) -> SupervisorSpec {
         .intensity(10, Duration::from_secs(10))
         .child(ends::tasks(managers))
         .child(unfinished::tasks())
-        .child(writer::tasks(managers));
+        .child(writer::tasks(managers))
+        .child(ChildSpec::supervisor("writers", writer::spec(env)));
     (0..managers).fold(spec, |spec, n| {
         let env = Arc::clone(env);
         let args = move || (Arc::clone(&env), n);
-        let writer = ChildSpec::process::<Writer>(&format!("writer-{n}"), args.clone());
-        let spec = spec.child(writer.shutdown(Shutdown::Timeout(LAST_SESSIONS)));
         let manager = ChildSpec::server::<SessionManager>(&n.to_string(), args);
         spec.child(manager.shutdown(Shutdown::Timeout(LAST_SESSIONS)))
     })

@@ -4,8 +4,8 @@
 
 use super::park::flush;
 use crate::env::Env;
-use std::{convert::Infallible, sync::Arc};
-use supervision::{ChildSpec, Cx, Exit, InitError, PoolSpec, Process, Tasks};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use supervision::{ChildSpec, Cx, Exit, InitError, PoolSpec, Process, SupervisorSpec, Tasks};
 use tokio::sync::Semaphore;
 
 /// Tasks of one writer at a time: their writes share what a write costs.
@@ -18,8 +18,18 @@ pub(super) fn tasks(writers: usize) -> ChildSpec {
     ChildSpec::tasks("writes", POOL, PoolSpec { max: writers * AT_ONCE, ..PoolSpec::default() })
 }
 
+/// The supervisor of a writer for each manager.
+pub(super) fn spec(env: &Arc<Env>) -> SupervisorSpec {
+    let spec = SupervisorSpec::one_for_one().intensity(10, Duration::from_secs(10));
+    (0..env.managers.count()).fold(spec, |spec, n| {
+        let env = Arc::clone(env);
+        let args = move || (Arc::clone(&env), n);
+        spec.child(ChildSpec::process::<Writer>(&n.to_string(), args))
+    })
+}
+
 /// The process.
-pub(super) struct Writer {
+struct Writer {
     env: Arc<Env>,
     number: usize,
     tasks: Arc<Semaphore>,
@@ -82,7 +92,7 @@ mod tests {
             let mut world = World::new(offline(), options()).await;
             follow(&(PAIR.to_owned() + &message(1) + &got("J", 1)), &mut world).await.unwrap();
             let token = world.token("juliet@localhost/balcony").unwrap();
-            let writers = world.pids().into_iter().filter(|pid| pid.path().contains("/writer-"));
+            let writers = world.pids().into_iter().filter(|pid| pid.path().contains("/writers/"));
             let writers: Vec<_> = writers.collect();
             assert_eq!(writers.len(), 2, "one for each manager");
             for writer in &writers {
