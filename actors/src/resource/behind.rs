@@ -1,7 +1,7 @@
 //! Write-behind (`delivery.durability`): what changes of a connected session is in the store a moment later. Here is which sessions have changed;
 //! who writes is `sessions::writer`.
 
-use super::{Durability, Owner, Parking, Resource, State, acks::on_wire};
+use super::{Durability, FrozenWaiting, Owner, Parking, Resource, State, acks::on_wire};
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
@@ -75,6 +75,16 @@ impl Dirty {
     }
 }
 
+/// What the store is told of a session that has changed.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    /// Messages that wait or are not acknowledged, and that it does not keep yet.
+    pub parking: Parking,
+    /// The session itself, in which they have the numbers of what is on its way there ([`FrozenWaiting::settle`]), if it can be resumed and is
+    /// not there as it is: its key and epoch.
+    pub session: Option<((Arc<str>, u64), FrozenWaiting)>,
+}
+
 impl State {
     /// The store is to be told of something; `false`: too many wait for that, so it has to be told first.
     pub(super) fn changes_behind(&mut self, resource: &Arc<Resource>) -> bool {
@@ -114,11 +124,11 @@ impl Resource {
         self.state.lock().stored.as_ref().is_some_and(|stored| stored.dirty)
     }
 
-    /// The store is told now: messages that wait, or are not acknowledged, and are `worth` it; there may be none. What it keeps them under
-    /// is to be said ([`Resource::parked`]), and that it is over ([`Resource::was_flushed`]). `None`: it is not to be told (any more), or is
-    /// just being told something else.
-    pub fn flush(&self, worth: impl Fn(&Stanza) -> bool) -> Option<Parking> {
+    /// What the store is told now. What it keeps the messages under is to be said ([`Resource::parked`]), and that it is over
+    /// ([`Resource::was_flushed`]). `None`: it is not to be told (any more), or is just being told something else.
+    pub(crate) fn flush(&self, worth: impl Fn(&Stanza) -> bool) -> Option<Flush> {
         let mut s = self.state.lock();
+        let s = &mut *s;
         let attached = matches!(s.owner, Owner::Attached(_));
         let stored = s.stored.as_mut().filter(|stored| stored.dirty)?;
         if !attached {
@@ -131,7 +141,10 @@ impl Resource {
         }
         (stored.dirty, stored.telling, stored.told) = (false, true, true);
         let key = (Arc::clone(&stored.key), stored.epoch);
-        Some(s.collect(key, worth, false))
+        let parking = s.collect(key, worth, false);
+        // at one moment: else a message that comes in between is in the session and by itself
+        let session = s.next_note().map(|note| (note, self.freeze_as_cut_off(s)));
+        Some(Flush { parking, session })
     }
 
     /// It was told, or not.
@@ -195,13 +208,17 @@ mod tests {
         assert!(Arc::ptr_eq(&dirty.next().await, &other));
         assert_eq!(since.elapsed(), DELAY);
         let flushed = one.flush(|_| true).unwrap();
-        assert_eq!((flushed.messages.len(), one.is_dirty()), (2, false));
+        assert_eq!((flushed.parking.messages.len(), one.is_dirty()), (2, false));
         assert!(dirty.is_empty());
         // what comes while it is told is for the next time
         one.deliver(message()).unwrap();
         assert!(one.is_dirty() && one.flush(|_| true).is_none());
         one.was_flushed();
-        assert_eq!(one.flush(|_| true).unwrap().messages.len(), 3, "nobody said that it has them");
+        assert_eq!(
+            one.flush(|_| true).unwrap().parking.messages.len(),
+            3,
+            "nobody said that it has them"
+        );
         assert!(other.detach(1, None));
         assert!(other.is_dirty() && other.flush(|_| true).is_none() && !other.is_dirty());
     }

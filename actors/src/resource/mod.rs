@@ -26,6 +26,7 @@ mod tests;
 
 pub use acks::StreamManagement;
 pub(crate) use asleep::{WakeError, from_store, sent_from_store, to_store, woken};
+pub(crate) use behind::Flush;
 pub use behind::{DELAY, Dirty};
 pub use blame::BLAME;
 pub use blocking::blocks;

@@ -150,6 +150,14 @@ impl State {
         }
     }
 
+    /// See [`Resource::to_note`].
+    pub(super) fn next_note(&mut self) -> Option<(Arc<str>, u64)> {
+        let now = Some(self.counts()?);
+        let stored = self.stored.as_mut().filter(|stored| stored.noted != now)?;
+        (stored.noted, stored.epoch, stored.told) = (now, stored.epoch + 1, true);
+        Some((Arc::clone(&stored.key), stored.epoch))
+    }
+
     /// How much was handled and sent with a session that can be resumed, by which connection.
     pub(super) fn counts(&self) -> Option<(u64, u32, u64)> {
         let sm = self.sm.as_ref().filter(|sm| sm.token.is_some())?;
@@ -269,16 +277,15 @@ impl Resource {
             return None;
         }
         let mut s = self.state.lock();
-        let s = &mut *s;
-        let now = Some(s.counts()?);
-        let stored = s.stored.as_mut().filter(|stored| stored.noted != now)?;
-        (stored.noted, stored.epoch, stored.told) = (now, stored.epoch + 1, true);
-        Some((Arc::clone(&stored.key), stored.epoch))
+        s.next_note()
     }
 
     /// The same, since something waits for the client that the store does not keep by itself, and a stanza counts as handled
-    /// with it.
+    /// with it. Not if it may be told later.
     pub fn to_note_again(&self) -> Option<(Arc<str>, u64)> {
+        if self.limits.durability != Durability::Always {
+            return None;
+        }
         self.state.lock().stored.as_mut()?.noted.take()?;
         self.to_note()
     }

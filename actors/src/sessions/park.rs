@@ -5,7 +5,7 @@ use super::work::Work;
 use crate::{
     env::Env,
     future::BoxFuture,
-    resource::{FrozenWaiting, Owner, Parked, Parking, Resource, to_store},
+    resource::{Flush, FrozenWaiting, Owner, Parked, Parking, Resource, to_store},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use storage::{OfflineLimits, StoreError, StoredSession};
@@ -89,11 +89,11 @@ async fn park(
     left: Duration,
 ) -> Result<bool, StoreError> {
     let (key, epoch) = (parking.key.to_string(), parking.epoch);
-    let Some(first) = keep_messages(env, resource, parking).await? else { return Ok(false) };
+    let Some(ids) = keep_messages(env, resource, parking).await? else { return Ok(false) };
     // offline storage keeps some that came after these, and takes more
-    if let (Some(after), Some(first)) = (resource.newer_after(), first) {
+    if let (Some(after), Some(first)) = (resource.newer_after(), ids.first()) {
         let sent = sent_to_any(env, resource.user());
-        env.stores.offline.move_back_after(resource.user(), after, first, sent).await?;
+        env.stores.offline.move_back_after(resource.user(), after, *first, sent).await?;
     }
     let Some(frozen) = resource.freeze_waiting(left) else { return Ok(false) };
     let until = env.clock.millis().saturating_add(millis(left)).max(1);
@@ -101,19 +101,19 @@ async fn park(
     Ok(true)
 }
 
-/// The store keeps the messages of a session, which holds them: the number of the first, if there is one that it did not keep. `None`: they
-/// went another way meanwhile.
+/// The store keeps the messages of a session, which holds them: the numbers of those that it did not keep before. `None`: they went another
+/// way meanwhile.
 async fn keep_messages(
     env: &Env,
     resource: &Resource,
     mut parking: Parking,
-) -> Result<Option<Option<u64>>, StoreError> {
+) -> Result<Option<Vec<u64>>, StoreError> {
     let (store, user, key) = (&env.stores.sessions, resource.user(), parking.key.to_string());
     if !parking.kept.is_empty() {
         store.hold(user, &key, std::mem::take(&mut parking.kept)).await?;
     }
     if parking.messages.is_empty() {
-        return Ok(Some(None));
+        return Ok(Some(Vec::new()));
     }
     let messages = std::mem::take(&mut parking.messages);
     // they were taken already
@@ -127,7 +127,7 @@ async fn keep_messages(
             return Ok(None);
         }
     }
-    Ok(Some(ids.first().copied()))
+    Ok(Some(ids))
 }
 
 /// Tells the store what has changed of a connected session ([`Durability::Behind`](crate::resource::Durability)).
@@ -139,17 +139,17 @@ pub(super) async fn flush(env: &Arc<Env>, resource: &Arc<Resource>) {
         true => Some(env.storing.turn(resource.user()).await),
         false => None,
     };
-    let parking = loop {
+    let flush = loop {
         while !resource.store_can_be_told().await {}
         if !resource.is_dirty() {
             return;
         }
-        if let Some(parking) = resource.flush(keeper.worth) {
-            break parking;
+        if let Some(flush) = resource.flush(keeper.worth) {
+            break flush;
         }
     };
     let flushing = Flushing(resource);
-    let told = tell(env, resource, parking).await;
+    let told = tell(env, resource, flush).await;
     drop(flushing);
     if let Err(error) = told {
         tracing::warn!(jid = %resource.jid(), %error, "the store does not know of a session");
@@ -173,13 +173,11 @@ impl Drop for Flushing<'_> {
 async fn tell(
     env: &Arc<Env>,
     resource: &Arc<Resource>,
-    parking: Parking,
+    Flush { parking, session }: Flush,
 ) -> Result<(), StoreError> {
-    if keep_messages(env, resource, parking).await?.is_none() {
-        return Ok(());
-    }
-    let Some((key, epoch)) = resource.to_note() else { return Ok(()) };
-    let session = resource.freeze_attached();
+    let Some(ids) = keep_messages(env, resource, parking).await? else { return Ok(()) };
+    let Some(((key, epoch), mut session)) = session else { return Ok(()) };
+    session.settle(&ids);
     match put(env, (key.to_string(), epoch), session, 0).await {
         // it knows of something later
         Ok(()) | Err(StoreError::Conflict { .. }) => {}
