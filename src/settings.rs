@@ -136,7 +136,7 @@ pub(crate) async fn backend(config: &Config) -> Result<Backend, BackendError> {
 
 /// What sessions go by.
 pub(crate) fn sessions(config: &Config) -> Settings {
-    let Config { c2s, limits, sasl, stream_management, delivery, .. } = config;
+    let Config { c2s, cluster, limits, sasl, stream_management, delivery, .. } = config;
     let mechanisms = sasl.mechanisms.iter().copied().map(mechanism);
     Settings {
         max_stanza: limits.max_stanza.0,
@@ -149,10 +149,15 @@ pub(crate) fn sessions(config: &Config) -> Settings {
         idle: c2s.idle,
         mechanisms: mechanisms.chain(sasl.plain.then_some(Mechanism::Plain)).collect(),
         queues: QueueLimits {
+            node: None,
             durability: match delivery.durability {
-                schema::Durability::Always => Durability::Always,
-                schema::Durability::Detached => Durability::Detached,
-                schema::Durability::Memory => Durability::Memory,
+                Some(schema::Durability::Always) => Durability::Always,
+                Some(schema::Durability::WriteBehind) => Durability::Behind,
+                Some(schema::Durability::Detached) => Durability::Detached,
+                Some(schema::Durability::Memory) => Durability::Memory,
+                // others are to go on with its sessions
+                None if cluster.name.is_some() => Durability::Behind,
+                None => Durability::Detached,
             },
             queued: limits.queued,
             queued_bytes: limits.queued_bytes.0,

@@ -12,7 +12,7 @@ use crate::{
     pressure::Pressure,
     resource::{Durability, QueueLimits, Thawing},
     serial::Serial,
-    sessions::{managers::Managers, table::Table},
+    sessions::{departed::Departed, managers::Managers, table::Table},
     settings::Settings,
     throttle::Throttle,
 };
@@ -29,7 +29,7 @@ use std::{
     },
     time::Duration,
 };
-use storage::Stores;
+use storage::{Stores, Whose};
 use supervision::{Node, Ref, System};
 use tokio::time::Instant;
 use xmpp::jid::Jid;
@@ -74,6 +74,10 @@ pub struct Env {
     hooks: HookTable,
     system: System,
     sessions: AtomicU64,
+    /// Its name, if it is one of several that share the store.
+    own: Option<Arc<str>>,
+    /// Nodes that are gone, whose sessions are on their way here.
+    pub(crate) departed: Departed,
     /// What waited when the process before this one ended is not here yet.
     restoring: AtomicBool,
     random: SystemRandom,
@@ -83,6 +87,8 @@ pub struct Env {
 pub struct EnvParts {
     /// The node's name.
     pub node: Node,
+    /// Whether other nodes share its store: each has the sessions under its name.
+    pub clustered: bool,
     /// The hosts it serves.
     pub hosts: Hosts,
     /// Where data is kept. Who asks for accounts asks `accounts`.
@@ -140,6 +146,8 @@ impl Env {
             hooks: parts.hooks,
             system: parts.system,
             sessions: AtomicU64::new(1),
+            own: parts.clustered.then(|| parts.node.name()),
+            departed: Departed::default(),
             restoring: AtomicBool::new(false),
             random: SystemRandom::new(),
         })
@@ -197,9 +205,15 @@ impl Env {
         self.served.store(millis, Ordering::Relaxed);
     }
 
+    /// Whose sessions are this node's, of those that the store has.
+    pub(crate) fn whose(&self) -> Whose<'_> {
+        self.own.as_deref().map_or(Whose::All, Whose::Node)
+    }
+
     /// The limits of a new resource's queues. Nothing waits in the store when no module keeps messages.
     pub(crate) fn queue_limits(&self) -> QueueLimits {
         let mut limits = self.settings().queues;
+        limits.node = self.own.as_ref().map(|_| self.node);
         if self.hooks.keeper.is_none() {
             limits.durability = Durability::Memory;
         }

@@ -16,7 +16,7 @@ use xmpp::stanza::Stanza;
 
 /// A store that does late whatever it is told of sessions that lose their connections.
 const LATE: Pace =
-    Pace { put: DONE_LATE, append: DONE_LATE, take: DONE_LATE, full: false, appends: 0 };
+    Pace { put: DONE_LATE, append: DONE_LATE, take: DONE_LATE, full: false, appends: 0, puts: 0 };
 
 /// One session waits to be resumed, in vain; the other one has not acknowledged two messages of that time.
 fn one_waits() -> String {

@@ -27,7 +27,7 @@ fn what_the_store_had_of_a_session_that_is_too_large_is_not_gone_on_with() {
                 + "J S: <r xmlns='urn:xmpp:sm:3'/>\n";
             follow(&script, &mut world).await.unwrap();
             let token = world.token("juliet@localhost/balcony").unwrap();
-            let kept = world.env.stores.sessions.page("", 9).await.unwrap();
+            let kept = world.env.stores.sessions.page(storage::Whose::All, "", 9).await.unwrap();
             assert_eq!(kept.len(), 1, "the store has it");
             // which it does not acknowledge, and no store keeps elsewhere
             let headline = format!(
@@ -43,7 +43,11 @@ fn what_the_store_had_of_a_session_that_is_too_large_is_not_gone_on_with() {
             if cut {
                 follow("J cut\nR S: nothing", &mut world).await.unwrap();
             }
-            assert_eq!(world.env.stores.sessions.page("", 9).await, Ok(Vec::new()), "{cut}");
+            assert_eq!(
+                world.env.stores.sessions.page(storage::Whose::All, "", 9).await,
+                Ok(Vec::new()),
+                "{cut}"
+            );
             let mut world = world.killed(offline(), options(Durability::Always)).await;
             let rest = resume(&token, 2, FAILED)
                 + "K C: <iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>

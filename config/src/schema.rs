@@ -308,16 +308,18 @@ crate::section! {
     pub struct Delivery {
         /// Which messages that wait for a session are in the store before their sender's XEP-0198 acknowledgement
         /// counts them: these survive whatever happens to the server. Messages for users without a session always
-        /// are. For new sessions.
-        pub durability: Durability = Durability::Detached,
+        /// are. For new sessions. Not set: "write-behind" for a node of a cluster (cluster.name), "detached" for one that is alone.
+        pub durability: Option<Durability> = None,
     }
 }
 
 crate::choice! {
     /// Which messages that wait for a session are in the store.
     pub enum Durability {
-        /// all, until the client has them
+        /// all, until the client has them, and sessions before their clients are told anything
         Always = "always",
+        /// those for sessions without a connection; others, and sessions, 50 ms later, if the client has not got them by then
+        WriteBehind = "write-behind",
         /// those for sessions without a connection
         Detached = "detached",
         /// none

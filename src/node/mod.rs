@@ -128,6 +128,7 @@ impl Node {
         let accounts = elsewhere::accounts(&config, own, &system).await?;
         let env = Env::new(EnvParts {
             node,
+            clustered: config.cluster.name.is_some(),
             hosts,
             accounts,
             stores: backend.stores().clone(),

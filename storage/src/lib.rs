@@ -39,7 +39,7 @@ pub use offline::{OfflineLimits, OfflineMessage, OfflineStore};
 pub use private::PrivateStore;
 pub use quarantine::{QuarantineStore, Quarantined, Struck};
 pub use rosters::{Roster, RosterChange, RosterItem, RosterStore, RosterWrite, Subscription};
-pub use sessions::{Sessions, StoredSession};
+pub use sessions::{Sessions, StoredSession, Whose, node_of, token_of};
 pub use shown::{Asked, Gauge, Status, Told, Unit};
 pub use sqlite::SqliteStore;
 pub use transfer::{Everything, Tally, Transfer};

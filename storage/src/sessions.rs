@@ -4,7 +4,8 @@
 //! those sessions: nobody else gets it meanwhile. When a session has it, that session [acknowledges](Sessions::acknowledge) it;
 //! when a session is gone, what nobody else holds and nobody has got is an offline message like any other, in its old place.
 //!
-//! A session's key is looked up together with its user: whoever knows a key and is not that user finds nothing.
+//! A session's key is looked up together with its user: whoever knows a key and is not that user finds nothing. It says as well which
+//! of several nodes has the session ([`Whose`]); one that moves to another node is [adopted](Sessions::adopt) there.
 
 use crate::{OfflineLimits, OfflineMessage, StoreError, StoreFuture};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,57 @@ pub const MAX_FROZEN: usize = 4 << 20;
 
 /// The most bytes that the sessions of a [page](Sessions::page) have together, unless it is one.
 pub const MAX_PAGE: usize = 16 << 20;
+
+/// By how much the epoch of a session grows when it is adopted: whatever its node before still puts is older.
+pub const TERM: u64 = 1 << 32;
+
+/// Stands around the name of a node in its keys, and in no name and no token. Greater than all that a token has, so that keys without a name
+/// lie before those with one.
+const MARK: char = '~';
+/// What comes after it.
+const AFTER: char = '\u{7f}';
+/// Greater than every key.
+const END: &str = "\u{10ffff}";
+
+/// Whose sessions, by their keys: those of each node lie together in the order of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose<'a> {
+    /// Of all nodes.
+    All,
+    /// Of a node that was alone: a key that it gave names none.
+    Nobody,
+    /// Of the node of that name, one of several.
+    Node(&'a str),
+}
+
+impl Whose<'_> {
+    /// The key of a session of theirs, whose token is this: as all tokens it has no `~`.
+    pub fn key(self, token: &str) -> String {
+        match self {
+            Self::All | Self::Nobody => token.to_owned(),
+            Self::Node(name) => format!("{MARK}{name}{MARK}{token}"),
+        }
+    }
+
+    /// Where their keys begin, and before what they end.
+    pub(crate) fn range(self) -> (String, String) {
+        match self {
+            Self::All => (String::new(), END.to_owned()),
+            Self::Nobody => (String::new(), MARK.to_string()),
+            Self::Node(name) => (format!("{MARK}{name}{MARK}"), format!("{MARK}{name}{AFTER}")),
+        }
+    }
+}
+
+/// The node that a key names.
+pub fn node_of(key: &str) -> Option<&str> {
+    key.strip_prefix(MARK)?.rsplit_once(MARK).map(|(node, _)| node)
+}
+
+/// The token in a key, which stays the same when its session moves.
+pub fn token_of(key: &str) -> &str {
+    key.rsplit(MARK).next().unwrap_or(key)
+}
 
 /// A session as data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,11 +169,38 @@ pub trait Sessions: Send + Sync + 'static {
     /// The session of that key is gone, kept or not: it holds nothing any more.
     fn expire<'a>(&'a self, user: &'a BareJid, key: &'a str) -> StoreFuture<'a, ()>;
 
-    /// Up to `limit` kept sessions, of all users, with a key greater than `after`, in the order of keys: a
-    /// node that starts goes on with them. Of no more than [`MAX_PAGE`] bytes, but one at least. None: there are no more.
-    fn page<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<StoredSession>>;
+    /// Up to `limit` kept sessions of these nodes, of all users, with a key greater than `after`, in the order of keys: a
+    /// node that starts goes on with its own. Of no more than [`MAX_PAGE`] bytes, but one at least. None: there are no more.
+    fn page<'a>(
+        &'a self,
+        whose: Whose<'a>,
+        after: &'a str,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<StoredSession>>;
 
-    /// Lets go of at most `limit` messages that are held by sessions that are not kept: a node that starts has no such
+    /// Lets go of at most `limit` messages that are held by sessions of these nodes that are not kept: a node that starts has no such
     /// sessions. How many, one that several of them held counted for each; 0: there are none left.
-    fn release(&self, limit: usize) -> StoreFuture<'_, usize>;
+    fn release<'a>(&'a self, whose: Whose<'a>, limit: usize) -> StoreFuture<'a, usize>;
+
+    /// The user's session with that token, if it is kept, whichever node has it: of several, which a node that was taken for dead may have
+    /// put, that of the latest epoch.
+    fn find<'a>(
+        &'a self,
+        user: &'a BareJid,
+        token: &'a str,
+    ) -> StoreFuture<'a, Option<StoredSession>>;
+
+    /// The session of that key, if it is `user`'s and its epoch is this one (`None`: whichever it is), is kept under `new` from
+    /// then on, which may be the same, with an epoch that is greater by [`TERM`]; `new` holds what `key` held. The session as it is then. Of
+    /// several that do this at once, one gets it.
+    ///
+    /// What was done is not done again, and answered again: the session is not there, but under `new` with that epoch. If another is
+    /// kept under `new` already, it stays, the one of `key` is gone, and the answer is none.
+    fn adopt<'a>(
+        &'a self,
+        user: &'a BareJid,
+        key: &'a str,
+        epoch: Option<u64>,
+        new: &'a str,
+    ) -> StoreFuture<'a, Option<StoredSession>>;
 }

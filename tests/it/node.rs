@@ -34,6 +34,9 @@ const ORDER: &str = "\
 /session_managers
 /session_managers/ends
 /session_managers/finishing
+/session_managers/writes
+/session_managers/writers
+/session_managers/writers/N
 /session_managers/N
 /memory
 /c2s

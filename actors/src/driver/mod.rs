@@ -249,10 +249,10 @@ impl Driver {
     /// Whether the store has to be told something before anything is written.
     fn notes(&mut self) -> bool {
         if self.noting.is_none()
-            && let Some(serving) = self.serving.as_ref().filter(|serving| serving.is_always_kept())
-            && !self.turn.out().is_empty()
+            && let Some(serving) = self.serving.as_ref().filter(|serving| serving.is_kept())
         {
-            self.noting = note(&self.env, serving.resource());
+            let writes = !self.turn.out().is_empty();
+            self.noting = note(&self.env, serving.resource(), writes);
         }
         self.noting.is_some()
     }

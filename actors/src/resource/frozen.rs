@@ -3,8 +3,9 @@
 //! Freezing copies; all sessions of a node are frozen at one moment, while none of them acts.
 
 use super::{
-    Directed, Item, Kept, Owner, QueueLimits, Queued, Resource, StreamManagement,
+    Directed, Item, Kept, Owner, QueueLimits, Queued, Resource, State, StreamManagement,
     copies::{FrozenShare, Shares},
+    kept::settled,
     stored::{FrozenStored, Stored},
     weight,
 };
@@ -72,6 +73,16 @@ impl FrozenWaiting {
         self.resource.jid.bare()
     }
 
+    /// What was on its way into the store is there under these numbers.
+    pub(crate) fn settle(&mut self, ids: &[u64]) {
+        let FrozenResource { queue, sm, kept, .. } = &mut self.resource;
+        let unacked = sm.iter_mut().flat_map(|sm| &mut sm.unacked).map(|arrived| &mut arrived.kept);
+        for id in unacked.chain(queue.iter_mut().map(|queued| &mut queued.kept)) {
+            *id = settled(*id, Some(ids));
+        }
+        kept.stored(Some(ids));
+    }
+
     /// How many stanzas of its client were handled.
     pub(crate) fn handled(&self) -> u32 {
         self.resource.sm.as_ref().map_or(0, |sm| sm.handled)
@@ -98,7 +109,10 @@ pub struct Thawing<'a> {
 impl Resource {
     /// Copies what a frozen session needs of its resource.
     pub fn freeze(&self) -> FrozenResource {
-        let s = self.state.lock();
+        self.freeze_of(&self.state.lock())
+    }
+
+    fn freeze_of(&self, s: &State) -> FrozenResource {
         let queue = s.queue.iter().map(|q| {
             let item = match &q.item {
                 Item::Stanza(stanza) => FrozenItem::Stanza(stanza.clone()),
@@ -110,7 +124,7 @@ impl Resource {
         let shares = s.sm.iter().flat_map(|sm| &sm.shares);
         FrozenResource {
             jid: self.jid.clone(),
-            age: self.age_of(&s),
+            age: self.age_of(s),
             queue: queue.collect(),
             diverted: s.diverted.map(NonZeroU64::get),
             presence: s.presence.clone(),
@@ -140,7 +154,11 @@ impl Resource {
 
     /// Copies a session as if its client was cut off now.
     pub(crate) fn freeze_attached(&self) -> FrozenWaiting {
-        let resource = self.freeze();
+        self.freeze_as_cut_off(&self.state.lock())
+    }
+
+    pub(super) fn freeze_as_cut_off(&self, s: &State) -> FrozenWaiting {
+        let resource = self.freeze_of(s);
         let left = resource.sm.as_ref().map(|sm| sm.window).unwrap_or_default();
         FrozenWaiting { resource, parked: None, left }
     }

@@ -2,7 +2,7 @@
 //! since they waited for this session. Known here and not in the session, so that a connection that takes over sends
 //! none of them twice.
 
-use super::{Durability, Owner, Resource, Sending, copies::Share};
+use super::{Owner, Resource, Sending, copies::Share};
 use crate::session::out::Out;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -187,7 +187,7 @@ impl Resource {
 
     /// Whether messages were written that the store keeps until the client takes more.
     pub fn has_written(&self) -> bool {
-        self.limits.durability == Durability::Always && {
+        self.is_kept() && {
             let s = self.state.lock();
             s.sm.is_none() && s.kept.first_written().is_some()
         }

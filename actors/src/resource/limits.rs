@@ -2,6 +2,9 @@
 
 use super::{Owner, Resource, StreamManagement};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use storage::Whose;
+use supervision::Node;
 
 /// What of the messages that wait is in the store before their sender is told that they were taken (`delivery.durability`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -9,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub enum Durability {
     /// Whatever waits for anybody.
     Always,
+    /// What waits for a session without a connection; what waits for others is there a moment later ([`DELAY`](super::DELAY)).
+    #[serde(rename = "write-behind")]
+    Behind,
     /// What waits for a session without a connection.
     #[default]
     Detached,
@@ -16,9 +22,18 @@ pub enum Durability {
     Memory,
 }
 
-/// Limits of one resource's queues.
+impl Durability {
+    /// Whether the store has sessions although they are connected.
+    pub(super) const fn has_connected(self) -> bool {
+        matches!(self, Self::Always | Self::Behind)
+    }
+}
+
+/// Limits of one resource's queues, and what becomes of what is in them.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueLimits {
+    /// Under whose name the store has its sessions, if there are several nodes.
+    pub node: Option<Node>,
     /// What of it is in the store.
     pub durability: Durability,
     /// Stanzas waiting for the connection. At the limit a delivery is refused: a message then goes
@@ -44,7 +59,8 @@ const UNACKED_BYTES: usize = 8;
 impl Default for QueueLimits {
     fn default() -> Self {
         let durability = Durability::default();
-        Self { durability, queued: 1_000, queued_bytes: 2 << 20, unacked: 1_000, directed: 500 }
+        let (queued, queued_bytes) = (1_000, 2 << 20);
+        Self { node: None, durability, queued, queued_bytes, unacked: 1_000, directed: 500 }
     }
 }
 
@@ -52,6 +68,14 @@ impl Default for QueueLimits {
 const WITH_FAILURES: usize = 2;
 
 impl QueueLimits {
+    /// The key under which the store has the session with that token.
+    pub(super) fn key(&self, token: &str) -> Arc<str> {
+        match self.node {
+            Some(node) => Whose::Node(&node.name()).key(token).into(),
+            None => token.into(),
+        }
+    }
+
     /// Whether nothing more fits into a queue that has so many, and would have so many bytes with it.
     pub(super) fn full(&self, queued: usize, bytes: usize) -> bool {
         queued >= self.queued || bytes > self.queued_bytes

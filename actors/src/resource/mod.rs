@@ -7,6 +7,7 @@
 
 mod acks;
 mod asleep;
+mod behind;
 mod blame;
 mod blocking;
 mod coming;
@@ -25,6 +26,8 @@ mod tests;
 
 pub use acks::StreamManagement;
 pub(crate) use asleep::{WakeError, from_store, sent_from_store, to_store, woken};
+pub(crate) use behind::Flush;
+pub use behind::{DELAY, Dirty};
 pub use blame::BLAME;
 pub use blocking::blocks;
 pub use coming::Coming;
@@ -343,7 +346,7 @@ impl Resource {
         }
         s.owner = Owner::Detached;
         s.parked = parked;
-        s.must_sleep(self.limits.durability);
+        s.must_sleep(&self.limits);
         true
     }
 

@@ -187,7 +187,7 @@ impl Resource {
             if full || chat && s.diverted.is_some() {
                 return Err(Refused::Full(stanza, Coming::past(self, &mut s)));
             }
-            if chat && keeping == Keeping::Unknown && self.must_store(&s) {
+            if chat && keeping == Keeping::Unknown && self.must_store(&mut s) {
                 return Err(Refused::Unstored(stanza));
             }
         }

@@ -2,7 +2,8 @@
 //! (`storage::Sessions`).
 
 use super::{
-    Coming, Durability, Item, Owner, PATIENCE, Resource, Share, State, copies::Seen, kept,
+    Coming, Dirty, Durability, Item, Owner, PATIENCE, QueueLimits, Resource, Share, State,
+    copies::Seen, kept,
 };
 use serde::{Deserialize, Serialize};
 use std::{pin::pin, sync::Arc};
@@ -27,22 +28,26 @@ pub enum Keeping {
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     /// Under which it has it.
-    key: Arc<str>,
+    pub(super) key: Arc<str>,
     /// It may have something under that key.
-    told: bool,
+    pub(super) told: bool,
     /// How often it was told.
-    epoch: u64,
+    pub(super) epoch: u64,
     /// What the connection of that epoch told it: how much was handled and sent (XEP-0198). One that takes over tells it
     /// again: what was told before may not be there yet.
-    noted: Option<(u64, u32, u64)>,
+    pub(super) noted: Option<(u64, u32, u64)>,
     /// It has it.
     asleep: bool,
     /// It is from a process that ended without handing it over.
-    restored: bool,
+    pub(super) restored: bool,
+    /// Where it waits to be told of what changes, if that may take a moment.
+    pub(super) behind: Option<Arc<Dirty>>,
+    /// It waits there.
+    pub(super) dirty: bool,
     /// It is to be told: what is in the queue is older than what comes.
     due: bool,
     /// It is being told.
-    telling: bool,
+    pub(super) telling: bool,
     /// What it has, or is being told, is without something that came since and that nobody says again.
     changed: bool,
     /// It has an old one with this epoch, since it did not take that it was resumed.
@@ -51,11 +56,11 @@ pub(super) struct Stored {
     remembered: bool,
     /// Until when it can be resumed, if the store was told of that.
     until: Option<Instant>,
-    over: Arc<Notify>,
+    pub(super) over: Arc<Notify>,
 }
 
 impl Stored {
-    fn new(key: Arc<str>) -> Self {
+    pub(super) fn new(key: Arc<str>) -> Self {
         Self { key, ..Self::default() }
     }
 
@@ -91,7 +96,7 @@ pub struct Parking {
     pub epoch: u64,
     /// Messages that wait for it, oldest first, each with the time at which it arrived.
     pub messages: Vec<(u64, Stanza)>,
-    /// Numbers of those that the store keeps already.
+    /// Numbers of those that the store keeps already, and is to keep for it too.
     pub kept: Vec<u64>,
     /// The shares of those that wait for other sessions too, by their places: should all of these end before the store answers,
     /// the last one sees to it.
@@ -136,20 +141,62 @@ impl State {
 
 impl State {
     /// The session has lost its connection: unless nothing of it is stored, the store is to be told.
-    pub(super) fn must_sleep(&mut self, durability: Durability) {
+    pub(super) fn must_sleep(&mut self, limits: &QueueLimits) {
         let token = self.sm.as_ref().and_then(|sm| sm.token.as_deref());
-        if let Some(key) = token.filter(|_| durability != Durability::Memory) {
-            let new = || Box::new(Stored::new(key.into()));
+        if let Some(token) = token.filter(|_| limits.durability != Durability::Memory) {
+            let new = || Box::new(Stored::new(limits.key(token)));
             let stored = self.stored.get_or_insert_with(new);
             stored.due = !stored.asleep;
         }
     }
 
+    /// See [`Resource::to_note`].
+    pub(super) fn next_note(&mut self) -> Option<(Arc<str>, u64)> {
+        let now = Some(self.counts()?);
+        let stored = self.stored.as_mut().filter(|stored| stored.noted != now)?;
+        (stored.noted, stored.epoch, stored.told) = (now, stored.epoch + 1, true);
+        Some((Arc::clone(&stored.key), stored.epoch))
+    }
+
+    /// How much was handled and sent with a session that can be resumed, by which connection.
+    pub(super) fn counts(&self) -> Option<(u64, u32, u64)> {
+        let sm = self.sm.as_ref().filter(|sm| sm.token.is_some())?;
+        Some((self.epoch, sm.handled, sm.sent()))
+    }
+
     /// What was on its way into the store is there under these numbers; `None`: it is not.
-    fn settle_pending(&mut self, ids: Option<&[u64]>) {
+    pub(super) fn settle_pending(&mut self, ids: Option<&[u64]>) {
         self.kept.stored(ids);
         self.leaving.iter_mut().for_each(|leaving| leaving.stored(ids));
         self.waiting().for_each(|(id, ..)| *id = kept::settled(*id, ids));
+    }
+
+    /// What goes into the store of what waits, of which the messages that are `worth` it are to be kept; their places have the numbers of
+    /// what is on its way there. `all`: what is kept for anybody is to be held too; else what is kept for other sessions.
+    pub(super) fn collect(
+        &mut self,
+        (key, epoch): (Arc<str>, u64),
+        worth: impl Fn(&Stanza) -> bool,
+        all: bool,
+    ) -> Parking {
+        let (messages, kept, shares) = Default::default();
+        let mut parking = Parking { key, epoch, messages, kept, shares };
+        for (id, stanza, at, share) in self.waiting() {
+            let held = *id != 0 && !all;
+            *id = share.as_ref().map_or(0, Share::kept).max(*id);
+            if held || *id & kept::AWAY != 0 {
+                continue;
+            }
+            if *id != 0 {
+                parking.kept.push(*id);
+            } else if is_chat(stanza) && worth(stanza) {
+                let place = parking.messages.len();
+                *id = kept::PENDING + place as u64;
+                parking.messages.push((at, stanza.clone()));
+                parking.shares.extend(share.map(|share| (place, share.seen())));
+            }
+        }
+        parking
     }
 
     /// It goes on with a connection, or has ended.
@@ -159,10 +206,11 @@ impl State {
 }
 
 impl Resource {
-    /// Whether a message has to be in the store before it is delivered.
-    pub(super) fn must_store(&self, s: &State) -> bool {
+    /// Whether a message has to be in the store before it is delivered; if it may be there later, it will be.
+    pub(super) fn must_store(self: &Arc<Self>, s: &mut State) -> bool {
         match self.limits.durability {
             Durability::Always => true,
+            Durability::Behind => s.owner == Owner::Detached || !s.changes_behind(self),
             Durability::Detached => s.owner == Owner::Detached,
             Durability::Memory => false,
         }
@@ -172,21 +220,29 @@ impl Resource {
     /// ended.
     pub fn holds_as(self: &Arc<Self>) -> Option<(Arc<str>, Coming)> {
         let mut s = self.state.lock();
-        if !self.must_store(&s) || s.owner == Owner::Ended {
+        if !self.must_store(&mut s) || s.owner == Owner::Ended {
             return None;
         }
         let key = if let Some(stored) = &mut s.stored {
             stored.told = true;
             Arc::clone(&stored.key)
         } else {
-            Arc::from(s.sm.as_ref()?.token.as_deref()?)
+            self.limits.key(s.sm.as_ref()?.token.as_deref()?)
         };
         Some((key, Coming::past(self, &mut s)))
     }
 
-    /// The store is to keep what waits for it although there is a connection, under this key.
-    pub fn keep_as(&self, key: &str) {
-        self.state.lock().stored = Some(Box::new(Stored::new(key.into())));
+    /// The store is to keep what waits for it although there is a connection: under the key of this token, unless it has one already.
+    /// What may be there later waits in `behind`.
+    pub fn keep_as(&self, token: impl FnOnce() -> String, behind: Arc<Dirty>) {
+        let mut s = self.state.lock();
+        let s = &mut *s;
+        if s.stored.is_none() {
+            let token = s.sm.as_ref().and_then(|sm| sm.token.clone()).unwrap_or_else(token);
+            s.stored = Some(Box::new(Stored::new(self.limits.key(&token))));
+        }
+        let behind = (self.limits.durability == Durability::Behind).then_some(behind);
+        s.stored.iter_mut().for_each(|stored| stored.behind.clone_from(&behind));
     }
 
     /// The store was told something of it by somebody else.
@@ -195,43 +251,41 @@ impl Resource {
         self.state.lock().stored.iter_mut().for_each(|stored| stored.told = true);
     }
 
-    /// Whether the store keeps what waits for it although there is a connection.
-    pub fn is_always_kept(&self) -> bool {
-        self.limits.durability == Durability::Always
+    /// Whether the store keeps what waits for it although there is a connection, at once or a moment later.
+    pub fn is_kept(&self) -> bool {
+        self.limits.durability.has_connected()
     }
 
     /// Whether the connection with that epoch has it, and it goes on when the node has ended, however that ends.
     pub fn outlives(&self, epoch: u64) -> bool {
         let s = self.state.lock();
         let resumable = s.sm.as_ref().is_some_and(|sm| sm.token.is_some());
-        self.is_always_kept() && resumable && s.owner == Owner::Attached(epoch)
+        self.is_kept() && resumable && s.owner == Owner::Attached(epoch)
     }
 
-    /// Whether it goes on with a connection, of which the store is told before the client hears anything: what it has until
+    /// Whether it goes on with a connection, of which the store is told before the client hears anything, or a moment later: what it has until
     /// then is true.
     pub fn is_noted(&self) -> bool {
-        self.is_always_kept() && matches!(self.owner(), Owner::Attached(_))
+        self.is_kept() && matches!(self.owner(), Owner::Attached(_))
     }
 
     /// What the store has to be told before anything is written to the client, of a session that can be resumed: under which
     /// key it has that, and how often it was told. The client's stanzas that were handled and what was sent to it count when
     /// it can be resumed with them.
     pub fn to_note(&self) -> Option<(Arc<str>, u64)> {
-        if !self.is_always_kept() {
+        if !self.is_kept() {
             return None;
         }
         let mut s = self.state.lock();
-        let s = &mut *s;
-        let sm = s.sm.as_ref().filter(|sm| sm.token.is_some())?;
-        let now = Some((s.epoch, sm.handled, sm.sent()));
-        let stored = s.stored.as_mut().filter(|stored| stored.noted != now)?;
-        (stored.noted, stored.epoch, stored.told) = (now, stored.epoch + 1, true);
-        Some((Arc::clone(&stored.key), stored.epoch))
+        s.next_note()
     }
 
     /// The same, since something waits for the client that the store does not keep by itself, and a stanza counts as handled
-    /// with it.
+    /// with it. Not if it may be told later.
     pub fn to_note_again(&self) -> Option<(Arc<str>, u64)> {
+        if self.limits.durability != Durability::Always {
+            return None;
+        }
         self.state.lock().stored.as_mut()?.noted.take()?;
         self.to_note()
     }
@@ -239,7 +293,7 @@ impl Resource {
     /// Of a session of which the store knows how much of its client's was handled: under which key, and how much with the stanza that
     /// is being handled. What a connection that was replaced is still at counts already.
     pub fn handles_with_this(&self) -> Option<(String, u32)> {
-        if !self.is_always_kept() {
+        if !self.is_kept() {
             return None;
         }
         let s = self.state.lock();
@@ -260,32 +314,18 @@ impl Resource {
         if s.owner != Owner::Detached || self.limits.durability == Durability::Memory {
             return None;
         }
-        let key: Arc<str> = Arc::from(s.sm.as_ref()?.token.as_deref()?);
-        let new = || Box::new(Stored::new(Arc::clone(&key)));
+        let s = &mut *s;
+        let token = s.sm.as_ref()?.token.as_deref()?;
+        let new = || Box::new(Stored::new(self.limits.key(token)));
         let stored = s.stored.get_or_insert_with(new);
         if stored.telling {
             return None;
         }
+        let key = Arc::clone(&stored.key);
         (stored.telling, stored.changed, stored.told) = (true, false, true);
         (stored.epoch, stored.until) = (stored.epoch + 1, Some(until));
         let epoch = stored.epoch;
-        let (messages, kept, shares) = Default::default();
-        let mut parking = Parking { key, epoch, messages, kept, shares };
-        for (id, stanza, at, share) in s.waiting() {
-            *id = share.as_ref().map_or(0, Share::kept).max(*id);
-            if *id & kept::AWAY != 0 {
-                continue;
-            }
-            if *id != 0 {
-                parking.kept.push(*id);
-            } else if is_chat(stanza) && worth(stanza) {
-                let place = parking.messages.len();
-                *id = kept::PENDING + place as u64;
-                parking.messages.push((at, stanza.clone()));
-                parking.shares.extend(share.map(|share| (place, share.seen())));
-            }
-        }
-        Some(parking)
+        Some(s.collect((key, epoch), worth, true))
     }
 
     /// The store keeps these messages under these numbers.
@@ -348,11 +388,12 @@ impl Resource {
         stored.until.filter(|_| s.owner == Owner::Detached)
     }
 
-    /// A process that has just started goes on with it: the store has it, and nobody knows who its client's contacts are
+    /// A process goes on with it that did not have it: the store has it under this key, and nobody knows who its client's contacts are
     /// now.
-    pub fn restored(&self, epoch: u64) {
+    pub fn restored(&self, key: &str, epoch: u64) {
         let mut s = self.state.lock();
         if let Some(stored) = &mut s.stored {
+            stored.key = key.into();
             (stored.epoch, stored.asleep, stored.restored) = (epoch, true, true);
             stored.told = true;
             stored.forgo();

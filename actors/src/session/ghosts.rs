@@ -107,7 +107,7 @@ fn a_bind_that_nobody_waits_for_leaves_no_session() {
         for how in WAYS {
             is_gone(how, asks(BIND, env).await, env).await;
             assert!(env.table.is_empty(), "{how:?}");
-            let user = "juliet@localhost".parse().unwrap();
+            let user: xmpp::jid::BareJid = "juliet@localhost".parse().unwrap();
             assert_eq!(env.registry.lookup(user.as_str()).await.unwrap().len(), 0, "{how:?}");
         }
         world.stop().await;

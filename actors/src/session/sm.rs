@@ -11,6 +11,7 @@ use crate::{
     sessions::{self, Attached, Claim, ResumeError},
 };
 use std::{sync::Arc, time::Duration};
+use storage::token_of;
 use xmpp::{
     error::{StanzaErrorCondition, StreamError, StreamErrorCondition as Condition},
     nonza::Nonza,
@@ -62,7 +63,7 @@ impl Session {
         };
         let window = wanted.map_or(settings.resume_window, |w| w.min(settings.resume_window));
         // one that the store keeps already is known to it by its key
-        let key = || cx.resource().stored_as().map(|key| key.to_string());
+        let key = || cx.resource().stored_as().map(|key| token_of(&key).to_owned());
         let token = || key().unwrap_or_else(|| cx.env.token());
         let token = (resume && !window.is_zero()).then(token);
         let resumable = token.is_some();
@@ -210,6 +211,8 @@ impl Session {
         };
         attached.bound.acks = true;
         let resource = Arc::clone(&attached.resource);
+        // the store may be behind
+        resource.catch_up(h);
         let checked = resource.resume(attached.epoch, h);
         if checked.is_err() && resource.was_restored() {
             // the store had not been told of all: what its client has not got is offline

@@ -47,6 +47,7 @@ async fn work(env: &Arc<Env>, resource: &Arc<Resource>, work: Work) {
         Work::End => finish(env, resource).await,
         Work::Sleep(until) => fall_asleep(env, resource, until).await,
         Work::Wake(epoch) => wake_again(env, resource, epoch).await,
+        Work::Change => resource.is_told_again(),
         Work::Forget => forget_again(env, resource).await,
     }
 }
@@ -123,6 +124,7 @@ impl Ends {
                 Some(keeps && resource.should_sleep() && Instant::now() < until)
             }
             Work::Wake(epoch) => Some(resource.is_outdated(epoch)),
+            Work::Change => Some(false),
             Work::Forget => Some(resource.is_remembered()),
         };
         if let Some(again) = again {

@@ -9,11 +9,13 @@ use super::{
     claim::{BindError, Claim, ResumeError},
     end::begin,
     ends::{self, Ends},
+    keep,
     managers::{Msg, Place, Placed},
     past::Past,
     registry, unfinished,
     windows::Windows,
     work::Work,
+    writer,
 };
 use crate::{
     env::Env,
@@ -40,7 +42,9 @@ pub fn spec(env: &Arc<Env>) -> SupervisorSpec {
     let spec = SupervisorSpec::one_for_one()
         .intensity(10, Duration::from_secs(10))
         .child(ends::tasks(managers))
-        .child(unfinished::tasks());
+        .child(unfinished::tasks())
+        .child(writer::tasks(managers))
+        .child(ChildSpec::supervisor("writers", writer::spec(env)));
     (0..managers).fold(spec, |spec, n| {
         let env = Arc::clone(env);
         let args = move || (Arc::clone(&env), n);
@@ -280,9 +284,7 @@ impl SessionManager {
         let settings = env.settings();
         let clock = Arc::clone(&env.clock);
         let resource = Resource::new(jid, env.next_session(), env.queue_limits(), clock);
-        if resource.is_always_kept() {
-            resource.keep_as(&env.token());
-        }
+        keep(&env, &resource);
         let limit = settings.max_resources;
         drop(settings);
         let entered = match registry::bind(&env, &resource, limit).await {

@@ -6,7 +6,7 @@ use super::{
     work::Work,
 };
 use crate::hasher::Hasher;
-use crate::resource::{Ended, FrozenWaiting, Resource};
+use crate::resource::{Dirty, Ended, FrozenWaiting, Resource};
 use arc_swap::ArcSwapOption;
 use std::{
     fmt,
@@ -55,6 +55,8 @@ pub(super) struct Place {
     missed: AtomicBool,
     /// Sessions whose ends it has begun.
     ending: AtomicUsize,
+    /// Sessions of which the store is to be told.
+    pub(super) dirty: Arc<Dirty>,
 }
 
 impl Place {

@@ -5,6 +5,7 @@
 
 mod calm;
 pub mod claim;
+pub(crate) mod departed;
 mod end;
 mod ends;
 mod manager;
@@ -14,6 +15,7 @@ mod order;
 pub(crate) mod park;
 mod past;
 mod registry;
+mod restore;
 mod sleep;
 pub mod table;
 #[cfg(test)]
@@ -21,6 +23,7 @@ mod tests;
 mod unfinished;
 mod windows;
 mod work;
+mod writer;
 
 pub use calm::{admits, calm};
 pub use claim::{Attached, BindError, Claim, ResumeError};
@@ -28,7 +31,7 @@ pub use end::end;
 pub use manager::spec;
 pub(crate) use park::{acknowledge, forget_received, note};
 pub use registry::publish_priority;
-pub use sleep::restored;
+pub use restore::{restored, take_over};
 
 use crate::{
     env::Env,
@@ -79,11 +82,12 @@ pub async fn bind(
 /// # Errors
 /// When there is none, nobody answers, or what the connection before is still at takes too long.
 pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {
-    let place = env.managers.of(user).ok_or(ResumeError::Unavailable)?;
-    let manager = place.address().ok_or(ResumeError::Unavailable)?;
-    let (user, token) = (user.clone(), token.to_owned());
-    let answer = manager.call(|reply| Msg::Resume(user, token, reply), DEADLINE).await;
-    let claim = answer.map_err(|_: CallError| ResumeError::Unavailable)??;
+    let claim = match claim(env, user, token).await {
+        Err(ResumeError::Unknown(_)) if restore::comes_at_once(env, user, token).await => {
+            claim(env, user, token).await?
+        }
+        answer => answer?,
+    };
     // what the connection before is still at counts as handled: that is said when it is, and what the client sends now
     // does not overtake it
     if !claim.resource().before_is_done().await {
@@ -91,6 +95,14 @@ pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim
     }
     sleep::wake_up(env, &claim).await;
     Ok(claim)
+}
+
+async fn claim(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {
+    let place = env.managers.of(user).ok_or(ResumeError::Unavailable)?;
+    let manager = place.address().ok_or(ResumeError::Unavailable)?;
+    let (user, token) = (user.clone(), token.to_owned());
+    let answer = manager.call(|reply| Msg::Resume(user, token, reply), DEADLINE).await;
+    answer.map_err(|_: CallError| ResumeError::Unavailable)?
 }
 
 /// The connection of a detached resource is gone without having ended it. Never waits.
@@ -132,12 +144,21 @@ pub async fn kick(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
     }
 }
 
+/// The store is to have a session although it is connected, if it is to have such.
+fn keep(env: &Env, resource: &Resource) {
+    if let Some(place) = env.managers.of(resource.user()).filter(|_| resource.is_kept()) {
+        resource.keep_as(|| env.token(), Arc::clone(&place.dirty));
+    }
+}
+
 /// Puts a resource that came from another process into the table and the registry, in place of
 /// the session it was before.
 pub async fn adopt(env: &Arc<Env>, resource: &Arc<Resource>) {
     if let Err(error) = registry::bind(env, resource, usize::MAX).await {
         tracing::warn!(%error, "the registry was not told of an adopted session");
     }
+    keep(env, resource);
+    resource.is_told_again();
     env.table.insert(Arc::clone(resource));
 }
 

@@ -1,10 +1,11 @@
 //! How a session gets into the store: without its connection, or with it, for clients of which the store has to know before they
 //! hear anything. Knows nothing of who has sessions, so that those who send can ask for it.
 
+use super::work::Work;
 use crate::{
     env::Env,
     future::BoxFuture,
-    resource::{FrozenWaiting, Parked, Parking, Resource, to_store},
+    resource::{Flush, FrozenWaiting, Owner, Parked, Parking, Resource, to_store},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use storage::{OfflineLimits, StoreError, StoredSession};
@@ -84,38 +85,108 @@ async fn not_any_more(env: &Env, resource: &Resource, (key, epoch): (&str, u64))
 async fn park(
     env: &Arc<Env>,
     resource: &Arc<Resource>,
-    mut parking: Parking,
+    parking: Parking,
     left: Duration,
 ) -> Result<bool, StoreError> {
-    let (store, user) = (&env.stores.sessions, resource.user());
     let (key, epoch) = (parking.key.to_string(), parking.epoch);
-    if !parking.kept.is_empty() {
-        store.hold(user, &key, std::mem::take(&mut parking.kept)).await?;
-    }
-    if !parking.messages.is_empty() {
-        let messages = std::mem::take(&mut parking.messages);
-        // they were taken already
-        let limits = OfflineLimits::messages(usize::MAX);
-        let ids = store.append(user, vec![key.clone()], messages, limits, None).await?;
-        let (first, newer_after) = (ids.first().copied(), resource.newer_after());
-        match resource.parked(parking, &ids) {
-            Parked::Kept(delivered) if delivered.is_empty() => {}
-            Parked::Kept(delivered) => store.acknowledge(user, "", delivered).await?,
-            Parked::TooLate => {
-                store.acknowledge(user, &key, ids).await?;
-                return Ok(false);
-            }
-        }
-        // offline storage keeps some that came after these, and takes more
-        if let (Some(after), Some(first)) = (newer_after, first) {
-            let sent = sent_to_any(env, user);
-            env.stores.offline.move_back_after(user, after, first, sent).await?;
-        }
+    let Some(ids) = keep_messages(env, resource, parking).await? else { return Ok(false) };
+    // offline storage keeps some that came after these, and takes more
+    if let (Some(after), Some(first)) = (resource.newer_after(), ids.first()) {
+        let sent = sent_to_any(env, resource.user());
+        env.stores.offline.move_back_after(resource.user(), after, *first, sent).await?;
     }
     let Some(frozen) = resource.freeze_waiting(left) else { return Ok(false) };
     let until = env.clock.millis().saturating_add(millis(left)).max(1);
     put(env, (key, epoch), frozen, until).await?;
     Ok(true)
+}
+
+/// The store keeps the messages of a session, which holds them: the numbers of those that it did not keep before. `None`: they went another
+/// way meanwhile.
+async fn keep_messages(
+    env: &Env,
+    resource: &Resource,
+    mut parking: Parking,
+) -> Result<Option<Vec<u64>>, StoreError> {
+    let (store, user, key) = (&env.stores.sessions, resource.user(), parking.key.to_string());
+    if !parking.kept.is_empty() {
+        store.hold(user, &key, std::mem::take(&mut parking.kept)).await?;
+    }
+    if parking.messages.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    let messages = std::mem::take(&mut parking.messages);
+    // they were taken already
+    let limits = OfflineLimits::messages(usize::MAX);
+    let ids = store.append(user, vec![key.clone()], messages, limits, None).await?;
+    match resource.parked(parking, &ids) {
+        Parked::Kept(delivered) if delivered.is_empty() => {}
+        Parked::Kept(delivered) => store.acknowledge(user, "", delivered).await?,
+        Parked::TooLate => {
+            store.acknowledge(user, &key, ids).await?;
+            return Ok(None);
+        }
+    }
+    Ok(Some(ids))
+}
+
+/// Tells the store what has changed of a connected session ([`Durability::Behind`](crate::resource::Durability)).
+pub(super) async fn flush(env: &Arc<Env>, resource: &Arc<Resource>) {
+    let Some(keeper) = &env.hooks().keeper else { return };
+    // the second of several that have the same messages finds them stored
+    let several = env.table.with_user(resource.user(), |all| all.len() > 1);
+    let _turn = match several {
+        true => Some(env.storing.turn(resource.user()).await),
+        false => None,
+    };
+    let flush = loop {
+        while !resource.store_can_be_told().await {}
+        if !resource.is_dirty() {
+            return;
+        }
+        if let Some(flush) = resource.flush(keeper.worth) {
+            break flush;
+        }
+    };
+    let flushing = Flushing(resource);
+    let told = tell(env, resource, flush).await;
+    drop(flushing);
+    if let Err(error) = told {
+        tracing::warn!(jid = %resource.jid(), %error, "the store does not know of a session");
+        if !matches!(error, StoreError::Full { .. }) {
+            env.managers.again(resource, Work::Change);
+        }
+    }
+    // what its client had meanwhile
+    forget_received(env, resource).await;
+}
+
+/// The store is being told until this is dropped.
+struct Flushing<'a>(&'a Resource);
+
+impl Drop for Flushing<'_> {
+    fn drop(&mut self) {
+        self.0.was_flushed();
+    }
+}
+
+async fn tell(
+    env: &Arc<Env>,
+    resource: &Arc<Resource>,
+    Flush { parking, session }: Flush,
+) -> Result<(), StoreError> {
+    let Some(ids) = keep_messages(env, resource, parking).await? else { return Ok(()) };
+    let Some(((key, epoch), mut session)) = session else { return Ok(()) };
+    session.settle(&ids);
+    match put(env, (key.to_string(), epoch), session, 0).await {
+        // it knows of something later
+        Ok(()) | Err(StoreError::Conflict { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    if resource.owner() == Owner::Ended {
+        not_any_more(env, resource, (&key, epoch)).await;
+    }
+    Ok(())
 }
 
 /// The store has the session under that key, which it was told of so often.
@@ -138,8 +209,15 @@ async fn put(
 }
 
 /// Before something is written to the client of a session that is kept although it is connected: what the store has to know
-/// for it to be resumed by the next process. `None`: nothing.
-pub(crate) fn note(env: &Arc<Env>, resource: &Arc<Resource>) -> Option<BoxFuture<()>> {
+/// for it to be resumed by the next process. `None`: nothing, or it may be told later. `writes`: there is something to be written.
+pub(crate) fn note(
+    env: &Arc<Env>,
+    resource: &Arc<Resource>,
+    writes: bool,
+) -> Option<BoxFuture<()>> {
+    if resource.is_told_later() || !writes {
+        return None;
+    }
     Some(noted(env, resource, resource.to_note()?))
 }
 

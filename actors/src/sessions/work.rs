@@ -11,6 +11,8 @@ pub enum Work {
     Sleep(Instant),
     /// It was resumed, and the store was not told: what it has under that epoch is old.
     Wake(u64),
+    /// The store did not take what has changed of it.
+    Change,
     /// It has ended, and the store was not told: nobody gets what it holds there.
     Forget,
 }

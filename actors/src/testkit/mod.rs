@@ -36,7 +36,7 @@ use moved::{Moved, Op};
 use script::{Got, Script, Wire};
 use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
 use storage::{Account, AccountStore, MemoryStore, Stores};
-use supervision::{ChildSpec, SupervisorRef, SupervisorSpec, System};
+use supervision::{ChildSpec, Node, SupervisorRef, SupervisorSpec, System};
 use tokio::time::Instant;
 use xmpp::{
     jid::BareJid,
@@ -69,6 +69,8 @@ pub struct WorldOptions {
     pub settings: Settings,
     /// What TLS would tell SASL; `None`: connections in the clear, where TLS is not required.
     pub tls: Option<Tls>,
+    /// Its node's name, if other nodes have its store too.
+    pub node: Option<&'static str>,
     /// Whose accounts they are, given those of its store.
     pub accounts: fn(Arc<dyn AccountStore>) -> Accounts,
 }
@@ -79,6 +81,7 @@ impl Default for WorldOptions {
             hosts: vec!["localhost"],
             settings: Settings::default(),
             tls: None,
+            node: None,
             accounts: Accounts::new,
         }
     }
@@ -96,7 +99,7 @@ impl World {
     /// # Panics
     /// When the modules contradict each other or their processes do not start: it is for tests.
     pub async fn new(modules: Modules, options: WorldOptions) -> Self {
-        Self::with(modules, options, Clock::fixed(START), MemoryStore::default(), |s| s, true).await
+        Self::with(modules, options, Clock::fixed(START), Arc::default(), |s| s, true).await
     }
 
     /// One whose stores are what `wrap` makes of stores in memory.
@@ -104,7 +107,19 @@ impl World {
     /// # Panics
     /// As [`World::new`].
     pub async fn with_stores(modules: Modules, wrap: impl FnOnce(Stores) -> Stores) -> Self {
-        let (options, store) = Default::default();
+        Self::on(modules, WorldOptions::default(), wrap).await
+    }
+
+    /// The same with options.
+    ///
+    /// # Panics
+    /// As [`World::new`].
+    pub async fn on(
+        modules: Modules,
+        options: WorldOptions,
+        wrap: impl FnOnce(Stores) -> Stores,
+    ) -> Self {
+        let store = Arc::default();
         Self::with(modules, options, Clock::fixed(START), store, wrap, true).await
     }
 
@@ -113,18 +128,18 @@ impl World {
         modules: Modules,
         options: WorldOptions,
         clock: Clock,
-        store: MemoryStore,
+        store: Arc<MemoryStore>,
         wrap: impl FnOnce(Stores) -> Stores,
         restores: bool,
     ) -> Self {
-        let store = Arc::new(store);
         let system = System::new("world");
         let hosts = Hosts::new(options.hosts.iter().map(|h| Arc::from(*h)));
         let built = modules.build(&hosts);
         let (hooks, children) = good(built.map_err(|conflicts| conflicts.join(", ")));
         let stores = wrap(Stores::of(Arc::clone(&store)));
         let env = Env::new(EnvParts {
-            node: system.node(),
+            node: options.node.map_or(system.node(), |name| good(Node::new(name))),
+            clustered: options.node.is_some(),
             hosts,
             accounts: (options.accounts)(Arc::clone(&stores.accounts)),
             stores,
@@ -234,6 +249,12 @@ impl World {
         Self::after(&store, &env.clock, modules, options).await
     }
 
+    /// Another node that has the same store.
+    pub async fn beside(&self, modules: Modules, options: WorldOptions) -> Self {
+        let (clock, store) = (Clock::fixed(self.env.clock.millis()), Arc::clone(&self.store));
+        Self::with(modules, options, clock, store, |s| s, true).await
+    }
+
     /// The process is killed, and another starts with what is in the store: clients find that their connections are gone.
     pub async fn killed(self, modules: Modules, options: WorldOptions) -> Self {
         Self::after(&self.store, &self.env.clock, modules, options).await
@@ -245,7 +266,7 @@ impl World {
         modules: Modules,
         options: WorldOptions,
     ) -> Self {
-        let store = MemoryStore::restored(store.snapshot());
+        let store = Arc::new(MemoryStore::restored(store.snapshot()));
         Self::with(modules, options, Clock::fixed(clock.millis()), store, |s| s, true).await
     }
 

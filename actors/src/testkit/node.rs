@@ -75,6 +75,7 @@ impl Node {
         let stores = wrap(Stores::of(Arc::new(MemoryStore::default())));
         let env = Env::new(EnvParts {
             node: system.node(),
+            clustered: false,
             hosts,
             accounts: Accounts::new(Arc::clone(&stores.accounts)),
             stores,

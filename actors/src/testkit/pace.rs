@@ -5,7 +5,7 @@ use crate::registrar::Modules;
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use storage::{
-    OfflineLimits, OfflineMessage, Sessions, StoreError, StoreFuture, StoredSession, Stores,
+    OfflineLimits, OfflineMessage, Sessions, StoreError, StoreFuture, StoredSession, Stores, Whose,
 };
 use tokio::{task::yield_now, time::sleep};
 use xmpp::{jid::BareJid, stanza::Stanza};
@@ -32,6 +32,8 @@ pub struct Pace {
     pub full: bool,
     /// How many [`Sessions::append`] have begun since this was set.
     pub appends: usize,
+    /// How many [`Sessions::put`].
+    pub puts: usize,
 }
 
 impl Pace {
@@ -85,6 +87,7 @@ impl Paced {
 
 impl Sessions for Paced {
     fn put(&self, session: StoredSession) -> StoreFuture<'_, ()> {
+        self.pace.lock().puts += 1;
         self.at(|pace| pace.put, self.store.put(session))
     }
 
@@ -137,11 +140,34 @@ impl Sessions for Paced {
         self.at_once(self.store.expire(user, key))
     }
 
-    fn page<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<StoredSession>> {
-        self.store.page(after, limit)
+    fn page<'a>(
+        &'a self,
+        whose: Whose<'a>,
+        after: &'a str,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<StoredSession>> {
+        self.store.page(whose, after, limit)
     }
 
-    fn release(&self, limit: usize) -> StoreFuture<'_, usize> {
-        self.store.release(limit)
+    fn release<'a>(&'a self, whose: Whose<'a>, limit: usize) -> StoreFuture<'a, usize> {
+        self.store.release(whose, limit)
+    }
+
+    fn find<'a>(
+        &'a self,
+        user: &'a BareJid,
+        token: &'a str,
+    ) -> StoreFuture<'a, Option<StoredSession>> {
+        self.store.find(user, token)
+    }
+
+    fn adopt<'a>(
+        &'a self,
+        user: &'a BareJid,
+        key: &'a str,
+        epoch: Option<u64>,
+        new: &'a str,
+    ) -> StoreFuture<'a, Option<StoredSession>> {
+        self.at_once(self.store.adopt(user, key, epoch, new))
     }
 }

@@ -53,8 +53,8 @@ pub fn offline() -> Modules {
 }
 
 /// All that can be asked of the store.
-pub const DURABILITIES: [Durability; 3] =
-    [Durability::Memory, Durability::Detached, Durability::Always];
+pub const DURABILITIES: [Durability; 4] =
+    [Durability::Memory, Durability::Detached, Durability::Behind, Durability::Always];
 
 /// K is asked what it has.
 pub const ASKED: &str = "K S: <r xmlns='urn:xmpp:sm:3'/>\n";

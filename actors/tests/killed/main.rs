@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step of the scene is a panic")]
 
+mod behind;
+mod elsewhere;
 mod meanwhile;
 mod order;
 mod resumed;
@@ -74,8 +76,8 @@ impl Scene {
 }
 
 /// Two that the client got, one that it acknowledged; two that came when it was cut off.
-async fn cut_off(durability: Durability) -> Scene {
-    let mut scene = Scene::new(durability).await;
+async fn cut_off(options: WorldOptions) -> Scene {
+    let mut scene = Scene::with(options).await;
     let script = all(1..3, message)
         + &all(1..3, |n| got("J", n))
         + "J C: <a xmlns='urn:xmpp:sm:3' h='2'/>

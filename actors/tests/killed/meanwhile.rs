@@ -232,7 +232,7 @@ fn who_is_not_blocked_any_more_is_heard_by_a_session_that_was_stored_before() {
 /// Section 4.6: those whose directed presence it saw are there if their sessions go on with it.
 #[test]
 fn one_that_showed_itself_to_it_alone_is_there() {
-    for durability in [Durability::Detached, Durability::Always] {
+    for durability in [Durability::Detached, Durability::Behind, Durability::Always] {
         World::block_on(async {
             let mut scene = Scene::new(durability).await;
             let script = "account nurse@localhost angelica

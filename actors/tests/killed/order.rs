@@ -83,7 +83,7 @@ fn what_comes_when_a_connection_is_just_lost_comes_after_what_waited() {
 /// It was in the middle of its offline messages when it was cut off, and others had come meanwhile.
 #[test]
 fn what_offline_storage_has_comes_before_what_waited_behind_it() {
-    for durability in [Durability::Detached, Durability::Always] {
+    for durability in [Durability::Detached, Durability::Behind, Durability::Always] {
         for kill in [true, false] {
             World::block_on(async {
                 let mut few = options(durability);

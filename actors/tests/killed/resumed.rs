@@ -14,10 +14,10 @@ use xmpp::stanza::Stanza;
 
 #[test]
 fn a_session_that_waits_is_resumed_in_the_next_process() {
-    for durability in [Durability::Detached, Durability::Always] {
+    for durability in [Durability::Detached, Durability::Behind, Durability::Always] {
         for kill in [true, false] {
             World::block_on(async {
-                let scene = cut_off(durability).await;
+                let scene = cut_off(options(durability)).await;
                 let mut scene = if kill { scene.killed().await } else { scene.stopped().await };
                 scene.resumes(2, &resumed(1)).await;
                 // the second is the first that it has not
@@ -44,7 +44,7 @@ fn a_session_that_waits_is_resumed_in_the_next_process() {
 #[test]
 fn what_waits_for_one_that_nobody_resumes_in_time_is_in_offline_storage() {
     World::block_on(async {
-        let mut scene = cut_off(Durability::Detached).await.killed().await;
+        let mut scene = cut_off(options(Durability::Detached)).await.killed().await;
         scene.follow(&("T: 61s\n".to_owned() + &has(2..6))).await;
         scene.resumes(2, FAILED).await;
         scene.world.stop().await;
@@ -54,7 +54,7 @@ fn what_waits_for_one_that_nobody_resumes_in_time_is_in_offline_storage() {
 #[test]
 fn a_clock_that_was_set_back_meanwhile_makes_no_window_longer() {
     World::block_on(async {
-        let mut scene = cut_off(Durability::Detached).await;
+        let mut scene = cut_off(options(Durability::Detached)).await;
         scene.follow("T: 30s").await;
         let clock = &scene.world.env.clock;
         clock.set(clock.millis() - 30 * 24 * 60 * 60 * 1000);
@@ -68,7 +68,7 @@ fn a_clock_that_was_set_back_meanwhile_makes_no_window_longer() {
 #[test]
 fn one_that_was_resumed_is_not_resumed_from_what_the_store_had() {
     World::block_on(async {
-        let mut scene = cut_off(Durability::Detached).await;
+        let mut scene = cut_off(options(Durability::Detached)).await;
         scene.resumes(2, &resumed(1)).await;
         let script = got("K", 2)
             + ASKED
@@ -87,7 +87,7 @@ fn one_that_was_resumed_is_not_resumed_from_what_the_store_had() {
 #[test]
 fn without_durability_what_is_in_memory_is_lost() {
     World::block_on(async {
-        let mut scene = cut_off(Durability::Memory).await.killed().await;
+        let mut scene = cut_off(options(Durability::Memory)).await.killed().await;
         scene.resumes(2, FAILED).await;
         scene.follow(&has([])).await;
         scene.world.stop().await;

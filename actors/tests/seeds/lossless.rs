@@ -167,7 +167,7 @@ async fn scene(schedule: Schedule) -> (usize, usize) {
     let takes = || [(); 2].map(|()| Duration::from_millis(schedule.below(30)));
     let pace = Pace { put: takes(), append: takes(), take: takes(), ..Pace::default() };
     let pace = Arc::new(Mutex::new(pace));
-    let durability = DURABILITIES[usize::try_from(schedule.below(3)).unwrap()];
+    let durability = DURABILITIES[usize::try_from(schedule.below(4)).unwrap()];
     let queues = QueueLimits { durability, ..QueueLimits::default() };
     let settings = Settings { queues, ..Settings::default() };
     let slow = |stores| Pace::of(&pace, stores);

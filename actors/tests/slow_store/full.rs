@@ -84,7 +84,10 @@ fn what_the_store_has_of_a_session_that_was_resumed_is_not_gone_on_with() {
             scene.room(true);
             if told {
                 scene.follow(LATER).await;
-                assert_eq!(scene.world.env.stores.sessions.page("", 9).await, Ok(Vec::new()));
+                assert_eq!(
+                    scene.world.env.stores.sessions.page(storage::Whose::All, "", 9).await,
+                    Ok(Vec::new())
+                );
             }
             let mut scene = scene.killed().await;
             let rest = resume(&scene.token, 2, FAILED)

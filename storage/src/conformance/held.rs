@@ -4,7 +4,7 @@ use super::{
     Case, account, all, cases, forget, full, give_way,
     sessions::{MANY, append, bodies, held, message, message_from, room, session, waiting},
 };
-use crate::{BoxFuture, OfflineLimits, StoreError, StoredSession, Stores};
+use crate::{BoxFuture, OfflineLimits, StoreError, StoredSession, Stores, Whose};
 use std::collections::BTreeSet;
 
 pub(super) async fn suite(stores: &Stores) {
@@ -232,7 +232,7 @@ async fn a_message_is_forgotten_when_its_last_holder_is_done(stores: &Stores) ->
     // a node that starts lets go of what one has
     let ids = append(stores, &one, &["k", "l"], &["a"]).await?;
     stores.sessions.acknowledge(&one, "k", ids).await?;
-    while stores.sessions.release(9).await? > 0 {}
+    while stores.sessions.release(Whose::All, 9).await? > 0 {}
     assert_eq!(room(stores, &one).await?, 0);
     Ok(())
 }

@@ -6,6 +6,7 @@
 mod accounts;
 mod held;
 mod lists;
+mod moving;
 mod offline;
 mod quarantine;
 mod rosters;
@@ -40,6 +41,7 @@ pub async fn suite(stores: &Stores) {
     Box::pin(rosters::suite(stores)).await;
     Box::pin(offline::suite(stores)).await;
     Box::pin(sessions::suite(stores)).await;
+    Box::pin(moving::suite(stores)).await;
     Box::pin(held::suite(stores)).await;
     Box::pin(quarantine::suite(stores)).await;
     Box::pin(lists::suite(stores)).await;

@@ -2,7 +2,7 @@
 
 use super::{Case, STRANGE, account, all, cases, forget, full, give_way, strange};
 use crate::{
-    BoxFuture, OfflineLimits, OfflineMessage, StoreError, StoredSession, Stores,
+    BoxFuture, OfflineLimits, OfflineMessage, StoreError, StoredSession, Stores, Whose,
     sessions::{MAX_FROZEN, MAX_PAGE},
 };
 use xmpp::{jid::BareJid, stanza::Stanza};
@@ -93,7 +93,7 @@ pub(super) async fn room(stores: &Stores, user: &BareJid) -> Result<usize, Store
 }
 
 async fn keys(stores: &Stores, after: &str, limit: usize) -> Result<Vec<String>, StoreError> {
-    let page = stores.sessions.page(after, limit).await?;
+    let page = stores.sessions.page(Whose::All, after, limit).await?;
     Ok(page.into_iter().map(|session| session.key).collect())
 }
 
@@ -129,7 +129,7 @@ async fn sessions_of_all_users_come_in_pages_in_the_order_of_keys(stores: &Store
         account(stores, "one@page.sessions.x").await?,
         account(stores, "other@page.sessions.x").await?,
     );
-    assert_eq!(stores.sessions.page("", 10).await?, []);
+    assert_eq!(stores.sessions.page(Whose::All, "", 10).await?, []);
     for (n, key) in ["d", "b", "e", "a", "c", "B"].into_iter().enumerate() {
         let user = if n % 2 == 0 { &one } else { &other };
         stores.sessions.put(session(user, key, 1)).await?;
@@ -139,7 +139,7 @@ async fn sessions_of_all_users_come_in_pages_in_the_order_of_keys(stores: &Store
     assert_eq!(keys(stores, "c", 4).await?, ["d", "e"]);
     assert_eq!(keys(stores, "bb", 1).await?, ["c"]);
     assert_eq!((keys(stores, "e", 4).await?.len(), keys(stores, "", 0).await?.len()), (0, 0));
-    let all = stores.sessions.page("", usize::MAX).await?;
+    let all = stores.sessions.page(Whose::All, "", usize::MAX).await?;
     assert_eq!(all.last(), Some(&session(&one, "e", 1)));
     assert_eq!(all.first(), Some(&session(&other, "B", 1)));
     stores.sessions.take(&one, "d", None).await?;
@@ -157,7 +157,7 @@ async fn sessions_of_all_users_come_in_pages_in_the_order_of_keys(stores: &Store
     for user in [&one, &other] {
         forget(stores, user).await?;
     }
-    assert_eq!(stores.sessions.page("", 10).await?, []);
+    assert_eq!(stores.sessions.page(Whose::All, "", 10).await?, []);
     Ok(())
 }
 
@@ -167,7 +167,7 @@ async fn what_sessions_that_are_not_kept_hold_is_released_in_steps(stores: &Stor
         account(stores, "one@release.sessions.x").await?,
         account(stores, "other@release.sessions.x").await?,
     );
-    assert_eq!(stores.sessions.release(10).await?, 0);
+    assert_eq!(stores.sessions.release(Whose::All, 10).await?, 0);
     for user in [&one, &other] {
         let key = format!("kept {user}");
         stores.sessions.put(session(user, &key, 1)).await?;
@@ -178,10 +178,10 @@ async fn what_sessions_that_are_not_kept_hold_is_released_in_steps(stores: &Stor
         append(stores, user, &[], &["plain"]).await?;
         assert_eq!(waiting(stores, user).await?, ["plain"]);
     }
-    assert_eq!(stores.sessions.release(0).await?, 0);
+    assert_eq!(stores.sessions.release(Whose::All, 0).await?, 0);
     let mut steps = Vec::new();
     loop {
-        match stores.sessions.release(3).await? {
+        match stores.sessions.release(Whose::All, 3).await? {
             0 => break,
             some => steps.push(some),
         }
@@ -199,15 +199,15 @@ async fn what_sessions_that_are_not_kept_hold_is_released_in_steps(stores: &Stor
     stores.sessions.take(&one, &key, None).await?;
     stores.sessions.take(&other, &format!("kept {other}"), None).await?;
     stores.sessions.put(session(&one, &key, 2)).await?;
-    assert_eq!(stores.sessions.release(usize::MAX).await?, 2);
+    assert_eq!(stores.sessions.release(Whose::All, usize::MAX).await?, 2);
     assert_eq!(waiting(stores, &other).await?, ["kept", "both", "1", "2", "3", "plain"]);
     assert_eq!(held(stores, &one, &key).await?, ["kept", "both"]);
     // nor is one that holds what was kept for it afterwards; what it has is forgotten with it
     let ids = append(stores, &other, &["later"], &["4", "5"]).await?;
     stores.offline.remove(&other, ids.into_iter().take(1).collect()).await?;
-    assert_eq!(stores.sessions.release(9).await?, 2);
+    assert_eq!(stores.sessions.release(Whose::All, 9).await?, 2);
     assert_eq!(waiting(stores, &other).await?, ["kept", "both", "1", "2", "3", "plain", "5"]);
-    assert_eq!(stores.sessions.release(9).await?, 0);
+    assert_eq!(stores.sessions.release(Whose::All, 9).await?, 0);
     forget(stores, &one).await?;
     Ok(())
 }
@@ -356,7 +356,7 @@ async fn any_characters_are_kept(stores: &Stores) -> Case {
         assert_eq!(held(stores, &one, key).await?, ["b"]);
         let before: String =
             key.chars().rev().skip(1).collect::<Vec<_>>().into_iter().rev().collect();
-        assert_eq!(stores.sessions.page(&before, 1).await?.first(), Some(&whole));
+        assert_eq!(stores.sessions.page(Whose::All, &before, 1).await?.first(), Some(&whole));
         assert_eq!(stores.sessions.take(&one, key, Some(1)).await?, Some(whole));
         stores.sessions.expire(&one, key).await?;
         assert_eq!(held(stores, &one, "other").await?, ["a", "b"]);

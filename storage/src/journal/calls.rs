@@ -3,7 +3,7 @@
 use super::{Journaled, Op, Replay, drain::Round};
 use crate::{
     OfflineLimits, OfflineMessage, OfflineStore, Sessions, StoreError, StoreFuture, StoredSession,
-    error::LATER,
+    Whose, error::LATER,
 };
 use std::collections::BTreeSet;
 use xmpp::{jid::BareJid, stanza::Stanza};
@@ -174,11 +174,34 @@ impl<R: Replay + OfflineStore + Sessions> Sessions for Journaled<R> {
         Box::pin(self.make(Op::Expire { user: user.clone(), key: key.to_owned() }))
     }
 
-    fn page<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<StoredSession>> {
-        Box::pin(self.ask_of_all(Sessions::page(&*self.inner, after, limit)))
+    fn page<'a>(
+        &'a self,
+        whose: Whose<'a>,
+        after: &'a str,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<StoredSession>> {
+        Box::pin(self.ask_of_all(Sessions::page(&*self.inner, whose, after, limit)))
     }
 
-    fn release(&self, limit: usize) -> StoreFuture<'_, usize> {
-        Box::pin(self.ask_of_all(self.inner.release(limit)))
+    fn release<'a>(&'a self, whose: Whose<'a>, limit: usize) -> StoreFuture<'a, usize> {
+        Box::pin(self.ask_of_all(self.inner.release(whose, limit)))
+    }
+
+    fn find<'a>(
+        &'a self,
+        user: &'a BareJid,
+        token: &'a str,
+    ) -> StoreFuture<'a, Option<StoredSession>> {
+        Box::pin(self.ask(user, self.inner.find(user, token)))
+    }
+
+    fn adopt<'a>(
+        &'a self,
+        user: &'a BareJid,
+        key: &'a str,
+        epoch: Option<u64>,
+        new: &'a str,
+    ) -> StoreFuture<'a, Option<StoredSession>> {
+        Box::pin(self.ask_in_turn(user, Sessions::adopt(&*self.inner, user, key, epoch, new)))
     }
 }

@@ -45,7 +45,7 @@ impl<R: Replay + OfflineStore + Sessions + AccountStore> AccountStore for Journa
     fn adopt<'a>(&'a self, user: &'a BareJid, account: Account) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             self.settle_all(&[user]).await?;
-            self.inner.adopt(user, account).await
+            AccountStore::adopt(&*self.inner, user, account).await
         })
     }
 

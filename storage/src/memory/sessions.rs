@@ -5,8 +5,8 @@ use super::{
     offline::{Held, Messages, page},
 };
 use crate::{
-    OfflineLimits, OfflineMessage, Sessions, StoreFuture, StoredSession,
-    sessions::{MAX_PAGE, further},
+    OfflineLimits, OfflineMessage, Sessions, StoreFuture, StoredSession, Whose,
+    sessions::{MAX_PAGE, TERM, further, token_of},
 };
 use std::{collections::BTreeSet, ops::Bound};
 use xmpp::{jid::BareJid, stanza::Stanza};
@@ -78,13 +78,46 @@ impl Messages {
         self.sessions.get(key).is_some_and(|session| session.user == *user)
     }
 
-    /// A session that holds something and is not kept.
-    fn unkept(&self) -> Option<(BareJid, String)> {
+    /// A session of these nodes that holds something and is not kept.
+    fn unkept(&self, whose: Whose<'_>) -> Option<(BareJid, String)> {
+        let (from, to) = whose.range();
         self.held.iter().find_map(|(user, held)| {
-            let mut holders = held.values().flat_map(|held| &held.holders);
-            let key = holders.find(|key| !self.is_kept(user, key))?;
+            let holders =
+                held.values().flat_map(|held| held.holders.range(from.clone()..to.clone()));
+            let key = holders.into_iter().find(|key| !self.is_kept(user, key))?;
             Some((user.clone(), key.clone()))
         })
+    }
+
+    /// See [`Sessions::adopt`].
+    fn adopt(
+        &mut self,
+        user: &BareJid,
+        key: &str,
+        epoch: Option<u64>,
+        new: &str,
+    ) -> Option<StoredSession> {
+        if !self.is_kept(user, key) {
+            let adopted = self.sessions.get(new).filter(|kept| kept.user == *user)?;
+            let same = epoch.is_none_or(|epoch| adopted.epoch == epoch + TERM);
+            return (same && key != new).then(|| adopted.clone());
+        }
+        let mut session = self.sessions.get(key)?.clone();
+        if epoch.is_some_and(|epoch| epoch != session.epoch) {
+            return None;
+        }
+        self.sessions.remove(key);
+        for held in self.held.get_mut(user).into_iter().flat_map(|all| all.values_mut()) {
+            if held.holders.remove(key) {
+                held.holders.insert(new.to_owned());
+            }
+        }
+        if self.sessions.contains_key(new) {
+            return None;
+        }
+        (session.key, session.epoch) = (new.to_owned(), session.epoch + TERM);
+        self.sessions.insert(session.key.clone(), session.clone());
+        Some(session)
     }
 }
 
@@ -234,11 +267,19 @@ impl Sessions for MemoryStore {
         })
     }
 
-    fn page<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<StoredSession>> {
+    fn page<'a>(
+        &'a self,
+        whose: Whose<'a>,
+        after: &'a str,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<StoredSession>> {
         answer(move || {
             let all = self.offline.lock();
-            let rest = all.sessions.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+            let (from, to) = whose.range();
+            let after = Bound::Excluded(after.max(&from));
             let mut page = Vec::new();
+            let rest = all.sessions.range::<str, _>((after, Bound::Unbounded));
+            let rest = rest.take_while(|(key, _)| **key < to);
             let mut room = MAX_PAGE;
             for (_, session) in rest.take(limit) {
                 if session.frozen.len() > room && !page.is_empty() {
@@ -251,16 +292,39 @@ impl Sessions for MemoryStore {
         })
     }
 
-    fn release(&self, limit: usize) -> StoreFuture<'_, usize> {
+    fn release<'a>(&'a self, whose: Whose<'a>, limit: usize) -> StoreFuture<'a, usize> {
         answer(move || {
             let all = &mut *self.offline.lock();
             let mut released = 0;
             while released < limit
-                && let Some((user, key)) = all.unkept()
+                && let Some((user, key)) = all.unkept(whose)
             {
                 released += all.let_go(&user, &key, limit - released);
             }
             Ok(released)
         })
+    }
+
+    fn find<'a>(
+        &'a self,
+        user: &'a BareJid,
+        token: &'a str,
+    ) -> StoreFuture<'a, Option<StoredSession>> {
+        answer(move || {
+            let all = self.offline.lock();
+            let of = all.sessions.values().filter(|kept| kept.user == *user);
+            let of = of.filter(|kept| token_of(&kept.key) == token);
+            Ok(of.max_by_key(|kept| kept.epoch).cloned())
+        })
+    }
+
+    fn adopt<'a>(
+        &'a self,
+        user: &'a BareJid,
+        key: &'a str,
+        epoch: Option<u64>,
+        new: &'a str,
+    ) -> StoreFuture<'a, Option<StoredSession>> {
+        answer(move || Ok(self.offline.lock().adopt(user, key, epoch, new)))
     }
 }

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use crate::{
         AccountStore, OfflineLimits, OfflineStore, PrivateStore, RosterChange, RosterItem,
-        RosterStore, Sessions, Struck,
+        RosterStore, Sessions, Struck, Whose,
         quarantine::{LAST, OUT, QuarantineStore},
     };
     use xmpp::stanza::Stanza;
@@ -175,9 +175,9 @@ mod tests {
             page.iter().map(|m| (m.id, m.at)).collect::<Vec<_>>()
         };
         assert_eq!((held("k").await, held("l").await), (vec![(1, 1), (2, 2)], vec![(2, 2)]));
-        assert_eq!(second.release(9).await, Ok(1));
+        assert_eq!(second.release(Whose::All, 9).await, Ok(1));
         assert_eq!(second.take(&user, "k", Some(2)).await, Ok(Some(session)));
-        assert_eq!(second.release(9).await, Ok(2));
+        assert_eq!(second.release(Whose::All, 9).await, Ok(2));
         assert_eq!(second.count(&user).await, Ok(2), "the first was delivered");
         let quarantine = second.quarantined(None, 0, 9).await.unwrap();
         assert_eq!(quarantine, first.quarantined(None, 0, 9).await.unwrap());

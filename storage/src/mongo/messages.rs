@@ -167,6 +167,18 @@ impl Tx<'_> {
         self.change(these, left).await
     }
 
+    /// What a session holds, another holds.
+    pub(super) async fn hand_on(
+        &mut self,
+        user: &BareJid,
+        key: &str,
+        new: &str,
+    ) -> Result<(), Failure> {
+        let these = doc! { "u": user.as_str(), "h": key, "w": false };
+        let holders = doc! { "$setUnion": [without(key), [{ "$literal": new }]] };
+        self.change(these, vec![doc! { "$set": { "h": holders } }]).await
+    }
+
     pub(super) async fn delete(&mut self, these: Document) -> Result<u64, Failure> {
         let messages = self.store.messages::<Document>();
         Ok(messages.delete_many(these).session(&mut self.session).await?.deleted_count)

@@ -6,12 +6,12 @@ use super::{
     failure::Failure,
     offline::Which,
     schema::held,
-    transaction::Tx,
+    transaction::{Tx, nothing},
 };
 use crate::{
-    OfflineLimits, OfflineMessage, Sessions, StoreError, StoreFuture, StoredSession,
+    OfflineLimits, OfflineMessage, Sessions, StoreError, StoreFuture, StoredSession, Whose,
     journal::{Op, OpId},
-    sessions::MAX_PAGE,
+    sessions::{MAX_PAGE, TERM, token_of},
 };
 use mongodb::{
     bson::{Bson, Document, RawDocumentBuf, doc},
@@ -49,12 +49,53 @@ async fn release(tx: &mut Tx<'_>, (user, unkept): &(BareJid, Unkept)) -> Result<
     Ok(released)
 }
 
+struct Adoption<'a> {
+    user: &'a BareJid,
+    key: &'a str,
+    epoch: Option<u64>,
+    new: &'a str,
+}
+
+async fn adopt(tx: &mut Tx<'_>, adoption: &Adoption<'_>) -> Result<Option<StoredSession>, Failure> {
+    let Adoption { user, key, epoch, new } = *adoption;
+    tx.of(user).await?;
+    let sessions = tx.store.of::<Session>("sessions");
+    let this = |key: &str| doc! { "_id": key, "u": user.as_str() };
+    let found = sessions.find_one(this(key)).session(&mut tx.session).await?;
+    let Some(mut session) = found.map(StoredSession::try_from).transpose()? else {
+        if key == new {
+            return Ok(None);
+        }
+        let adopted = sessions.find_one(this(new)).session(&mut tx.session).await?;
+        let adopted = adopted.map(StoredSession::try_from).transpose()?;
+        return Ok(adopted.filter(|kept| epoch.is_none_or(|epoch| kept.epoch == epoch + TERM)));
+    };
+    if epoch.is_some_and(|epoch| epoch != session.epoch) {
+        return Ok(None);
+    }
+    tx.forget(user, key).await?;
+    if key != new {
+        tx.hand_on(user, key, new).await?;
+    }
+    let there = sessions.find_one(doc! { "_id": new }).session(&mut tx.session).await?;
+    if there.is_some() {
+        return Ok(None);
+    }
+    (session.key, session.epoch) = (new.to_owned(), session.epoch + TERM);
+    tx.insert_all("sessions", &[Session::new(&session, session.handled)]).await?;
+    Ok(Some(session))
+}
+
 /// A page, and those that cannot be read.
 type Read = (Vec<StoredSession>, Vec<Bson>);
 
 impl MongoStore {
-    async fn read_sessions(&self, after: &str, limit: usize) -> Result<Read, Failure> {
-        let rest = doc! { "_id": { "$gt": after } };
+    async fn read_sessions(
+        &self,
+        (after, to): (&str, &str),
+        limit: usize,
+    ) -> Result<Read, Failure> {
+        let rest = doc! { "_id": { "$gt": after, "$lt": to } };
         let of = self.of::<RawDocumentBuf>("sessions");
         let query = of.find(rest).sort(doc! { "_id": 1 });
         let mut found = query.await?.with_type::<Session>();
@@ -92,8 +133,34 @@ impl MongoStore {
         call.run(work).await
     }
 
-    /// Up to so many messages that are held by sessions that are not kept, by user and session.
-    async fn unkept(&self, limit: usize) -> Result<BTreeMap<String, Unkept>, Failure> {
+    /// See [`Sessions::find`].
+    async fn latest(&self, user: &BareJid, token: &str) -> Result<Option<StoredSession>, Failure> {
+        let of = self.of::<Document>("sessions");
+        let query = of.find(doc! { "u": user.as_str() });
+        let mut found = query.projection(doc! { "_id": 1, "epoch": 1 }).await?;
+        let mut latest: Option<(i64, String)> = None;
+        while found.advance().await? {
+            let row = found.deserialize_current()?;
+            let (key, epoch) = (row.get_str("_id"), row.get_i64("epoch").unwrap_or_default());
+            if let Ok(key) = key.map(str::to_owned)
+                && token_of(&key) == token
+            {
+                latest = latest.max(Some((epoch, key)));
+            }
+        }
+        let Some((_, key)) = latest else { return Ok(None) };
+        let this = doc! { "_id": key, "u": user.as_str() };
+        let kept = self.of::<Session>("sessions").find_one(this).await?;
+        Ok(kept.map(StoredSession::try_from).transpose()?)
+    }
+
+    /// Up to so many messages that are held by sessions with such keys that are not kept, by user and session.
+    async fn unkept(
+        &self,
+        (from, to): &(String, String),
+        limit: usize,
+    ) -> Result<BTreeMap<String, Unkept>, Failure> {
+        let keys = doc! { "$gte": from, "$lt": to };
         let same = doc! { "$and": [{ "$eq": ["$_id", "$$h"] }, { "$eq": ["$u", "$$u"] }] };
         let kept = doc! {
             "from": "sessions",
@@ -104,9 +171,10 @@ impl MongoStore {
             "as": "kept",
         };
         let steps = [
-            doc! { "$match": { "w": false } },
+            doc! { "$match": { "w": false, "h": { "$elemMatch": &keys } } },
             doc! { "$project": { "u": 1, "h": 1 } },
             doc! { "$unwind": "$h" },
+            doc! { "$match": { "h": keys } },
             doc! { "$lookup": kept },
             doc! { "$match": { "kept": [] } },
             doc! { "$limit": i64::try_from(limit).unwrap_or(i64::MAX) },
@@ -240,9 +308,16 @@ impl Sessions for MongoStore {
         })
     }
 
-    fn page<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<StoredSession>> {
+    fn page<'a>(
+        &'a self,
+        whose: Whose<'a>,
+        after: &'a str,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<StoredSession>> {
         Box::pin(async move {
-            let (page, damaged) = self.reads().run(self.read_sessions(after, limit)).await?;
+            let (from, to) = whose.range();
+            let reading = self.read_sessions((after.max(&from), &to), limit);
+            let (page, damaged) = self.reads().run(reading).await?;
             if !damaged.is_empty() {
                 self.drop_damaged(damaged).await?;
             }
@@ -250,13 +325,13 @@ impl Sessions for MongoStore {
         })
     }
 
-    fn release(&self, limit: usize) -> StoreFuture<'_, usize> {
+    fn release<'a>(&'a self, whose: Whose<'a>, limit: usize) -> StoreFuture<'a, usize> {
         Box::pin(async move {
             if limit == 0 {
                 return Ok(0);
             }
             let since = Instant::now();
-            let unkept = self.reads().run(self.unkept(limit)).await?;
+            let unkept = self.reads().run(self.unkept(&whose.range(), limit)).await?;
             let mut released = 0;
             for (user, of_user) in unkept {
                 released += self.release_of(&user, of_user).await?;
@@ -266,6 +341,32 @@ impl Sessions for MongoStore {
                 }
             }
             Ok(released)
+        })
+    }
+
+    fn find<'a>(
+        &'a self,
+        user: &'a BareJid,
+        token: &'a str,
+    ) -> StoreFuture<'a, Option<StoredSession>> {
+        Box::pin(async move { self.reads().run(self.latest(user, token)).await })
+    }
+
+    fn adopt<'a>(
+        &'a self,
+        user: &'a BareJid,
+        key: &'a str,
+        epoch: Option<u64>,
+        new: &'a str,
+    ) -> StoreFuture<'a, Option<StoredSession>> {
+        Box::pin(async move {
+            let call = self.writes(0);
+            let adoption = Adoption { user, key, epoch, new };
+            let work = async {
+                let _turn = call.turn(user).await;
+                call.transaction(&adoption, |tx, adoption| Box::pin(adopt(tx, adoption))).await
+            };
+            nothing(call.run(work).await)
         })
     }
 }

@@ -8,10 +8,10 @@ use super::{
     rows, uint,
 };
 use crate::{
-    OfflineLimits, OfflineMessage, Sessions, StoreError, StoreFuture, StoredSession,
+    OfflineLimits, OfflineMessage, Sessions, StoreError, StoreFuture, StoredSession, Whose,
     accounts::address,
     cache::Caches,
-    sessions::{MAX_PAGE, further},
+    sessions::{MAX_PAGE, TERM, further, token_of},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeSet;
@@ -148,25 +148,71 @@ fn forget(db: &Connection, user: &BareJid, key: &str) -> Result<(), StoreError> 
     Ok(())
 }
 
+fn get(db: &Connection, user: &BareJid, key: &str) -> Result<Option<StoredSession>, StoreError> {
+    let mut select = db.prepare_cached(
+        "SELECT key, user, epoch, until, handled, frozen FROM sessions
+         WHERE key = ? AND user = ?",
+    )?;
+    let mut found = select.query([key, user.as_str()])?;
+    found.next()?.map(session).transpose()
+}
+
 fn take(
     db: &Connection,
     user: &BareJid,
     key: &str,
     epoch: Option<u64>,
 ) -> Result<Option<StoredSession>, StoreError> {
-    let mut select = db.prepare_cached(
-        "SELECT key, user, epoch, until, handled, frozen FROM sessions
-         WHERE key = ? AND user = ?",
-    )?;
-    let mut found = select.query([key, user.as_str()])?;
-    let Some(row) = found.next()? else { return Ok(None) };
-    let session = session(row)?;
+    let found = get(db, user, key)?;
+    let Some(session) = found.filter(|kept| epoch.is_none_or(|epoch| epoch == kept.epoch)) else {
+        return Ok(None);
+    };
+    forget(db, user, key)?;
+    track(db, user, key)?;
+    Ok(Some(session))
+}
+
+fn adopt(
+    db: &Connection,
+    user: &BareJid,
+    key: &str,
+    epoch: Option<u64>,
+    new: &str,
+) -> Result<Option<StoredSession>, StoreError> {
+    let Some(mut session) = get(db, user, key)? else {
+        let adopted = if key == new { None } else { get(db, user, new)? };
+        return Ok(adopted.filter(|kept| epoch.is_none_or(|epoch| kept.epoch == epoch + TERM)));
+    };
     if epoch.is_some_and(|epoch| epoch != session.epoch) {
         return Ok(None);
     }
     forget(db, user, key)?;
-    track(db, user, key)?;
+    if key != new {
+        let sql = "UPDATE OR IGNORE held SET session = ? WHERE user = ? AND session = ?";
+        db.prepare_cached(sql)?.execute([new, user.as_str(), key])?;
+        // what that one held too
+        let_go(db, user, key, usize::MAX)?;
+    }
+    if db.prepare_cached("SELECT 1 FROM sessions WHERE key = ?")?.exists([new])? {
+        return Ok(None);
+    }
+    (session.key, session.epoch) = (new.to_owned(), session.epoch + TERM);
+    keep(db, &session)?;
     Ok(Some(session))
+}
+
+/// A user's session with that token, and of several the latest.
+fn find(db: &Connection, user: &BareJid, token: &str) -> Result<Option<StoredSession>, StoreError> {
+    let mut select =
+        db.prepare_cached("SELECT key FROM sessions WHERE user = ? ORDER BY epoch DESC")?;
+    let mut found = select.query([user.as_str()])?;
+    while let Some(row) = found.next()? {
+        let key: String = row.get(0)?;
+        if token_of(&key) == token {
+            return get(db, user, &key);
+        }
+    }
+    Ok(None)
 }
 
 fn held(
@@ -204,12 +250,12 @@ fn let_go(db: &Connection, user: &BareJid, key: &str, limit: usize) -> Result<us
 /// A page, and those that cannot be read: whose they are said to be, and their keys.
 type Read = (Vec<StoredSession>, Vec<(String, String)>);
 
-fn page(db: &Connection, after: &str, limit: usize) -> Result<Read, StoreError> {
+fn page(db: &Connection, (after, to): (&str, &str), limit: usize) -> Result<Read, StoreError> {
     let mut select = db.prepare_cached(
         "SELECT key, user, epoch, until, handled, frozen FROM sessions
-         WHERE key > ? ORDER BY key",
+         WHERE key > ? AND key < ? ORDER BY key",
     )?;
-    let mut found = select.query([after])?;
+    let mut found = select.query([after, to])?;
     let (mut page, mut damaged) = (Vec::new(), Vec::new());
     let mut room = MAX_PAGE;
     while page.len() < limit
@@ -267,13 +313,18 @@ fn drop_damaged(
 /// How many were let go of, and whose they are.
 type Released = (usize, Vec<BareJid>);
 
-fn release(db: &Connection, limit: usize) -> Result<Released, StoreError> {
+fn release(
+    db: &Connection,
+    (from, to): &(String, String),
+    limit: usize,
+) -> Result<Released, StoreError> {
     let mut first = db.prepare_cached(
-        "SELECT user, session FROM unkept WHERE user >= '' ORDER BY user, session LIMIT 1",
+        "SELECT user, session FROM unkept WHERE session >= ? AND session < ?
+         ORDER BY session, user LIMIT 1",
     )?;
     let (mut released, mut users) = (0, Vec::new());
     while released < limit {
-        let found = first.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let found = first.query_row([from, to], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         let Some((user, key)): Option<(String, String)> = found else { break };
         let Ok(user) = address(&user) else {
             hold_for_nobody(db, &user, &key)?;
@@ -386,10 +437,16 @@ impl Sessions for SqliteStore {
         })
     }
 
-    fn page<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<StoredSession>> {
+    fn page<'a>(
+        &'a self,
+        whose: Whose<'a>,
+        after: &'a str,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<StoredSession>> {
         Box::pin(async move {
-            let after = after.to_owned();
-            let (page, damaged) = self.read(move |db| page(db, &after, limit)).await?;
+            let (from, to) = whose.range();
+            let after = from.max(after.to_owned());
+            let (page, damaged) = self.read(move |db| page(db, (&after, &to), limit)).await?;
             if !damaged.is_empty() {
                 self.health.unreadable("sessions", damaged.len());
                 let changed = |caches: &Caches, users: Option<&Vec<BareJid>>| {
@@ -402,14 +459,36 @@ impl Sessions for SqliteStore {
         })
     }
 
-    fn release(&self, limit: usize) -> StoreFuture<'_, usize> {
+    fn release<'a>(&'a self, whose: Whose<'a>, limit: usize) -> StoreFuture<'a, usize> {
         Box::pin(async move {
             let after = |caches: &Caches, released: Option<&Released>| {
                 // after a commit that failed they are still held
                 let users = released.into_iter().flat_map(|(_, users)| users);
                 users.for_each(|user| caches.waiting.wrote(user, None));
             };
-            Ok(self.write(SMALL, move |db| release(db, limit), after).await?.0)
+            let keys = whose.range();
+            Ok(self.write(SMALL, move |db| release(db, &keys, limit), after).await?.0)
         })
+    }
+
+    fn find<'a>(
+        &'a self,
+        user: &'a BareJid,
+        token: &'a str,
+    ) -> StoreFuture<'a, Option<StoredSession>> {
+        let (user, token) = (user.clone(), token.to_owned());
+        Box::pin(self.read(move |db| find(db, &user, &token)))
+    }
+
+    fn adopt<'a>(
+        &'a self,
+        user: &'a BareJid,
+        key: &'a str,
+        epoch: Option<u64>,
+        new: &'a str,
+    ) -> StoreFuture<'a, Option<StoredSession>> {
+        let bytes = SMALL + key.len() + new.len();
+        let (user, key, new) = (user.clone(), key.to_owned(), new.to_owned());
+        Box::pin(self.write(bytes, move |db| adopt(db, &user, &key, epoch, &new), |_, _| ()))
     }
 }

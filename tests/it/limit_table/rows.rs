@@ -465,6 +465,22 @@ pub const NODE: &[Row] = &[
         tried: &["what_the_store_does_not_take_is_tried_again_of_so_many"],
     },
     Row {
+        what: "connected sessions of which the store is to be told a moment later (`write-behind`), of one session manager",
+        from: &["actors/src/resource/behind.rs: DIRTY", "actors/src/sessions/writer.rs: AT_ONCE"],
+        most: "a place in a queue each; `AT_ONCE` of them are written at the same time, with what waits for their clients",
+        at: "what comes for a further one is in the store before it is delivered, and what its client is told before that is written: its senders wait",
+        fields: &[("actors/src/resource/behind.rs", "waiting")],
+        tried: &["beyond_so_many_that_wait_the_store_is_told_first"],
+    },
+    Row {
+        what: "nodes of a cluster that are gone and whose sessions come here",
+        from: &[],
+        most: "a name for each",
+        at: "a cluster has only so many nodes",
+        fields: &[("actors/src/sessions/departed.rs", "Departed")],
+        tried: &["who_resumes_a_session_that_is_to_come_has_it_at_once"],
+    },
+    Row {
         what: "messages to a process",
         from: &[
             "supervision/src/process.rs: INBOX",

@@ -4,7 +4,11 @@ use super::{tests::backlog, *};
 use crate::{
     registrar::Modules,
     resource::Durability,
-    testkit::{World, resumable::options, script::follow},
+    testkit::{
+        World,
+        resumable::{DURABILITIES, options},
+        script::follow,
+    },
 };
 
 const ERROR: &str = "<stream:error><bad-format xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
@@ -142,7 +146,7 @@ fn what_is_not_the_message_s_fault_does_not_count() {
             0,
         ),
     ] {
-        for durability in [Durability::Memory, Durability::Detached, Durability::Always] {
+        for durability in DURABILITIES {
             let script = backlog(2) + &round;
             let left = after(&script, durability);
             assert_eq!(left, (format!("0:{strikes} 1:0 "), vec![]), "{what} {durability:?}");
@@ -181,7 +185,7 @@ fn a_client_that_takes_what_it_gets_leaves_nothing_and_counts_nothing() {
         let again = "R C: <message to='juliet@localhost' id='0'><body>b</body></message>
             R C: <message to='juliet@localhost' id='1'><body>b</body></message>\n";
         let rounds = vec![round.clone(); 7].join(again);
-        for durability in [Durability::Memory, Durability::Detached, Durability::Always] {
+        for durability in DURABILITIES {
             let left = after(&(backlog(2) + &rounds), durability);
             assert_eq!(left, (String::new(), vec![]), "{durability:?}: {round}");
         }
@@ -197,7 +201,7 @@ fn without_acknowledgements_an_error_counts_against_the_first_that_was_not_taken
            J S: <message id='1'/>
            J S: </stream:stream>
            J S: eof\n";
-    for durability in [Durability::Memory, Durability::Detached, Durability::Always] {
+    for durability in DURABILITIES {
         // written and not sent: nobody has choked on it
         assert_eq!(after(&script, durability), ("0:0 1:0 ".to_owned(), vec![]), "{durability:?}");
     }
@@ -248,7 +252,7 @@ fn a_strike_counts_in_whatever_session_it_comes() {
         + &ends(ERROR);
     let again = script.clone() + &gets_only(&[0]) + &ends(ERROR);
     World::check(&again, modules);
-    for durability in [Durability::Detached, Durability::Always] {
+    for durability in [Durability::Detached, Durability::Behind, Durability::Always] {
         assert_eq!(after(&again, durability), ("0:2 1:0 ".to_owned(), vec![]), "{durability:?}");
     }
     // it was not stored before it came back

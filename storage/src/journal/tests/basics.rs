@@ -2,7 +2,7 @@
 
 use super::{ANY, Fault, Options, Running, STILL, fake, fake::at_once, message, names, user};
 use crate::{
-    Account, AccountStore, OfflineLimits, OfflineStore, Sessions, StoreError, StoredSession,
+    Account, AccountStore, OfflineLimits, OfflineStore, Sessions, StoreError, StoredSession, Whose,
     conformance::all, error::LATER,
 };
 use std::time::Duration;
@@ -36,8 +36,8 @@ async fn what_is_accepted_while_it_is_away_is_there_when_it_is_back_in_order() {
     assert_eq!(journaled.held(&a, "k", 0, 9, 9).await, Err(LATER));
     assert_eq!(journaled.take(&a, "key of a@x", None).await, Err(LATER));
     assert_eq!(journaled.move_back(&a, vec![ids[0]]).await, Err(LATER));
-    assert_eq!(Sessions::page(&**journaled, "", 9).await, Err(LATER));
-    assert_eq!(journaled.release(9).await, Err(LATER));
+    assert_eq!(Sessions::page(&**journaled, Whose::All, "", 9).await, Err(LATER));
+    assert_eq!(journaled.release(Whose::All, 9).await, Err(LATER));
     running.fake.every(Fault::None);
     assert_eq!(running.names(&a).await.unwrap(), ["1", "3"]);
     assert_eq!((running.waiting(), running.totals()), (0, [6, 6, 0]));
@@ -195,7 +195,10 @@ async fn what_can_never_be_made_is_counted_and_holds_up_nobody() {
     running.fake.store.put(session("b@x", 7)).await.unwrap();
     assert_eq!(AccountStore::remove(&*running.fake.store, &a, 0).await, Ok(true));
     running.fake.every(Fault::None);
-    assert_eq!(Sessions::page(&*running.journaled, "", 9).await, Ok(vec![session("b@x", 7)]));
+    assert_eq!(
+        Sessions::page(&*running.journaled, Whose::All, "", 9).await,
+        Ok(vec![session("b@x", 7)])
+    );
     assert_eq!((running.waiting(), running.totals()), (0, [4, 3, 1]));
     assert_eq!(running.names(&b).await.unwrap(), ["1"]);
     running.stop().await;
@@ -212,7 +215,7 @@ async fn what_somebody_has_to_mend_keeps_its_place_and_holds_up_its_user_alone()
     // that of a, which is the first
     *running.fake.broken.lock() = Some(a.clone());
     running.fake.every(Fault::None);
-    assert_eq!(running.journaled.release(9).await, Ok(0));
+    assert_eq!(running.journaled.release(Whose::All, 9).await, Ok(0));
     assert_eq!((running.waiting(), running.totals()), (1, [2, 1, 0]));
     assert_eq!(running.names(&a).await, Err(LATER));
     *running.fake.broken.lock() = None;
@@ -237,7 +240,7 @@ async fn a_user_whose_operations_take_too_long_holds_up_nobody_else() {
     // as if it were away, until another one is asked for first
     let mut answers = Vec::new();
     for _ in 0..3 {
-        answers.push(running.journaled.release(9).await);
+        answers.push(running.journaled.release(Whose::All, 9).await);
     }
     assert!(answers.contains(&Ok(0)), "{answers:?}");
     assert_eq!((running.waiting(), running.totals()), (1, [3, 2, 0]));
@@ -293,7 +296,10 @@ async fn the_next_process_goes_on_with_what_the_last_one_left() {
     assert_eq!(running.waiting(), 3);
     fake.every(Fault::None);
     assert_eq!(running.names(&a).await.unwrap(), ["1", "2"]);
-    assert_eq!(Sessions::page(&*running.journaled, "", 9).await, Ok(vec![session("a@x", 1)]));
+    assert_eq!(
+        Sessions::page(&*running.journaled, Whose::All, "", 9).await,
+        Ok(vec![session("a@x", 1)])
+    );
     running.stop().await;
 }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     Account, AccountStore, MemoryStore, OfflineLimits, OfflineMessage, OfflineStore, Sessions,
-    StoreError, StoreFuture, StoredSession,
+    StoreError, StoreFuture, StoredSession, Whose,
     error::LATER,
     journal::{Op, OpId, Replay, file::now},
 };
@@ -215,7 +215,7 @@ impl AccountStore for Fake {
     }
 
     fn adopt<'a>(&'a self, user: &'a BareJid, account: Account) -> StoreFuture<'a, bool> {
-        self.answer(self.store.adopt(user, account))
+        self.answer(AccountStore::adopt(&*self.store, user, account))
     }
 
     fn remove<'a>(&'a self, user: &'a BareJid, roster: u64) -> StoreFuture<'a, bool> {
@@ -332,11 +332,34 @@ impl Sessions for Fake {
         panic!("it is an operation");
     }
 
-    fn page<'a>(&'a self, after: &'a str, limit: usize) -> StoreFuture<'a, Vec<StoredSession>> {
-        self.answer(Sessions::page(&*self.store, after, limit))
+    fn page<'a>(
+        &'a self,
+        whose: Whose<'a>,
+        after: &'a str,
+        limit: usize,
+    ) -> StoreFuture<'a, Vec<StoredSession>> {
+        self.answer(Sessions::page(&*self.store, whose, after, limit))
     }
 
-    fn release(&self, limit: usize) -> StoreFuture<'_, usize> {
-        self.answer(self.store.release(limit))
+    fn release<'a>(&'a self, whose: Whose<'a>, limit: usize) -> StoreFuture<'a, usize> {
+        self.answer(self.store.release(whose, limit))
+    }
+
+    fn find<'a>(
+        &'a self,
+        user: &'a BareJid,
+        token: &'a str,
+    ) -> StoreFuture<'a, Option<StoredSession>> {
+        self.answer(self.store.find(user, token))
+    }
+
+    fn adopt<'a>(
+        &'a self,
+        user: &'a BareJid,
+        key: &'a str,
+        epoch: Option<u64>,
+        new: &'a str,
+    ) -> StoreFuture<'a, Option<StoredSession>> {
+        self.answer(Sessions::adopt(&*self.store, user, key, epoch, new))
     }
 }

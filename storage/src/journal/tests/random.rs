@@ -2,7 +2,9 @@
 //! acknowledged is there, once, in its order; what was refused is not.
 
 use super::{ANY, Fault, Options, Running, fake, message, names, user};
-use crate::{BoxFuture, OfflineStore, Sessions, StoreError, StoredSession, conformance::all};
+use crate::{
+    BoxFuture, OfflineStore, Sessions, StoreError, StoredSession, Whose, conformance::all,
+};
 use std::{collections::BTreeMap, time::Duration};
 use xmpp::jid::BareJid;
 
@@ -159,7 +161,7 @@ async fn world(seed: u64, max_bytes: usize) -> [usize; 3] {
     fake.faults(weather(seed + 1));
     let running = Running::start(dir.path(), options, &fake).await;
     while running.waiting() > 0 {
-        drop(running.journaled.release(0).await);
+        drop(running.journaled.release(Whose::All, 0).await);
     }
     fake.every(Fault::None);
     for (user, model) in users.iter().zip(&models) {

@@ -3,7 +3,7 @@
 use super::{Running, message};
 use crate::{
     AccountStore, BlocklistStore, OfflineLimits, QuarantineStore, RosterChange, RosterItem,
-    RosterStore, Sessions, StoreError, StoredSession,
+    RosterStore, Sessions, StoreError, StoredSession, Whose,
     testkit::ReplicaSet,
     transfer::{self, Walk},
 };
@@ -71,8 +71,12 @@ async fn what_cannot_be_read_keeps_nothing_else_back() {
         store.put(session(key)).await.unwrap();
     }
     change("sessions", doc! { "_id": "k" }, doc! { "frozen": "no" }).await;
-    assert_eq!(stores.sessions.page("", 9).await.unwrap(), [session("l")]);
-    assert_eq!(stores.sessions.release(9).await, Ok(2), "what it held is an offline message");
+    assert_eq!(stores.sessions.page(Whose::All, "", 9).await.unwrap(), [session("l")]);
+    assert_eq!(
+        stores.sessions.release(Whose::All, 9).await,
+        Ok(2),
+        "what it held is an offline message"
+    );
     assert_eq!(stores.offline.count(&user).await, Ok(4));
 
     for id in [1_i64, 2] {

@@ -2,7 +2,8 @@
 
 use super::Running;
 use crate::{
-    OfflineLimits, OfflineStore, Sessions, SqliteStore, StoredSession, conformance, sqlite::Options,
+    OfflineLimits, OfflineStore, Sessions, SqliteStore, StoredSession, Whose, conformance,
+    sqlite::Options,
 };
 use rusqlite::Connection;
 use xmpp::{
@@ -53,15 +54,15 @@ async fn reopening_keeps_sessions_and_what_they_hold() {
 
     let running = Running::start(dir.path(), Options::default()).await;
     let store = &running.store;
-    assert_eq!(Sessions::page(&**store, "", 9).await, Ok(vec![session("kept")]));
+    assert_eq!(Sessions::page(&**store, Whose::All, "", 9).await, Ok(vec![session("kept")]));
     assert_eq!(
         (held(store, "kept").await, held(store, "live").await.len()),
         (vec!["1".into(), "2".into()], 2)
     );
     assert_eq!(waiting(store).await, ["4"]);
     // the one that was not kept is gone with the process
-    assert_eq!(store.release(9).await, Ok(2));
-    assert_eq!(store.release(9).await, Ok(0));
+    assert_eq!(store.release(Whose::All, 9).await, Ok(2));
+    assert_eq!(store.release(Whose::All, 9).await, Ok(0));
     assert_eq!(waiting(store).await, ["3", "4"]);
     assert_eq!(store.take(&user(), "kept", Some(3)).await, Ok(Some(session("kept"))));
     drop(running.stop().await);
@@ -69,7 +70,7 @@ async fn reopening_keeps_sessions_and_what_they_hold() {
     let running = Running::start(dir.path(), Options::default()).await;
     let store = &running.store;
     assert_eq!(held(store, "kept").await, ["1", "2"], "it holds them, taken or not");
-    assert_eq!(store.release(9).await, Ok(2));
+    assert_eq!(store.release(Whose::All, 9).await, Ok(2));
     assert_eq!(waiting(store).await, ["2", "3", "4"], "somebody has the first");
     running.stop().await;
 }
@@ -95,7 +96,7 @@ async fn a_message_that_is_held_and_damaged_is_put_aside() {
     };
     assert_eq!((rows("damaged"), rows("offline"), rows("held")), (1, 2, 4));
     // nobody waits for it
-    assert_eq!(store.release(9).await, Ok(4));
+    assert_eq!(store.release(Whose::All, 9).await, Ok(4));
     assert_eq!(waiting(store).await, ["1", "3"]);
     assert_eq!((rows("held"), rows("unkept")), (0, 0));
     running.stop().await;
@@ -153,13 +154,16 @@ async fn one_that_is_damaged_keeps_no_other_from_going_on() {
 
     let running = Running::start(dir.path(), Options::default()).await;
     let store = &running.store;
-    assert_eq!(store.release(1).await, Ok(0));
-    assert_eq!(Sessions::page(&**store, "", 2).await, Ok(vec![session("b"), session("d")]));
+    assert_eq!(store.release(Whose::All, 1).await, Ok(0));
+    assert_eq!(
+        Sessions::page(&**store, Whose::All, "", 2).await,
+        Ok(vec![session("b"), session("d")])
+    );
     assert_eq!(
         (waiting(store).await, held(store, "b").await),
         (vec!["c".into()], vec!["b".into()])
     );
-    assert_eq!(Sessions::page(&**store, "d", 2).await, Ok(Vec::new()));
+    assert_eq!(Sessions::page(&**store, Whose::All, "d", 2).await, Ok(Vec::new()));
     let file = running.stop().await.path().to_owned();
     let db = Connection::open(&file).unwrap();
     let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();

@@ -2,7 +2,7 @@
 
 use super::Running;
 use crate::{
-    OfflineLimits, OfflineStore, QuarantineStore, Sessions, StoreError, Struck,
+    OfflineLimits, OfflineStore, QuarantineStore, Sessions, StoreError, Struck, Whose,
     sqlite::{Options, file::STEPS},
 };
 use rusqlite::Connection;
@@ -109,7 +109,7 @@ async fn what_is_there_waits_for_nobody_in_particular() {
     assert_eq!(store.append(&user, vec!["k".to_owned()], held, limits, None).await, Ok(vec![4]));
     assert_eq!(ids().await, [1, 3]);
     assert_eq!(store.count(&user).await, Ok(2));
-    assert_eq!(store.release(9).await, Ok(1));
+    assert_eq!(store.release(Whose::All, 9).await, Ok(1));
     assert_eq!(OfflineStore::expire(&**store, 2, 9).await, Ok(2));
     assert_eq!(ids().await, [4]);
     running.stop().await;
