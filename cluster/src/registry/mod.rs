@@ -4,6 +4,7 @@
 //! lost them. Every operation is atomic and touches one user only, or one page of one node's sessions (law 10). A user is an opaque text.
 
 pub mod memory;
+pub mod redis;
 
 use crate::BoxFuture;
 use serde::{Deserialize, Serialize};
