@@ -8,11 +8,13 @@
 
 pub mod members;
 pub mod registry;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 
 pub use members::{Leases, Member, Standing};
 pub use registry::{
     Binding, Entry, Held, Record, Records, RegistryError, SessionRegistry, Taking, Token,
-    memory::MemoryRegistry,
+    memory::MemoryRegistry, redis::RedisRegistry,
 };
 
 use std::{future::Future, pin::Pin};

@@ -3,6 +3,8 @@
 //! Authoritative for *who is where*; each node holds the truth about its own sessions and publishes them again when the registry has
 //! lost them. Every operation is atomic and touches one user only, or one page of one node's sessions (law 10). A user is an opaque text.
 
+#[cfg(test)]
+mod conformance;
 pub mod memory;
 pub mod redis;
 
@@ -24,7 +26,7 @@ pub struct Token {
 }
 
 /// What the registry knows of one bound resource.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Record {
     /// Its name, unique among those of its user.
     pub resource: Arc<str>,
@@ -41,7 +43,7 @@ pub struct Record {
 pub type Records = Arc<[Record]>;
 
 /// A record and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// The user.
     pub user: Arc<str>,

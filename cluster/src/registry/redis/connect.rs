@@ -93,7 +93,8 @@ impl Tls {
             }
         };
         let provider = Arc::new(ring::default_provider());
-        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        let inner =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
         let inner = inner.build().map_err(|error| unusable(error.to_string()))?;
         let verifier: Arc<dyn ServerCertVerifier> = match &self.server_name {
             None => inner,
@@ -103,7 +104,8 @@ impl Tls {
                 Arc::new(Named { name, inner })
             }
         };
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(|error| unusable(error.to_string()))?.dangerous();
         Ok(config.with_custom_certificate_verifier(verifier).with_no_client_auth().into())
     }

@@ -78,7 +78,7 @@ impl RedisRegistry {
             _ => "-".to_owned(),
         };
         let json = serde_json::to_vec(me).map_err(|_| AWAY)?;
-        let term = u64::try_from(term.min(self.options.grace).as_millis()).unwrap_or(u64::MAX);
+        let term = term.as_millis().min(9_999_999_999);
         let args = vec![
             bytes(&*me.node.name()),
             bytes(me.incarnation.to_be_bytes()),

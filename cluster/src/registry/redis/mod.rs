@@ -108,7 +108,8 @@ impl RedisRegistry {
     /// See [`OpenError`]: what trying again does not mend.
     pub async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
         let clients = Clients::new(&options)?;
-        let callers = (0..options.connections).map(|_| clients.caller()).collect::<Result<_, _>>()?;
+        let callers =
+            (0..options.connections).map(|_| clients.caller()).collect::<Result<_, _>>()?;
         let registry = Self {
             keys: Keys::new(&options.prefix),
             callers,

@@ -66,7 +66,8 @@ pub struct Options {
     pub calls: usize,
     /// How much is remembered.
     pub cache: CacheLimit,
-    /// No node's lease is longer. After Redis was found empty, a node that was not there before does not believe it for so long.
+    /// As long as a node's lease, or longer. After Redis was found empty, a node that was not there before does not believe it for so
+    /// long: those that were there may not have been back.
     pub grace: Duration,
 }
 
@@ -161,7 +162,9 @@ pub enum OpenError {
         why: String,
     },
     /// Who it is cannot be told.
-    #[error("no TLS with Redis: {why}; check that it speaks TLS there, its certificate, its name in that, and the CA")]
+    #[error(
+        "no TLS with Redis: {why}; check that it speaks TLS there, its certificate, its name in that, and the CA"
+    )]
     Tls {
         /// Why.
         why: String,

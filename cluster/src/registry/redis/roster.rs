@@ -99,7 +99,7 @@ impl Inner {
 }
 
 impl Roster {
-    /// `grace`: no node's lease is longer.
+    /// `grace`: no node's lease is longer than that.
     pub(super) fn new(grace: Duration) -> Self {
         Self { grace, inner: RwLock::default() }
     }
@@ -285,7 +285,9 @@ mod tests {
     #[test]
     fn a_server_that_was_not_there_may_have_lost_something() {
         let roster = Roster::new(TERM);
-        let other = |names: &[&str]| roster.is_other_server(names.iter().map(|n| (*n).to_owned()).collect());
+        let other = |names: &[&str]| {
+            roster.is_other_server(names.iter().map(|n| (*n).to_owned()).collect())
+        };
         assert!(!other(&["a"]) && !other(&["a"]) && !other(&[]));
         assert!(other(&["b"]) && !other(&["b"]));
         roster.hear(&heard(7, TERM, vec![]));

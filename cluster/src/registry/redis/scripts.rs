@@ -4,7 +4,7 @@
 //! and its comparison of texts goes by the locale.
 
 use sha1::{Digest, Sha1};
-use std::{fmt::Write, sync::LazyLock};
+use std::sync::LazyLock;
 
 /// A script and its name.
 #[derive(Debug)]
@@ -16,12 +16,7 @@ pub(super) struct Script {
 impl Script {
     fn new(parts: &[&str]) -> Self {
         let text = parts.concat();
-        let digest = Sha1::digest(text.as_bytes());
-        let sha = digest.iter().fold(String::new(), |mut sha, byte| {
-            // writing into a text does not fail
-            drop(write!(sha, "{byte:02x}"));
-            sha
-        });
+        let sha = format!("{:x}", Sha1::digest(text.as_bytes()));
         Self { text, sha }
     }
 }
@@ -57,7 +52,11 @@ end
 /// KEYS marks, user, index; ARGV epoch, resource, record, name in the index, limit, whether to keep, then pairs of `ALIVE`.
 /// {0} not of this epoch, {-1} swept, {1} done, {2, old} done, {3, old} taken, {4} limit.
 pub(super) static BIND: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(&[LESS, ALIVE, STATE, "
+    Script::new(&[
+        LESS,
+        ALIVE,
+        STATE,
+        "
 local epoch, resource, record = ARGV[1], ARGV[2], ARGV[3]
 local wrong = state(epoch, string.sub(record, 28), string.sub(record, 12, 19))
 if wrong then return {wrong} end
@@ -81,12 +80,15 @@ end
 redis.call('HSET', KEYS[2], resource, record)
 redis.call('SADD', KEYS[3], ARGV[4])
 return answer
-"])
+",
+    ])
 });
 
 /// KEYS user; ARGV resource, token, seq, priority. {0} nobody, {1} done or overtaken, {2, old} another's.
 pub(super) static UPDATE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(&[LESS, "
+    Script::new(&[
+        LESS,
+        "
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 if not old then return {0} end
 if string.sub(old, 12) ~= ARGV[2] then return {2, old} end
@@ -95,7 +97,8 @@ if less(string.sub(old, 4, 11), ARGV[3]) then
   redis.call('HSET', KEYS[1], ARGV[1], new)
 end
 return {1}
-"])
+",
+    ])
 });
 
 /// KEYS user, index; ARGV resource, token, name in the index. {1} removed, {0} not its own.
@@ -116,7 +119,11 @@ return {0}
 /// KEYS marks, index, user of each; ARGV epoch, name, incarnation, how many, then resource, record, name in the index of each, then pairs
 /// of `ALIVE`. {0} not of this epoch, {-1} swept, {1, place, old, ...}: done but for these (the first has place 0).
 pub(super) static CONFIRM: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(&[LESS, ALIVE, STATE, "
+    Script::new(&[
+        LESS,
+        ALIVE,
+        STATE,
+        "
 local wrong = state(ARGV[1], ARGV[2], ARGV[3])
 if wrong then return {wrong} end
 local answer, count = {1}, tonumber(ARGV[4])
@@ -136,22 +143,28 @@ for i = 0, count - 1 do
   end
 end
 return answer
-"])
+",
+    ])
 });
 
 /// A page of the index, and from now on no later word of that start counts in this bucket. KEYS marks, index; ARGV name, incarnation,
 /// cursor. {cursor, names}.
 pub(super) static PAGE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(&[LESS, "
+    Script::new(&[
+        LESS,
+        "
 local swept = redis.call('HGET', KEYS[1], ARGV[1])
 if not swept or less(swept, ARGV[2]) then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
 return redis.call('SSCAN', KEYS[2], ARGV[3], 'COUNT', 100)
-"])
+",
+    ])
 });
 
 /// KEYS index, user of each; ARGV name, incarnation, then resource and name in the index of each. {place, record, ...}: these were removed.
 pub(super) static SWEEP: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(&[LESS, "
+    Script::new(&[
+        LESS,
+        "
 local answer = {}
 for i = 0, #KEYS - 2 do
   local key, resource, member = KEYS[2 + i], ARGV[3 + 2 * i], ARGV[4 + 2 * i]
@@ -166,7 +179,8 @@ for i = 0, #KEYS - 2 do
   end
 end
 return answer
-"])
+",
+    ])
 });
 
 /// KEYS leases, control; `now()` in ms, `roll()`: {epoch, its age in ms, now, leases}.
@@ -189,7 +203,10 @@ pub(super) static ROLL: LazyLock<Script> =
 /// KEYS leases, control; ARGV name, incarnation, JSON, term in ms, epoch that was confirmed, epoch in which it began or '' at the first
 /// time, most leases. {-1} fenced, {-2} too many, else as `ROLL`.
 pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(&[LESS, ROLL_PART, "
+    Script::new(&[
+        LESS,
+        ROLL_PART,
+        "
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 if old then
   local known = string.sub(old, 1, 8)
@@ -205,7 +222,8 @@ local term = string.format('%010.0f', tonumber(ARGV[4]))
 confirmed = string.rep('0', 20 - #confirmed) .. confirmed
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. 'l' .. until_ms .. term .. confirmed .. ARGV[3])
 return roll()
-"])
+",
+    ])
 });
 
 /// `bury(name, incarnation)`: that start never has a lease again.
@@ -218,16 +236,24 @@ end
 
 /// KEYS leases, control; ARGV name, incarnation.
 pub(super) static LEAVE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(&[LESS, BURY, "
+    Script::new(&[
+        LESS,
+        BURY,
+        "
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 if not old or not less(ARGV[2], string.sub(old, 1, 8)) then bury(ARGV[1], ARGV[2]) end
 return 1
-"])
+",
+    ])
 });
 
 /// KEYS leases, control; ARGV name, incarnation. 1 dead, 0 its lease is good.
 pub(super) static REAP: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(&[LESS, ROLL_PART, BURY, "
+    Script::new(&[
+        LESS,
+        ROLL_PART,
+        BURY,
+        "
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 if old then
   local known = string.sub(old, 1, 8)
@@ -237,7 +263,8 @@ if old then
 end
 bury(ARGV[1], ARGV[2])
 return 1
-"])
+",
+    ])
 });
 
 /// The first step of a new epoch. KEYS control, maker; ARGV the epoch before, the new one, ms. 1: it may be made.

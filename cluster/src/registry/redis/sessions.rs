@@ -161,12 +161,8 @@ impl RedisRegistry {
         token: Token,
     ) -> Result<bool, RegistryError> {
         let (bucket, node) = (bucket(user), token.node.name());
-        let keys = vec![
-            self.keys.user(bucket, user).into(),
-            self.keys.index(bucket, &node).into(),
-        ];
-        let args =
-            vec![bytes(resource), token_bytes(token), Value::Bytes(member(user, resource))];
+        let keys = vec![self.keys.user(bucket, user).into(), self.keys.index(bucket, &node).into()];
+        let args = vec![bytes(resource), token_bytes(token), Value::Bytes(member(user, resource))];
         let answer = self.ask(Operation::Unbind, bucket, &UNBIND, keys, args).await?;
         Ok(status(&answer) == 1)
     }

@@ -82,8 +82,7 @@ impl RedisRegistry {
     async fn page(&self, start: Token, bucket: u16, cursor: &str) -> Result<Page, RegistryError> {
         let name = start.node.name();
         let keys = vec![self.keys.marks(bucket).into(), self.keys.index(bucket, &name).into()];
-        let args =
-            vec![bytes(&*name), bytes(start.incarnation.to_be_bytes()), Value::from(cursor)];
+        let args = vec![bytes(&*name), bytes(start.incarnation.to_be_bytes()), Value::from(cursor)];
         let page = (&*PAGE, keys, args);
         let answer = self.run(Operation::Sweep, self.caller(bucket), page).await?;
         let [cursor, members] = answer.try_into().map_err(|_| AWAY)?;
@@ -106,10 +105,7 @@ impl RedisRegistry {
         let mut named = Vec::with_capacity(page.members.len());
         for (user, resource) in &page.members {
             keys.push(self.keys.user(bucket, user).into());
-            args.extend([
-                bytes(resource),
-                Value::Bytes(super::record::member(user, resource)),
-            ]);
+            args.extend([bytes(resource), Value::Bytes(super::record::member(user, resource))]);
             let record =
                 Record { resource: resource.as_str().into(), token: start, priority: None, seq: 0 };
             named.push(Entry { user: user.as_str().into(), record });

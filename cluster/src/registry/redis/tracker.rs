@@ -8,11 +8,7 @@ use super::{RedisRegistry, connect::hang_up, stats::count};
 use fred::{
     error::Error,
     interfaces::{ClientLike, EventInterface, TrackingInterface},
-    types::{
-        ClusterStateChange,
-        client::Invalidation,
-        config::Server,
-    },
+    types::{ClusterStateChange, client::Invalidation, config::Server},
 };
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -102,7 +98,8 @@ impl Tracker {
         if !registry.listener.is_connected() {
             return;
         }
-        let tell = registry.listener.start_tracking(Vec::<String>::new(), false, false, false, false);
+        let tell =
+            registry.listener.start_tracking(Vec::<String>::new(), false, false, false, false);
         let told = match timeout(registry.options.deadline, tell).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) if !self.said => {
