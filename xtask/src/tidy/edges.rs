@@ -18,7 +18,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("fred", &["cluster"]),
     ("ractor_cluster", &["cluster"]),
     // the load generator shares no code with what it measures
-    ("rustls", &["tls", "auth", "mangrove", "xload"]),
+    ("rustls", &["tls", "auth", "cluster", "mangrove", "xload"]),
     ("tokio-rustls", &["xload"]),
     ("prometheus-client", &["actors"]),
     ("procfs", &["mangrove"]),

@@ -5,7 +5,7 @@ use super::{
     scripts::Script,
     stats::{Operation, count},
 };
-use crate::RegistryError;
+use crate::{BoxFuture, RegistryError};
 use bytes::Bytes;
 use fred::{
     clients::Client,
@@ -128,20 +128,22 @@ impl RedisRegistry {
     }
 }
 
-/// By its name, and by its text where the server does not know that yet.
-pub(super) async fn evaluate(
-    client: &Client,
-    script: &Script,
+/// By its name, and by its text where the server does not know that yet. Boxed: the library's futures have 14 KB.
+pub(super) fn evaluate<'a>(
+    client: &'a Client,
+    script: &'a Script,
     keys: Vec<Key>,
     args: Vec<Value>,
-) -> Result<Value, Error> {
-    let known = client.evalsha(script.sha.as_str(), keys.clone(), args.clone()).await;
-    match known {
-        Err(error) if error.details().starts_with("NOSCRIPT") => {
-            client.eval(script.text.as_str(), keys, args).await
+) -> BoxFuture<'a, Result<Value, Error>> {
+    Box::pin(async move {
+        let known = client.evalsha(script.sha.as_str(), keys.clone(), args.clone()).await;
+        match known {
+            Err(error) if error.details().starts_with("NOSCRIPT") => {
+                client.eval(script.text.as_str(), keys, args).await
+            }
+            answer => answer,
         }
-        answer => answer,
-    }
+    })
 }
 
 /// Its parts; of one value, that one.

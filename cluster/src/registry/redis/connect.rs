@@ -1,12 +1,16 @@
 //! The clients of the library, and what they trust.
 
-use super::options::{OpenError, Options, Servers, Tls};
+use super::{
+    call::evaluate,
+    options::{OpenError, Options, Servers, Tls},
+    scripts::ROLL,
+};
 use fred::{
     clients::Client,
     error::{Error, ErrorKind},
     interfaces::ClientLike,
     types::{
-        Builder, RespVersion,
+        Builder, InfoKind, Key, RespVersion,
         config::{
             Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server, ServerConfig,
             TlsConfig, TlsConnector,
@@ -190,12 +194,13 @@ impl Clients {
     }
 
     /// Connects once, and does what cannot be done by who may too little.
-    pub(super) async fn probe(&self) -> Result<(), OpenError> {
+    pub(super) async fn probe(&self, leases: Vec<Key>) -> Result<(), OpenError> {
         let config = Config { fail_fast: true, ..self.config.clone() };
         let client = self.build(config, None)?;
         let probed = async {
             drop(client.init().await?);
-            client.info::<String>(None).await
+            client.info::<String>(Some(InfoKind::Server)).await?;
+            evaluate(&client, &ROLL, leases, Vec::new()).await
         };
         let probed = tokio::time::timeout(self.options.connect * 2, probed).await;
         hang_up(&client, self.options.deadline).await;
@@ -218,14 +223,26 @@ impl OpenError {
         let why = error.details().to_owned();
         let said = |words: &[&str]| words.iter().any(|word| why.contains(word));
         match error.kind() {
-            _ if said(&["NOAUTH", "WRONGPASS", "NOPERM", "invalid password", "no password"]) => {
+            _ if said(&[
+                "NOAUTH",
+                "WRONGPASS",
+                "NOPERM",
+                "can't run this command",
+                "invalid password",
+                "no password",
+            ]) =>
+            {
                 Self::Refused { why }
             }
             ErrorKind::Auth => Self::Refused { why },
-            ErrorKind::Tls => Self::Tls { why },
-            _ if said(&["certificate", "received corrupt message", "tls", "TLS"]) => {
-                Self::Tls { why }
+            // the library has rustls's errors as Rust's programmers write them
+            _ if said(&["InvalidCertificate"]) => {
+                Self::Tls { why: format!("its certificate will not do ({why})") }
             }
+            _ if said(&["InvalidMessage", "AlertReceived"]) => {
+                Self::Tls { why: format!("it does not speak it so ({why})") }
+            }
+            ErrorKind::Tls => Self::Tls { why },
             ErrorKind::IO
             | ErrorKind::Timeout
             | ErrorKind::Canceled

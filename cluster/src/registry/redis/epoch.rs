@@ -24,26 +24,45 @@ use std::{
 
 /// How long making an epoch may take: another node may begin then.
 const MAKING: Duration = Duration::from_secs(3);
+/// Every so manieth bucket is looked at.
+const GLANCED: u16 = 64;
 
 impl RedisRegistry {
     /// Reads the leases, looks which servers answer, and makes a new epoch if the registry may lack something. Whether it could.
     pub(super) async fn look(&self) -> bool {
         let _one = self.looking.lock().await;
-        if self.hear().await.is_err() {
-            return false;
-        }
+        let Ok(heard) = self.hear().await else { return false };
         let Some(servers) = self.servers(&self.listener).await else { return false };
-        let epoch = self.roster.epoch();
-        if self.roster.is_other_server(servers) {
-            self.lose(epoch);
+        let servers = servers.into_iter().collect::<Vec<_>>().join(" ");
+        if heard.epoch != 0 && (heard.servers != servers || !self.glance(heard.epoch).await) {
+            self.lose(heard.epoch);
         }
-        if epoch != 0 && !self.is_lost(epoch) {
+        if heard.epoch != 0 && !self.is_lost(heard.epoch) {
             return true;
         }
-        match tokio::time::timeout(MAKING, self.make(epoch)).await {
+        match tokio::time::timeout(MAKING, self.make(heard.epoch, servers)).await {
             Ok(Ok(true)) => self.hear().await.is_ok(),
             _ => false,
         }
+    }
+
+    /// Whether some buckets have their marks: others each time, so that each primary of a Redis Cluster is soon among them. That of
+    /// one server has been emptied is seen by its having no epoch.
+    async fn glance(&self, epoch: u64) -> bool {
+        if !self.listener.is_clustered() {
+            return true;
+        }
+        let from = self.glanced.fetch_add(1, Ordering::Relaxed);
+        let some = (0..BUCKETS).filter(|bucket| bucket % GLANCED == from % GLANCED);
+        let marks = some.map(|bucket| {
+            let mark =
+                self.caller(bucket).hget::<Option<String>, _, _>(self.keys.marks(bucket), "");
+            self.try_call(Operation::Health, mark)
+        });
+        let wrong = |mark: &Result<Option<String>, _>| {
+            mark.as_ref().is_ok_and(|mark| *mark != Some(epoch.to_string()))
+        };
+        !join_all(marks).await.iter().any(wrong)
     }
 
     /// What the primaries call themselves since they started; `None`: one does not answer.
@@ -77,7 +96,7 @@ impl RedisRegistry {
     /// Makes the epoch after that one; `false`: another node does.
     ///
     /// Each bucket is marked before the epoch is known to anybody, and never again: a bucket with the mark was not emptied since.
-    async fn make(&self, before: u64) -> Result<bool, RegistryError> {
+    async fn make(&self, before: u64, servers: String) -> Result<bool, RegistryError> {
         let client = self.caller(0);
         let epoch = RandomState::new().hash_one(before).max(1).to_string();
         let keys: Vec<Key> = vec![self.keys.control().into(), self.keys.maker().into()];
@@ -94,7 +113,12 @@ impl RedisRegistry {
             let marks = some.iter().map(|bucket| self.mark(*bucket, &epoch));
             join_all(marks).await.into_iter().collect::<Result<(), _>>()?;
         }
-        let publish = evaluate(client, &PUBLISH, keys, vec![Value::from(epoch.clone())]);
+        let publish = evaluate(
+            client,
+            &PUBLISH,
+            keys,
+            vec![Value::from(epoch.clone()), Value::from(servers)],
+        );
         let published = status(&[self.try_call(Operation::Health, publish).await?]) == 1;
         if published {
             tracing::warn!(
@@ -110,7 +134,7 @@ impl RedisRegistry {
         if !client.is_connected() {
             return Err(AWAY);
         }
-        let mark = client.hset::<(), _, _>(key, ("", epoch));
+        let mark = Box::pin(client.hset::<(), _, _>(key, ("", epoch)));
         self.try_call(Operation::Health, mark).await
     }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use supervision::{Node, id::NODES};
 
 impl RedisRegistry {
-    fn lease_keys(&self) -> Vec<Key> {
+    pub(super) fn lease_keys(&self) -> Vec<Key> {
         vec![self.keys.leases().into(), self.keys.control().into()]
     }
 
@@ -38,6 +38,7 @@ impl RedisRegistry {
         let mut answer = answer.into_iter();
         let epoch = answer.next().and_then(|epoch| epoch.as_string()?.parse().ok()).ok_or(AWAY)?;
         let age = answer.next().and_then(|age| age.as_i64()).ok_or(AWAY)?;
+        let servers = answer.next().and_then(|servers| servers.as_string()).ok_or(AWAY)?;
         let now = answer.next().and_then(|now| now.as_u64()).ok_or(AWAY)?;
         let (pairs, mut leases) = (array(answer.next().ok_or(AWAY)?), Vec::new());
         for [name, lease] in pairs.as_chunks::<2>().0 {
@@ -46,7 +47,7 @@ impl RedisRegistry {
             leases.push((node, Lease::decode(lease, now)?));
         }
         let age = Duration::from_millis(u64::try_from(age).unwrap_or_default());
-        let heard = Heard { epoch, age, leases };
+        let heard = Heard { epoch, age, servers, leases };
         let before = self.roster.epoch();
         self.roster.hear(&heard);
         if before != 0 && before != epoch {

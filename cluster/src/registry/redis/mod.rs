@@ -10,7 +10,7 @@
 //! | `n:{prefix:bucket}:node` | set: records of that node in the bucket, for the sweep |
 //! | `e:{prefix:bucket}` | hash: the epoch that the bucket belongs to; of nodes, the last start that was swept |
 //! | `l:{prefix}` | hash: node to its last lease |
-//! | `c:{prefix}` | hash: the epoch, and when it was made |
+//! | `c:{prefix}` | hash: the epoch, when it was made, and on which servers |
 //! | `m:{prefix}` | who makes a new epoch |
 //!
 //! Nothing in it expires. It must not evict (`maxmemory-policy noeviction`, its default).
@@ -62,7 +62,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
     },
 };
 use supervision::{ChildSpec, Node, SupervisorSpec};
@@ -87,6 +87,8 @@ pub struct RedisRegistry {
     lost: AtomicU64,
     /// Somebody met one just now.
     wake: Notify,
+    /// Which buckets were looked at.
+    glanced: AtomicU16,
     /// One at a time looks.
     looking: tokio::sync::Mutex<()>,
     /// The start of this node, and the epoch in which it had no sessions yet.
@@ -122,12 +124,13 @@ impl RedisRegistry {
             sure: AtomicBool::new(false),
             lost: AtomicU64::new(0),
             wake: Notify::new(),
+            glanced: AtomicU16::new(0),
             looking: tokio::sync::Mutex::default(),
             joined: Mutex::default(),
             sweeps: Mutex::default(),
             options,
         };
-        match clients.probe().await {
+        match Box::pin(clients.probe(registry.lease_keys())).await {
             Err(OpenError::Away { why }) => {
                 tracing::warn!(why, "Redis cannot be reached: going on without it until it can");
                 registry.breaker.note(why);

@@ -6,10 +6,7 @@
 use super::record::Lease;
 use crate::{Member, Token, members::Roll};
 use parking_lot::RwLock;
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 use supervision::Node;
 use tokio::time::Instant;
 
@@ -22,6 +19,8 @@ pub(super) struct Heard {
     pub(super) epoch: u64,
     /// How long ago the epoch was made.
     pub(super) age: Duration,
+    /// The servers it was made on.
+    pub(super) servers: String,
     pub(super) leases: Vec<(Node, Lease)>,
 }
 
@@ -44,8 +43,6 @@ struct Inner {
     all_known: Option<Instant>,
     /// When all have published what they have, or are dead.
     complete: Option<Instant>,
-    /// The servers that answered in this epoch: another one may have lost something.
-    servers: BTreeSet<String>,
 }
 
 /// See the module.
@@ -116,24 +113,12 @@ impl Roster {
             let from = if inner.knows { now } else { now + wait };
             inner.all_known = (heard.epoch != 0).then_some(from);
             inner.epoch = heard.epoch;
-            inner.servers.clear();
         }
         inner.heard = Some(now);
         for (node, lease) in &heard.leases {
             inner.learn(*node, lease, now);
         }
         inner.judge(now);
-    }
-
-    /// Whether one that answers in this epoch is another than did before: it may have lost what was written last.
-    pub(super) fn is_other_server(&self, servers: BTreeSet<String>) -> bool {
-        let mut inner = self.inner.write();
-        if servers.is_empty() || inner.servers == servers {
-            return false;
-        }
-        let others = !inner.servers.is_empty();
-        inner.servers = servers;
-        others
     }
 
     /// 0: none yet.
@@ -195,7 +180,7 @@ impl Heard {
         let member = |lease: Lease| Some((lease.member?, lease.left));
         let mut members: Vec<(Member, Duration)> =
             members.filter_map(|(_, lease)| member(lease)).collect();
-        members.sort_by(|(a, _), (b, _)| a.node.name().cmp(&b.node.name()));
+        members.sort_by_key(|(member, _)| member.node.name());
         Roll { epoch: self.epoch, members }
     }
 }
@@ -216,7 +201,7 @@ mod tests {
     }
 
     fn heard(epoch: u64, age: Duration, leases: Vec<(Node, Lease)>) -> Heard {
-        Heard { epoch, age, leases }
+        Heard { epoch, age, servers: String::new(), leases }
     }
 
     fn token(node: Node, incarnation: u64) -> Token {
@@ -280,17 +265,5 @@ mod tests {
         roster.bury(a, 2);
         roster.hear(&heard(7, TERM, vec![(a, lease(2, TERM, 7))]));
         assert!(!lives(2), "what is dead stays so");
-    }
-
-    #[test]
-    fn a_server_that_was_not_there_may_have_lost_something() {
-        let roster = Roster::new(TERM);
-        let other = |names: &[&str]| {
-            roster.is_other_server(names.iter().map(|n| (*n).to_owned()).collect())
-        };
-        assert!(!other(&["a"]) && !other(&["a"]) && !other(&[]));
-        assert!(other(&["b"]) && !other(&["b"]));
-        roster.hear(&heard(7, TERM, vec![]));
-        assert!(!other(&["c"]), "in an epoch that begins with it");
     }
 }

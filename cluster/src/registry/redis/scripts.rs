@@ -183,16 +183,16 @@ return answer
     ])
 });
 
-/// KEYS leases, control; `now()` in ms, `roll()`: {epoch, its age in ms, now, leases}.
+/// KEYS leases, control; `now()` in ms, `roll()`: {epoch, its age in ms, the servers it was made on, now, leases}.
 const ROLL_PART: &str = "
 local function now()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 local function roll()
-  local control, at = redis.call('HMGET', KEYS[2], 'epoch', 'made'), now()
+  local control, at = redis.call('HMGET', KEYS[2], 'epoch', 'made', 'servers'), now()
   local age = at - (tonumber(control[2] or '') or at)
-  return {control[1] or '0', age, at, redis.call('HGETALL', KEYS[1])}
+  return {control[1] or '0', age, control[3] or '', at, redis.call('HGETALL', KEYS[1])}
 end
 ";
 
@@ -276,13 +276,13 @@ return 0
 "])
 });
 
-/// The last. KEYS control, maker; ARGV the new epoch. 1: it is the epoch.
+/// The last. KEYS control, maker; ARGV the new epoch, the servers. 1: it is the epoch.
 pub(super) static PUBLISH: LazyLock<Script> = LazyLock::new(|| {
     Script::new(&["
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 local time = redis.call('TIME')
 local made = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
-redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'made', made)
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'made', made, 'servers', ARGV[2])
 redis.call('DEL', KEYS[2])
 return 1
 "])

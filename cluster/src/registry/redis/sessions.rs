@@ -171,13 +171,13 @@ impl RedisRegistry {
         let (epoch, bucket) = (self.complete()?, bucket(user));
         let ticket = self.cache.ticket(user);
         let (key, marks) = (self.keys.user(bucket, user), self.keys.marks(bucket));
-        let read = async {
+        let read = Box::pin(async {
             let both = self.listener.pipeline();
             // in this order: what is emptied after the first was read is found to be without its mark
             both.hgetall::<(), _>(key).await?;
             both.hget::<(), _, _>(marks, "").await?;
             both.all::<(Value, Option<String>)>().await
-        };
+        });
         let (all, mark) = self.call(Operation::Lookup, &self.listener, read).await?;
         if mark != Some(epoch.to_string()) {
             return Err(self.lose(epoch));

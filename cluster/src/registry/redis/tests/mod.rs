@@ -22,7 +22,7 @@ impl Running {
     /// With a deadline for machines that have other things to do.
     async fn start(options: Options) -> Self {
         let running =
-            Self::start_hasty(Options { deadline: Duration::from_secs(20), ..options }).await;
+            Self::start_hasty(Options { deadline: Duration::from_secs(5), ..options }).await;
         running.complete().await;
         running
     }
