@@ -12,6 +12,7 @@ use crate::{
 };
 use futures_util::future::join_all;
 use std::{sync::Arc, time::Duration};
+use supervision::id::NODES;
 use tokio::time::Instant;
 
 const DEADLINE: Duration = Duration::from_millis(500);
@@ -203,6 +204,25 @@ async fn scripts_may_run_again() {
     server.say("SCRIPT FLUSH").unwrap();
     registry.bind("a@x", old, 1, Taking::Keep).await.unwrap();
     assert_eq!(server.say(&format!("SCRIPT EXISTS {}", scripts::BIND.sha)).unwrap(), "*1");
+}
+
+#[tokio::test]
+async fn beyond_so_many_nodes_none_gets_a_lease() {
+    let server = RedisServer::start(&[]).await.unwrap();
+    let running = Running::start(at(&server)).await;
+    join(&running, "a").await;
+    let one_more = async |name| running.registry.renew(&member(name, 5), TERM).await;
+    // names that are none, so that this process does not know them from now on
+    let fill = format!(
+        "EVAL \"for i = 2, {NODES} do redis.call('HSET', KEYS[1], string.rep('n', 300) .. i, 'x') end\" 1 l:{{mangrove}}"
+    );
+    server.say(&fill).unwrap();
+    assert!(matches!(one_more("too-many").await, Err(RegistryError::Unavailable { .. })));
+    assert_eq!(server.say("HEXISTS l:{mangrove} too-many").unwrap(), ":0");
+    drop(one_more("a").await);
+    server.say("HDEL l:{mangrove} a").unwrap();
+    drop(one_more("too-many").await);
+    assert_eq!(server.say("HEXISTS l:{mangrove} too-many").unwrap(), ":1");
 }
 
 #[tokio::test]
