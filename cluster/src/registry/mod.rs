@@ -102,12 +102,14 @@ pub enum RegistryError {
     Fenced,
 }
 
-/// The registry as its users see it. None of its operations takes longer than its deadline.
+/// The registry as its users see it. None of its operations takes longer than its deadline ([`confirm`](SessionRegistry::confirm): for each
+/// thousands of records). What fails may have been done all the same, or be done later: all may be tried again.
 pub trait SessionRegistry: Send + Sync + 'static {
     /// Binds `record.resource` of `user`; at most `limit` resources a user. What nodes hold that are not alive does not count.
-    /// Binding what the same token has already is [`Binding`] without `replaced`.
+    /// Binding what the same token has already is [`Binding`] without `replaced`, and undoes no update.
     ///
     /// # Errors
+    /// [`RegistryError::Fenced`] when this start of the node was swept;
     /// [`RegistryError::ResourceLimit`] when the user is at the limit and nothing is replaced; [`RegistryError::Taken`];
     /// [`RegistryError::Unavailable`]: it may have been done.
     fn bind<'a>(
@@ -156,9 +158,10 @@ pub trait SessionRegistry: Send + Sync + 'static {
     fn forget(&self, user: &str);
 
     /// Publishes sessions of this node again: those that are not there are entered, whatever the limit. Those that others have, as
-    /// these have them: their owners here are to end with `<conflict/>`.
+    /// these have them: their owners here are to end with `<conflict/>`. Meanwhile the caller unbinds none of them: it might be entered
+    /// after that.
     ///
     /// # Errors
-    /// When the registry cannot be reached.
+    /// When the registry cannot be reached; [`RegistryError::Fenced`] as with a bind.
     fn confirm(&self, mine: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Entry>, RegistryError>>;
 }

@@ -34,8 +34,13 @@ impl Running {
         Self { registry, root }
     }
 
+    /// It knows who is where, and is asked by any of its connections.
     async fn complete(&self) {
-        eventually("it is known who is where", async || self.registry.shown().complete).await;
+        let complete = async || {
+            let shown = self.registry.shown();
+            shown.complete && shown.connected == shown.connections
+        };
+        eventually("it is known who is where", complete).await;
     }
 }
 
