@@ -12,6 +12,9 @@ use crate::{
 };
 use std::time::Duration;
 
+/// How often it is tried, 5 ms apart.
+const TRIES: usize = 4000;
+
 /// A node that publishes what it has when the registry was emptied, as its owner is to.
 struct Owner {
     running: Running,
@@ -47,7 +50,7 @@ impl Owner {
     /// Publishes again as soon as there is another epoch than at the last time, whatever fails on the way.
     async fn publish(&mut self) {
         let before = self.epoch;
-        loop {
+        for _ in 0..TRIES {
             tokio::time::sleep(Duration::from_millis(5)).await;
             let Ok(roll) = self.renew().await else { continue };
             if [0, before].contains(&roll.epoch) {
@@ -61,17 +64,19 @@ impl Owner {
                 self.me.confirmed = roll.epoch;
             }
         }
+        panic!("nothing could be published");
     }
 
     /// Reads until the registry answers; nothing that it says before is "nobody".
     async fn find(&self, user: &str) -> Records {
-        loop {
+        for _ in 0..TRIES {
             match self.registry().lookup(user).await {
                 Ok(found) => return found,
                 Err(error) => assert!(matches!(error, RegistryError::Unavailable { .. })),
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        panic!("nobody could be found");
     }
 
     async fn unavailable(&self, user: &str) {
