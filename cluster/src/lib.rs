@@ -13,7 +13,7 @@ pub mod members;
 pub mod net;
 pub mod registry;
 pub mod relay;
-#[cfg(feature = "testkit")]
+#[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 
 pub use exchange::{Answering, AskError, Exchange};
@@ -22,7 +22,7 @@ pub use members::{Leases, Member, Other, Standing, View};
 pub use net::Net;
 pub use registry::{
     Binding, Entry, Held, Record, Records, RegistryError, SessionRegistry, Taking, Token,
-    memory::MemoryRegistry,
+    memory::MemoryRegistry, redis::RedisRegistry,
 };
 pub use relay::{Relay, Start};
 

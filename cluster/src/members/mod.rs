@@ -35,7 +35,8 @@ pub struct Member {
     pub standing: Standing,
     /// How many sessions it has.
     pub sessions: u64,
-    /// Which emptying of the registry ([`Roll::epoch`]) it has published all its sessions after; 0: none.
+    /// Which emptying of the registry ([`Roll::epoch`]) it has published all its sessions after; 0: none. In a roll, that of a node
+    /// that had no sessions at its first renewal is the epoch it began in, or a later one.
     pub confirmed: u64,
 }
 
@@ -53,7 +54,7 @@ pub enum Standing {
 /// All that have a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roll {
-    /// Another one each time that the authority was found empty.
+    /// Another one each time that the authority was found empty, or may lack something. 0: none is made yet.
     pub epoch: u64,
     /// Each with how much longer its lease is good.
     pub members: Vec<(Member, Duration)>,
@@ -79,7 +80,8 @@ pub trait Leases: Send + Sync + 'static {
     /// When the authority cannot be reached.
     fn leave<'a>(&'a self, me: &'a Member) -> BoxFuture<'a, Result<(), RegistryError>>;
 
-    /// Declares a start of a node dead whose lease is over: it can never renew it. `false`: the lease is good.
+    /// Declares a start of a node dead whose lease is over, or that has none: it can never renew it. `false`: the lease is good, or that
+    /// of an earlier start.
     ///
     /// # Errors
     /// When the authority cannot be reached.

@@ -32,9 +32,21 @@ pub struct MemoryRegistry {
 /// The last that is known of a node.
 #[derive(Debug)]
 struct Lease {
-    member: Member,
+    incarnation: u64,
+    /// None of a start that was declared dead and never had a lease.
+    member: Option<Member>,
     until: Instant,
     dead: bool,
+}
+
+impl Lease {
+    fn is_good(&self) -> bool {
+        !self.dead && self.until > Instant::now()
+    }
+
+    fn bury(node: Node, incarnation: u64) -> (Node, Self) {
+        (node, Self { incarnation, member: None, until: Instant::now(), dead: true })
+    }
 }
 
 impl Default for MemoryRegistry {
@@ -56,8 +68,8 @@ impl MemoryRegistry {
     /// Whether the session's node is alive. One that never had a lease is alone, and is.
     fn lives(&self, token: Token) -> bool {
         self.leases.lock().get(&token.node).is_none_or(|lease| {
-            let this = lease.member.incarnation <= token.incarnation;
-            this && !lease.dead && lease.until > Instant::now()
+            let this = lease.incarnation == token.incarnation;
+            lease.incarnation < token.incarnation || this && lease.is_good()
         })
     }
 
@@ -78,6 +90,10 @@ impl MemoryRegistry {
             let other = old.token != record.token && self.lives(old.token);
             if other && taking == Taking::Keep {
                 return Err(RegistryError::Taken(old.clone()));
+            }
+            // of the same session, tried again: what it was updated to since is newer
+            if old.token == record.token && record.seq < old.seq {
+                return Ok(Binding { replaced: None });
             }
             let before = std::mem::replace(old, record);
             return Ok(Binding { replaced: Some(before).filter(|_| other) });
@@ -193,7 +209,7 @@ impl Leases for MemoryRegistry {
     ) -> BoxFuture<'a, Result<Roll, RegistryError>> {
         let (mut leases, now) = (self.leases.lock(), Instant::now());
         if let Some(known) = leases.get(&me.node) {
-            let error = match known.member.incarnation.cmp(&me.incarnation) {
+            let error = match known.incarnation.cmp(&me.incarnation) {
                 Ordering::Greater => Some(RegistryError::Fenced),
                 Ordering::Equal if known.dead => Some(RegistryError::Dead),
                 _ => None,
@@ -202,29 +218,30 @@ impl Leases for MemoryRegistry {
                 return Box::pin(ready(Err(error)));
             }
         }
-        leases.insert(me.node, Lease { member: me.clone(), until: now + term, dead: false });
-        let live = leases.values().filter(|lease| !lease.dead && lease.until > now);
-        let members = live.map(|lease| (lease.member.clone(), lease.until - now)).collect();
+        let (incarnation, member) = (me.incarnation, Some(me.clone()));
+        leases.insert(me.node, Lease { incarnation, member, until: now + term, dead: false });
+        let live = leases.values().filter(|lease| lease.is_good());
+        let member = |lease: &Lease| Some((lease.member.clone()?, lease.until - now));
+        let members = live.filter_map(member).collect();
         Box::pin(ready(Ok(Roll { epoch: 1, members })))
     }
 
     fn leave<'a>(&'a self, me: &'a Member) -> BoxFuture<'a, Result<(), RegistryError>> {
         let mut leases = self.leases.lock();
-        if let Some(lease) = leases.get_mut(&me.node)
-            && lease.member.incarnation == me.incarnation
-        {
-            lease.dead = true;
+        if leases.get(&me.node).is_none_or(|lease| lease.incarnation <= me.incarnation) {
+            leases.extend([Lease::bury(me.node, me.incarnation)]);
         }
         Box::pin(ready(Ok(())))
     }
 
     fn reap(&self, node: Node, incarnation: u64) -> BoxFuture<'_, Result<bool, RegistryError>> {
         let mut leases = self.leases.lock();
-        let dead = leases.get_mut(&node).is_none_or(|lease| {
-            let this = lease.member.incarnation == incarnation;
-            lease.dead |= this && lease.until <= Instant::now();
-            lease.dead || lease.member.incarnation > incarnation
-        });
+        let known = leases.get(&node);
+        let later = known.is_some_and(|lease| lease.incarnation > incarnation);
+        let dead = later || !known.is_some_and(Lease::is_good);
+        if dead && !later {
+            leases.extend([Lease::bury(node, incarnation)]);
+        }
         Box::pin(ready(Ok(dead)))
     }
 

@@ -3,7 +3,10 @@
 //! Authoritative for *who is where*; each node holds the truth about its own sessions and publishes them again when the registry has
 //! lost them. Every operation is atomic and touches one user only, or one page of one node's sessions (law 10). A user is an opaque text.
 
+#[cfg(test)]
+mod conformance;
 pub mod memory;
+pub mod redis;
 
 use crate::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -23,7 +26,7 @@ pub struct Token {
 }
 
 /// What the registry knows of one bound resource.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Record {
     /// Its name, unique among those of its user.
     pub resource: Arc<str>,
@@ -40,7 +43,7 @@ pub struct Record {
 pub type Records = Arc<[Record]>;
 
 /// A record and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// The user.
     pub user: Arc<str>,
@@ -102,12 +105,14 @@ pub enum RegistryError {
     Dead,
 }
 
-/// The registry as its users see it. None of its operations takes longer than its deadline.
+/// The registry as its users see it. None of its operations takes longer than its deadline ([`confirm`](SessionRegistry::confirm): for each
+/// thousands of records). What fails may have been done all the same, or be done later: all may be tried again.
 pub trait SessionRegistry: Send + Sync + 'static {
     /// Binds `record.resource` of `user`; at most `limit` resources a user. What nodes hold that are not alive does not count.
-    /// Binding what the same token has already is [`Binding`] without `replaced`.
+    /// Binding what the same token has already is [`Binding`] without `replaced`, and undoes no update.
     ///
     /// # Errors
+    /// [`RegistryError::Fenced`] when this start of the node was swept;
     /// [`RegistryError::ResourceLimit`] when the user is at the limit and nothing is replaced; [`RegistryError::Taken`];
     /// [`RegistryError::Unavailable`]: it may have been done.
     fn bind<'a>(
@@ -156,9 +161,10 @@ pub trait SessionRegistry: Send + Sync + 'static {
     fn forget(&self, user: &str);
 
     /// Publishes sessions of this node again: those that are not there are entered, whatever the limit. Those that others have, as
-    /// these have them: their owners here are to end with `<conflict/>`.
+    /// these have them: their owners here are to end with `<conflict/>`. Meanwhile the caller unbinds none of them: it might be entered
+    /// after that.
     ///
     /// # Errors
-    /// When the registry cannot be reached.
+    /// When the registry cannot be reached; [`RegistryError::Fenced`] as with a bind.
     fn confirm(&self, mine: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Entry>, RegistryError>>;
 }

@@ -481,6 +481,42 @@ pub const NODE: &[Row] = &[
         tried: &["who_resumes_a_session_that_is_to_come_has_it_at_once"],
     },
     Row {
+        what: "users of whom a shared registry was asked",
+        from: &[
+            "cluster/src/registry/redis/options.rs: entries",
+            "cluster/src/registry/redis/options.rs: bytes",
+        ],
+        most: "so many users, and so many bytes together",
+        at: "those that were asked for least are forgotten",
+        fields: &[],
+        tried: &["entries_and_bytes_have_limits", "what_is_remembered_is_what_is_there"],
+    },
+    Row {
+        what: "calls of a shared registry",
+        from: &[
+            "cluster/src/registry/redis/options.rs: calls",
+            "cluster/src/registry/redis/sessions.rs: AT_ONCE",
+            "cluster/src/registry/redis/connect.rs: INVALIDATIONS",
+        ],
+        most: "the library's futures have 14 KiB a call; one operation makes `AT_ONCE` calls at most; news of `INVALIDATIONS` users wait",
+        at: "a further call is refused; of news that were lost everything is forgotten that is remembered",
+        fields: &[("cluster/src/registry/redis/sweep.rs", "members")],
+        tried: &["beyond_so_many_calls_at_once_they_are_refused"],
+    },
+    Row {
+        what: "nodes that are known by name",
+        from: &["supervision/src/id.rs: NODES", "supervision/src/id.rs: NODE_BYTES"],
+        most: "a name and what its last start said of itself, each",
+        at: "a further one gets no lease",
+        fields: &[
+            ("cluster/src/members/mod.rs", "members"),
+            ("cluster/src/registry/memory.rs", "leases"),
+            ("cluster/src/registry/redis/mod.rs", "sweeps joined"),
+            ("cluster/src/registry/redis/roster.rs", "leases nodes"),
+        ],
+        tried: &["beyond_so_many_nodes_none_gets_a_lease"],
+    },
+    Row {
         what: "messages to a process",
         from: &[
             "supervision/src/process.rs: INBOX",
@@ -776,6 +812,14 @@ pub const STILL: &[(&str, &str)] = &[
     ("storage/src/mongo/document.rs", "keys h"),
     ("storage/src/mongo/lists.rs", "new"),
     ("storage/src/mongo/offline.rs", "page damaged but"),
+    // as configured
+    ("cluster/src/registry/redis/mod.rs", "callers"),
+    ("cluster/src/registry/redis/options.rs", "ca"),
+    ("cluster/src/registry/redis/keeper.rs", "missed"),
+    // one for each method
+    ("cluster/src/registry/redis/stats.rs", "calls"),
+    // slots of a Redis Cluster
+    ("cluster/src/registry/redis/tracker.rs", "moved"),
     ("src/node/mod.rs", "starttls direct_tls http"),
     ("src/node/shared.rs", "listening"),
     ("src/node/sockets.rs", "starttls direct_tls http"),
