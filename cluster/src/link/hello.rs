@@ -1,7 +1,7 @@
 //! What two nodes say to each other first, once their connection is encrypted: who they are. Only then do they talk the protocol of
 //! ractor_cluster.
 
-use super::LinkError;
+use super::{Credit, LinkError};
 use rustls::{
     client::verify_server_name,
     pki_types::{CertificateDer, ServerName},
@@ -32,6 +32,8 @@ pub(super) struct Hello {
     pub(super) gateway: u64,
     /// What batches for this link are to say.
     pub(super) token: u64,
+    /// How much may be on its way there.
+    pub(super) credit: Credit,
 }
 
 /// What the node that was connected to answers.

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use cluster::{LinkOptions, LinkTls, Links};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::ring::default_provider,
@@ -27,8 +27,12 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // of authorities with one name the wrong key would be told, not the wrong authority
+        let key = KeyPair::generate().unwrap();
+        let name = format!("{:?}", key.public_key_raw());
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
     fn roots(&self) -> Arc<RootCertStore> {
@@ -82,6 +86,7 @@ pub struct Running {
     pub system: System,
     pub root: SupervisorRef,
     pub links: Links,
+    credit: u64,
 }
 
 pub async fn start(name: &str, options: LinkOptions) -> Running {
@@ -89,9 +94,10 @@ pub async fn start(name: &str, options: LinkOptions) -> Running {
     let crashes = CrashLog::new(CrashLogLimits::default(), None);
     let system = System::on(node, name, crashes);
     system.accept::<Ask>();
+    let credit = options.credit.messages.into();
     let (links, child) = Links::new(&system, options);
     let root = system.start(SupervisorSpec::one_for_one().child(child)).await.unwrap();
-    Running { system, root, links }
+    Running { system, root, links, credit }
 }
 
 impl Running {
@@ -116,6 +122,12 @@ impl Running {
     /// Until it is linked with so many.
     pub async fn linked(&self, count: usize) {
         until("links", || self.system.nodes().len() == count).await;
+    }
+
+    /// Until the first node has taken all that was sent.
+    pub async fn all_taken(&self, of: &Self) {
+        let credit = || Some(self.links.info().first()?.up.as_ref()?.credit.frames);
+        until("it has room again", || credit() == Some(of.credit)).await;
     }
 
     /// Why there is no link to the first node.
