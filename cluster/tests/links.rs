@@ -185,3 +185,28 @@ async fn who_connects_and_says_nothing_or_nonsense_holds_up_nobody() {
     a.root.stop().await;
     b.root.stop().await;
 }
+
+/// A node of a later version, which does not talk this one's any more, is told so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_is_not_known_is_refused_politely() {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+    let authority = Authority::new();
+    let b = start("b@links", authority.options("b@links")).await;
+    let connector = tokio_rustls::TlsConnector::from(authority.tls("a.example.org").client);
+    let tcp = TcpStream::connect(b.peer().1).await.unwrap();
+    let name = "b.links".try_into().unwrap();
+    let mut later = connector.connect(name, tcp).await.unwrap();
+    // as that of version 1, but for the versions
+    let mut hello = std::fs::read("tests/wire/v1/hello.bin").unwrap();
+    hello[8..10].copy_from_slice(&[7, 9]);
+    later.write_all(&hello).await.unwrap();
+    let mut answer = Vec::new();
+    drop(later.read_to_end(&mut answer).await);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.contains("talks versions 7 to 9 of the protocol"), "{answer}");
+    assert!(b.links.info().is_empty() && b.system.nodes().is_empty());
+    b.root.stop().await;
+}

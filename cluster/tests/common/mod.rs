@@ -11,7 +11,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use supervision::{
     CrashLog, Cx, Event, Exit, Far, InitError, Node, Process, Ref, Remote, Reply, SupervisorRef,
     SupervisorSpec, System, crash::CrashLogLimits,
@@ -35,12 +35,6 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
-    fn roots(&self) -> Arc<RootCertStore> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).unwrap();
-        Arc::new(roots)
-    }
-
     /// For a node of that name, as DNS has it.
     pub fn tls(&self, name: &str) -> LinkTls {
         self.trusting(name, self, self)
@@ -52,33 +46,61 @@ impl Authority {
     }
 
     fn trusting(&self, name: &str, certifies: &Self, trusts: &Self) -> LinkTls {
+        let (certificate, key) = certifies.certificate(name);
+        make_tls(&trusts.0.der().to_vec(), &certificate, &key)
+    }
+
+    /// The certificate, and its key.
+    fn certificate(&self, name: &str) -> (Vec<u8>, Vec<u8>) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &certifies.0).unwrap();
-        let chain = || vec![CertificateDer::from(certificate.der().to_vec())];
-        let key = || PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        let provider = Arc::new(default_provider());
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(trusts.roots(), provider.clone());
-        let server = ServerConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_client_cert_verifier(verifier.build().unwrap())
-            .with_single_cert(chain(), key())
-            .unwrap();
-        let client = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_root_certificates(trusts.roots())
-            .with_client_auth_cert(chain(), key())
-            .unwrap();
-        LinkTls { server: Arc::new(server), client: Arc::new(client) }
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.der().to_vec(), key.serialize_der())
+    }
+
+    /// The same as files, for another process: [`read_tls`].
+    pub fn write_tls(&self, name: &str, dir: &Path) {
+        let (certificate, key) = self.certificate(name);
+        let files = [("root", self.0.der().to_vec()), ("certificate", certificate), ("key", key)];
+        for (file, bytes) in files {
+            fs::write(dir.join(file), bytes).unwrap();
+        }
     }
 
     pub fn options(&self, name: &str) -> LinkOptions {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         LinkOptions::new(listen, self.tls(&name.replace('@', ".")), "cookie", "test")
     }
+}
+
+pub fn read_tls(dir: &Path) -> LinkTls {
+    let [root, certificate, key] =
+        ["root", "certificate", "key"].map(|file| fs::read(dir.join(file)).unwrap());
+    make_tls(&root, &certificate, &key)
+}
+
+fn make_tls(root: &[u8], certificate: &[u8], key: &[u8]) -> LinkTls {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(root.to_vec())).unwrap();
+    let roots = Arc::new(roots);
+    let chain = || vec![CertificateDer::from(certificate.to_vec())];
+    let key = || PrivateKeyDer::Pkcs8(key.to_vec().into());
+    let provider = Arc::new(default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
+    let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(chain(), key())
+        .unwrap();
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain(), key())
+        .unwrap();
+    LinkTls { server: Arc::new(server), client: Arc::new(client) }
 }
 
 /// A node that runs.
