@@ -2,6 +2,7 @@
 //! `cargo run -p cluster --example ping`; with a number, so many calls and messages are made, and what they cost is shown.
 #![expect(clippy::print_stdout, reason = "a program")]
 
+use bytes::Bytes;
 use cluster::{LinkOptions, LinkTls, Links};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{
@@ -24,8 +25,8 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Serialize, Deserialize)]
 enum Ping {
-    Ping(Reply<String>),
-    Note(Vec<u8>),
+    Ask(Reply<String>),
+    Note(Bytes),
     Notes(Reply<u64>),
 }
 
@@ -49,7 +50,7 @@ impl Server for Pong {
 
     async fn handle(&mut self, ping: Ping, cx: &mut Cx<Ping>) -> Next {
         match ping {
-            Ping::Ping(reply) => reply.send(format!("pong from {}", cx.system().node())),
+            Ping::Ask(reply) => reply.send(format!("pong from {}", cx.system().node())),
             Ping::Note(_) => self.0 += 1,
             Ping::Notes(reply) => reply.send(self.0),
         }
@@ -121,7 +122,7 @@ async fn measure(pong: &Far<Ping>, count: u64) -> Result<(), Error> {
     let mut times = Vec::new();
     for _ in 0..count {
         let began = Instant::now();
-        pong.call(Ping::Ping, SECOND).await?;
+        pong.call(Ping::Ask, SECOND).await?;
         times.push(began.elapsed());
     }
     times.sort_unstable();
@@ -131,7 +132,7 @@ async fn measure(pong: &Far<Ping>, count: u64) -> Result<(), Error> {
         let (before, began) = (pong.call(Ping::Notes, SECOND).await?, Instant::now());
         let mut full = 0;
         for _ in 0..10 * count {
-            let mut note = Ping::Note(vec![7; bytes]);
+            let mut note = Ping::Note(vec![7; bytes].into());
             while let Err(CastError::Full(back)) = pong.cast(note) {
                 (note, full) = (back, full + 1);
                 tokio::time::sleep(Duration::from_micros(100)).await;
@@ -165,9 +166,9 @@ async fn main() -> Result<(), Error> {
     println!("{} is linked with {:?}", a.node(), a.nodes());
 
     let pong: Far<Ping> = a.far_named(b.node(), "pong");
-    println!("ping: {}", pong.call(Ping::Ping, SECOND).await?);
+    println!("ping: {}", pong.call(Ping::Ask, SECOND).await?);
     let nobody: Far<Ping> = a.far_named(b.node(), "nobody");
-    let error = nobody.call(Ping::Ping, SECOND).await.err().ok_or("somebody")?;
+    let error = nobody.call(Ping::Ask, SECOND).await.err().ok_or("somebody")?;
     println!("ping nobody: {error}");
     if let Some(count) = env::args().nth(1) {
         measure(&pong, count.parse()?).await?;
@@ -175,7 +176,7 @@ async fn main() -> Result<(), Error> {
     let watcher = a.spawn::<Watcher>("/watcher", pong.clone()).await?;
     root_b.stop().await;
     watcher.pid().wait().await;
-    let error = pong.call(Ping::Ping, SECOND).await.err().ok_or("an answer")?;
+    let error = pong.call(Ping::Ask, SECOND).await.err().ok_or("an answer")?;
     println!("ping: {error}");
     root_a.stop().await;
     Ok(())

@@ -145,7 +145,7 @@ async fn a_node_in_a_process_of_its_own() {
     let b = start("b@ends", options).await;
     b.answerer().await;
     b.links.set_peers(vec![(Node::new("a@ends").unwrap(), peer)]);
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

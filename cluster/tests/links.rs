@@ -1,5 +1,4 @@
 //! Links between nodes over loopback, with TLS: what goes over them, and what becomes of nodes that do not belong together.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! Nodes with links over loopback, and an authority that makes their certificates.
 #![allow(dead_code, reason = "each test file uses some of it")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use cluster::{LinkOptions, LinkTls, Links};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -47,7 +47,7 @@ impl Authority {
 
     fn trusting(&self, name: &str, certifies: &Self, trusts: &Self) -> LinkTls {
         let (certificate, key) = certifies.certificate(name);
-        make_tls(&trusts.0.der().to_vec(), &certificate, &key)
+        make_tls(trusts.0.der(), &certificate, &key)
     }
 
     /// The certificate, and its key.
