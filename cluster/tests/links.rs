@@ -1,5 +1,4 @@
 //! Links between nodes over loopback, with TLS: what goes over them, and what becomes of nodes that do not belong together.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod common;
 
@@ -41,10 +40,10 @@ async fn a_call_goes_there_and_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_all_that_was_taken_arrives_in_order() {
     let authority = Authority::new();
-    let mut options = authority.options("a@links");
+    let mut options = authority.options("b@links");
     options.credit = Credit { messages: 500, bytes: 1 << 20 };
-    let a = start("a@links", options).await;
-    let b = start("b@links", authority.options("b@links")).await;
+    let a = start("a@links", authority.options("a@links")).await;
+    let b = start("b@links", options).await;
     b.answerer().await;
     a.links.set_peers(vec![b.peer()]);
     a.linked(1).await;
@@ -60,13 +59,11 @@ async fn under_load_all_that_was_taken_arrives_in_order() {
         }
     }
     assert!(full > 0, "the credit was never used up");
+    a.all_taken(&b).await;
     assert_eq!(far.call(Ask::Notes, LONG).await, Ok(20_000));
     // one that is longer than all the credit
     far.cast(Ask::Note(20_001, vec![7; 3 << 20])).unwrap();
-    until("it has room again", || {
-        a.links.info()[0].up.as_ref().is_some_and(|up| up.credit.frames == 500)
-    })
-    .await;
+    a.all_taken(&b).await;
     assert_eq!(far.call(Ask::Notes, LONG).await, Ok(20_001));
     a.root.stop().await;
     b.root.stop().await;
@@ -185,5 +182,30 @@ async fn who_connects_and_says_nothing_or_nonsense_holds_up_nobody() {
     a.links.set_peers(vec![b.peer()]);
     a.linked(1).await;
     a.root.stop().await;
+    b.root.stop().await;
+}
+
+/// A node of a later version, which does not talk this one's any more, is told so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_is_not_known_is_refused_politely() {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+    let authority = Authority::new();
+    let b = start("b@links", authority.options("b@links")).await;
+    let connector = tokio_rustls::TlsConnector::from(authority.tls("a.example.org").client);
+    let tcp = TcpStream::connect(b.peer().1).await.unwrap();
+    let name = "b.links".try_into().unwrap();
+    let mut later = connector.connect(name, tcp).await.unwrap();
+    // as that of version 1, but for the versions
+    let mut hello = std::fs::read("tests/wire/v1/hello.bin").unwrap();
+    hello[8..10].copy_from_slice(&[7, 9]);
+    later.write_all(&hello).await.unwrap();
+    let mut answer = Vec::new();
+    drop(later.read_to_end(&mut answer).await);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.contains("talks versions 7 to 9 of the protocol"), "{answer}");
+    assert!(b.links.info().is_empty() && b.system.nodes().is_empty());
     b.root.stop().await;
 }

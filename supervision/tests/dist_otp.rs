@@ -275,7 +275,7 @@ impl Nodes {
                 self.monitors.push((self.pids.get(who).cloned().unwrap_or(self.me()), monitor));
             }
             "demonitor" => {
-                self.monitors.drain(..).for_each(|(pid, monitor)| pid.demonitor(monitor))
+                self.monitors.drain(..).for_each(|(pid, monitor)| pid.demonitor(monitor));
             }
             "link" => me.link(&self.pids[who]),
             "unlink" => me.unlink(&self.pids[who]),

@@ -97,6 +97,8 @@ mod tests {
             (Class::Signal, Bytes::from_static(b"")),
         ];
         let batch = write(&head, &frames).unwrap();
+        // what nodes of the first version send is read for ever
+        assert_eq!(batch, std::fs::read("tests/wire/v1/batch.bin").unwrap());
         let (read_head, read_frames) = read(&batch).unwrap();
         assert_eq!(read_head, head);
         let read_frames: Vec<_> = read_frames.map(Result::unwrap).collect();

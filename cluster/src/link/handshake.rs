@@ -42,6 +42,7 @@ fn ours(shared: &Shared, token: &Token) -> Result<Hello, LinkError> {
         program: shared.options.program.clone(),
         gateway: shared.server()?.1,
         token: token.token,
+        credit: shared.options.credit,
     })
 }
 

@@ -1,7 +1,7 @@
 //! What two nodes say to each other first, once their connection is encrypted: who they are. Only then do they talk the protocol of
 //! ractor_cluster.
 
-use super::LinkError;
+use super::{Credit, LinkError};
 use rustls::{
     client::verify_server_name,
     pki_types::{CertificateDer, ServerName},
@@ -32,6 +32,8 @@ pub(super) struct Hello {
     pub(super) gateway: u64,
     /// What batches for this link are to say.
     pub(super) token: u64,
+    /// How much may be on its way there.
+    pub(super) credit: Credit,
 }
 
 /// What the node that was connected to answers.
@@ -99,5 +101,63 @@ impl Hello {
         ParsedCertificate::try_from(certificate)
             .and_then(|certificate| verify_server_name(&certificate, &name))
             .map_err(|_| LinkError::Name { node: self.node, name: name.to_str().into_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, path::Path};
+
+    fn hello() -> Hello {
+        Hello {
+            versions: (1, 1),
+            node: Node::new("a@example.org").unwrap(),
+            creation: 0x0102_0304,
+            program: "0.1.0".to_owned(),
+            gateway: 7,
+            token: u64::MAX,
+            credit: Credit::default(),
+        }
+    }
+
+    async fn is_kept<T>(file: &str, said: &T)
+    where
+        T: Serialize + for<'de> Deserialize<'de> + PartialEq + std::fmt::Debug,
+    {
+        let kept = fs::read(Path::new("tests/wire/v1").join(file)).unwrap();
+        assert_eq!(encode(said).unwrap(), kept, "{file}");
+        assert_eq!(&hear::<T>(&mut &*kept).await.unwrap(), said);
+    }
+
+    /// What nodes of the first version say is understood for ever.
+    #[tokio::test]
+    async fn what_version_1_says_stays() {
+        is_kept("hello.bin", &hello()).await;
+        is_kept("welcome.bin", &Answer::Welcome(hello())).await;
+        is_kept("refused.bin", &Answer::Refused("no".to_owned())).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_later_or_wrong_is_told_from_what_is_known() {
+        // a later version says more
+        let mut later = encode(&hello()).unwrap();
+        later.extend_from_slice(b"more");
+        later[7] += 4;
+        assert_eq!(hear::<Hello>(&mut &*later).await.unwrap(), hello());
+        let mut other = Hello { versions: (2, 3), ..hello() };
+        let why = other.check_version().unwrap_err().to_string();
+        assert_eq!(why, "the node talks versions 2 to 3 of the protocol, this one 1 to 1");
+        other.versions = (1, 3);
+        assert!(other.check_version().is_ok());
+        for (bytes, why) in [
+            (&b"HTTP/1.1 400"[..], "another protocol"),
+            (b"MGL\n\xff\xff\xff\xff", "too much"),
+            (b"MGL\n\0\0\0\x02\x01\x01", "not understood"),
+            (b"MGL\n\0\0\0\x02\x01", "end of file"),
+        ] {
+            let error = hear::<Hello>(&mut &*bytes).await.unwrap_err().to_string();
+            assert!(error.contains(why) || error.contains("eof"), "{why}: {error}");
+        }
     }
 }

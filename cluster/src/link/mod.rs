@@ -22,6 +22,7 @@ use connector::{Connector, Peers};
 use hub::{Hub, Shared};
 use listener::Listener;
 use process::Link;
+use serde::{Deserialize, Serialize};
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use supervision::{ChildSpec, Node, PoolSpec, Restart, SupervisorSpec, System};
 use thiserror::Error;
@@ -42,8 +43,8 @@ impl fmt::Debug for LinkTls {
     }
 }
 
-/// How much may be on its way to another node that it has not taken. Beyond it messages are refused with `Full`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much another node may have on its way to this one that this one has not taken. Beyond it messages are refused there, with `Full`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credit {
     /// Messages.
     pub messages: u32,
@@ -73,7 +74,7 @@ pub struct LinkOptions {
     pub beat: Duration,
     /// After how long of silence a link is lost.
     pub deadline: Duration,
-    /// For each node.
+    /// Of each other node.
     pub credit: Credit,
 }
 

@@ -79,7 +79,7 @@ impl Process for Link {
         cx.trap_exit(true);
         let (shared, theirs) = (&begin.shared, &begin.theirs);
         let node = theirs.node;
-        let line = Arc::new(Line::new(theirs.program.clone(), shared.options.credit));
+        let line = Arc::new(Line::new(theirs.program.clone(), theirs.credit));
         if !begin.claim.up(theirs.creation, cx.pid()) {
             return Err(InitError::failed("the other node's connection goes on"));
         }

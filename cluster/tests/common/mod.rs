@@ -1,9 +1,9 @@
 //! Nodes with links over loopback, and an authority that makes their certificates.
 #![allow(dead_code, reason = "each test file uses some of it")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use cluster::{LinkOptions, LinkTls, Links};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::ring::default_provider,
@@ -11,7 +11,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use supervision::{
     CrashLog, Cx, Event, Exit, Far, InitError, Node, Process, Ref, Remote, Reply, SupervisorRef,
     SupervisorSpec, System, crash::CrashLogLimits,
@@ -27,14 +27,12 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // of authorities with one name the wrong key would be told, not the wrong authority
+        let key = KeyPair::generate().unwrap();
+        let name = format!("{:?}", key.public_key_raw());
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn roots(&self) -> Arc<RootCertStore> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).unwrap();
-        Arc::new(roots)
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
     /// For a node of that name, as DNS has it.
@@ -48,27 +46,25 @@ impl Authority {
     }
 
     fn trusting(&self, name: &str, certifies: &Self, trusts: &Self) -> LinkTls {
+        let (certificate, key) = certifies.certificate(name);
+        make_tls(trusts.0.der(), &certificate, &key)
+    }
+
+    /// The certificate, and its key.
+    fn certificate(&self, name: &str) -> (Vec<u8>, Vec<u8>) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &certifies.0).unwrap();
-        let chain = || vec![CertificateDer::from(certificate.der().to_vec())];
-        let key = || PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        let provider = Arc::new(default_provider());
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(trusts.roots(), provider.clone());
-        let server = ServerConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_client_cert_verifier(verifier.build().unwrap())
-            .with_single_cert(chain(), key())
-            .unwrap();
-        let client = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_root_certificates(trusts.roots())
-            .with_client_auth_cert(chain(), key())
-            .unwrap();
-        LinkTls { server: Arc::new(server), client: Arc::new(client) }
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.der().to_vec(), key.serialize_der())
+    }
+
+    /// The same as files, for another process: [`read_tls`].
+    pub fn write_tls(&self, name: &str, dir: &Path) {
+        let (certificate, key) = self.certificate(name);
+        let files = [("root", self.0.der().to_vec()), ("certificate", certificate), ("key", key)];
+        for (file, bytes) in files {
+            fs::write(dir.join(file), bytes).unwrap();
+        }
     }
 
     pub fn options(&self, name: &str) -> LinkOptions {
@@ -77,11 +73,42 @@ impl Authority {
     }
 }
 
+pub fn read_tls(dir: &Path) -> LinkTls {
+    let [root, certificate, key] =
+        ["root", "certificate", "key"].map(|file| fs::read(dir.join(file)).unwrap());
+    make_tls(&root, &certificate, &key)
+}
+
+fn make_tls(root: &[u8], certificate: &[u8], key: &[u8]) -> LinkTls {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(root.to_vec())).unwrap();
+    let roots = Arc::new(roots);
+    let chain = || vec![CertificateDer::from(certificate.to_vec())];
+    let key = || PrivateKeyDer::Pkcs8(key.to_vec().into());
+    let provider = Arc::new(default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
+    let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(chain(), key())
+        .unwrap();
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain(), key())
+        .unwrap();
+    LinkTls { server: Arc::new(server), client: Arc::new(client) }
+}
+
 /// A node that runs.
 pub struct Running {
     pub system: System,
     pub root: SupervisorRef,
     pub links: Links,
+    credit: u64,
 }
 
 pub async fn start(name: &str, options: LinkOptions) -> Running {
@@ -89,9 +116,10 @@ pub async fn start(name: &str, options: LinkOptions) -> Running {
     let crashes = CrashLog::new(CrashLogLimits::default(), None);
     let system = System::on(node, name, crashes);
     system.accept::<Ask>();
+    let credit = options.credit.messages.into();
     let (links, child) = Links::new(&system, options);
     let root = system.start(SupervisorSpec::one_for_one().child(child)).await.unwrap();
-    Running { system, root, links }
+    Running { system, root, links, credit }
 }
 
 impl Running {
@@ -116,6 +144,12 @@ impl Running {
     /// Until it is linked with so many.
     pub async fn linked(&self, count: usize) {
         until("links", || self.system.nodes().len() == count).await;
+    }
+
+    /// Until the first node has taken all that was sent.
+    pub async fn all_taken(&self, of: &Self) {
+        let credit = || Some(self.links.info().first()?.up.as_ref()?.credit.frames);
+        until("it has room again", || credit() == Some(of.credit)).await;
     }
 
     /// Why there is no link to the first node.

@@ -220,9 +220,7 @@ async fn posted(env: Arc<Env>, message: Stanza, to: Jid, refused: Option<StanzaE
                 // it still passes it on
                 Ok(()) | Err(CallError::Timeout) => return,
                 Err(CallError::Full) => StanzaError::resource_constraint(),
-                Err(CallError::Gone(_) | CallError::Itself | CallError::WrongType) => {
-                    StanzaError::internal_server_error()
-                }
+                Err(_) => StanzaError::internal_server_error(),
             }
         }
     };

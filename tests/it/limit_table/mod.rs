@@ -225,6 +225,7 @@ fn every_limit_is_tried() {
             "tests/it",
             "actors/tests",
             "supervision/tests",
+            "cluster/tests",
             "xmpp/tests",
             "tls/tests",
             "auth/tests",

@@ -557,6 +557,45 @@ pub const NODE: &[Row] = &[
         tried: &["who_has_too_many_events_waiting_ends"],
     },
     Row {
+        what: "what concerns processes of other nodes: links, monitors, members of groups, requests",
+        from: &["cluster/src/link/mod.rs: LINKS"],
+        most: "one for each link, monitor, member and request, 100 bytes; a row for each node",
+        at: "further nodes are not linked; of kinds of what is refused 64 are told apart",
+        fields: &[
+            ("supervision/src/dist/peer.rs", "links watching watched monitors all"),
+            ("supervision/src/dist/node.rs", "peers types watchers refused"),
+            ("supervision/src/dist/message.rs", "replies"),
+            ("supervision/src/pid/groups.rs", "far"),
+            ("supervision/src/inbox/handed.rs", "HANDED"),
+            ("cluster/src/link/hub.rs", "claims waiting wanted states lines"),
+            ("cluster/src/link/connector.rs", "running"),
+        ],
+        tried: &[
+            "when_the_connection_is_lost_everything_ends_once",
+            "of_a_hundred_links_that_have_ended_nothing_is_left",
+        ],
+    },
+    Row {
+        what: "what is on its way to another node",
+        from: &[
+            "cluster/src/link/mod.rs: messages",
+            "cluster/src/link/mod.rs: bytes",
+            "supervision/src/dist/mod.rs: FRAME_BYTES",
+            "cluster/src/link/hub.rs: EARLY",
+            "cluster/src/link/batch.rs: BYTES",
+        ],
+        most: "`bytes` and one frame, for each node, there and here; besides signals and answers, of which there are as many as links, monitors, members and requests; `EARLY` batches before a link has begun",
+        at: "the message comes back to its sender, and is not sent; a longer one never is",
+        fields: &[
+            ("cluster/src/link/line.rs", "frames"),
+            ("cluster/src/link/hub.rs", "inbound Batch"),
+        ],
+        tried: &[
+            "under_load_all_that_was_taken_arrives_in_order",
+            "full_means_not_sent_and_later_there_is_room",
+        ],
+    },
+    Row {
         what: "names of nodes",
         from: &["supervision/src/id.rs: NODES", "supervision/src/id.rs: NODE_BYTES"],
         most: "`NODES` × `NODE_BYTES`",
