@@ -2,6 +2,7 @@
 //!
 //! `docs/modules.md` shows how to write one, from `modules/ping.rs`.
 
+use bytes::Bytes;
 use crate::{
     cx::{Answer, IqCx, SessionCx},
     env::Env,

@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod tests;
+mod packed;
 pub(crate) mod weight;
 
 pub use crate::child::Child;
