@@ -91,6 +91,13 @@ impl Answering for Inbound {
                 let answer = answer_shown(&env, &by, &users);
                 Box::pin(async move { Some(answer.into()) })
             }
+            Order::Sent { user } => {
+                let sent = sessions::sent_to_any(&env, &user);
+                let mut out = Vec::new();
+                put_number(&mut out, sent.len() as u64);
+                sent.iter().for_each(|id| put_number(&mut out, *id));
+                Box::pin(async move { Some(out.into()) })
+            }
             Order::Room { user, needed } => Box::pin(async move {
                 let mut out = Vec::new();
                 put_number(&mut out, make_room(&env, &user, needed).await);
@@ -146,7 +153,7 @@ fn perform(env: &Arc<Env>, order: Order) -> Option<BoxFuture<()>> {
             env.throttle.heard(pair, address, failed);
             None
         }
-        Order::Where { .. } | Order::Shown { .. } | Order::Room { .. } => {
+        Order::Where { .. } | Order::Shown { .. } | Order::Sent { .. } | Order::Room { .. } => {
             env.metrics.remote_unknown();
             None
         }

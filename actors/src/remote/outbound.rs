@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     env::Env,
-    resource::{Owner, PATIENCE},
+    resource::PATIENCE,
+    routing::whereabouts::here,
 };
 use bytes::Bytes;
 use cluster::{AskError, Record, Records, Start, Token, relay::Way};
@@ -18,6 +19,7 @@ use std::{
 };
 use xmpp::{
     jid::{BareJid, Jid},
+    packed::Reader,
     stanza::Stanza,
 };
 
@@ -257,18 +259,29 @@ pub(crate) async fn make_room(env: &Env, cluster: &Cluster, user: &BareJid, need
         }
         let order = Order::Room { user: user.clone(), needed: needed - made };
         let answer = cluster.exchange.ask(node.node, order.to_bytes().into(), PATIENCE).await;
-        let number = |answer: Bytes| xmpp::packed::Reader::new(answer).number();
+        let number = |answer: Bytes| Reader::new(answer).number();
         made += answer.ok().and_then(number).unwrap_or_default();
     }
     made
 }
 
+/// Which messages of the offline storage sessions of the user on other nodes have.
+pub(crate) async fn sent_there(env: &Env, user: &BareJid) -> BTreeSet<u64> {
+    let mut sent = BTreeSet::new();
+    let Some(cluster) = &env.cluster else { return sent };
+    let item = Bytes::from(Order::Sent { user: user.clone() }.to_bytes());
+    for node in nodes(cluster, &locate(env, cluster, user).await, |_| true) {
+        let answer = cluster.exchange.ask(node.node, item.clone(), TOLD).await;
+        let ids = |answer| Reader::new(answer).list(Reader::number);
+        sent.extend(answer.ok().and_then(ids).unwrap_or_default());
+    }
+    sent
+}
+
 /// What `by` sees of the sessions that users have on this node.
 pub(crate) fn shown_here(env: &Env, by: &Jid, users: &[BareJid]) -> Vec<Shown> {
-    let all = users.iter().flat_map(|user| env.table.resources(user));
-    let alive = all.filter(|resource| resource.owner() != Owner::Ended);
-    alive
-        .map(|resource| Shown {
+    let all = users.iter().flat_map(|user| here(env, user));
+    all.map(|resource| Shown {
             jid: resource.jid().clone().into(),
             presence: resource.presence().map(|(presence, _)| presence),
             directs: resource.directed_has(by) || resource.directed_has(&by.bare_jid()),

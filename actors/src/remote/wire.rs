@@ -59,6 +59,8 @@ pub enum Order {
     Where { user: BareJid },
     /// Asks: what `by` would see of the sessions that these have there.
     Shown { by: Jid, users: Vec<BareJid> },
+    /// Asks: which messages of the offline storage sessions of the user there have.
+    Sent { user: BareJid },
     /// Asks: so many sessions of the user that wait to be resumed are to make room.
     Room { user: BareJid, needed: u64 },
 }
@@ -114,6 +116,7 @@ impl Order {
             Self::Where { .. } => 32,
             Self::Shown { .. } => 33,
             Self::Room { .. } => 34,
+            Self::Sent { .. } => 35,
         }
     }
 
@@ -168,7 +171,7 @@ impl Order {
                 put_bytes(&mut out, address);
                 out.push(u8::from(*failed));
             }
-            Self::Where { user } => put_text(&mut out, user.as_str()),
+            Self::Where { user } | Self::Sent { user } => put_text(&mut out, user.as_str()),
             Self::Shown { by, users } => {
                 put_text(&mut out, by.as_str());
                 put_number(&mut out, users.len() as u64);
@@ -231,6 +234,7 @@ impl Order {
             7 => Self::Throttle { pair: key(from)?, address: key(from)?, failed: flag(from)? },
             32 => Self::Where { user: user(from)? },
             33 => Self::Shown { by: address(from)?, users: from.list(user)? },
+            35 => Self::Sent { user: user(from)? },
             34 => Self::Room { user: user(from)?, needed: from.number()? },
             _ => return None,
         })
@@ -304,4 +308,103 @@ pub fn read_shown(bytes: Bytes) -> Option<Vec<Shown>> {
         };
         Some(Shown { jid, presence, directs, blocks })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write;
+
+    fn orders() -> Vec<(&'static str, Order)> {
+        let user: BareJid = "juliet@localhost".parse().unwrap();
+        let xml = "<message from='romeo@localhost/orchard' to='juliet@localhost' type='chat' id='1' xml:lang='en'>\
+             <body>what light</body><x xmlns='urn:x'/></message>";
+        let message = Stanza::parse(xml.as_bytes()).unwrap();
+        let presence =
+            Stanza::parse(b"<presence from='romeo@localhost/orchard'><priority>1</priority></presence>").unwrap();
+        let trip = Trip { now: true, hops: 2, copy: false };
+        let stanza = |leg| Order::Stanza { leg, trip, at: 1_767_225_600_000, stanza: message.clone() };
+        let sessions = |whom| Order::Sessions {
+            user: user.clone(),
+            whom,
+            each: true,
+            stanza: presence.clone(),
+        };
+        let romeo: Jid = "romeo@localhost/orchard".parse().unwrap();
+        let session = Some(("balcony".to_owned(), 300));
+        vec![
+            ("full", stanza(Leg::Full)),
+            ("account", stanza(Leg::Account)),
+            ("failure", stanza(Leg::Failure)),
+            ("probe", stanza(Leg::Probe)),
+            ("contacts", Order::Contacts { to: vec![user.clone().into()], stanza: presence.clone() }),
+            ("available", sessions(Whom::Available)),
+            ("non_negative", sessions(Whom::NonNegative)),
+            ("marked", sessions(Whom::Marked("roster".to_owned()))),
+            ("end_one", Order::End { user: user.clone(), session, why: Ended::Conflict }),
+            ("end_all", Order::End { user: user.clone(), session: None, why: Ended::Removed }),
+            (
+                "told",
+                Order::Told {
+                    user: user.clone(),
+                    module: "blocking".to_owned(),
+                    what: Bytes::from_static(b"{}"),
+                },
+            ),
+            ("divert", Order::Divert { user: user.clone(), module: "offline".to_owned(), id: 7 }),
+            ("throttle", Order::Throttle { pair: [1; 16], address: [2; 16], failed: true }),
+            ("where", Order::Where { user: user.clone() }),
+            ("shown", Order::Shown { by: romeo, users: vec![user.clone()] }),
+            ("room", Order::Room { user: user.clone(), needed: 1 }),
+            ("sent", Order::Sent { user }),
+        ]
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    #[test]
+    fn what_nodes_of_version_1_say_is_said_and_read() {
+        let file = include_str!("v1.txt");
+        let mut lines = file.lines();
+        for (name, order) in orders() {
+            let bytes = order.to_bytes();
+            assert_eq!(lines.next(), Some(&*format!("{name} {}", hex(&bytes))));
+            assert_eq!(Order::read(bytes.clone().into()), Some(order));
+            for end in 0..bytes.len() {
+                assert_eq!(Order::read(Bytes::copy_from_slice(&bytes[..end])), None, "{name}");
+            }
+        }
+        assert_eq!(lines.next(), None);
+    }
+
+    #[test]
+    fn another_version_and_another_kind_are_not_known() {
+        let bytes = orders().remove(0).1.to_bytes();
+        for (place, value) in [(0, 2), (1, 99)] {
+            let mut other = bytes.clone();
+            other[place] = value;
+            assert_eq!(Order::read(other.into()), None);
+        }
+    }
+
+    #[test]
+    fn answers_are_read_as_they_were_written() {
+        let found = |resource: &str, priority| Found { resource: resource.to_owned(), session: 5, priority };
+        let all = vec![found("a", None), found("b", Some(-128)), found("c", Some(127))];
+        assert_eq!(read_found(put_found(&all).into()), Some(all));
+        let presence = Stanza::parse(b"<presence><show>away</show></presence>");
+        let shown = |jid: &str, presence| Shown {
+            jid: jid.parse().unwrap(),
+            presence,
+            directs: true,
+            blocks: false,
+        };
+        let all = vec![shown("juliet@localhost/a", presence), shown("juliet@localhost/b", None)];
+        assert_eq!(read_shown(put_shown(&all).into()), Some(all));
+    }
 }

@@ -71,10 +71,6 @@ pub(super) fn account(
     best: Option<i8>,
     (trip, found): (Trip, Option<Records>),
 ) -> Next {
-    let again = move |env: &Arc<Env>, user: BareJid| {
-        let env = Arc::clone(env);
-        move |stanza| message_to(&env, user.clone(), stanza, (trip, None))
-    };
     // where it was sent to because of this session, or nobody else is asked any more
     let stays = trip.copy || trip.hops >= HOPS || trip.hops > 0 && best.is_some();
     if !stays && !trip.now && cluster.custody.has(user) {
@@ -100,20 +96,22 @@ pub(super) fn account(
         None => (BTreeSet::new(), true),
     };
     let first = if here_too { None } else { there.pop_first() };
+    if !trip.copy && is_on_way(cluster, stanza.head.from.as_ref(), user, first) {
+        let owner = user.clone();
+        let again =
+            move |env: &Arc<Env>, stanza| message_to(env, owner, stanza, (trip, None));
+        return Next::Gone(Some(after(env, cluster, user, stanza, (first, trip.hops), again)));
+    }
     // one of them sees that it is not lost
     for copy in there {
         let trip = Trip { copy: true, ..trip };
-        let later = hand(env, cluster, (copy, Leg::Account), user, stanza.clone(), trip);
-        drop(later);
+        drop(give(env, cluster, (copy, Leg::Account), user, stanza.clone(), trip));
     }
     match first {
         Some(first) => {
-            Next::Gone(hand(env, cluster, (first, Leg::Account), user, stanza, trip))
+            Next::Gone(give(env, cluster, (first, Leg::Account), user, stanza, trip))
         }
-        None => {
-            let again = again(env, user.clone());
-            here(env, cluster, user, stanza, move |_, stanza| again(stanza), trip)
-        }
+        None => Next::Here(stanza),
     }
 }
 
@@ -179,7 +177,10 @@ fn give(
     // custody passes with the receipt: what came by another node is that one's until then
     let waits = !trip.copy
         && (trip.hops > 0 || message && env.queue_limits().durability == Durability::Always);
-    let way = way(stanza.head.from.as_ref(), user);
+    let mut way = way(stanza.head.from.as_ref(), user);
+    if trip.copy {
+        way.pair = 0;
+    }
     let instead = replaces(&stanza, stanza.head.to.as_slice());
     let (trip, at) = (Trip { hops: trip.hops.saturating_add(1), ..trip }, env.clock.millis());
     let item = Order::Stanza { leg, trip, at, stanza: stanza.clone() }.to_bytes();

@@ -11,7 +11,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 pub mod trip;
-mod whereabouts;
+pub(crate) mod whereabouts;
 
 pub use everywhere::{divert, is_connected, others_available, to_available, to_marked};
 pub(crate) use stored::sender;

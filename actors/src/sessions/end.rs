@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     env::Env,
+    remote::outbound,
     resource::{Arrived, Ended, Left, PATIENCE, Resource, Standing},
     routing::{Trip, bounce, divert, message, presence},
 };
@@ -106,7 +107,10 @@ async fn kept(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
         true => ids,
         false => out_of_order(ids, resource.last_passed()),
     };
-    let sent = sent_to_any(env, user);
+    let mut sent = sent_to_any(env, user);
+    if !behind.is_empty() {
+        sent.extend(outbound::sent_there(env, user).await);
+    }
     behind.retain(|id| !sent.contains(id));
     if !behind.is_empty() {
         match env.stores.offline.move_back(user, behind).await {

@@ -28,7 +28,7 @@ pub use claim::{Attached, BindError, Claim, ResumeError};
 pub use confirm::confirmer;
 pub use end::end;
 pub use manager::spec;
-pub(crate) use park::{acknowledge, forget_received, note};
+pub(crate) use park::{acknowledge, forget_received, note, sent_to_any};
 pub use registry::publish_priority;
 pub use sleep::restored;
 

@@ -92,6 +92,8 @@ pub struct WorldOptions {
     pub settings: Settings,
     /// What TLS would tell SASL; `None`: connections in the clear, where TLS is not required.
     pub tls: Option<Tls>,
+    /// On which of two nodes clients are in [`World::check`]'s last run, by name. Others: every second on the other one.
+    pub places: &'static [(&'static str, usize)],
     /// Whose accounts they are, given those of its store.
     pub accounts: fn(Arc<dyn AccountStore>) -> Accounts,
 }
@@ -102,6 +104,7 @@ impl Default for WorldOptions {
             hosts: vec!["localhost"],
             settings: Settings::default(),
             tls: None,
+            places: &[],
             accounts: Accounts::new,
         }
     }
@@ -199,7 +202,7 @@ impl World {
         Self { env, store, system, tree, links, said, heard, tls: options.tls }
     }
 
-    /// Runs a script against a world with the modules that `add` adds; once as it is, and once with
+    /// Runs a script against a world with the modules that `add` adds; once as it is, once over two nodes, and once with
     /// everything that a client does in a process of its own: the world is frozen into bytes after
     /// it, and thawed from them in the next process.
     ///
@@ -207,6 +210,18 @@ impl World {
     /// When the script is not followed.
     pub fn check(script: &str, add: impl Fn(&mut Modules)) {
         Self::check_with(script, &WorldOptions::default(), add);
+    }
+
+    /// [`World::check`] of a script that needs some clients on one node.
+    ///
+    /// # Panics
+    /// When the script is not followed.
+    pub fn check_at(
+        script: &str,
+        places: &'static [(&'static str, usize)],
+        add: impl Fn(&mut Modules),
+    ) {
+        Self::check_with(script, &WorldOptions { places, ..WorldOptions::default() }, add);
     }
 
     /// [`World::check`] with options.

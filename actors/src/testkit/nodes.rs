@@ -76,7 +76,8 @@ impl Nodes {
             let place = Place { clock, store, restores: false, joined: Some(joined) };
             worlds.push(World::at(modules(), options.clone(), place, |s| s).await);
         }
-        let (places, wanted) = Default::default();
+        let wanted = options.places.iter().map(|(name, place)| ((*name).to_owned(), *place));
+        let (places, wanted) = (BTreeMap::new(), wanted.collect());
         Self { network, worlds, places, wanted }
     }
 
@@ -112,6 +113,23 @@ impl Nodes {
             tokio::task::yield_now().await;
         }
         self.worlds.iter_mut().for_each(World::hear);
+    }
+
+    /// A client says something, and nobody deals with it yet.
+    pub fn say(&mut self, name: &str, xml: &str) {
+        if let Some(link) = self.world(name).links.get_mut(name) {
+            link.feed(&mut xml.as_bytes().to_vec());
+        }
+    }
+
+    /// So many rounds of all connections and processes.
+    pub async fn rounds(&mut self, count: usize) {
+        for _ in 0..count {
+            for world in &mut self.worlds {
+                world.round().await;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// A node dies: nothing of it is left but what is in the store, and the others know.
