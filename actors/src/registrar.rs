@@ -2,7 +2,6 @@
 //!
 //! `docs/modules.md` shows how to write one, from `modules/ping.rs`.
 
-use bytes::Bytes;
 use crate::{
     cx::{Answer, IqCx, SessionCx},
     env::Env,
@@ -15,6 +14,7 @@ use crate::{
     resource::Resource,
     service,
 };
+use bytes::Bytes;
 use config::{Section, Sections};
 use serde_json::Value;
 use std::{fmt, sync::Arc};

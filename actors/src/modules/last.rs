@@ -153,7 +153,8 @@ impl LastModule {
         let mut status = presence.text_of("status").unwrap_or_default();
         status.truncate(status.floor_char_boundary(MAX_STATUS));
         let activity = Activity { at: env.clock.millis(), status };
-        let (env, resource, noted) = (Arc::clone(env), Arc::clone(resource), Arc::clone(&self.noted));
+        let (env, resource, noted) =
+            (Arc::clone(env), Arc::clone(resource), Arc::clone(&self.noted));
         Box::pin(async move {
             if !routing::others_available(&env, &resource).await {
                 noted.lock().insert(resource.user(), activity);

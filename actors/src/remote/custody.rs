@@ -107,7 +107,10 @@ mod tests {
         for id in ["1", "2", "3"] {
             custody.push(&user, kept(id)).unwrap();
         }
-        assert_eq!(custody.push(&user, kept("4")).unwrap_err().stanza.head.id.as_deref(), Some("4"));
+        assert_eq!(
+            custody.push(&user, kept("4")).unwrap_err().stanza.head.id.as_deref(),
+            Some("4")
+        );
         for id in ["1", "2", "3"] {
             assert_eq!(custody.first(&user).unwrap().0.head.id.as_deref(), Some(id));
             custody.done(&user);

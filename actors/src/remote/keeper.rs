@@ -1,8 +1,6 @@
 //! The process that has messages in [custody](super::custody) go on when it is known where they belong.
 
-use super::{
-    outbound::{Located, locate},
-};
+use super::outbound::{Located, locate};
 use crate::{
     env::Env,
     routing::{Trip, message_to},

@@ -140,12 +140,7 @@ pub(crate) fn start_of(record: &Record) -> Start {
 impl Cluster {
     /// Of a node that knows the others by `view`, and has `relay` and `exchange` to them. `custody`: bytes of messages that may wait
     /// here while nobody knows where they belong.
-    pub fn new(
-        view: Arc<View>,
-        relay: Relay,
-        exchange: Arc<dyn Exchange>,
-        custody: usize,
-    ) -> Self {
+    pub fn new(view: Arc<View>, relay: Relay, exchange: Arc<dyn Exchange>, custody: usize) -> Self {
         let (confirms, comes, came) = Default::default();
         Self { view, relay, exchange, custody: Custody::new(custody), confirms, comes, came }
     }

@@ -4,11 +4,7 @@ use super::{
     Cluster, TOLD, done, replaces, start_of, way, way_of,
     wire::{Found, Order, Shown, Whom, put_shown, read_found, read_shown},
 };
-use crate::{
-    env::Env,
-    resource::PATIENCE,
-    routing::whereabouts::here,
-};
+use crate::{env::Env, resource::PATIENCE, routing::whereabouts::here};
 use bytes::Bytes;
 use cluster::{AskError, Record, Records, Start, Token, relay::Way};
 use futures_util::future::join_all;
@@ -85,15 +81,9 @@ pub(crate) fn elsewhere<'a>(
 }
 
 /// The nodes with sessions of the user that fit.
-fn nodes(
-    cluster: &Cluster,
-    located: &Located,
-    fits: impl Fn(&Record) -> bool,
-) -> BTreeSet<Start> {
+fn nodes(cluster: &Cluster, located: &Located, fits: impl Fn(&Record) -> bool) -> BTreeSet<Start> {
     match located {
-        Located::Known(all) => {
-            elsewhere(cluster, all).filter(|r| fits(r)).map(start_of).collect()
-        }
+        Located::Known(all) => elsewhere(cluster, all).filter(|r| fits(r)).map(start_of).collect(),
         // whoever has none does nothing
         Located::Partly(_) => cluster.view.others().values().map(|other| other.start()).collect(),
     }
@@ -130,12 +120,8 @@ pub(crate) fn send_to_sessions(
     if nodes.is_empty() {
         return told;
     }
-    let order = Order::Sessions {
-        user: user.clone(),
-        whom: whom.clone(),
-        each,
-        stanza: stanza.clone(),
-    };
+    let order =
+        Order::Sessions { user: user.clone(), whom: whom.clone(), each, stanza: stanza.clone() };
     let (item, way) = (order.to_bytes(), way(stanza.head.from.as_ref(), user));
     let waits = matches!(whom, Whom::Marked(_));
     let instead = replaces(stanza, &[user.clone().into()]).filter(|_| !waits);
@@ -282,12 +268,12 @@ pub(crate) async fn sent_there(env: &Env, user: &BareJid) -> BTreeSet<u64> {
 pub(crate) fn shown_here(env: &Env, by: &Jid, users: &[BareJid]) -> Vec<Shown> {
     let all = users.iter().flat_map(|user| here(env, user));
     all.map(|resource| Shown {
-            jid: resource.jid().clone().into(),
-            presence: resource.presence().map(|(presence, _)| presence),
-            directs: resource.directed_has(by) || resource.directed_has(&by.bare_jid()),
-            blocks: resource.blocks(by),
-        })
-        .collect()
+        jid: resource.jid().clone().into(),
+        presence: resource.presence().map(|(presence, _)| presence),
+        directs: resource.directed_has(by) || resource.directed_has(&by.bare_jid()),
+        blocks: resource.blocks(by),
+    })
+    .collect()
 }
 
 /// What `by` sees of the sessions of users on other nodes; and which nodes with sessions of them did not answer.

@@ -98,8 +98,7 @@ pub(super) fn account(
     let first = if here_too { None } else { there.pop_first() };
     if !trip.copy && is_on_way(cluster, stanza.head.from.as_ref(), user, first) {
         let owner = user.clone();
-        let again =
-            move |env: &Arc<Env>, stanza| message_to(env, owner, stanza, (trip, None));
+        let again = move |env: &Arc<Env>, stanza| message_to(env, owner, stanza, (trip, None));
         return Next::Gone(Some(after(env, cluster, user, stanza, (first, trip.hops), again)));
     }
     // one of them sees that it is not lost
@@ -108,9 +107,7 @@ pub(super) fn account(
         drop(give(env, cluster, (copy, Leg::Account), user, stanza.clone(), trip));
     }
     match first {
-        Some(first) => {
-            Next::Gone(give(env, cluster, (first, Leg::Account), user, stanza, trip))
-        }
+        Some(first) => Next::Gone(give(env, cluster, (first, Leg::Account), user, stanza, trip)),
         None => Next::Here(stanza),
     }
 }
@@ -195,12 +192,7 @@ fn give(
 }
 
 /// A node has too much already.
-fn not_handed(
-    env: &Arc<Env>,
-    user: &BareJid,
-    stanza: Stanza,
-    trip: Trip,
-) -> Option<BoxFuture<()>> {
+fn not_handed(env: &Arc<Env>, user: &BareJid, stanza: Stanza, trip: Trip) -> Option<BoxFuture<()>> {
     match (stanza.head.kind, stanza.head.ty) {
         _ if trip.copy => None,
         (Kind::Message, Type::Normal | Type::Chat) => {

@@ -12,9 +12,7 @@ use crate::{
     future::BoxFuture,
     remote::{
         self, Cluster, done,
-        outbound::{
-            Located, elsewhere, known, locate, send_to_sessions, shown_here, shown_there,
-        },
+        outbound::{Located, elsewhere, known, locate, send_to_sessions, shown_here, shown_there},
         start_of,
         wire::{Leg, Shown, Whom},
     },
@@ -46,12 +44,7 @@ pub(super) fn to_non_negative(
     to_others(env, user, Whom::NonNegative, stanza)
 }
 
-fn to_others(
-    env: &Arc<Env>,
-    user: &BareJid,
-    whom: Whom,
-    stanza: &Stanza,
-) -> Option<BoxFuture<()>> {
+fn to_others(env: &Arc<Env>, user: &BareJid, whom: Whom, stanza: &Stanza) -> Option<BoxFuture<()>> {
     let cluster = env.cluster.as_ref()?;
     if let Some(records) = env.registry.cached(user.as_str()) {
         let located = Located::Known(records);

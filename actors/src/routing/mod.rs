@@ -16,17 +16,17 @@ pub(crate) mod whereabouts;
 pub use everywhere::{divert, is_connected, others_available, to_available, to_marked};
 pub(crate) use stored::sender;
 pub use trip::{HOPS, Trip};
+pub use whereabouts::{Missed, here, to_resource};
 pub(crate) use whereabouts::{
     divert_here, none_leaves, to_available_here, to_marked_here, to_non_negative_here,
 };
-pub use whereabouts::{Missed, here, to_resource};
 
 use crate::{
     env::Env,
     future::BoxFuture,
     hooks::{Flow, Offline},
     iq,
-    resource::{Ended, Refused, Resource, Share},
+    resource::{Ended, Keeping, Refused, Resource, Share},
     service,
     sessions::park::note_again,
 };
@@ -101,12 +101,7 @@ fn full_to(
 }
 
 /// RFC 6121 section 8.5.3.2: nobody has the full JID.
-fn no_such_resource(
-    env: &Arc<Env>,
-    to: &Jid,
-    stanza: Stanza,
-    trip: Trip,
-) -> Option<BoxFuture<()>> {
+fn no_such_resource(env: &Arc<Env>, to: &Jid, stanza: Stanza, trip: Trip) -> Option<BoxFuture<()>> {
     match (stanza.head.kind, stanza.head.ty) {
         // 8.5.3.2.1: a chat goes on as if addressed to the account
         (Kind::Message, Type::Chat) => message(env, to.bare(), stanza, trip),
@@ -180,7 +175,15 @@ pub(crate) fn message_to(
         }
     }
     match best.as_slice() {
-        [] if trip.copy => None,
+        copies if trip.copy => {
+            // it does not go on its way again from here: as if it was delivered
+            let share = Share::default();
+            share.delivered();
+            for resource in copies {
+                drop(resource.deliver_as(stanza.clone(), Some(share.clone()), Keeping::Not));
+            }
+            None
+        }
         [] => Some(Box::pin(offline(Arc::clone(env), user, stanza))),
         [one] => match one.deliver(stanza) {
             Ok(()) => None,
@@ -223,8 +226,6 @@ fn hand_to_all(
 /// What a resource does not take is dealt with by kind (law 11).
 fn refused(env: &Arc<Env>, user: BareJid, why: Refused, trip: Trip) -> Option<BoxFuture<()>> {
     match why {
-        // another node sees that it is not lost
-        _ if trip.copy => None,
         Refused::Blocked(stanza) => blocked(env, &stanza),
         // as if it had not been found
         Refused::Ended(stanza) => match (stanza.head.kind, stanza.head.ty) {

@@ -126,7 +126,8 @@ pub async fn show(env: &Arc<Env>, user: &BareJid, to: &Jid, available: bool) {
     if env.cluster.is_none() {
         return;
     }
-    let (there, _) = crate::remote::outbound::shown_there(env, to, std::slice::from_ref(user)).await;
+    let (there, _) =
+        crate::remote::outbound::shown_there(env, to, std::slice::from_ref(user)).await;
     for Shown { jid, presence, .. } in there.into_iter().filter(|one| !one.blocks) {
         let Some(presence) = presence else { continue };
         let presence = if available { presence } else { gone_of(&jid) };
@@ -208,7 +209,8 @@ async fn add(env: &Env, groups: &mut Groups, contact: &Jid) {
 /// The client sees the user's resources on other nodes.
 async fn see_others(env: &Arc<Env>, resource: &Arc<Resource>) {
     let (me, user) = (resource.jid().clone().into(), resource.user());
-    let (others, _) = crate::remote::outbound::shown_there(env, &me, std::slice::from_ref(user)).await;
+    let (others, _) =
+        crate::remote::outbound::shown_there(env, &me, std::slice::from_ref(user)).await;
     for theirs in others.into_iter().filter_map(|one| one.presence) {
         drop(resource.deliver(theirs.with_to(Some(me.clone()))));
     }

@@ -18,8 +18,8 @@ use crate::{
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use std::{future::poll_fn, sync::Arc, task::Poll};
 use tokio::task::yield_now;
-use xmpp::jid::BareJid;
 use xmpp::error::{StreamError, StreamErrorCondition};
+use xmpp::jid::BareJid;
 
 pub(super) const BIND: &str = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
     <resource>balcony</resource></bind></iq>";

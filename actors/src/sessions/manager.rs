@@ -327,7 +327,9 @@ impl SessionManager {
             let waited = self.lost(&resource).map(|at| at.elapsed().as_secs());
             tracing::info!(jid = %resource.jid(), waited, "a session that waits to be resumed makes room");
             self.env.metrics.displaced();
-            self.end(resource, Ended::Closed).await;
+            self.end(Arc::clone(&resource), Ended::Closed).await;
+            // whatever it leaves behind
+            registry::unbind(&self.env, &resource).await;
         }
     }
 

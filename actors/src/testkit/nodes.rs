@@ -67,11 +67,8 @@ impl Nodes {
             let (handler, answers) = (Arc::clone(&inbound), Arc::clone(&inbound));
             let joined = network.join(me, handler, answers, LIMIT);
             let cluster = Cluster::new(joined.view, joined.relay, joined.exchange, LIMIT);
-            let joined = Joined {
-                registry: wrap(joined.registry),
-                cluster: Arc::new(cluster),
-                inbound,
-            };
+            let joined =
+                Joined { registry: wrap(joined.registry), cluster: Arc::new(cluster), inbound };
             let (clock, store) = (Clock::fixed(START), Arc::clone(&store));
             let place = Place { clock, store, restores: false, joined: Some(joined) };
             worlds.push(World::at(modules(), options.clone(), place, |s| s).await);

@@ -174,7 +174,8 @@ fn of_what_was_for_a_node_that_died_messages_go_on_and_requests_are_answered() {
         let mut nodes = Nodes::new(&["a", "b"], modules, &WorldOptions::default()).await;
         run(&mut nodes, PAIR).await;
         nodes.network.cut(node("a"), node("b"));
-        let script = "R C: <message to='juliet@localhost' type='chat' id='1'><body>b</body></message>
+        let script =
+            "R C: <message to='juliet@localhost' type='chat' id='1'><body>b</body></message>
             R C: <iq to='juliet@localhost/balcony' type='get' id='2'><x xmlns='urn:x'/></iq>
             R C: <presence to='juliet@localhost/balcony'/>
             R C: <message to='juliet@localhost/balcony' type='groupchat' id='3'/>
@@ -400,8 +401,7 @@ fn the_order_is_kept_while_a_session_moves_between_nodes() {
     for seed in 1..=30 {
         World::block_on(async {
             let mut random = Random(seed);
-            let mut nodes =
-                Nodes::new(&["a", "b", "c"], modules, &WorldOptions::default()).await;
+            let mut nodes = Nodes::new(&["a", "b", "c"], modules, &WorldOptions::default()).await;
             run(&mut nodes, &(ACCOUNTS.to_owned() + "R = romeo@localhost/orchard\n")).await;
             let (mut got, mut sent, mut here) = (Vec::new(), Vec::new(), None::<usize>);
             for _ in 0..12 {
@@ -409,7 +409,10 @@ fn the_order_is_kept_while_a_session_moves_between_nodes() {
                     let id = sent.len().to_string();
                     let to = ["juliet@localhost", "juliet@localhost/one"][random.below(2)];
                     let body = "<body>b</body>";
-                    nodes.say("R", &format!("<message to='{to}' type='chat' id='{id}'>{body}</message>"));
+                    nodes.say(
+                        "R",
+                        &format!("<message to='{to}' type='chat' id='{id}'>{body}</message>"),
+                    );
                     sent.push(id);
                     nodes.rounds(random.below(4)).await;
                 }
@@ -423,9 +426,8 @@ fn the_order_is_kept_while_a_session_moves_between_nodes() {
                 }
                 let name = format!("J{next}");
                 nodes.wanted.insert(name.clone(), next);
-                let log_on = format!(
-                    "password juliet@localhost pencil\n{name} = juliet@localhost/one\n"
-                );
+                let log_on =
+                    format!("password juliet@localhost pencil\n{name} = juliet@localhost/one\n");
                 run(&mut nodes, &log_on).await;
                 if let Some(before) = here {
                     got.extend(all(&mut nodes, &format!("J{before}")).await);

@@ -34,16 +34,8 @@ const APART: &[(&str, &str, &str)] = &[
         "actors/src/connection/",
         "what a node does for another does not depend on what its clients are connected by",
     ),
-    (
-        "actors/src/remote/",
-        "actors/src/modules/",
-        "modules hear of other nodes by hooks",
-    ),
-    (
-        "actors/src/modules/",
-        "actors/src/remote/",
-        "which node has what is behind routing",
-    ),
+    ("actors/src/remote/", "actors/src/modules/", "modules hear of other nodes by hooks"),
+    ("actors/src/modules/", "actors/src/remote/", "which node has what is behind routing"),
     (
         "actors/src/modules/",
         "actors/src/sessions/table.rs",
