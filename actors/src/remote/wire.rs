@@ -200,7 +200,8 @@ impl Order {
             1 => {
                 let leg = one(&LEGS, from)?;
                 let (hops, flags) = (from.byte()?, from.byte()?);
-                let trip = Trip { hops, now: flags & 1 != 0, copy: flags & 2 != 0 };
+                let (now, copy) = (flags & 1 != 0, flags & 2 != 0);
+                let trip = Trip { hops, now, copy, waited: false };
                 Self::Stanza { leg, trip, at: from.number()?, stanza: Stanza::unpack(from)? }
             }
             2 => Self::Contacts { to: from.list(address)?, stanza: Stanza::unpack(from)? },
@@ -324,7 +325,7 @@ mod tests {
             b"<presence from='romeo@localhost/orchard'><priority>1</priority></presence>",
         )
         .unwrap();
-        let trip = Trip { now: true, hops: 2, copy: false };
+        let trip = Trip { now: true, hops: 2, ..Trip::IN_ORDER };
         let stanza =
             |leg| Order::Stanza { leg, trip, at: 1_767_225_600_000, stanza: message.clone() };
         let sessions = |whom| Order::Sessions {

@@ -96,7 +96,7 @@ pub(super) fn account(
         None => (BTreeSet::new(), true),
     };
     let first = if here_too { None } else { there.pop_first() };
-    if !trip.copy && is_on_way(cluster, stanza.head.from.as_ref(), user, first) {
+    if !trip.copy && !trip.now && is_on_way(cluster, stanza.head.from.as_ref(), user, first) {
         let owner = user.clone();
         let again = move |env: &Arc<Env>, stanza| message_to(env, owner, stanza, (trip, None));
         return Next::Gone(Some(after(env, cluster, user, stanza, (first, trip.hops), again)));
@@ -121,7 +121,7 @@ fn here(
     then: impl FnOnce(&Arc<Env>, Stanza) -> Option<BoxFuture<()>> + Send + 'static,
     trip: Trip,
 ) -> Next {
-    if trip.copy || !is_on_way(cluster, stanza.head.from.as_ref(), user, None) {
+    if trip.copy || trip.now || !is_on_way(cluster, stanza.head.from.as_ref(), user, None) {
         return Next::Here(stanza);
     }
     Next::Gone(Some(after(env, cluster, user, stanza, (None, trip.hops), then)))
@@ -154,7 +154,7 @@ pub(super) fn hand(
     stanza: Stanza,
     trip: Trip,
 ) -> Option<BoxFuture<()>> {
-    if !trip.copy && is_on_way(cluster, stanza.head.from.as_ref(), user, Some(to)) {
+    if !trip.copy && !trip.now && is_on_way(cluster, stanza.head.from.as_ref(), user, Some(to)) {
         let (way, owner, of) = ((Some(to), trip.hops), user.clone(), Arc::clone(cluster));
         let then = move |env: &Arc<Env>, stanza| give(env, &of, (to, leg), &owner, stanza, trip);
         return Some(after(env, cluster, user, stanza, way, then));

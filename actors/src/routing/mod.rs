@@ -150,19 +150,19 @@ pub(crate) fn message_to(
         Best::After(leaving) => {
             let env = Arc::clone(env);
             return Some(Box::pin(async move {
-                let now = trip.now || !leaving.is_over().await;
-                if let Some(later) = message(&env, user, stanza, Trip { now, ..trip }) {
+                let waited = !leaving.is_over().await;
+                if let Some(later) = message(&env, user, stanza, Trip { waited, ..trip }) {
                     later.await;
                 }
             }));
         }
     };
     if let Some(cluster) = &env.cluster {
-        if !trip.now && !trip.copy && cluster.is_awaited(&user) {
+        if !trip.now && !trip.waited && !trip.copy && cluster.is_awaited(&user) {
             let (env, cluster) = (Arc::clone(env), Arc::clone(cluster));
             return Some(Box::pin(async move {
                 cluster.has_come(&user).await;
-                let trip = Trip { now: true, ..trip };
+                let trip = Trip { waited: true, ..trip };
                 if let Some(later) = message_to(&env, user, stanza, (trip, None)) {
                     later.await;
                 }

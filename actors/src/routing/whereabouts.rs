@@ -151,7 +151,7 @@ fn most_available(resources: &[Arc<Resource>], trip: Trip) -> Best {
     let (mut top, mut best) = (0, Vec::new());
     for resource in resources {
         match resource.standing() {
-            Standing::Leaving if !trip.now => {
+            Standing::Leaving if !trip.now && !trip.waited => {
                 return Best::After(Arc::clone(resource));
             }
             Standing::Available(priority) if priority >= top => {

@@ -135,6 +135,7 @@ fn of_resources_on_several_nodes_the_best_get_it_and_equal_ones_all_do() {
            R C: <message to='juliet@localhost/two' id='6'/>
            K S: <message id='6'/>
            J C: <presence type='unavailable'/>
+           J S: <presence type='unavailable' from='juliet@localhost/one'/>
            K S: <presence type='unavailable' from='juliet@localhost/one'/>
            R C: <message to='juliet@localhost/gone' id='7' type='chat'><body>b</body></message>
            R S: nothing
@@ -208,7 +209,8 @@ fn a_node_that_is_told_wrong_looks_again_and_passes_it_on() {
         let mut nodes = Nodes::with_registry(&["a", "b", "c"], modules, &options, wrap).await;
         run(&mut nodes, PAIR).await;
         faulty.remember("juliet@localhost").await;
-        let moved = "J C: </stream:stream>
+        let moved = "password juliet@localhost pencil
+            J C: </stream:stream>
             J S: </stream:stream>
             J S: eof
             K = juliet@localhost/balcony
