@@ -80,6 +80,7 @@ impl Node {
             accounts: Accounts::new(Arc::clone(&stores.accounts)),
             stores,
             registry: Arc::new(MemoryRegistry::default()),
+            cluster: None,
             managers: 2,
             hooks,
             system: system.clone(),
