@@ -35,12 +35,15 @@ use supervision::{Node, Ref, System};
 use tokio::time::Instant;
 use xmpp::jid::Jid;
 
+/// How often a connection of a node that may not act looks whether it may.
+const HELD: Duration = Duration::from_millis(50);
+
 /// The shared parts of a node.
 pub struct Env {
     /// The node's name.
     pub node: Node,
     /// When this process started, in milliseconds of the epoch.
-    pub incarnation: u64,
+    since: u64,
     started: Instant,
     served: AtomicU64,
     /// The hosts it serves.
@@ -128,10 +131,9 @@ impl Env {
     /// Puts the parts together.
     pub fn new(parts: EnvParts) -> Arc<Self> {
         let accounts = Arc::new(parts.accounts);
-        let start = parts.cluster.as_ref().map(|cluster| cluster.view.me());
         Arc::new(Self {
             node: parts.node,
-            incarnation: start.map_or_else(|| parts.clock.millis(), |start| start.incarnation),
+            since: parts.clock.millis(),
             started: Instant::now(),
             served: AtomicU64::new(0),
             hosts: parts.hosts,
@@ -158,6 +160,23 @@ impl Env {
             restoring: AtomicBool::new(false),
             random: SystemRandom::new(),
         })
+    }
+
+    /// Which start of this node it is, in milliseconds of the epoch: another one after others have taken it for dead.
+    pub fn incarnation(&self) -> u64 {
+        self.cluster.as_ref().map_or(self.since, |cluster| cluster.view.me().incarnation)
+    }
+
+    /// Whether this node may deliver and acknowledge: one that has no lease, and could be taken for dead, may not.
+    pub fn may_act(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|cluster| cluster.view.may_act())
+    }
+
+    /// Resolves when it may.
+    pub(crate) async fn acts(&self) {
+        while !self.may_act() {
+            tokio::time::sleep(HELD).await;
+        }
     }
 
     /// The settings in force.

@@ -2,4 +2,5 @@
 
 pub mod credentials;
 pub mod secret;
+mod tls;
 pub mod uri;

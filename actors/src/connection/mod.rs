@@ -219,7 +219,13 @@ impl Connection {
                 tokio::task::yield_now().await;
                 self.stint.rest();
             }
-            match self.wait(cx).await {
+            let woken = self.wait(cx).await;
+            if !self.port.env.may_act()
+                && let Some(reason) = self.held_back(cx).await
+            {
+                return Stop::Asked(reason);
+            }
+            match woken {
                 Woken::Event(Event::Exit { from, reason }) => {
                     // who was to make room and has logged on meanwhile stays
                     if self.progress.ends(&from, cx) {
@@ -238,6 +244,26 @@ impl Connection {
                 }
                 Woken::Read(Ok(n)) => self.received(n),
                 Woken::Read(Err(error)) => return Stop::Lost(error),
+            }
+        }
+    }
+
+    /// The node has no lease: others may go on with its sessions. Nothing is done until it has one, or it stops.
+    async fn held_back(&mut self, cx: &mut Cx<Infallible>) -> Option<Exit> {
+        let env = Arc::clone(&self.port.env);
+        let acts = env.acts();
+        let mut acts = std::pin::pin!(acts);
+        loop {
+            tokio::select! {
+                biased;
+                event = cx.next() => {
+                    if let Event::Exit { from, reason } = event
+                        && self.progress.ends(&from, cx)
+                    {
+                        return Some(reason);
+                    }
+                }
+                () = &mut acts => return None,
             }
         }
     }

@@ -69,7 +69,15 @@ impl Inbound {
 impl Handler for Inbound {
     fn take(&self, _: Start, _: Lane, item: Bytes) -> Option<BoxFuture<()>> {
         let (env, order) = self.read(item)?;
-        perform(&env, order)
+        if env.may_act() {
+            return perform(&env, order);
+        }
+        Some(Box::pin(async move {
+            env.acts().await;
+            if let Some(later) = perform(&env, order) {
+                later.await;
+            }
+        }))
     }
 
     fn returned(&self, _: Start, _: Way, item: Bytes) -> Option<BoxFuture<()>> {

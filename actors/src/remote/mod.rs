@@ -7,6 +7,7 @@
 //! what is still on that one (a pair).
 
 pub mod custody;
+pub mod heirs;
 pub mod inbound;
 pub mod keeper;
 pub(crate) mod outbound;

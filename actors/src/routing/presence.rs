@@ -19,7 +19,7 @@ use crate::{
 use std::{collections::HashSet, sync::Arc};
 use storage::Roster;
 use xmpp::{
-    jid::{BareJid, Jid},
+    jid::{BareJid, FullJid, Jid},
     stanza::{Stanza, Type},
 };
 
@@ -311,6 +311,18 @@ fn seen_here(env: &Arc<Env>, resource: &Resource, presence: &Stanza) -> bool {
         to_available_here(env, &to.bare(), &gone.with_to(Some(to)));
     }
     lives
+}
+
+/// Section 4.5: a session is gone with its node, of which nothing is left: its contacts learn that it is unavailable, and its user's other
+/// resources. (Whom it had sent directed presence nobody knows.)
+pub async fn vanished(env: &Arc<Env>, jid: &FullJid) {
+    let user = jid.bare();
+    let presence = gone_of(&jid.clone().into());
+    send(env, presence.with_to(Some(user.clone().into()))).await;
+    let Some(roster) = contacts(env, &user).await else { return };
+    for item in roster.items.iter().filter(|item| item.subscription.has_from()) {
+        send(env, presence.with_to(Some(item.jid.clone()))).await;
+    }
 }
 
 /// Section 4.5: `resource` is unavailable, and whoever saw it learns that, once.

@@ -2,8 +2,8 @@
 //! was found empty or did not take something, else slowly, all of them in five minutes.
 
 use super::registry::{entry, is_elsewhere};
-use crate::{env::Env, remote::Cluster};
-use cluster::RegistryError;
+use crate::{env::Env, remote::Cluster, resource::Resource};
+use cluster::{RegistryError, members};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use supervision::{ChildSpec, Cx, Exit, InitError, Process};
 use tokio::time::{sleep, timeout};
@@ -53,6 +53,10 @@ impl Confirmer {
                 match self.all().await {
                     Ok(()) => {
                         cluster.confirms.done(epoch);
+                        // others wait for it
+                        if let Some(members) = self.env.process::<members::Msg>(members::NAME) {
+                            drop(members.cast(members::Msg::Now));
+                        }
                         shard = 0;
                     }
                     Err(again) => {
@@ -71,49 +75,59 @@ impl Confirmer {
 
     /// Every session. How long to wait before it is tried again, if the registry is away.
     async fn all(&self) -> Result<(), Duration> {
-        let mut shard = 0;
-        while self.shard(shard).await? {
-            shard += 1;
-        }
-        Ok(())
+        republish(&self.env).await.map(drop)
     }
 
     /// One shard, and which is the next.
     async fn next(&self, cluster: &Cluster, shard: usize) -> usize {
-        match self.shard(shard).await {
-            Ok(true) => shard + 1,
-            Ok(false) => 0,
+        match publish(&self.env, shard).await {
+            Ok(Some(_)) => shard + 1,
+            Ok(None) => 0,
             Err(_) => {
                 cluster.confirms.missed();
                 shard
             }
         }
     }
+}
 
-    /// `false`: there is no such shard.
-    async fn shard(&self, shard: usize) -> Result<bool, Duration> {
-        let env = &self.env;
-        let Some(all) = env.table.page(shard) else { return Ok(false) };
-        for page in all.chunks(PAGE) {
-            let mine = page.iter().filter_map(|resource| entry(env, resource)).collect();
-            match env.registry.confirm(mine).await {
-                Ok(others) => {
-                    for other in others {
-                        let Ok(user) = other.user.parse::<BareJid>() else { continue };
-                        // one that was replaced on this node meanwhile is none
-                        let ours = env.table.find(&user, &other.record.resource);
-                        if let Some(ours) = ours.filter(|_| other.record.token.node != env.node) {
-                            is_elsewhere(env, &ours, &other.record);
-                        }
+/// Publishes every session of this node. Those whose places others have, which are about to end.
+///
+/// # Errors
+/// How long to wait before it is tried again.
+pub(crate) async fn republish(env: &Arc<Env>) -> Result<Vec<Arc<Resource>>, Duration> {
+    let (mut shard, mut all) = (0, Vec::new());
+    while let Some(elsewhere) = publish(env, shard).await? {
+        all.extend(elsewhere);
+        shard += 1;
+    }
+    Ok(all)
+}
+
+/// One shard of the table; `None`: there is no such.
+async fn publish(env: &Arc<Env>, shard: usize) -> Result<Option<Vec<Arc<Resource>>>, Duration> {
+    let Some(all) = env.table.page(shard) else { return Ok(None) };
+    let mut elsewhere = Vec::new();
+    for page in all.chunks(PAGE) {
+        let mine = page.iter().filter_map(|resource| entry(env, resource)).collect();
+        match env.registry.confirm(mine).await {
+            Ok(others) => {
+                for other in others {
+                    let Ok(user) = other.user.parse::<BareJid>() else { continue };
+                    // one that was replaced on this node meanwhile is none
+                    let ours = env.table.find(&user, &other.record.resource);
+                    if let Some(ours) = ours.filter(|_| other.record.token.node != env.node) {
+                        is_elsewhere(env, &ours, &other.record);
+                        elsewhere.push(ours);
                     }
                 }
-                Err(RegistryError::Unavailable { retry_after }) => return Err(retry_after),
-                Err(error) => {
-                    tracing::warn!(%error, "sessions were not published");
-                    return Err(Duration::from_secs(1));
-                }
+            }
+            Err(RegistryError::Unavailable { retry_after }) => return Err(retry_after),
+            Err(error) => {
+                tracing::warn!(%error, "sessions were not published");
+                return Err(Duration::from_secs(1));
             }
         }
-        Ok(true)
     }
+    Ok(Some(elsewhere))
 }

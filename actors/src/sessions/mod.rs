@@ -29,6 +29,7 @@ mod writer;
 pub use calm::{admits, calm};
 pub use claim::{Attached, BindError, Claim, ResumeError};
 pub use confirm::confirmer;
+pub(crate) use confirm::republish;
 pub use end::end;
 pub use manager::spec;
 pub(crate) use park::{acknowledge, forget_received, note, sent_to_any};

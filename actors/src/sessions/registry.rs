@@ -9,7 +9,7 @@ use cluster::{Entry, Held, Record, RegistryError, Taking, Token};
 use std::sync::Arc;
 
 fn token(env: &Env, resource: &Resource) -> Token {
-    Token { node: env.node, incarnation: env.incarnation, session: resource.id() }
+    Token { node: env.node, incarnation: env.incarnation(), session: resource.id() }
 }
 
 fn record(env: &Env, resource: &Resource) -> Record {
@@ -77,7 +77,7 @@ pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
     }
 }
 
-/// Another session has the resource (RFC 6120 section 7.7.2.2): the registry's word counts.
+/// Another session has the resource (RFC 6120 section 7.7.2.2): the registry's word counts. Its end is asked for.
 pub(super) fn is_elsewhere(env: &Env, resource: &Arc<Resource>, other: &Record) {
     tracing::info!(jid = %resource.jid(), node = %other.token.node, "a session is another node's now");
     env.managers.end(resource, Ended::Conflict);

@@ -8,7 +8,7 @@ mod process;
 mod view;
 
 pub use book::Terms;
-pub use process::{Events, Keeper, Membership, Msg, Parts};
+pub use process::{Events, Keeper, Membership, Msg, NAME, Parts};
 pub use view::{Other, Others, View};
 
 use crate::{BoxFuture, Entry, RegistryError};

@@ -239,11 +239,16 @@ impl Answering for Arc<Membership> {
     }
 }
 
+/// The name of the process.
+pub const NAME: &str = "members";
+
 /// What the process is told.
 #[derive(Clone, Copy, Debug)]
 pub enum Msg {
     /// It is time.
     Tick,
+    /// Others are to know at once what this node says of itself.
+    Now,
     /// The next page of what a dead node had.
     Sweep,
 }
@@ -263,6 +268,7 @@ impl Server for Keeper {
     const NAME: &'static str = "members";
 
     async fn init(membership: Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
+        cx.register(NAME)?;
         let mut keeper = Self { membership, dead: VecDeque::new(), failing: false };
         let me = keeper.membership.parts.view.me();
         match keeper.membership.renew().await {
@@ -292,6 +298,7 @@ impl Server for Keeper {
                     cx.continue_with(Msg::Sweep);
                 }
             }
+            Msg::Now => drop(self.renew().await),
             Msg::Sweep => {
                 if self.sweep().await {
                     cx.continue_with(Msg::Sweep);
@@ -304,6 +311,7 @@ impl Server for Keeper {
     fn describe(msg: &Msg) -> Cow<'static, str> {
         match msg {
             Msg::Tick => "tick".into(),
+            Msg::Now => "now".into(),
             Msg::Sweep => "sweep".into(),
         }
     }

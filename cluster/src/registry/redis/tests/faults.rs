@@ -169,7 +169,7 @@ async fn a_node_that_was_swept_enters_nothing_any_more() {
     let confirmed = zombie.registry.confirm(vec![entry("a@x", mine.clone())]).await;
     assert_eq!(confirmed, Err(RegistryError::Fenced));
     let renewed = zombie.registry.renew(&member("zombie", 5), TERM).await;
-    assert_eq!(renewed, Err(RegistryError::Fenced));
+    assert_eq!(renewed, Err(RegistryError::Dead));
     let next = record("r", token("zombie", 6, 1));
     zombie.registry.bind("b@x", next, 5, Taking::Replace).await.unwrap();
 }
