@@ -102,7 +102,8 @@ pub enum RegistryError {
     Dead,
 }
 
-/// The registry as its users see it. None of its operations takes longer than its deadline.
+/// The registry as its users see it. None of its operations takes longer than its deadline. A node is alive to it until it is
+/// [declared dead](crate::Leases::reap): when its lease is over it may act by promises of others.
 pub trait SessionRegistry: Send + Sync + 'static {
     /// Binds `record.resource` of `user`; at most `limit` resources a user. What nodes hold that are not alive does not count.
     /// Binding what the same token has already is [`Binding`] without `replaced`.
