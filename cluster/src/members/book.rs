@@ -2,7 +2,7 @@
 
 use super::{Member, Roll};
 use crate::relay::Start;
-use std::{collections::BTreeMap, time::Duration};
+use std::{cmp::Ordering, collections::BTreeMap, time::Duration};
 use supervision::Node;
 use tokio::time::Instant;
 
@@ -15,12 +15,14 @@ pub struct Terms {
     pub margin: Duration,
     /// How often it is renewed.
     pub renew: Duration,
+    /// For how long nodes act by promises of one another, without the authority.
+    pub promised: Duration,
 }
 
 impl Default for Terms {
     fn default() -> Self {
         let s = Duration::from_secs;
-        Self { lease: s(10), margin: s(1), renew: s(3) }
+        Self { lease: s(10), margin: s(1), renew: s(3), promised: s(600) }
     }
 }
 
@@ -30,13 +32,15 @@ struct Known {
     until: Instant,
     /// By how many ms its wall clock is ahead.
     skew: i64,
+    /// It knows this start of this node, so it does not act by the promises of others alone.
+    knows_me: bool,
 }
 
 /// What has become of the nodes since it was looked at before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// This start of a node is there.
-    Up(Start),
+    Up(Box<Member>),
     /// There is a later start of the node: this one is no more.
     Over(Start),
 }
@@ -46,14 +50,28 @@ pub enum Change {
 pub(super) struct Book {
     terms: Terms,
     known: BTreeMap<Node, Known>,
+    /// Of each node the last start that was declared dead: whoever has forgotten it.
+    dead: BTreeMap<Node, u64>,
     epoch: u64,
+    /// Since when the authority has answered each time, and has lost nothing.
+    in_touch: Option<Instant>,
     /// Until when this node may act.
     mine: Option<Instant>,
+    /// Until when by promises.
+    at_most: Option<Instant>,
 }
 
 impl Book {
     pub(super) fn new(terms: Terms) -> Self {
-        Self { terms, known: BTreeMap::new(), epoch: 0, mine: None }
+        Self {
+            terms,
+            known: BTreeMap::new(),
+            dead: BTreeMap::new(),
+            epoch: 0,
+            in_touch: None,
+            mine: None,
+            at_most: None,
+        }
     }
 
     /// The authority renewed the lease of this node, asked for at that time, and read the roll. `now` is this moment, also by the wall
@@ -65,7 +83,7 @@ impl Book {
         now: (Instant, u64),
         roll: &Roll,
     ) -> Vec<Change> {
-        self.mine = Some(asked + self.terms.lease - self.terms.margin);
+        self.by_authority(asked);
         self.reads(me, now, roll)
     }
 
@@ -78,35 +96,72 @@ impl Book {
 
     /// The roll, read just now.
     fn reads(&mut self, me: Node, (now, clock): (Instant, u64), roll: &Roll) -> Vec<Change> {
-        self.epoch = roll.epoch;
+        if std::mem::replace(&mut self.epoch, roll.epoch) != roll.epoch {
+            self.in_touch = None;
+        }
+        self.in_touch.get_or_insert(now);
         let mut changes = Vec::new();
         for of @ (member, left) in roll.members.iter().filter(|(member, _)| member.node != me) {
-            let (until, skew) = (now + *left, self.skew(of, clock));
-            let start = start(member);
-            match self.known.get_mut(&member.node) {
-                Some(known) if known.member.incarnation > member.incarnation => {}
-                Some(known) if known.member.incarnation == member.incarnation => {
-                    known.member = member.clone();
-                    known.until = known.until.max(until);
-                    known.skew = skew;
-                }
-                Some(known) => {
-                    let before = self::start(&known.member);
-                    *known = Known { member: member.clone(), until, skew };
-                    changes.extend([Change::Over(before), Change::Up(start)]);
-                }
-                None => {
-                    self.known.insert(member.node, Known { member: member.clone(), until, skew });
-                    changes.push(Change::Up(start));
-                }
-            }
+            changes.extend(self.meets(member, now + *left, self.skew(of, clock)));
         }
         changes
     }
 
+    /// A node is there, until then at least.
+    fn meets(&mut self, member: &Member, until: Instant, skew: i64) -> Vec<Change> {
+        if self.is_dead(start(member)) {
+            return Vec::new();
+        }
+        let met = Known { member: member.clone(), until, skew, knows_me: false };
+        let Some(known) = self.known.get_mut(&member.node) else {
+            self.known.insert(member.node, met);
+            return vec![Change::Up(Box::new(member.clone()))];
+        };
+        match known.member.incarnation.cmp(&member.incarnation) {
+            Ordering::Greater => Vec::new(),
+            Ordering::Equal => {
+                let (until, knows_me) = (known.until.max(until), known.knows_me);
+                *known = Known { until, knows_me, ..met };
+                Vec::new()
+            }
+            Ordering::Less => {
+                let before = start(&known.member);
+                *known = met;
+                vec![Change::Over(before), Change::Up(Box::new(member.clone()))]
+            }
+        }
+    }
+
+    /// Another has introduced itself, just now.
+    pub(super) fn hears_of(&mut self, other: &Member, (now, clock): (Instant, u64)) -> Vec<Change> {
+        let until = now + self.terms.lease;
+        self.meets(other, until, self.skew(&(other.clone(), self.terms.lease), clock))
+    }
+
+    /// That start of a node knows this one, and takes no promises of others without one of this node.
+    pub(super) fn is_known_to(&mut self, other: Start) {
+        let known = self.known.get_mut(&other.node);
+        if let Some(known) = known.filter(|known| start(&known.member) == other) {
+            known.knows_me = true;
+        }
+    }
+
+    /// Those that have not said that they know this node.
+    pub(super) fn strangers(&self) -> Vec<Start> {
+        let strangers = self.known.values().filter(|known| !known.knows_me);
+        strangers.map(|known| start(&known.member)).collect()
+    }
+
+    /// The authority has renewed the lease of this node, asked by whomever at that time.
+    pub(super) fn by_authority(&mut self, asked: Instant) {
+        self.mine = self.mine.max(Some(asked + self.terms.lease - self.terms.margin));
+        self.at_most = self.at_most.max(Some(asked + self.terms.promised));
+    }
+
     /// Without the authority, all others that are alive have promised not to take this node for dead, asked at that time.
     pub(super) fn all_promised(&mut self, asked: Instant) {
-        self.mine = self.mine.max(Some(asked + self.terms.lease - self.terms.margin));
+        let until = Some(asked + self.terms.lease - self.terms.margin);
+        self.mine = self.mine.max(until.min(self.at_most));
     }
 
     /// This node promises another not to take it for dead for the length of a lease. `false`: that start is not known, or no more.
@@ -119,22 +174,53 @@ impl Book {
         true
     }
 
+    pub(super) fn is_dead(&self, start: Start) -> bool {
+        self.dead.get(&start.node).is_some_and(|dead| start.incarnation <= *dead)
+    }
+
     /// That start of a node is no more.
     pub(super) fn buries(&mut self, dead: Start) {
+        let last = self.dead.entry(dead.node).or_default();
+        *last = dead.incarnation.max(*last);
         if self.known.get(&dead.node).is_some_and(|known| start(&known.member) == dead) {
             self.known.remove(&dead.node);
         }
     }
 
-    /// Those whose leases are over, so that the authority may be asked to declare them dead.
+    /// The authority did not renew the lease.
+    pub(super) fn loses_touch(&mut self) {
+        self.in_touch = None;
+    }
+
+    /// Those whose leases are over, so that the authority may be asked to declare them dead. None of them while it may be that they act
+    /// by promises of others or by a lease that the authority has lost: until it has been there for as long as those may be good. One that
+    /// has not said that it knows this node may act by promises of others alone for longer.
     pub(super) fn overdue(&self, now: Instant) -> Vec<Start> {
-        let over = |known: &&Known| known.until + self.terms.margin <= now;
+        let settled = self.terms.lease + self.terms.margin;
+        if self.in_touch.is_none_or(|since| now < since + settled) {
+            return Vec::new();
+        }
+        let over = |known: &&Known| {
+            let promised = if known.knows_me { Duration::ZERO } else { self.terms.promised };
+            known.until + self.terms.margin + promised <= now
+        };
         self.known.values().filter(over).map(|known| start(&known.member)).collect()
     }
 
     /// Each with the end of its lease, and by how many ms its clock is ahead.
     pub(super) fn others(&self) -> impl Iterator<Item = (&Member, Instant, i64)> {
         self.known.values().map(|known| (&known.member, known.until, known.skew))
+    }
+
+    /// This node had a lease, and that is over: it may have been declared dead, whoever has forgotten that.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.mine.is_some_and(|until| until + self.terms.margin <= now)
+    }
+
+    /// This node goes on with another incarnation, which has no lease yet.
+    pub(super) fn begins_anew(&mut self) {
+        (self.mine, self.at_most) = (None, None);
+        self.known.values_mut().for_each(|known| known.knows_me = false);
     }
 
     /// Until when this node may act; `None`: it has no lease.
@@ -193,12 +279,35 @@ mod tests {
         assert_eq!(book.mine(), None);
         // the answer took a second
         let changes = book.renewed(me, now, (now + s(1), 0), &roll(1, &[("a", 1, 1), ("b", 1, 1)]));
-        assert_eq!(changes, [Change::Up(at("b", 1))]);
+        assert_eq!(changes, [Change::Up(Box::new(member("b", 1, 1)))]);
         assert_eq!(book.mine(), Some(now + s(9)));
-        assert_eq!(book.overdue(now + s(11)), []);
+        assert_eq!(book.strangers(), [at("b", 1)]);
+        assert_eq!(book.overdue(now + s(12)), []);
+        book.is_known_to(at("b", 1));
+        assert_eq!((book.strangers(), book.overdue(now + s(11))), (vec![], vec![]));
         assert_eq!(book.overdue(now + s(12)), [at("b", 1)]);
         book.buries(at("b", 1));
         assert_eq!((book.overdue(now + s(99)), book.others().count()), (vec![], 0));
+        // an authority that has forgotten that
+        assert_eq!(book.renewed(me, now, (now, 0), &roll(1, &[("b", 1, 1)])), []);
+        assert_eq!(book.renewed(me, now, (now, 0), &roll(1, &[("b", 2, 1)])).len(), 1);
+    }
+
+    #[test]
+    fn nobody_is_overdue_to_one_whose_authority_was_away_or_has_lost_what_it_had() {
+        let (now, me) = (Instant::now(), Node::new("a").unwrap());
+        let mut book = Book::new(Terms::default());
+        let b = [at("b", 1)];
+        book.renewed(me, now, (now, 0), &roll(1, &[("b", 1, 1)]));
+        book.is_known_to(at("b", 1));
+        book.loses_touch();
+        assert_eq!(book.overdue(now + s(99)), []);
+        book.renewed(me, now, (now + s(100), 0), &roll(1, &[]));
+        assert_eq!((book.overdue(now + s(110)), book.overdue(now + s(111))), (vec![], b.to_vec()));
+        book.renewed(me, now, (now + s(103), 0), &roll(2, &[]));
+        assert_eq!((book.overdue(now + s(113)), book.overdue(now + s(114))), (vec![], b.to_vec()));
+        book.renewed(me, now, (now + s(106), 0), &roll(2, &[]));
+        assert_eq!(book.overdue(now + s(114)), b);
     }
 
     #[test]
@@ -208,6 +317,10 @@ mod tests {
         book.renewed(me, now, (now, 0), &roll(1, &[("b", 2, 1)]));
         assert!(!book.promises(at("b", 1), now) && !book.promises(at("c", 1), now));
         assert!(book.promises(at("b", 2), now + s(8)));
+        book.is_known_to(at("b", 1));
+        assert_eq!(book.overdue(now + s(618)), []);
+        assert_eq!(book.overdue(now + s(619)), [at("b", 2)]);
+        book.is_known_to(at("b", 2));
         assert_eq!(book.overdue(now + s(18)), []);
         assert_eq!(book.overdue(now + s(19)), [at("b", 2)]);
         // without the authority
@@ -215,6 +328,11 @@ mod tests {
         assert_eq!(book.mine(), Some(now + s(14)));
         book.all_promised(now);
         assert_eq!(book.mine(), Some(now + s(14)));
+        assert!(!book.is_over(now + s(14)) && book.is_over(now + s(15)));
+        book.all_promised(now + s(595));
+        assert_eq!(book.mine(), Some(now + s(600)));
+        book.begins_anew();
+        assert!(book.mine().is_none() && !book.is_over(now + s(99)));
     }
 
     #[test]
@@ -223,7 +341,8 @@ mod tests {
         let mut book = Book::new(Terms::default());
         book.renewed(me, now, (now, 0), &roll(1, &[("b", 2, 1)]));
         let later = book.renewed(me, now, (now, 0), &roll(1, &[("b", 3, 1)]));
-        assert_eq!(later, [Change::Over(at("b", 2)), Change::Up(at("b", 3))]);
+        let there = Change::Up(Box::new(member("b", 3, 1)));
+        assert_eq!(later, [Change::Over(at("b", 2)), there]);
         assert_eq!(book.renewed(me, now, (now, 0), &roll(1, &[("b", 2, 1)])), []);
         book.buries(at("b", 2));
         assert_eq!(book.others().count(), 1);

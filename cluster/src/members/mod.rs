@@ -51,16 +51,17 @@ pub enum Standing {
     Draining,
 }
 
-/// All that have a lease.
+/// All that have had a lease and are not dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roll {
     /// Another one each time that the authority was found empty, or may lack something. 0: none is made yet.
     pub epoch: u64,
-    /// Each with how much longer its lease is good.
+    /// Each with how much longer its lease is good: zero, when it is over and nobody has [declared it dead](Leases::reap) yet.
     pub members: Vec<(Member, Duration)>,
 }
 
-/// The authority over leases.
+/// The authority over leases. It may lose what it has: then its [epoch](Roll::epoch) is another. One that may have lost the last of it (it
+/// goes on as a replica that was behind) answers the next renewal of each node with [`RegistryError::Unavailable`], or with another epoch.
 pub trait Leases: Send + Sync + 'static {
     /// Takes or renews the lease of a node for `term`, from when this is called; and reads the roll. `me` may be another node, which
     /// does not reach the authority itself.

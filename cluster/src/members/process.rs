@@ -3,6 +3,12 @@
 //! A lease is renewed by the authority; when this node does not reach that, by another node that does; when none does, by the promise of
 //! all others that are alive not to take this one for dead for so long. Who has none of these stops acting before anybody else may
 //! go on with its sessions. So the loss of the authority alone stops nobody, and a node that is cut off from both stops.
+//!
+//! A start whose lease was over does not act again, whatever the authority says: it may have been declared dead by one that has lost
+//! that since (emptied, failed over). It begins anew.
+//!
+//! Who would have to promise is who is known, so a node that comes introduces itself to all, and has none declared dead that does not know
+//! it yet: that one may act by promises of the others alone ([`Terms::promised`]).
 
 use super::{
     Member,
@@ -40,7 +46,8 @@ pub trait Events: Send + Sync + 'static {
     fn emptied(&self, epoch: u64);
 
     /// This node was declared dead and begins anew, with another incarnation: its sessions are to be published again, and those that
-    /// others have by now to end; then it is [ready](View::is_ready).
+    /// others have by now to end; then it is [ready](View::is_ready). A registry that was emptied does not know what others have before it
+    /// is complete: only what it says while it answers look-ups counts.
     fn begins_anew(&self);
 
     /// Another process has this node's name, and was started later: this one is to end.
@@ -79,6 +86,8 @@ impl fmt::Debug for Membership {
 enum Question {
     /// The authority is out of reach: renew this lease for me, or promise not to take me for dead.
     Renew(Member),
+    /// I am there too: no promises are good without mine.
+    Meet(Member),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -93,6 +102,8 @@ enum Answer {
     Dead,
     /// Not known here.
     Stranger,
+    /// You are known to this start of a node.
+    Met(u64),
 }
 
 /// How long another node may take for its answer.
@@ -143,6 +154,9 @@ impl Membership {
         match self.parts.leases.renew(&me, self.parts.terms.lease).await {
             Ok(roll) => {
                 let mut book = self.book.lock();
+                if book.is_over(Instant::now()) {
+                    return Err(RegistryError::Dead);
+                }
                 let before = book.epoch();
                 let changes = book.renewed(me.node, asked, self.now(), &roll);
                 self.shows(&book);
@@ -151,19 +165,47 @@ impl Membership {
                 if emptied {
                     self.parts.events.emptied(roll.epoch);
                 }
-                for change in changes {
-                    match change {
-                        Change::Over(start) => self.parts.events.dead(start),
-                        Change::Up(start) => {
-                            let member = roll.members.iter().find(|(m, _)| m.node == start.node);
-                            member.into_iter().for_each(|(member, _)| self.parts.events.up(member));
-                        }
-                    }
-                }
+                self.tells(changes);
                 Ok(())
             }
             Err(error @ (RegistryError::Fenced | RegistryError::Dead)) => Err(error),
-            Err(error) => self.renew_by_others(me, asked).await.ok_or(error)?,
+            Err(error) => {
+                self.book.lock().loses_touch();
+                self.renew_by_others(me, asked).await.ok_or(error)?
+            }
+        }
+    }
+
+    fn tells(&self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Over(start) => self.parts.events.dead(start),
+                Change::Up(member) => self.parts.events.up(&member),
+            }
+        }
+    }
+
+    /// Introduces this node to those that do not know it.
+    async fn meets(&self) {
+        let strangers = self.book.lock().strangers();
+        if strangers.is_empty() {
+            return;
+        }
+        let Ok(question) = serde_json::to_vec(&Question::Meet(self.me())) else { return };
+        let question = Bytes::from(question);
+        let ask = |start: Start| {
+            let question = question.clone();
+            async move { self.parts.exchange.ask(start.node, question, DEADLINE).await.ok() }
+        };
+        let me = self.parts.view.me();
+        let answers = join_all(strangers.iter().copied().map(ask)).await;
+        for (Start { node, .. }, answer) in strangers.into_iter().zip(answers) {
+            let answer = answer.and_then(|answer| serde_json::from_slice(&answer).ok());
+            if let Some(Answer::Met(incarnation)) = answer
+                && me == self.parts.view.me()
+            {
+                self.book.lock().is_known_to(Start { node, incarnation });
+            }
         }
     }
 
@@ -175,8 +217,6 @@ impl Membership {
     ) -> Option<Result<(), RegistryError>> {
         let others: Vec<Node> = {
             let book = self.book.lock();
-            // one that has never seen the roll does not know who would have to promise
-            book.mine()?;
             book.others().map(|(other, ..)| other.node).collect()
         };
         let question: Bytes = serde_json::to_vec(&Question::Renew(me)).ok()?.into();
@@ -192,9 +232,18 @@ impl Membership {
             return Some(Err(RegistryError::Dead));
         }
         let promised = |answer: &Option<Answer>| matches!(answer, Some(Answer::Promised));
-        if says(|answer| matches!(answer, Answer::Renewed)) || answers.iter().all(promised) {
-            let mut book = self.book.lock();
-            book.all_promised(asked);
+        let renewed = says(|answer| matches!(answer, Answer::Renewed));
+        let mut book = self.book.lock();
+        // one that has never seen the roll does not know who would have to promise
+        if renewed || book.mine().is_some() && answers.iter().all(promised) {
+            if book.is_over(Instant::now()) {
+                return renewed.then_some(Err(RegistryError::Dead));
+            }
+            if renewed {
+                book.by_authority(asked);
+            } else {
+                book.all_promised(asked);
+            }
             self.shows(&book);
             return Some(Ok(()));
         }
@@ -217,22 +266,46 @@ impl Membership {
     }
 }
 
+impl Membership {
+    /// For another node.
+    async fn renews(&self, other: &Member) -> Answer {
+        let renewed = self.parts.leases.renew(other, self.parts.terms.lease).await;
+        // who asks this node knows it
+        self.book.lock().is_known_to(start(other));
+        match renewed {
+            Ok(_) => Answer::Renewed,
+            Err(RegistryError::Fenced) => Answer::Fenced,
+            Err(RegistryError::Dead) => Answer::Dead,
+            Err(_) => {
+                let mut book = self.book.lock();
+                book.loses_touch();
+                let known = book.promises(start(other), Instant::now());
+                self.shows(&book);
+                if known { Answer::Promised } else { Answer::Stranger }
+            }
+        }
+    }
+
+    fn is_met_by(&self, other: &Member) -> Answer {
+        let mut book = self.book.lock();
+        if book.is_dead(start(other)) {
+            return Answer::Dead;
+        }
+        let changes = book.hears_of(other, self.now());
+        self.shows(&book);
+        drop(book);
+        self.tells(changes);
+        Answer::Met(self.parts.view.me().incarnation)
+    }
+}
+
 impl Answering for Arc<Membership> {
     fn answer(&self, _: Node, question: Bytes) -> BoxFuture<'static, Option<Bytes>> {
         let membership = Arc::clone(self);
         Box::pin(async move {
-            let Question::Renew(other) = serde_json::from_slice(&question).ok()?;
-            let parts = &membership.parts;
-            let answer = match parts.leases.renew(&other, parts.terms.lease).await {
-                Ok(_) => Answer::Renewed,
-                Err(RegistryError::Fenced) => Answer::Fenced,
-                Err(RegistryError::Dead) => Answer::Dead,
-                Err(_) => {
-                    let mut book = membership.book.lock();
-                    let known = book.promises(start(&other), Instant::now());
-                    membership.shows(&book);
-                    if known { Answer::Promised } else { Answer::Stranger }
-                }
+            let answer = match serde_json::from_slice(&question).ok()? {
+                Question::Renew(other) => membership.renews(&other).await,
+                Question::Meet(other) => membership.is_met_by(&other),
             };
             serde_json::to_vec(&answer).ok().map(Bytes::from)
         })
@@ -291,6 +364,7 @@ impl Server for Keeper {
         match msg {
             Msg::Tick => {
                 let good = self.renew().await;
+                self.membership.meets().await;
                 self.reap().await;
                 let next = if good { self.membership.parts.terms.renew } else { AGAIN };
                 cx.send_after(next, Msg::Tick);
@@ -350,6 +424,7 @@ impl Keeper {
         let before = parts.view.me();
         let incarnation = (parts.clock)().max(before.incarnation + 1);
         tracing::warn!(incarnation, "this node was declared dead: it begins anew");
+        self.membership.book.lock().begins_anew();
         parts.view.begins_anew(incarnation);
         parts.events.begins_anew();
         // what fails is tried again at the next tick

@@ -75,8 +75,9 @@ impl View {
         Start { node: self.node, incarnation: self.incarnation.load(Ordering::Acquire) }
     }
 
-    /// It was declared dead, and goes on as if started anew.
+    /// It was declared dead, and goes on as if started anew: without a lease.
     pub fn begins_anew(&self, incarnation: u64) {
+        self.may_act_until(Some(self.began));
         self.incarnation.store(incarnation, Ordering::Release);
     }
 

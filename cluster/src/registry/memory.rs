@@ -27,23 +27,28 @@ pub struct MemoryRegistry {
     shards: [Mutex<Users>; SHARDS],
     hasher: RandomState,
     leases: Mutex<BTreeMap<Node, Lease>>,
+    emptying: Mutex<Emptying>,
+}
+
+/// How often it was emptied, and whether it is complete again.
+#[derive(Clone, Copy, Debug)]
+struct Emptying {
+    epoch: u64,
+    /// Until all that had a lease before have one again, or none any more; `None`: it is complete.
+    until: Option<Instant>,
 }
 
 /// The last that is known of a node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Lease {
     incarnation: u64,
-    /// None of a start that was declared dead and never had a lease.
+    /// None of a start that was declared dead and never had a lease, or whose lease was lost.
     member: Option<Member>,
     until: Instant,
     dead: bool,
 }
 
 impl Lease {
-    fn is_good(&self) -> bool {
-        !self.dead && self.until > Instant::now()
-    }
-
     fn bury(node: Node, incarnation: u64) -> (Node, Self) {
         (node, Self { incarnation, member: None, until: Instant::now(), dead: true })
     }
@@ -55,21 +60,73 @@ impl Default for MemoryRegistry {
             shards: std::array::from_fn(|_| Mutex::new(HashMap::new())),
             hasher: RandomState::new(),
             leases: Mutex::default(),
+            emptying: Mutex::new(Emptying { epoch: 1, until: None }),
         }
     }
 }
 
 impl MemoryRegistry {
+    /// All of it as it is now: for tests of an authority that goes on with what it was a while ago.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self {
+            shards: std::array::from_fn(|n| {
+                Mutex::new(self.shards.get(n).map(|users| users.lock().clone()).unwrap_or_default())
+            }),
+            hasher: self.hasher.clone(),
+            leases: Mutex::new(self.leases.lock().clone()),
+            emptying: Mutex::new(*self.emptying.lock()),
+        }
+    }
+
+    /// It loses all that it has, as Redis by `FLUSHALL`: nobody knows who is where, until all nodes have published their sessions anew.
+    pub fn empty(&self) {
+        let (mut leases, mut emptying) = (self.leases.lock(), self.emptying.lock());
+        let before = leases.values().map(|lease| lease.until).max();
+        let until = before.into_iter().chain(emptying.until).max();
+        *emptying = Emptying { epoch: emptying.epoch + 1, until };
+        leases.clear();
+        self.shards.iter().for_each(|users| users.lock().clear());
+    }
+
+    /// Whether it has all sessions of all nodes that are alive.
+    pub fn is_complete(&self) -> bool {
+        let (leases, mut emptying) = (self.leases.lock(), self.emptying.lock());
+        let Emptying { epoch, until: Some(until) } = *emptying else { return true };
+        let now = Instant::now();
+        let mut live = leases.values().filter(|lease| !lease.dead);
+        let complete = until <= now
+            && live.all(|lease| lease.member.as_ref().is_some_and(|m| m.confirmed == epoch));
+        if complete {
+            emptying.until = None;
+        }
+        complete
+    }
+
+    /// All records, in no order: for tests.
+    pub fn records(&self) -> Vec<Entry> {
+        let mut all = Vec::new();
+        for users in &self.shards {
+            for (user, records) in &*users.lock() {
+                let entry =
+                    |record: &Record| Entry { user: Arc::clone(user), record: record.clone() };
+                all.extend(records.iter().map(entry));
+            }
+        }
+        all
+    }
+
     #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the array's length")]
     fn shard(&self, user: &str) -> &Mutex<Users> {
         &self.shards[self.hasher.hash_one(user) as usize % SHARDS]
     }
 
-    /// Whether the session's node is alive. One that never had a lease is alone, and is.
+    /// Whether the session's node is alive: until it is declared dead, since without this registry nodes act by promises of one another.
+    /// One that never had a lease is alone, and is.
     fn lives(&self, token: Token) -> bool {
         self.leases.lock().get(&token.node).is_none_or(|lease| {
             let this = lease.incarnation == token.incarnation;
-            lease.incarnation < token.incarnation || this && lease.is_good()
+            lease.incarnation < token.incarnation || this && !lease.dead
         })
     }
 
@@ -186,11 +243,13 @@ impl SessionRegistry for MemoryRegistry {
     }
 
     fn lookup<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<Records, RegistryError>> {
-        Box::pin(ready(Ok(self.look(user))))
+        let known = self.is_complete().then(|| self.look(user));
+        let away = RegistryError::Unavailable { retry_after: Duration::from_secs(1) };
+        Box::pin(ready(known.ok_or(away)))
     }
 
     fn cached(&self, user: &str) -> Option<Records> {
-        Some(self.look(user))
+        self.is_complete().then(|| self.look(user))
     }
 
     fn forget(&self, _: &str) {}
@@ -219,11 +278,13 @@ impl Leases for MemoryRegistry {
             }
         }
         let (incarnation, member) = (me.incarnation, Some(me.clone()));
-        leases.insert(me.node, Lease { incarnation, member, until: now + term, dead: false });
-        let live = leases.values().filter(|lease| lease.is_good());
-        let member = |lease: &Lease| Some((lease.member.clone()?, lease.until - now));
+        let lease = Lease { incarnation, member, until: now + term, dead: false };
+        leases.insert(me.node, lease);
+        let live = leases.values().filter(|lease| !lease.dead);
+        let left = |lease: &Lease| lease.until.saturating_duration_since(now);
+        let member = |lease: &Lease| Some((lease.member.clone()?, left(lease)));
         let members = live.filter_map(member).collect();
-        Box::pin(ready(Ok(Roll { epoch: 1, members })))
+        Box::pin(ready(Ok(Roll { epoch: self.emptying.lock().epoch, members })))
     }
 
     fn leave<'a>(&'a self, me: &'a Member) -> BoxFuture<'a, Result<(), RegistryError>> {
@@ -235,14 +296,14 @@ impl Leases for MemoryRegistry {
     }
 
     fn reap(&self, node: Node, incarnation: u64) -> BoxFuture<'_, Result<bool, RegistryError>> {
-        let mut leases = self.leases.lock();
-        let known = leases.get(&node);
-        let later = known.is_some_and(|lease| lease.incarnation > incarnation);
-        let dead = later || !known.is_some_and(Lease::is_good);
-        if dead && !later {
-            leases.extend([Lease::bury(node, incarnation)]);
+        let (mut leases, now) = (self.leases.lock(), Instant::now());
+        let lost = Lease { incarnation, member: None, until: now, dead: true };
+        let lease = leases.entry(node).or_insert_with(|| lost.clone());
+        if lease.incarnation < incarnation {
+            *lease = lost;
         }
-        Box::pin(ready(Ok(dead)))
+        lease.dead |= lease.incarnation == incarnation && lease.until <= now;
+        Box::pin(ready(Ok(lease.dead || lease.incarnation > incarnation)))
     }
 
     fn sweep(

@@ -106,7 +106,8 @@ pub enum RegistryError {
 }
 
 /// The registry as its users see it. None of its operations takes longer than its deadline ([`confirm`](SessionRegistry::confirm): for each
-/// thousands of records). What fails may have been done all the same, or be done later: all may be tried again.
+/// thousands of records). What fails may have been done all the same, or be done later: all may be tried again. A node is alive to it
+/// until it is [declared dead](crate::Leases::reap): when its lease is over it may act by promises of others.
 pub trait SessionRegistry: Send + Sync + 'static {
     /// Binds `record.resource` of `user`; at most `limit` resources a user. What nodes hold that are not alive does not count.
     /// Binding what the same token has already is [`Binding`] without `replaced`, and undoes no update.

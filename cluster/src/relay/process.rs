@@ -159,12 +159,14 @@ impl Process for Carrier {
         let mut handled = 0;
         loop {
             tokio::select! {
+                // what has ended makes room first; a test's order is that of its seed
+                biased;
+                Some(row) = self.at_work.next(), if !self.at_work.is_empty() => self.is_done(row),
                 event = cx.next() => match event {
                     Event::Msg(msg) => self.handle(msg),
                     Event::Exit { reason, .. } => return reason,
                     Event::Down { .. } => {}
                 },
-                Some(row) = self.at_work.next(), if !self.at_work.is_empty() => self.is_done(row),
             }
             handled += 1;
             if cx.me().depth() == 0 || handled >= BATCH {
@@ -265,8 +267,9 @@ impl Carrier {
     /// Deals with what is ready, says what is done, sends what could not be sent.
     fn go_on(&mut self, cx: &mut Cx<Msg>) {
         self.deal();
-        self.say();
         self.flush();
+        // what could not be said is noted after that was cleared
+        self.say();
         let stalled = self.share().is_some_and(|share| share.out.lock().stalled);
         if stalled && !self.asks {
             self.asks = true;
