@@ -300,6 +300,10 @@ impl Leases for MemoryRegistry {
         let lost = Lease { incarnation, member: None, until: now, dead: true };
         let lease = leases.entry(node).or_insert_with(|| lost.clone());
         if lease.incarnation < incarnation {
+            // the one before has its lease
+            if !lease.dead && lease.until > now {
+                return Box::pin(ready(Ok(false)));
+            }
             *lease = lost;
         }
         lease.dead |= lease.incarnation == incarnation && lease.until <= now;
