@@ -6,6 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::{Notify, oneshot};
 use xmpp::{jid::BareJid, stanza::Stanza};
 
+/// What may wait, in bytes, unless a node is told otherwise. One more is refused, and its sender told to try again.
+pub const CUSTODY: usize = 16 << 20;
+
 /// A message that waits.
 #[derive(Debug)]
 pub struct Kept {

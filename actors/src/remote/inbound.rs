@@ -83,7 +83,7 @@ impl Handler for Inbound {
     fn returned(&self, _: Start, _: Way, item: Bytes) -> Option<BoxFuture<()>> {
         let (env, order) = self.read(item)?;
         let Order::Stanza { trip, at, stanza, .. } = order else { return None };
-        if trip.copy { None } else { back(&env, at, stanza) }
+        if trip.copy { None } else { back(&env, at, &stanza) }
     }
 }
 
@@ -184,18 +184,18 @@ fn goes_on(env: &Arc<Env>, leg: Leg, trip: Trip, stanza: Stanza) -> Option<BoxFu
 }
 
 /// A stanza was on its way to a node that is dead: as one that a session did not get.
-fn back(env: &Arc<Env>, at: u64, stanza: Stanza) -> Option<BoxFuture<()>> {
+fn back(env: &Arc<Env>, at: u64, stanza: &Stanza) -> Option<BoxFuture<()>> {
     match (stanza.head.kind, stanza.head.ty) {
         (Kind::Message, Type::Normal | Type::Chat) => {
             let user = stanza.head.to.as_ref()?.bare();
-            let stanza = delayed(&stanza, user.domain(), at, "Not delivered before");
+            let stanza = delayed(stanza, user.domain(), at, "Not delivered before");
             message(env, user, stanza, Trip::NOW)
         }
         (Kind::Message, Type::Groupchat) => {
-            bounce(env, &stanza, &StanzaError::service_unavailable())
+            bounce(env, stanza, &StanzaError::service_unavailable())
         }
-        (Kind::Iq, _) if is_request(&stanza) => {
-            bounce(env, &stanza, &StanzaError::service_unavailable())
+        (Kind::Iq, _) if is_request(stanza) => {
+            bounce(env, stanza, &StanzaError::service_unavailable())
         }
         _ => None,
     }

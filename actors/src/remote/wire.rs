@@ -1,7 +1,7 @@
 //! What nodes say to one another, as bytes: a version, a kind, and what belongs to it. Kinds are only ever added; a node is told
 //! nothing that it does not know, since nodes of two versions next to one another are the rule during an update.
 
-use crate::{resource::Ended, routing::Trip};
+use crate::{resource::Ended, routing::trip::Trip};
 use bytes::Bytes;
 use xmpp::{
     jid::{BareJid, Jid},

@@ -6,7 +6,6 @@ use super::{HOPS, Trip, bounce, full, message_to, offline, whereabouts};
 use crate::{
     env::Env,
     future::BoxFuture,
-    iq,
     remote::{
         Cluster,
         custody::Kept,
@@ -274,9 +273,8 @@ fn unknown(
         Kind::Message if waits(&stanza, Trip { now: false, ..trip }) => {
             keep(env, cluster, user, stanza)
         }
-        Kind::Iq if iq::is_request(&stanza) => {
-            bounce(env, &stanza, &StanzaError::resource_constraint())
-        }
+        // an answer has none
+        Kind::Iq => bounce(env, &stanza, &StanzaError::resource_constraint()),
         _ => None,
     }
 }

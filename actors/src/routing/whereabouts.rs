@@ -1,7 +1,7 @@
 //! Where a user is on this node: the one door between whoever sends and the table of sessions; nobody else in `routing` and no module
 //! looks into the table. Over all nodes: [`super::everywhere`], [`super::elsewhere`].
 
-use super::Trip;
+use super::trip::Trip;
 use crate::{
     env::Env,
     resource::{Owner, PATIENCE, Refused, Resource, Standing},

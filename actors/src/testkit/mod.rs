@@ -159,7 +159,7 @@ impl World {
         restores: bool,
     ) -> Self {
         let place = Place { clock, store, restores, joined: None };
-        Self::at(modules, options, place, wrap).await
+        Box::pin(Self::at(modules, options, place, wrap)).await
     }
 
     async fn at(

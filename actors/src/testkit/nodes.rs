@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     env::Env,
     registrar::Modules,
-    remote::{Cluster, inbound::Inbound},
+    remote::{Cluster, custody::CUSTODY, inbound::Inbound},
 };
 use cluster::{SessionRegistry, Start, testkit::Network};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -66,7 +66,7 @@ impl Nodes {
             let inbound = Arc::<Inbound>::default();
             let (handler, answers) = (Arc::clone(&inbound), Arc::clone(&inbound));
             let joined = network.join(me, handler, answers, LIMIT);
-            let cluster = Cluster::new(joined.view, joined.relay, joined.exchange, LIMIT);
+            let cluster = Cluster::new(joined.view, joined.relay, joined.exchange, CUSTODY);
             let joined =
                 Joined { registry: wrap(joined.registry), cluster: Arc::new(cluster), inbound };
             let (clock, store) = (Clock::fixed(START), Arc::clone(&store));
