@@ -19,6 +19,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use std::{future::poll_fn, sync::Arc, task::Poll};
 use tokio::task::yield_now;
 use xmpp::error::{StreamError, StreamErrorCondition};
+use xmpp::jid::BareJid;
 
 pub(super) const BIND: &str = "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
     <resource>balcony</resource></bind></iq>";
@@ -107,7 +108,7 @@ fn a_bind_that_nobody_waits_for_leaves_no_session() {
         for how in WAYS {
             is_gone(how, asks(BIND, env).await, env).await;
             assert!(env.table.is_empty(), "{how:?}");
-            let user = "juliet@localhost".parse().unwrap();
+            let user: BareJid = "juliet@localhost".parse().unwrap();
             assert_eq!(env.registry.lookup(user.as_str()).await.unwrap().len(), 0, "{how:?}");
         }
         world.stop().await;

@@ -3,6 +3,7 @@
 //! The content was validated by the framer when it came in; sending renders a head and splices the
 //! bytes (law 7). A clone is two reference counts. Payloads are parsed on demand.
 
+mod packed;
 #[cfg(test)]
 mod tests;
 pub(crate) mod weight;
