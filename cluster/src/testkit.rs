@@ -83,9 +83,8 @@ impl Network {
     pub fn heal(&self, one: Node, other: Node) {
         self.0.cuts.lock().retain(|cut| *cut != (one, other) && *cut != (other, one));
         self.look_around();
-        let places = self.0.places.lock();
         for (from, to) in [(one, other), (other, one)] {
-            let relay = places.get(&from).map(|place| place.relay.clone());
+            let relay = self.0.places.lock().get(&from).map(|place| place.relay.clone());
             relay.into_iter().for_each(|relay| relay.connected(to));
         }
     }
