@@ -10,6 +10,7 @@ use crate::{
     hosts::Hosts,
     metrics::Metrics,
     pressure::Pressure,
+    remote::Cluster,
     resource::{Durability, QueueLimits, Thawing},
     serial::Serial,
     sessions::{managers::Managers, table::Table},
@@ -52,6 +53,8 @@ pub struct Env {
     pub table: Table,
     /// Who is where in the cluster.
     pub registry: Arc<dyn SessionRegistry>,
+    /// The other nodes; a node that is alone has none.
+    pub cluster: Option<Arc<Cluster>>,
     /// The session managers.
     pub managers: Managers,
     /// Held by whoever stores what several sessions of a user have.
@@ -91,6 +94,8 @@ pub struct EnvParts {
     pub accounts: Accounts,
     /// Who is where.
     pub registry: Arc<dyn SessionRegistry>,
+    /// The other nodes, if there are any.
+    pub cluster: Option<Arc<Cluster>>,
     /// How many session managers there are.
     pub managers: usize,
     /// What modules registered.
@@ -117,9 +122,10 @@ impl Env {
     /// Puts the parts together.
     pub fn new(parts: EnvParts) -> Arc<Self> {
         let accounts = Arc::new(parts.accounts);
+        let start = parts.cluster.as_ref().map(|cluster| cluster.view.me());
         Arc::new(Self {
             node: parts.node,
-            incarnation: parts.clock.millis(),
+            incarnation: start.map_or_else(|| parts.clock.millis(), |start| start.incarnation),
             started: Instant::now(),
             served: AtomicU64::new(0),
             hosts: parts.hosts,
@@ -127,6 +133,7 @@ impl Env {
             accounts,
             table: Table::default(),
             registry: parts.registry,
+            cluster: parts.cluster,
             managers: Managers::new(parts.managers),
             storing: Serial::default(),
             metrics: Metrics::default(),

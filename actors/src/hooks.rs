@@ -16,6 +16,7 @@ use crate::{
     metrics::modules::ModuleMetrics,
     resource::{QueueLimits, Resource},
 };
+use bytes::Bytes;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -162,6 +163,8 @@ macro_rules! points {
             restored(env: &Arc<Env>, resource: &Arc<Resource>) -> BoxFuture<()>;
             /// An account is about to be removed: end what it has with others. Again when there is something new.
             removing(env: &Arc<Env>, user: &BareJid) -> BoxFuture<Result<(), StanzaError>>;
+            /// The module changed data of a user on another node, and says what: it does here what follows for the user's sessions.
+            told(env: &Arc<Env>, user: &BareJid, what: Bytes) -> BoxFuture<()>;
             /// An account was removed: drop what is cached of it.
             removed(env: &Arc<Env>, user: &BareJid) -> BoxFuture<()>;
             /// Another process goes on with the node: what the module keeps for all sessions and has in no

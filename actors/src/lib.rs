@@ -4,7 +4,7 @@
 //! jobs, deadlines) · [`session`] (the protocol, sans I/O) · [`hooks`] and [`registrar`] (what modules see), [`iq`] (what the
 //! server is asked), [`service`] (domains of modules) ·
 //! [`modules`] · [`routing`] (who gets it) · [`resource`] (the receiver's queue) · the other
-//! connection. [`sessions`] is who is there at all: bound, resumed, lost, ended. [`env`] is what they share; [`handover`] moves all of it to another process.
+//! connection. [`remote`] is the other nodes of a cluster. [`sessions`] is who is there at all: bound, resumed, lost, ended. [`env`] is what they share; [`handover`] moves all of it to another process.
 
 pub mod accept;
 pub mod account;
@@ -26,6 +26,7 @@ pub mod modules;
 pub mod pressure;
 pub mod registrar;
 pub mod relief;
+pub mod remote;
 pub mod resource;
 pub mod routing;
 mod serial;

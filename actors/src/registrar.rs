@@ -14,6 +14,7 @@ use crate::{
     resource::Resource,
     service,
 };
+use bytes::Bytes;
 use config::{Section, Sections};
 use serde_json::Value;
 use std::{fmt, sync::Arc};

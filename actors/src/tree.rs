@@ -9,6 +9,7 @@ use crate::{
     listener::{Arrival, Entrance, Listener, POOL, SPARE, Source},
     registrar::ModuleChildren,
     relief::{Gauge, Watcher},
+    remote::{Cluster, keeper::Keeper},
     sessions,
 };
 use parking_lot::Mutex;
@@ -47,9 +48,20 @@ pub fn unreachable(
         true => tree,
         false => tree.child(ChildSpec::supervisor("accounts", worker_group(elsewhere))),
     };
-    tree.child(ChildSpec::supervisor("modules", worker_group(modules.specs(env))))
-        .child(ChildSpec::supervisor("session_managers", sessions::spec(env)))
+    let tree = tree.child(ChildSpec::supervisor("modules", worker_group(modules.specs(env))));
+    let tree = match &env.cluster {
+        Some(cluster) => tree.child(ChildSpec::supervisor("cluster", remote(env, cluster))),
+        None => tree,
+    };
+    tree.child(ChildSpec::supervisor("session_managers", sessions::spec(env)))
         .child(Watcher::child(env, gauge))
+}
+
+/// What a node does for the others: stopped after its sessions have ended, which hand on what they leave behind.
+pub(crate) fn remote(env: &Arc<Env>, cluster: &Cluster) -> SupervisorSpec {
+    let mut children = cluster.relay.children();
+    children.extend([Keeper::child(env), sessions::confirmer(env)]);
+    worker_group(children)
 }
 
 /// The same with the sessions of the process before, and with clients: at most so many of them.

@@ -2,8 +2,9 @@
 //! written to however many receivers by copying bytes.
 
 use actors::{
+    env::Env,
     modules,
-    testkit::{World, WorldOptions, metrics::values, script::follow},
+    testkit::{World, WorldOptions, metrics::values, nodes::Nodes, script::follow},
 };
 use config::Sections;
 use std::fmt::Write;
@@ -13,7 +14,11 @@ use storage::{RosterChange, RosterItem, Subscription};
 type Counts = [u64; 4];
 
 fn counts(world: &World) -> Counts {
-    let values = values(&world.env);
+    counts_of(&world.env)
+}
+
+fn counts_of(env: &Env) -> Counts {
+    let values = values(env);
     let sum = |name: &str, label: &str| {
         let some = values.iter().filter(|(of, _)| of.starts_with(name) && of.contains(label));
         some.map(|(_, value)| *value as u64).sum()
@@ -140,5 +145,70 @@ fn what_is_looked_into_is_counted() {
                     R S: <a xmlns='urn:xmpp:sm:3'/>";
         assert_eq!(run(&mut world, acks).await, Ok([0, 0, 0, 0]));
         world.stop().await;
+    });
+}
+
+#[test]
+fn what_crosses_from_node_to_node_is_parsed_once_too() {
+    World::block_on(async {
+        let all = || modules::all(&mut Sections::default());
+        let mut nodes = Nodes::new(&["a", "b"], all, &WorldOptions::default()).await;
+        let accounts = "account romeo@localhost rose\naccount juliet@localhost pencil\n";
+        follow(accounts, &mut nodes).await.unwrap();
+        for n in 0..20 {
+            nodes.wanted.insert(format!("C{n}"), 1);
+            let name = format!("c{n:02}@localhost");
+            let script = format!(
+                "account {name} pencil\nC{n} = {name}/x\nC{n} C: <presence/>\nC{n} S: <presence/>"
+            );
+            follow(&script, &mut nodes).await.unwrap();
+            let mut item = RosterItem::new(name.parse().unwrap());
+            item.subscription = Subscription::From;
+            let user = "romeo@localhost".parse().unwrap();
+            let put = RosterChange::Put(item);
+            nodes.env(0).stores.rosters.change(&user, n, put, 100).await.unwrap();
+        }
+        for (name, place) in [("R", 0), ("J", 1), ("K", 1)] {
+            nodes.wanted.insert(name.to_owned(), place);
+        }
+        let log_on = "password romeo@localhost rose
+            password juliet@localhost pencil
+            R = romeo@localhost/orchard
+            J = juliet@localhost/balcony
+            J C: <presence/>
+            J S: <presence/>
+            K = juliet@localhost/chamber
+            K C: <presence/>
+            K S: <presence/>
+            K S: <presence/>
+            J S: <presence/>";
+        follow(log_on, &mut nodes).await.unwrap();
+        let body = "<body>what light &lt;there&gt;?</body><x xmlns='urn:x'/>";
+        let to_all = format!(
+            "R C: <message to='juliet@localhost' type='chat' id='1'>{body}</message>
+             J S: <message id='1'>{body}</message>
+             K S: <message id='1'>{body}</message>"
+        );
+        let to_one = format!(
+            "R C: <message to='juliet@localhost/chamber' id='2'>{body}</message>
+             K S: <message id='2'>{body}</message>"
+        );
+        let presence = "<priority>5</priority><status>in the orchard</status>";
+        let mut seen = format!("R C: <presence>{presence}</presence>\nR S: <presence/>\n");
+        for n in 0..20 {
+            let _ = writeln!(seen, "C{n} S: <presence>{presence}</presence>");
+        }
+        for (script, [here, there]) in [
+            (&to_all, [[1, 0, 0, 0], [0, 2, 0, 0]]),
+            (&to_one, [[1, 0, 0, 0], [0, 1, 0, 0]]),
+            (&seen, [[1, 1, 0, 0], [0, 20, 0, 0]]),
+        ] {
+            let before = [0, 1].map(|n| counts_of(nodes.env(n)));
+            follow(script, &mut nodes).await.unwrap();
+            let after = [0, 1].map(|n| counts_of(nodes.env(n)));
+            let cost = |n: usize| std::array::from_fn(|of| after[n][of] - before[n][of]);
+            assert_eq!([cost(0), cost(1)], [here, there], "{script}");
+        }
+        nodes.stop().await;
     });
 }

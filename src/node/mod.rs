@@ -129,6 +129,7 @@ impl Node {
             accounts,
             stores: backend.stores().clone(),
             registry: Arc::new(MemoryRegistry::default()),
+            cluster: None,
             managers: available_parallelism().map_or(4, |n| (2 * n.get()).clamp(2, 32)),
             hooks,
             system: system.clone(),

@@ -5,6 +5,7 @@ pub(crate) mod watch;
 
 use crate::{
     env::Env,
+    remote::outbound,
     resource::{Ended, Resource},
     routing::{here, presence},
     sessions,
@@ -97,6 +98,9 @@ async fn end_all(env: &Arc<Env>, user: &BareJid, but: Option<&Arc<Resource>>, wh
         if but.is_none_or(|b| b.id() != resource.id()) {
             sessions::kick(env, &resource, why).await;
         }
+    }
+    if let Some(cluster) = &env.cluster {
+        outbound::end(env, cluster, user, None, why).await;
     }
 }
 

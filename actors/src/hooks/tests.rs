@@ -73,6 +73,7 @@ impl Module for Everywhere {
             .closing(Order::Main, |_, _, _| {})
             .unavailable(Order::Main, |_, _, _, _| Box::pin(async {}))
             .restored(Order::Main, |_, _, _| Box::pin(async {}))
+            .told(Order::Main, |_, _, _, _| Box::pin(async {}))
             .removing(Order::Main, |_, _, _| Box::pin(async { Ok(()) }))
             .removed(Order::Main, |_, _, _| Box::pin(async {}))
             .freeze(Order::Main, |_| Value::from("everywhere"))

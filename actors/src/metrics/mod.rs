@@ -135,6 +135,12 @@ counters! {
     tls_secured = "tls_secured", "TLS handshakes done";
     /// A cipher suite was agreed on that the record layer does not know: the connection cannot move.
     tls_immovable = "tls_immovable", "TLS connections that cannot move: a suite of the library's";
+    /// Another node took nothing more of what it was to get.
+    remote_full = "remote_full", "Stanzas and orders that another node had no room for";
+    /// Another node said something that this one does not know.
+    remote_unknown = "remote_unknown", "What nodes of another version said and this one does not know";
+    /// A message waits since nobody knows where it belongs.
+    kept_in_custody = "messages_unplaced", "Messages that waited since it was not known where their users are";
     /// A log-on waits for memory.
     logins_waited = "logins_waited", "Log-ons that waited for memory";
 }

@@ -108,9 +108,8 @@ impl DiscoModule {
                 let identities = [("account", "registered", "")];
                 let features = unique(&env.hooks().account_features);
                 let info = disco::info(None, &identities, &features);
-                ask(cx, user, StanzaError::service_unavailable().into(), move |_, _| {
-                    if none { result(&info) } else { not_found() }
-                })
+                let answer = if none { result(&info) } else { not_found() };
+                ask(cx, user, StanzaError::service_unavailable().into(), |_, _| async { answer })
             }
         }
     }
@@ -129,13 +128,14 @@ impl DiscoModule {
             Target::Account(user) => {
                 // section 8: who may not know gets what an account without resources has
                 let nothing = result(&disco::items(node.as_deref(), []));
-                ask(cx, user, nothing, move |env, user| {
+                ask(cx, user, nothing, move |env, user| async move {
                     if node.is_some() {
                         return not_found();
                     }
-                    let all = routing::here(env, user);
-                    let available = all.iter().filter(|r| r.priority().is_some());
-                    result(&disco::items(None, available.map(|r| r.jid().as_str().to_owned())))
+                    let by = user.clone().into();
+                    let (all, _) = routing::everywhere::shown(&env, &by, &[user]).await;
+                    let available = all.iter().filter(|one| one.presence.is_some());
+                    result(&disco::items(None, available.map(|one| one.jid.as_str().to_owned())))
                 })
             }
         }
@@ -172,17 +172,17 @@ pub fn of_service(env: &Env, info: &ServiceInfo) -> Element {
 }
 
 /// Answers for an account if the asking user may see it, otherwise with `denied` (section 8).
-fn ask(
+fn ask<F: Future<Output = Answer> + Send>(
     cx: &IqCx<'_, '_>,
     user: &BareJid,
     denied: Answer,
-    answer: impl FnOnce(&Arc<Env>, &BareJid) -> Answer + Send + 'static,
+    answer: impl FnOnce(Arc<Env>, BareJid) -> F + Send + 'static,
 ) -> Answer {
     let (env, user) = (Arc::clone(cx.env), user.clone());
     let Some(from) = cx.from.cloned() else { return denied };
     Answer::later(async move {
         match routing::sees(&env, &user, &from).await {
-            Ok(true) => answer(&env, &user),
+            Ok(true) => answer(env, user).await,
             Ok(false) => denied,
             Err(error) => Answer::Error(error.into()),
         }

@@ -149,13 +149,17 @@ impl LastModule {
         resource: &Arc<Resource>,
         presence: Option<&Stanza>,
     ) -> BoxFuture<()> {
-        let others = routing::others_available(env, resource);
-        let (Some(presence), false) = (presence, others) else { return Box::pin(async {}) };
+        let Some(presence) = presence else { return Box::pin(async {}) };
         let mut status = presence.text_of("status").unwrap_or_default();
         status.truncate(status.floor_char_boundary(MAX_STATUS));
         let activity = Activity { at: env.clock.millis(), status };
-        self.noted.lock().insert(resource.user(), activity);
-        Box::pin(async {})
+        let (env, resource, noted) =
+            (Arc::clone(env), Arc::clone(resource), Arc::clone(&self.noted));
+        Box::pin(async move {
+            if !routing::others_available(&env, &resource).await {
+                noted.lock().insert(resource.user(), activity);
+            }
+        })
     }
 
     fn removed(&self, _: &Arc<Env>, user: &BareJid) -> BoxFuture<()> {
@@ -223,7 +227,7 @@ async fn account(env: Arc<Env>, user: BareJid, from: Jid, noted: Option<Activity
         Err(error) => return Answer::Error(error.into()),
     }
     // connected is enough (section 3)
-    if routing::is_connected(&env, &user) {
+    if routing::is_connected(&env, &user).await {
         return answer(0, "");
     }
     let known = match noted {

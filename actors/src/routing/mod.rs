@@ -1,19 +1,24 @@
-//! Which way a stanza goes: the rules of RFC 6121 section 8 over the local table.
+//! Which way a stanza goes: the rules of RFC 6121 section 8 over the local table, and over other nodes ([`elsewhere`]).
 //!
 //! Runs in the process of whoever sends (law 3): a message to a connected user is one look into the
 //! table and one push into a queue. What needs a store comes back as a future, which the sender's
 //! connection runs before it reads on, so that the order per sender and receiver is kept.
 
+mod elsewhere;
+pub mod everywhere;
 pub mod presence;
 mod stored;
 #[cfg(test)]
 mod tests;
-mod whereabouts;
+pub mod trip;
+pub(crate) mod whereabouts;
 
+pub use everywhere::{divert, is_connected, others_available, to_available, to_marked};
 pub(crate) use stored::sender;
-pub(crate) use whereabouts::none_leaves;
-pub use whereabouts::{
-    Missed, divert, here, is_connected, others_available, to_available, to_marked, to_resource,
+pub use trip::{HOPS, Trip};
+pub use whereabouts::{Missed, here, to_resource};
+pub(crate) use whereabouts::{
+    divert_here, none_leaves, to_available_here, to_marked_here, to_non_negative_here,
 };
 
 use crate::{
@@ -21,15 +26,17 @@ use crate::{
     future::BoxFuture,
     hooks::{Flow, Offline},
     iq,
-    resource::{Ended, Refused, Resource, Share},
+    resource::{Ended, Keeping, Refused, Resource, Share},
     service,
     sessions::park::note_again,
 };
+use cluster::Records;
+use elsewhere::Next;
 use std::sync::Arc;
 use storage::StoreError;
 use stored::{first_of_all, stored_first};
 use tokio::task::coop::consume_budget;
-use whereabouts::{Best, best, session_of, to_non_negative};
+use whereabouts::{Best, best, session_of};
 use xmpp::{
     error::StanzaError,
     jid::{BareJid, Jid},
@@ -48,17 +55,8 @@ pub fn route(env: &Arc<Env>, stanza: Stanza) -> Option<BoxFuture<()>> {
     }
     match (to.node(), to.resource()) {
         (Some(_), Some(_)) if stanza.head.ty == Type::Probe => presence::probed(env, to, stanza),
-        (Some(_), Some(resource)) if !stanza.head.ty.is_subscription() => {
-            match to_resource(env, &to.bare(), resource, stanza) {
-                Ok(()) => None,
-                Err(Missed::Refused(why)) => refused(env, to.bare(), why, When::InOrder),
-                Err(Missed::Unstored(resource, stanza)) => {
-                    let sessions = vec![(resource, Share::default())];
-                    let (user, when) = (to.bare(), When::InOrder);
-                    Some(stored_first(env, user, sessions, stanza, false, when))
-                }
-                Err(Missed::Nobody(stanza)) => no_such_resource(env, &to, stanza),
-            }
+        (Some(_), Some(_)) if !stanza.head.ty.is_subscription() => {
+            full(env, stanza, Trip::IN_ORDER)
         }
         (Some(_), _) => to_account(env, to.bare(), stanza),
         (None, _) => to_server(env, stanza),
@@ -74,11 +72,39 @@ pub async fn send(env: &Arc<Env>, stanza: Stanza) {
     }
 }
 
+/// RFC 6121 section 8.5.3: addressed to a session.
+pub(crate) fn full(env: &Arc<Env>, stanza: Stanza, trip: Trip) -> Option<BoxFuture<()>> {
+    full_to(env, stanza, (trip, None))
+}
+
+fn full_to(
+    env: &Arc<Env>,
+    mut stanza: Stanza,
+    (trip, found): (Trip, Option<Records>),
+) -> Option<BoxFuture<()>> {
+    let to = stanza.head.to.clone()?;
+    if let Some(cluster) = &env.cluster {
+        match elsewhere::session(env, cluster, &to, stanza, (trip, found)) {
+            Next::Here(back) => stanza = back,
+            Next::Gone(later) => return later,
+        }
+    }
+    match to_resource(env, &to.bare(), to.resource()?, stanza) {
+        Ok(()) => None,
+        Err(Missed::Refused(why)) => refused(env, to.bare(), why, trip),
+        Err(Missed::Unstored(resource, stanza)) => {
+            let sessions = vec![(resource, Share::default())];
+            Some(stored_first(env, to.bare(), sessions, stanza, false, trip))
+        }
+        Err(Missed::Nobody(stanza)) => no_such_resource(env, &to, stanza, trip),
+    }
+}
+
 /// RFC 6121 section 8.5.3.2: nobody has the full JID.
-fn no_such_resource(env: &Arc<Env>, to: &Jid, stanza: Stanza) -> Option<BoxFuture<()>> {
+fn no_such_resource(env: &Arc<Env>, to: &Jid, stanza: Stanza, trip: Trip) -> Option<BoxFuture<()>> {
     match (stanza.head.kind, stanza.head.ty) {
         // 8.5.3.2.1: a chat goes on as if addressed to the account
-        (Kind::Message, Type::Chat) => to_account(env, to.bare(), stanza),
+        (Kind::Message, Type::Chat) => message(env, to.bare(), stanza, trip),
         (Kind::Message, Type::Error | Type::Headline) | (Kind::Presence, _) => None,
         (Kind::Message, _) | (Kind::Iq, _) => {
             bounce(env, &stanza, &StanzaError::service_unavailable())
@@ -89,20 +115,11 @@ fn no_such_resource(env: &Arc<Env>, to: &Jid, stanza: Stanza) -> Option<BoxFutur
 /// RFC 6121 section 8.5.2: addressed to an account.
 fn to_account(env: &Arc<Env>, user: BareJid, stanza: Stanza) -> Option<BoxFuture<()>> {
     match stanza.head.kind {
-        Kind::Message => message(env, user, stanza, When::InOrder),
+        Kind::Message => message(env, user, stanza, Trip::IN_ORDER),
         Kind::Presence => presence::to_account(env, user, stanza),
         // a client's is answered in its session, before it gets here
         Kind::Iq => iq::responded(env, stanza),
     }
-}
-
-/// When a message for an account goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum When {
-    /// After what sessions that ended leave behind.
-    InOrder,
-    /// Now: it is of those, or has waited long enough.
-    Now,
 }
 
 /// RFC 6121 sections 8.5.2.1.1 and 8.5.2.2.1.
@@ -110,41 +127,73 @@ pub(crate) fn message(
     env: &Arc<Env>,
     user: BareJid,
     stanza: Stanza,
-    when: When,
+    trip: Trip,
+) -> Option<BoxFuture<()>> {
+    message_to(env, user, stanza, (trip, None))
+}
+
+/// `found`: where the user's sessions are, if that was looked up for it.
+pub(crate) fn message_to(
+    env: &Arc<Env>,
+    user: BareJid,
+    mut stanza: Stanza,
+    (trip, found): (Trip, Option<Records>),
 ) -> Option<BoxFuture<()>> {
     match stanza.head.ty {
-        Type::Error => None,
-        Type::Groupchat => bounce(env, &stanza, &StanzaError::service_unavailable()),
-        Type::Headline => {
-            to_non_negative(env, &user, &stanza);
+        Type::Error => return None,
+        Type::Groupchat => return bounce(env, &stanza, &StanzaError::service_unavailable()),
+        Type::Headline => return everywhere::to_non_negative(env, &user, &stanza),
+        _ => {}
+    }
+    let best = match best(env, &user, trip) {
+        Best::Of(best) => best,
+        Best::After(leaving) => {
+            let env = Arc::clone(env);
+            return Some(Box::pin(async move {
+                let waited = !leaving.is_over().await;
+                if let Some(later) = message(&env, user, stanza, Trip { waited, ..trip }) {
+                    later.await;
+                }
+            }));
+        }
+    };
+    if let Some(cluster) = &env.cluster {
+        if !trip.now && !trip.waited && !trip.copy && cluster.is_awaited(&user) {
+            let (env, cluster) = (Arc::clone(env), Arc::clone(cluster));
+            return Some(Box::pin(async move {
+                cluster.has_come(&user).await;
+                let trip = Trip { waited: true, ..trip };
+                if let Some(later) = message_to(&env, user, stanza, (trip, None)) {
+                    later.await;
+                }
+            }));
+        }
+        let top = best.first().and_then(|resource| resource.priority());
+        match elsewhere::account(env, cluster, &user, stanza, top, (trip, found)) {
+            Next::Here(back) => stanza = back,
+            Next::Gone(later) => return later,
+        }
+    }
+    match best.as_slice() {
+        copies if trip.copy => {
+            // it does not go on its way again from here: as if it was delivered
+            let share = Share::default();
+            share.delivered();
+            for resource in copies {
+                drop(resource.deliver_as(stanza.clone(), Some(share.clone()), Keeping::Not));
+            }
             None
         }
-        _ => {
-            let best = match best(env, &user, when) {
-                Best::Of(best) => best,
-                Best::After(leaving) => {
-                    let env = Arc::clone(env);
-                    return Some(Box::pin(async move {
-                        let when = if leaving.is_over().await { when } else { When::Now };
-                        if let Some(later) = message(&env, user, stanza, when) {
-                            later.await;
-                        }
-                    }));
-                }
-            };
-            match best.as_slice() {
-                [] => Some(Box::pin(offline(Arc::clone(env), user, stanza))),
-                [one] => match one.deliver(stanza) {
-                    Ok(()) => None,
-                    Err(Refused::Unstored(stanza)) => {
-                        let sessions = vec![(Arc::clone(one), Share::default())];
-                        Some(stored_first(env, user, sessions, stanza, false, when))
-                    }
-                    Err(why) => refused(env, user, why, when),
-                },
-                several => hand_to_all(env, user, several, stanza, when),
+        [] => Some(Box::pin(offline(Arc::clone(env), user, stanza))),
+        [one] => match one.deliver(stanza) {
+            Ok(()) => None,
+            Err(Refused::Unstored(stanza)) => {
+                let sessions = vec![(Arc::clone(one), Share::default())];
+                Some(stored_first(env, user, sessions, stanza, false, trip))
             }
-        }
+            Err(why) => refused(env, user, why, trip),
+        },
+        several => hand_to_all(env, user, several, stanza, trip),
     }
 }
 
@@ -154,7 +203,7 @@ fn hand_to_all(
     user: BareJid,
     resources: &[Arc<Resource>],
     stanza: Stanza,
-    when: When,
+    trip: Trip,
 ) -> Option<BoxFuture<()>> {
     let share = Share::default();
     let (mut taken, mut why, mut unstored) = (false, None, Vec::new());
@@ -166,21 +215,21 @@ fn hand_to_all(
         }
     }
     match why {
-        _ if !unstored.is_empty() => Some(stored_first(env, user, unstored, stanza, taken, when)),
-        Some(why) if !taken => refused(env, user, why, when),
+        _ if !unstored.is_empty() => Some(stored_first(env, user, unstored, stanza, taken, trip)),
+        Some(why) if !taken => refused(env, user, why, trip),
         // whoever took it has ended already
-        _ if share.given_up() => message(env, user, stanza, when),
+        _ if share.given_up() => message(env, user, stanza, trip),
         _ => None,
     }
 }
 
 /// What a resource does not take is dealt with by kind (law 11).
-fn refused(env: &Arc<Env>, user: BareJid, why: Refused, when: When) -> Option<BoxFuture<()>> {
+fn refused(env: &Arc<Env>, user: BareJid, why: Refused, trip: Trip) -> Option<BoxFuture<()>> {
     match why {
         Refused::Blocked(stanza) => blocked(env, &stanza),
         // as if it had not been found
         Refused::Ended(stanza) => match (stanza.head.kind, stanza.head.ty) {
-            (Kind::Message, Type::Normal | Type::Chat) => message(env, user, stanza, when),
+            (Kind::Message, Type::Normal | Type::Chat) => message(env, user, stanza, trip),
             (Kind::Presence, _) => None,
             _ => bounce(env, &stanza, &StanzaError::service_unavailable()),
         },
@@ -267,19 +316,38 @@ pub fn bounce(env: &Arc<Env>, stanza: &Stanza, error: &StanzaError) -> Option<Bo
     if env.service(&from).is_some() {
         return route(env, reply);
     }
-    let (told, kind) = (session_of(env, &from)?, reply.head.kind);
+    told(env, reply)
+}
+
+/// A client is told that something failed which it sent, wherever it is.
+pub(crate) fn told(env: &Arc<Env>, reply: Stanza) -> Option<BoxFuture<()>> {
+    let to = reply.head.to.clone()?;
+    match session_of(env, &to) {
+        Some(told) => tell(env, &told, reply),
+        None => everywhere::tell(env, &to, reply),
+    }
+}
+
+/// The same, if it is here.
+pub(crate) fn told_here(env: &Arc<Env>, reply: Stanza) -> Option<BoxFuture<()>> {
+    let told = session_of(env, reply.head.to.as_ref()?)?;
+    tell(env, &told, reply)
+}
+
+fn tell(env: &Arc<Env>, told: &Arc<Resource>, reply: Stanza) -> Option<BoxFuture<()>> {
+    let kind = reply.head.kind;
     if let Err(Refused::Full(..)) = told.deliver_failure(reply) {
         // nothing may answer an error: a client that takes none of so many hears that it is not told of this one
         env.metrics.queue_full();
-        env.managers.end(&told, Ended::NoMemory);
+        env.managers.end(told, Ended::NoMemory);
     }
     if kind != Kind::Message {
         return None;
     }
-    let noted = note_again(env, &told);
+    let noted = note_again(env, told);
     if noted.is_none() && told.changes() {
         // nobody says it again
-        env.managers.changed(&told);
+        env.managers.changed(told);
     }
     noted
 }

@@ -1,10 +1,19 @@
 //! Presence on its way: to contacts, from contacts, probes (RFC 6121 section 4).
 
-use super::{here, may, reaches, send, to_available, whereabouts::session_of};
+use super::{
+    Trip,
+    elsewhere::hand,
+    everywhere::{shown, to_own},
+    here, may, reaches, send, to_available, to_available_here,
+};
 use crate::{
     env::Env,
     future::BoxFuture,
     hooks::Flow,
+    remote::{
+        outbound::{Groups, shown_here},
+        wire::{Leg, Shown},
+    },
     resource::{Remains, Resource},
 };
 use std::{collections::HashSet, sync::Arc};
@@ -18,10 +27,7 @@ use xmpp::{
 pub(super) fn to_account(env: &Arc<Env>, user: BareJid, stanza: Stanza) -> Option<BoxFuture<()>> {
     match stanza.head.ty {
         // section 8.5.2.1.2: to all available resources
-        Type::Available | Type::Unavailable => {
-            to_available(env, &user, &stanza);
-            None
-        }
+        Type::Available | Type::Unavailable => to_available(env, &user, &stanza),
         Type::Probe => probed(env, user.into(), stanza),
         ty if ty.is_subscription() => {
             let env = Arc::clone(env);
@@ -41,7 +47,9 @@ async fn subscription(env: &Arc<Env>, user: &BareJid, stanza: Stanza) {
             return;
         }
     }
-    to_available(env, user, &stanza);
+    if let Some(later) = to_available(env, user, &stanza) {
+        later.await;
+    }
 }
 
 /// Section 4.3.2: a probe for an account or one of its resources.
@@ -57,22 +65,49 @@ pub(super) fn probed(env: &Arc<Env>, to: Jid, stanza: Stanza) -> Option<BoxFutur
 
 async fn answer_probe(env: &Arc<Env>, from: &Jid, to: &Jid) {
     let user = to.bare();
-    let asked = |r: &Arc<Resource>| to.resource().is_none_or(|name| name == r.jid().resource());
-    let resources = here(env, &user).into_iter().filter(asked);
+    let (all, silent) = shown(env, from, std::slice::from_ref(&user)).await;
     let allowed = may(env, &user, from).await == Flow::Continue;
-    // a resource that `from` already sees by directed presence stays visible (section 4.6.3)
-    let seen = resources.filter(|r| allowed || directs(r, from));
-    let answers: Vec<_> = seen.filter_map(|r| r.presence()).map(|(p, _)| p).collect();
+    let answers = answers(all, to, allowed);
+    if let Some(cluster) = &env.cluster {
+        let probe = Stanza::presence(Type::Probe).with_from(Some(from.clone()));
+        let probe = probe.with_to(Some(to.clone()));
+        for node in &silent {
+            // it answers when it can
+            let leg = (*node, Leg::Probe);
+            drop(hand(env, cluster, leg, &user, probe.clone(), Trip::IN_ORDER));
+        }
+    }
     if answers.is_empty() {
-        let (ty, of, to) = if allowed {
-            (Type::Unavailable, to.clone(), from.clone())
-        } else {
+        let (ty, of, to) = if !allowed {
             // their server believes in a subscription that is none: this ends it
             (Type::Unsubscribed, to.bare_jid(), from.bare_jid())
+        } else if silent.is_empty() {
+            (Type::Unavailable, to.clone(), from.clone())
+        } else {
+            return;
         };
         return send(env, Stanza::presence(ty).with_from(Some(of)).with_to(Some(to))).await;
     }
     for presence in answers {
+        send(env, presence.with_to(Some(from.clone()))).await;
+    }
+}
+
+/// What of the sessions of a user answers a probe.
+fn answers(all: Vec<Shown>, to: &Jid, allowed: bool) -> Vec<Stanza> {
+    let asked = |one: &Shown| to.resource().is_none_or(|name| Some(name) == one.jid.resource());
+    // a resource that `from` already sees by directed presence stays visible (section 4.6.3)
+    let seen = all.into_iter().filter(|one| asked(one) && (allowed || one.directs));
+    seen.filter_map(|one| one.presence).collect()
+}
+
+/// A probe that another node answers for its own sessions: this one for those here.
+pub(crate) async fn answer_here(env: &Arc<Env>, probe: Stanza) {
+    let (Some(from), Some(to)) = (&probe.head.from, &probe.head.to) else { return };
+    let user = to.bare();
+    let all = shown_here(env, from, std::slice::from_ref(&user));
+    let allowed = may(env, &user, from).await == Flow::Continue;
+    for presence in answers(all, to, allowed) {
         send(env, presence.with_to(Some(from.clone()))).await;
     }
 }
@@ -86,10 +121,22 @@ pub async fn show(env: &Arc<Env>, user: &BareJid, to: &Jid, available: bool) {
             seen(env, &resource, presence.with_to(Some(to.clone()))).await;
             continue;
         }
-        let gone = Stanza::presence(Type::Unavailable);
-        let gone = gone.with_from(Some(resource.jid().clone().into()));
-        send(env, gone.with_to(Some(to.clone()))).await;
+        send(env, gone_of(&resource.jid().clone().into()).with_to(Some(to.clone()))).await;
     }
+    if env.cluster.is_none() {
+        return;
+    }
+    let (there, _) =
+        crate::remote::outbound::shown_there(env, to, std::slice::from_ref(user)).await;
+    for Shown { jid, presence, .. } in there.into_iter().filter(|one| !one.blocks) {
+        let Some(presence) = presence else { continue };
+        let presence = if available { presence } else { gone_of(&jid) };
+        send(env, presence.with_to(Some(to.clone()))).await;
+    }
+}
+
+fn gone_of(jid: &Jid) -> Stanza {
+    Stanza::presence(Type::Unavailable).with_from(Some(jid.clone()))
 }
 
 /// Sections 4.2.2 and 4.4.2: available presence of `resource`, to its contacts and to the user's
@@ -110,18 +157,62 @@ pub async fn broadcast(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stan
             drop(resource.deliver(theirs.with_to(Some(me.clone()))));
         }
     }
-    if let Some(roster) = contacts(env, resource.user()).await {
-        let contacts = || roster.items.iter().filter(|i| !resource.blocks(&i.jid));
-        for item in contacts().filter(|i| i.subscription.has_from()) {
-            if !seen(env, resource, presence.with_to(Some(item.jid.clone()))).await {
-                return;
+    to_own(env, resource.user(), presence).await;
+    if initial {
+        see_others(env, resource).await;
+    }
+    let Some(roster) = contacts(env, resource.user()).await else { return };
+    let contacts = || roster.items.iter().filter(|i| !resource.blocks(&i.jid));
+    let mut groups = Groups::default();
+    for item in contacts().filter(|i| i.subscription.has_from()) {
+        if is_account(env, &item.jid) {
+            add(env, &mut groups, &item.jid).await;
+            if !seen_here(env, resource, &presence.with_to(Some(item.jid.clone()))) {
+                break;
+            }
+        } else if !seen(env, resource, presence.with_to(Some(item.jid.clone()))).await {
+            break;
+        }
+    }
+    if let Some(cluster) = env.cluster.as_ref().filter(|_| !groups.is_empty()) {
+        groups.send(env, cluster, presence);
+        let gone = gone_of(&me);
+        if resource.priority().is_none() {
+            groups.send(env, cluster, &gone);
+        } else {
+            for to in groups.contacts().filter(|to| resource.blocks(to)) {
+                send(env, gone.with_to(Some(to.clone()))).await;
             }
         }
-        if initial {
-            for item in contacts().filter(|i| i.subscription.has_to()) {
-                probe(env, &me, &item.jid).await;
-            }
+    }
+    if initial && resource.priority().is_some() {
+        for item in contacts().filter(|i| i.subscription.has_to()) {
+            probe(env, &me, &item.jid).await;
         }
+    }
+}
+
+/// Whether presence for that contact goes to sessions that nodes of this cluster have, and there are several.
+fn is_account(env: &Env, contact: &Jid) -> bool {
+    env.cluster.is_some()
+        && contact.is_bare()
+        && contact.node().is_some()
+        && env.hosts.find(contact).is_some()
+}
+
+async fn add(env: &Env, groups: &mut Groups, contact: &Jid) {
+    if let Some(cluster) = &env.cluster {
+        groups.add(env, cluster, contact).await;
+    }
+}
+
+/// The client sees the user's resources on other nodes.
+async fn see_others(env: &Arc<Env>, resource: &Arc<Resource>) {
+    let (me, user) = (resource.jid().clone().into(), resource.user());
+    let (others, _) =
+        crate::remote::outbound::shown_there(env, &me, std::slice::from_ref(user)).await;
+    for theirs in others.into_iter().filter_map(|one| one.presence) {
+        drop(resource.deliver(theirs.with_to(Some(me.clone()))));
     }
 }
 
@@ -132,8 +223,7 @@ pub async fn look_around(env: &Arc<Env>, resource: &Arc<Resource>) {
     // other domains and services know who of their own is gone
     for seen in resource.seen().into_iter().filter(|jid| env.hosts.find(jid).is_some()) {
         if !shows_itself(env, &seen, &me).await {
-            let unavailable = Stanza::presence(Type::Unavailable).with_from(Some(seen));
-            send(env, unavailable.with_to(Some(me.clone()))).await;
+            send(env, gone_of(&seen).with_to(Some(me.clone()))).await;
         }
     }
     if resource.priority().is_none() {
@@ -144,6 +234,7 @@ pub async fn look_around(env: &Arc<Env>, resource: &Arc<Resource>) {
             drop(resource.deliver(theirs.with_to(Some(me.clone()))));
         }
     }
+    see_others(env, resource).await;
     let Some(roster) = contacts(env, resource.user()).await else { return };
     let seen = roster.items.iter().filter(|i| i.subscription.has_to() && !resource.blocks(&i.jid));
     for item in seen {
@@ -152,20 +243,17 @@ pub async fn look_around(env: &Arc<Env>, resource: &Arc<Resource>) {
 }
 
 /// Whether a session of that address is there that `to` sees: by its broadcasts, or by directed presence (section 4.6). It may be
-/// of somebody else than the one that had the address before.
+/// of somebody else than the one that had the address before. Of one that its node says nothing of it is believed.
 async fn shows_itself(env: &Arc<Env>, jid: &Jid, to: &Jid) -> bool {
-    let Some(resource) = session_of(env, jid).filter(|resource| !resource.blocks(to)) else {
-        return false;
-    };
     let user = jid.bare();
-    directs(&resource, to)
-        || resource.priority().is_some()
+    let (all, silent) = shown(env, to, std::slice::from_ref(&user)).await;
+    let Some(one) = all.into_iter().find(|one| one.jid == *jid) else { return !silent.is_empty() };
+    if one.blocks {
+        return false;
+    }
+    one.directs
+        || one.presence.is_some()
             && (to.bare() == user || may(env, &user, to).await == Flow::Continue)
-}
-
-/// Whether `to` sees it by directed presence.
-fn directs(resource: &Resource, to: &Jid) -> bool {
-    resource.directed_has(to) || resource.directed_has(&to.bare_jid())
 }
 
 /// A session can be resumed from here on, and its client sees others already: see [`Resource::seen`].
@@ -176,10 +264,9 @@ pub async fn note_seen(env: &Arc<Env>, resource: &Arc<Resource>) {
         let seen = roster.items.iter().filter(|i| i.subscription.has_to());
         users.extend(seen.filter(|i| !resource.blocks(&i.jid)).map(|i| i.jid.bare()));
     }
-    for other in users.iter().flat_map(|user| here(env, user)) {
-        if other.priority().is_some() && !other.blocks(&me) {
-            resource.sees(&other.jid().clone().into());
-        }
+    let (all, _) = shown(env, &me, &users).await;
+    for other in all.iter().filter(|one| one.presence.is_some() && !one.blocks) {
+        resource.sees(&other.jid);
     }
 }
 
@@ -212,6 +299,20 @@ async fn seen(env: &Arc<Env>, resource: &Resource, presence: Stanza) -> bool {
     lives
 }
 
+/// The same for a contact's sessions here alone.
+fn seen_here(env: &Arc<Env>, resource: &Resource, presence: &Stanza) -> bool {
+    let Some(to) = presence.head.to.clone().filter(|_| resource.priority().is_some()) else {
+        return false;
+    };
+    to_available_here(env, &to.bare(), presence);
+    let lives = resource.priority().is_some();
+    if !lives || resource.blocks(&to) {
+        let gone = gone_of(&resource.jid().clone().into());
+        to_available_here(env, &to.bare(), &gone.with_to(Some(to)));
+    }
+    lives
+}
+
 /// Section 4.5: `resource` is unavailable, and whoever saw it learns that, once.
 pub async fn gone(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stanza) {
     let Some(Remains { presence: before, directed }) = resource.untold() else { return };
@@ -220,13 +321,24 @@ pub async fn gone(env: &Arc<Env>, resource: &Arc<Resource>, presence: &Stanza) {
     if before.is_some() {
         if let Some(roster) = contacts(env, resource.user()).await {
             let contacts = roster.items.iter().filter(|i| i.subscription.has_from());
+            let mut groups = Groups::default();
             for item in contacts.filter(|i| !resource.blocks(&i.jid)) {
-                send(env, presence.with_to(Some(item.jid.clone()))).await;
+                let presence = presence.with_to(Some(item.jid.clone()));
+                if is_account(env, &item.jid) {
+                    add(env, &mut groups, &item.jid).await;
+                    to_available_here(env, &item.jid.bare(), &presence);
+                } else {
+                    send(env, presence).await;
+                }
                 if !directed.is_empty() {
                     told.insert(item.jid.bare_jid());
                 }
             }
+            if let Some(cluster) = &env.cluster {
+                groups.send(env, cluster, presence);
+            }
         }
+        to_own(env, resource.user(), presence).await;
         for other in here(env, resource.user()) {
             if other.priority().is_some() || other.id() == resource.id() {
                 drop(other.deliver(presence.with_to(Some(other.jid().clone().into()))));

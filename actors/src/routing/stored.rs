@@ -1,7 +1,7 @@
 //! Messages that have to be in the store before they are delivered (`delivery.durability`): for sessions without a connection, or for
 //! all. Whoever sends waits for the store, so that XEP-0198 counts a message when it is there.
 
-use super::{When, bounce, divert, message, refused, whereabouts::session_of};
+use super::{Trip, bounce, divert, message, refused, whereabouts::session_of};
 use crate::{
     env::Env,
     future::BoxFuture,
@@ -19,7 +19,7 @@ pub(super) fn stored_first(
     sessions: Vec<(Arc<Resource>, Share)>,
     stanza: Stanza,
     taken: bool,
-    when: When,
+    trip: Trip,
 ) -> BoxFuture<()> {
     let env = Arc::clone(env);
     Box::pin(async move {
@@ -39,7 +39,7 @@ pub(super) fn stored_first(
         let kept = keep(&env, &user, &holders, &stanza).await;
         drop(turn);
         let later = match kept {
-            Ok(keeping) => hand(&env, user, holders, stanza, keeping, taken, when).await,
+            Ok(keeping) => hand(&env, user, holders, stanza, keeping, taken, trip).await,
             Err(error) => {
                 // whoever has it already may have ended meanwhile
                 let shares = holders.into_iter().map(|holder| holder.share);
@@ -131,7 +131,7 @@ async fn hand(
     stanza: Stanza,
     keeping: Keeping,
     mut taken: bool,
-    when: When,
+    trip: Trip,
 ) -> Option<BoxFuture<()>> {
     let (mut why, mut gone, mut delivered) = (None, Vec::new(), false);
     let last = holders.first().map(|holder| holder.share.clone());
@@ -154,9 +154,9 @@ async fn hand(
     }
     let Keeping::Stored(id) = keeping else {
         return match why? {
-            why if !taken => refused(env, user, why, when),
+            why if !taken => refused(env, user, why, trip),
             // as has whoever took it
-            _ if last.is_some_and(Share::given_up) => message(env, user, stanza, when),
+            _ if last.is_some_and(Share::given_up) => message(env, user, stanza, trip),
             _ => None,
         };
     };
@@ -181,7 +181,7 @@ async fn hand(
         // it is like any other that nobody took
         _ => {
             let keeper = env.hooks().keeper.as_ref()?;
-            divert(env, &user, keeper.module, id);
+            divert(env, &user, keeper.module, id).await;
             None
         }
     }
@@ -258,8 +258,8 @@ mod tests {
                     }
                 }
                 let keeping = Keeping::Stored(ids[1]);
-                let (to, when) = (user.clone(), When::InOrder);
-                if let Some(later) = hand(&env, to, holders, message(2), keeping, false, when).await
+                let (to, trip) = (user.clone(), Trip::IN_ORDER);
+                if let Some(later) = hand(&env, to, holders, message(2), keeping, false, trip).await
                 {
                     later.await;
                 }

@@ -1,7 +1,7 @@
-//! Where a user is: the one door between whoever sends and the table of sessions. The registry and the links to other
-//! nodes will extend it here; nobody else in `routing` and no module looks into the table.
+//! Where a user is on this node: the one door between whoever sends and the table of sessions; nobody else in `routing` and no module
+//! looks into the table. Over all nodes: [`super::everywhere`], [`super::elsewhere`].
 
-use super::When;
+use super::trip::Trip;
 use crate::{
     env::Env,
     resource::{Owner, PATIENCE, Refused, Resource, Standing},
@@ -20,19 +20,24 @@ pub fn here(env: &Env, user: &BareJid) -> Vec<Arc<Resource>> {
     env.table.with_user(user, here)
 }
 
-/// Whether the user has a session.
-pub fn is_connected(env: &Env, user: &BareJid) -> bool {
+/// Whether the user has a session here.
+pub(super) fn is_here(env: &Env, user: &BareJid) -> bool {
     env.table.with_user(user, |all| all.iter().any(|r| r.owner() != Owner::Ended))
 }
 
-/// Whether another resource of the user is available.
-pub fn others_available(env: &Env, resource: &Resource) -> bool {
+/// Whether a session of that full address is here.
+pub(super) fn lives(env: &Env, jid: &Jid) -> bool {
+    session_of(env, jid).is_some_and(|resource| resource.owner() != Owner::Ended)
+}
+
+/// Whether another resource of the user is available here.
+pub(super) fn others_here(env: &Env, resource: &Resource) -> bool {
     let other = |r: &Arc<Resource>| r.id() != resource.id() && r.priority().is_some();
     env.table.with_user(resource.user(), |all| all.iter().any(other))
 }
 
-/// Delivers a stanza to each available resource of a user. Those that refuse it go without.
-pub fn to_available(env: &Env, user: &BareJid, stanza: &Stanza) {
+/// Delivers a stanza to each available resource of a user here. Those that refuse it go without.
+pub(crate) fn to_available_here(env: &Env, user: &BareJid, stanza: &Stanza) {
     for resource in env.table.resources(user) {
         if resource.priority().is_some() {
             drop(resource.deliver(stanza.clone()));
@@ -40,9 +45,9 @@ pub fn to_available(env: &Env, user: &BareJid, stanza: &Stanza) {
     }
 }
 
-/// Delivers a stanza to each resource of a user that takes messages for the account: available, of no negative
+/// Delivers a stanza to each resource of a user here that takes messages for the account: available, of no negative
 /// priority (RFC 6121 section 8.5.2.1.1). Those that refuse it go without.
-pub(super) fn to_non_negative(env: &Env, user: &BareJid, stanza: &Stanza) {
+pub(crate) fn to_non_negative_here(env: &Env, user: &BareJid, stanza: &Stanza) {
     for resource in env.table.resources(user) {
         if resource.priority().is_some_and(|priority| priority >= 0) {
             drop(resource.deliver(stanza.clone()));
@@ -50,11 +55,13 @@ pub(super) fn to_non_negative(env: &Env, user: &BareJid, stanza: &Stanza) {
     }
 }
 
-/// Delivers a stanza to each resource of `user` that has the mark (e.g. roster pushes).
-pub fn to_marked(env: &Env, user: &BareJid, mark: &str, stanza: impl Fn(&Resource) -> Stanza) {
+/// Delivers a stanza to each resource of `user` here that has the mark; `each`: addressed to it.
+pub(crate) fn to_marked_here(env: &Env, user: &BareJid, mark: &str, each: bool, stanza: &Stanza) {
     for resource in env.table.resources(user) {
         if resource.marked(mark) {
-            drop(resource.deliver(stanza(&resource)));
+            let to = |resource: &Resource| stanza.with_to(Some(resource.jid().clone().into()));
+            let stanza = if each { to(&resource) } else { stanza.clone() };
+            drop(resource.deliver(stanza));
             if resource.changes() {
                 // nobody says it again
                 env.managers.changed(&resource);
@@ -100,7 +107,7 @@ pub(super) fn session_of(env: &Env, jid: &Jid) -> Option<Arc<Resource>> {
 
 /// Offline storage keeps a message that came before what waits for the user: its best resource looks there first.
 /// See [`Resource::divert`].
-pub fn divert(env: &Env, user: &BareJid, module: &'static str, id: u64) {
+pub(crate) fn divert_here(env: &Env, user: &BareJid, module: &'static str, id: u64) {
     let all = env.table.with_user(user, <[_]>::to_vec);
     for ended in all.iter().filter(|r| r.owner() == Owner::Ended) {
         ended.divert(module, id);
@@ -136,15 +143,15 @@ pub(super) enum Best {
 
 /// The resources of the highest priority, none below 0 (RFC 6121 section 8.5.2.1.1, option of the
 /// most available resource; equal ones all count), in the order in which they were bound.
-pub(super) fn best(env: &Env, user: &BareJid, when: When) -> Best {
-    env.table.with_user(user, |all| most_available(all, when))
+pub(super) fn best(env: &Env, user: &BareJid, trip: Trip) -> Best {
+    env.table.with_user(user, |all| most_available(all, trip))
 }
 
-fn most_available(resources: &[Arc<Resource>], when: When) -> Best {
+fn most_available(resources: &[Arc<Resource>], trip: Trip) -> Best {
     let (mut top, mut best) = (0, Vec::new());
     for resource in resources {
         match resource.standing() {
-            Standing::Leaving if when == When::InOrder => {
+            Standing::Leaving if !trip.now && !trip.waited => {
                 return Best::After(Arc::clone(resource));
             }
             Standing::Available(priority) if priority >= top => {

@@ -137,7 +137,7 @@ fn a_session_that_has_ended_becomes_available_for_nobody() {
         assert!(resource.end(Ended::Kicked, env.next_session()));
         work(&mut turn, &env).await;
         assert_eq!((resource.priority(), resource.directed_is_empty()), (None, true));
-        assert!(!is_connected(&env, &juliet()));
+        assert!(!is_connected(&env, &juliet()).await);
         // nobody is there for a message, so it comes back
         let message = b"<message from='romeo@localhost/orchard' to='juliet@localhost' id='1'/>";
         send(&env, Stanza::parse(message).unwrap()).await;

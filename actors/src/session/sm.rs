@@ -334,7 +334,9 @@ mod tests {
                L C: <a xmlns='urn:xmpp:sm:3' h='4'/>
                L S: <stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>
                  <handled-count-too-high xmlns='urn:xmpp:sm:3' h='4' send-count='3'/></stream:error>";
-        World::check(&script, |_| {});
+        // a session is resumed where it is
+        let places = &[("R", 0), ("J", 1), ("K", 1), ("L", 1)];
+        World::check_at(&script, places, |_| {});
     }
 
     /// Nobody but the client decides how much it has not acknowledged yet.

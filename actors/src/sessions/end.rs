@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     env::Env,
-    resource::{Arrived, Ended, Left, PATIENCE, Resource},
-    routing::{When, bounce, divert, message, presence},
+    remote::outbound,
+    resource::{Arrived, Ended, Left, PATIENCE, Resource, Standing},
+    routing::{Trip, bounce, divert, message, presence},
 };
 use std::{iter, sync::Arc};
 use tokio::task::coop::consume_budget;
@@ -33,7 +34,10 @@ pub(super) async fn begin(env: &Arc<Env>, resource: &Resource, why: Ended) -> bo
     if here {
         env.metrics.session(resource.age());
     }
-    unbind(env, resource).await;
+    // while it leaves something behind, what comes for its user comes here, and waits
+    if env.cluster.is_none() || resource.standing() != Standing::Leaving {
+        unbind(env, resource).await;
+    }
     here
 }
 
@@ -55,6 +59,9 @@ pub(super) async fn finish(env: &Arc<Env>, resource: &Arc<Resource>) {
         let unavailable = Stanza::presence(Type::Unavailable).with_from(Some(jid.into()));
         presence::gone(env, resource, &unavailable).await;
         pass_on(env, resource).await;
+        if env.cluster.is_some() {
+            unbind(env, resource).await;
+        }
     }
     env.table.remove(resource);
 }
@@ -100,7 +107,10 @@ async fn kept(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
         true => ids,
         false => out_of_order(ids, resource.last_passed()),
     };
-    let sent = sent_to_any(env, user);
+    let mut sent = sent_to_any(env, user);
+    if !behind.is_empty() {
+        sent.extend(outbound::sent_there(env, user).await);
+    }
     behind.retain(|id| !sent.contains(id));
     if !behind.is_empty() {
         match env.stores.offline.move_back(user, behind).await {
@@ -109,7 +119,7 @@ async fn kept(env: &Arc<Env>, resource: &Resource, ids: Vec<u64>) {
         }
     }
     if let Some(keeper) = &env.hooks().keeper {
-        divert(env, user, keeper.module, first);
+        divert(env, user, keeper.module, first).await;
     }
 }
 
@@ -134,7 +144,7 @@ async fn undelivered(env: &Arc<Env>, resource: &Resource, arrived: Arrived) {
                 _ => stanza.with_to(Some(user.clone().into())),
             };
             let stanza = delayed(&stanza, user.domain(), at, "Not delivered before");
-            message(env, user, stanza, When::Now)
+            message(env, user, stanza, Trip::NOW)
         }
         // 8.5.3.2.1: a room learns that its occupant is gone
         (Kind::Iq, Type::Get | Type::Set) | (Kind::Message, Type::Groupchat) => {

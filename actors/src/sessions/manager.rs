@@ -292,21 +292,21 @@ impl SessionManager {
             }
             entered => entered,
         };
-        match entered {
-            Ok(()) => {}
+        let replaced = match entered {
+            Ok(replaced) => replaced,
             Err(RegistryError::ResourceLimit { .. }) => return Err(BindError::TooMany),
             Err(error) => {
                 tracing::warn!(%error, "a resource could not be bound");
                 return Err(BindError::Unavailable);
             }
-        }
+        };
         let mut before = env.table.resources(user);
         before.retain(|old| old.jid() == resource.jid());
         for old in before.iter().filter(|old| old.owner() != Owner::Ended) {
             self.end(Arc::clone(old), Ended::Conflict).await;
         }
         env.table.insert(Arc::clone(&resource));
-        Ok((Claim::new(&self.place, resource, 1, None), before))
+        Ok((Claim::new(&self.place, resource, 1, None), before, replaced))
     }
 
     /// Whoever is there goes before what waits to be resumed: of the user's sessions those that have waited the
@@ -327,7 +327,9 @@ impl SessionManager {
             let waited = self.lost(&resource).map(|at| at.elapsed().as_secs());
             tracing::info!(jid = %resource.jid(), waited, "a session that waits to be resumed makes room");
             self.env.metrics.displaced();
-            self.end(resource, Ended::Closed).await;
+            self.end(Arc::clone(&resource), Ended::Closed).await;
+            // whatever it leaves behind
+            registry::unbind(&self.env, &resource).await;
         }
     }
 

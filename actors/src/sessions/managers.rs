@@ -8,6 +8,7 @@ use super::{
 use crate::hasher::Hasher;
 use crate::resource::{Ended, FrozenWaiting, Resource};
 use arc_swap::ArcSwapOption;
+use cluster::Record;
 use std::{
     fmt,
     hash::BuildHasher,
@@ -20,8 +21,8 @@ use std::{
 use supervision::{Ref, Reply};
 use xmpp::jid::{BareJid, FullJid};
 
-/// A binding, and the sessions that had its name before and are not gone altogether.
-pub(super) type Placed = (Claim, Vec<Arc<Resource>>);
+/// A binding, the sessions that had its name before and are not gone altogether, and one of another node that it replaces.
+pub(super) type Placed = (Claim, Vec<Arc<Resource>>, Option<Record>);
 
 /// What a manager is asked.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 
 mod calm;
 pub mod claim;
+mod confirm;
 mod end;
 mod ends;
 mod manager;
@@ -24,15 +25,17 @@ mod work;
 
 pub use calm::{admits, calm};
 pub use claim::{Attached, BindError, Claim, ResumeError};
+pub use confirm::confirmer;
 pub use end::end;
 pub use manager::spec;
-pub(crate) use park::{acknowledge, forget_received, note};
+pub(crate) use park::{acknowledge, forget_received, note, sent_to_any};
 pub use registry::publish_priority;
 pub use sleep::restored;
 
 use crate::{
     env::Env,
     future::BoxFuture,
+    remote::outbound,
     resource::{Ended, FrozenWaiting, Owner, PATIENCE, Resource},
 };
 use managers::Msg;
@@ -57,9 +60,17 @@ pub async fn bind(
 ) -> Result<Claim, BindError> {
     let place = env.managers.of(user).ok_or(BindError::Unavailable)?;
     let manager = place.address().ok_or(BindError::Unavailable)?;
-    let user = user.clone();
-    let answer = manager.call(|reply| Msg::Bind(user, wanted, reply), DEADLINE).await;
-    let (claim, before) = answer.map_err(|_: CallError| BindError::Unavailable)??;
+    let ask = || {
+        let (user, wanted) = (user.clone(), wanted.clone());
+        manager.call(|reply| Msg::Bind(user, wanted, reply), DEADLINE)
+    };
+    let mut answer = ask().await.map_err(|_: CallError| BindError::Unavailable)?;
+    if let (Err(BindError::TooMany), Some(cluster)) = (&answer, &env.cluster)
+        && outbound::make_room(env, cluster, user, 1).await > 0
+    {
+        answer = ask().await.map_err(|_: CallError| BindError::Unavailable)?;
+    }
+    let (claim, before, elsewhere) = answer?;
     // that they are gone is seen before anything of the new one
     let gone = async {
         for one in &before {
@@ -71,6 +82,11 @@ pub async fn bind(
         }
     };
     drop(timeout(PATIENCE, gone).await);
+    if let (Some(record), Some(cluster)) = (&elsewhere, &env.cluster) {
+        // what comes for the user meanwhile is newer than what that one leaves behind
+        let _coming = cluster.awaits(user);
+        outbound::end(env, cluster, user, Some(record), Ended::Conflict).await;
+    }
     Ok(claim)
 }
 
@@ -135,8 +151,15 @@ pub async fn kick(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
 /// Puts a resource that came from another process into the table and the registry, in place of
 /// the session it was before.
 pub async fn adopt(env: &Arc<Env>, resource: &Arc<Resource>) {
-    if let Err(error) = registry::bind(env, resource, usize::MAX).await {
-        tracing::warn!(%error, "the registry was not told of an adopted session");
+    match registry::bind(env, resource, usize::MAX).await {
+        Ok(None) => {}
+        Ok(Some(record)) => {
+            if let Some(cluster) = &env.cluster {
+                let user = resource.user();
+                outbound::end(env, cluster, user, Some(&record), Ended::Conflict).await;
+            }
+        }
+        Err(error) => tracing::warn!(%error, "the registry was not told of an adopted session"),
     }
     env.table.insert(Arc::clone(resource));
 }

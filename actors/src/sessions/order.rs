@@ -145,7 +145,7 @@ fn what_is_on_its_way_into_the_store_when_a_session_ends_comes_after_what_it_lea
                 yield_now().await;
             }
             env.stores.sessions.expire(&user(), &key).await.unwrap();
-            divert(env, &user(), "offline", late[0]);
+            divert(env, &user(), "offline", late[0]).await;
             drop(coming);
         };
         tokio::join!(end(env, &one, Ended::Conflict), slowly);

@@ -188,7 +188,7 @@ pub(crate) async fn forget_received(env: &Env, resource: &Resource) {
 
 /// The numbers of the messages that the store keeps and a session of the user has, or may have: under another number it would get
 /// them again.
-pub(super) fn sent_to_any(env: &Env, user: &BareJid) -> BTreeSet<u64> {
+pub(crate) fn sent_to_any(env: &Env, user: &BareJid) -> BTreeSet<u64> {
     env.table.with_user(user, |all| all.iter().flat_map(|session| session.has_kept()).collect())
 }
 

@@ -74,7 +74,7 @@ pub(super) async fn forget_again(env: &Arc<Env>, resource: &Resource) {
     if env.stores.sessions.expire(resource.user(), &key).await.is_ok() {
         resource.remembered(false);
         if let Some(keeper) = &env.hooks().keeper {
-            divert(env, resource.user(), keeper.module, 1);
+            divert(env, resource.user(), keeper.module, 1).await;
         }
     }
 }

@@ -84,6 +84,11 @@ impl Table {
         self.with_user(user, <[_]>::to_vec)
     }
 
+    /// How many pages there are: see [`Table::page`].
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
     /// How many sessions are bound.
     pub fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)

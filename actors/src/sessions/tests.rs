@@ -257,7 +257,9 @@ fn a_node_that_stops_waits_for_whoever_ends_a_session_slowly() {
 #[test]
 fn of_sessions_that_wait_to_be_resumed_the_first_makes_room_for_one_that_comes() {
     let settings = Settings { max_resources: 2, ..Settings::default() };
-    let options = WorldOptions { settings, ..WorldOptions::default() };
+    // a session is resumed where it is
+    let places = &[("R", 0), ("J", 1), ("K", 1), ("L", 1), ("M", 1), ("N", 1)];
+    let options = WorldOptions { settings, places, ..WorldOptions::default() };
     let script = "account juliet@localhost pencil
         account romeo@localhost rose
         R = romeo@localhost/orchard
@@ -297,7 +299,9 @@ fn of_sessions_that_wait_to_be_resumed_the_first_makes_room_for_one_that_comes()
 #[test]
 fn a_session_that_waits_to_be_resumed_makes_room_for_another_of_its_user() {
     let settings = Settings { max_resources: 3, ..Settings::default() };
-    let options = WorldOptions { settings, ..WorldOptions::default() };
+    // of those that wait, the node on which another comes takes its own first
+    let places = &[("R", 0), ("A", 1), ("B", 1), ("C", 1), ("D", 1), ("X", 1)];
+    let options = WorldOptions { settings, places, ..WorldOptions::default() };
     let enable = |name: &str, window: u32| {
         format!(
             "{name} C: <enable xmlns='urn:xmpp:sm:3' resume='1' max='{window}'/>

@@ -7,7 +7,9 @@ mod client;
 pub mod matcher;
 pub mod metrics;
 mod moved;
+
 pub mod node;
+pub mod nodes;
 pub mod outside;
 pub mod pace;
 pub mod random;
@@ -24,19 +26,24 @@ use crate::{
     env::{Env, EnvParts},
     hosts::Hosts,
     registrar::Modules,
+    remote::{Cluster, inbound::Inbound},
     session::state::Tls,
     sessions,
     settings::Settings,
     throttle::Throttle,
+    tree::remote,
 };
 use auth::Accounts;
 use client::{Heard, Link, Said};
-use cluster::MemoryRegistry;
+use cluster::{MemoryRegistry, SessionRegistry};
 use moved::{Moved, Op};
+use nodes::Nodes;
 use script::{Got, Script, Wire};
 use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
 use storage::{Account, AccountStore, MemoryStore, Stores};
-use supervision::{ChildSpec, SupervisorRef, SupervisorSpec, System};
+use supervision::{
+    ChildSpec, CrashLog, SupervisorRef, SupervisorSpec, System, crash::CrashLogLimits,
+};
 use tokio::time::Instant;
 use xmpp::{
     jid::BareJid,
@@ -60,6 +67,22 @@ pub struct World {
     tls: Option<Tls>,
 }
 
+/// What a world begins with.
+struct Place {
+    clock: Clock,
+    store: Arc<MemoryStore>,
+    /// It goes on with the sessions that the store has.
+    restores: bool,
+    joined: Option<Joined>,
+}
+
+/// What a node of several has.
+struct Joined {
+    registry: Arc<dyn SessionRegistry>,
+    cluster: Arc<Cluster>,
+    inbound: Arc<Inbound>,
+}
+
 /// Options of a [`World`].
 #[derive(Clone, Debug)]
 pub struct WorldOptions {
@@ -69,6 +92,8 @@ pub struct WorldOptions {
     pub settings: Settings,
     /// What TLS would tell SASL; `None`: connections in the clear, where TLS is not required.
     pub tls: Option<Tls>,
+    /// On which of two nodes clients are in [`World::check`]'s last run, by name. Others: every second on the other one.
+    pub places: &'static [(&'static str, usize)],
     /// Whose accounts they are, given those of its store.
     pub accounts: fn(Arc<dyn AccountStore>) -> Accounts,
 }
@@ -79,6 +104,7 @@ impl Default for WorldOptions {
             hosts: vec!["localhost"],
             settings: Settings::default(),
             tls: None,
+            places: &[],
             accounts: Accounts::new,
         }
     }
@@ -96,7 +122,8 @@ impl World {
     /// # Panics
     /// When the modules contradict each other or their processes do not start: it is for tests.
     pub async fn new(modules: Modules, options: WorldOptions) -> Self {
-        Self::with(modules, options, Clock::fixed(START), MemoryStore::default(), |s| s, true).await
+        let store = Arc::default();
+        Self::with(modules, options, Clock::fixed(START), store, |s| s, true).await
     }
 
     /// One whose stores are what `wrap` makes of stores in memory.
@@ -113,12 +140,23 @@ impl World {
         modules: Modules,
         options: WorldOptions,
         clock: Clock,
-        store: MemoryStore,
+        store: Arc<MemoryStore>,
         wrap: impl FnOnce(Stores) -> Stores,
         restores: bool,
     ) -> Self {
-        let store = Arc::new(store);
-        let system = System::new("world");
+        let place = Place { clock, store, restores, joined: None };
+        Box::pin(Self::at(modules, options, place, wrap)).await
+    }
+
+    async fn at(
+        modules: Modules,
+        options: WorldOptions,
+        Place { clock, store, restores, joined }: Place,
+        wrap: impl FnOnce(Stores) -> Stores,
+    ) -> Self {
+        let node = joined.as_ref().map(|joined| joined.cluster.view.me().node);
+        let crashes = CrashLog::new(CrashLogLimits::default(), None);
+        let system = System::on(node.unwrap_or_default(), "world", crashes);
         let hosts = Hosts::new(options.hosts.iter().map(|h| Arc::from(*h)));
         let built = modules.build(&hosts);
         let (hooks, children) = good(built.map_err(|conflicts| conflicts.join(", ")));
@@ -128,7 +166,11 @@ impl World {
             hosts,
             accounts: (options.accounts)(Arc::clone(&stores.accounts)),
             stores,
-            registry: Arc::new(MemoryRegistry::default()),
+            registry: joined.as_ref().map_or_else(
+                || Arc::new(MemoryRegistry::default()) as _,
+                |joined| Arc::clone(&joined.registry),
+            ),
+            cluster: joined.as_ref().map(|joined| Arc::clone(&joined.cluster)),
             managers: 2,
             hooks,
             system: system.clone(),
@@ -145,15 +187,22 @@ impl World {
         let watching = watching.fold(SupervisorSpec::one_for_one(), SupervisorSpec::child);
         let tree = SupervisorSpec::one_for_one()
             .child(ChildSpec::supervisor("accounts", watching))
-            .child(ChildSpec::supervisor("modules", modules))
-            .child(ChildSpec::supervisor("session_managers", sessions::spec(&env)));
+            .child(ChildSpec::supervisor("modules", modules));
+        let tree = match &joined {
+            Some(joined) => {
+                joined.inbound.serves(&env);
+                tree.child(ChildSpec::supervisor("cluster", remote(&env, &joined.cluster)))
+            }
+            None => tree,
+        };
+        let tree = tree.child(ChildSpec::supervisor("session_managers", sessions::spec(&env)));
         let tree = if restores { tree.child(sessions::restored(&env)) } else { tree };
         let tree = good(system.start(tree).await);
         let (links, said, heard) = Default::default();
         Self { env, store, system, tree, links, said, heard, tls: options.tls }
     }
 
-    /// Runs a script against a world with the modules that `add` adds; once as it is, and once with
+    /// Runs a script against a world with the modules that `add` adds; once as it is, once over two nodes, and once with
     /// everything that a client does in a process of its own: the world is frozen into bytes after
     /// it, and thawed from them in the next process.
     ///
@@ -161,6 +210,18 @@ impl World {
     /// When the script is not followed.
     pub fn check(script: &str, add: impl Fn(&mut Modules)) {
         Self::check_with(script, &WorldOptions::default(), add);
+    }
+
+    /// [`World::check`] of a script that needs some clients on one node.
+    ///
+    /// # Panics
+    /// When the script is not followed.
+    pub fn check_at(
+        script: &str,
+        places: &'static [(&'static str, usize)],
+        add: impl Fn(&mut Modules),
+    ) {
+        Self::check_with(script, &WorldOptions { places, ..WorldOptions::default() }, add);
     }
 
     /// [`World::check`] with options.
@@ -190,6 +251,10 @@ impl World {
             let mut moved = Moved::new(number, options.tls.clone());
             let result = script.run(&mut moved).await;
             good(result.map_err(|e| format!("(moved from process to process) {e}")));
+            let mut nodes = Nodes::new(&["a", "b"], modules, options).await;
+            let result = script.run(&mut nodes).await;
+            nodes.stop().await;
+            good(result.map_err(|e| format!("(every second client on another node) {e}")));
         });
     }
 
@@ -245,7 +310,7 @@ impl World {
         modules: Modules,
         options: WorldOptions,
     ) -> Self {
-        let store = MemoryStore::restored(store.snapshot());
+        let store = Arc::new(MemoryStore::restored(store.snapshot()));
         Self::with(modules, options, Clock::fixed(clock.millis()), store, |s| s, true).await
     }
 
@@ -260,19 +325,26 @@ impl World {
         let mut quiet = 0;
         while quiet < 2 {
             let mut idle = true;
-            let names: Vec<String> = self.links.keys().cloned().collect();
-            for name in names {
-                let Some(mut link) = self.links.remove(&name) else { continue };
-                let said = self.said.entry(name.clone()).or_default();
-                idle &= !link.step(said).await;
-                if !said.is_over() {
-                    self.links.insert(name, link);
-                }
-            }
+            idle &= self.round().await;
             quiet = if idle { quiet + 1 } else { 0 };
             // the managers' turn: what they do now is seen in the next round
             tokio::task::yield_now().await;
         }
+    }
+
+    /// One round of all connections; whether nobody had anything to do.
+    async fn round(&mut self) -> bool {
+        let mut idle = true;
+        let names: Vec<String> = self.links.keys().cloned().collect();
+        for name in names {
+            let Some(mut link) = self.links.remove(&name) else { continue };
+            let said = self.said.entry(name.clone()).or_default();
+            idle &= !link.step(said).await;
+            if !said.is_over() {
+                self.links.insert(name, link);
+            }
+        }
+        idle
     }
 
     /// What was sent to whom since the last time.
@@ -311,11 +383,15 @@ impl World {
         }
     }
 
+    /// When a connection's timer goes off next.
+    fn due(&self) -> Option<Instant> {
+        self.links.values().filter_map(Link::due).min()
+    }
+
     async fn pass_time(&mut self, time: Duration) {
         let until = Instant::now() + time;
         loop {
-            let due = self.links.values().filter_map(Link::due).min();
-            let next = due.map_or(until, |at| at.min(until)).max(Instant::now());
+            let next = self.due().map_or(until, |at| at.min(until)).max(Instant::now());
             let step = next.duration_since(Instant::now());
             self.env.clock.advance(step);
             tokio::time::sleep_until(next).await;

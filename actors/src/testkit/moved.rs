@@ -95,7 +95,7 @@ impl World {
 
     /// Goes on where another world stopped.
     async fn thaw(frozen: FrozenWorld, modules: Modules, options: WorldOptions) -> Self {
-        let store = MemoryStore::restored(frozen.store);
+        let store = Arc::new(MemoryStore::restored(frozen.store));
         let mut world =
             Self::with(modules, options, Clock::fixed(frozen.clock), store, |s| s, false).await;
         let env = Arc::clone(&world.env);

@@ -79,6 +79,7 @@ impl Node {
             accounts: Accounts::new(Arc::clone(&stores.accounts)),
             stores,
             registry: Arc::new(MemoryRegistry::default()),
+            cluster: None,
             managers: 2,
             hooks,
             system: system.clone(),

@@ -17,11 +17,13 @@ use parking_lot::Mutex;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use std::{
+    fmt,
     net::{IpAddr, Ipv6Addr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
-use table::{Key, Table};
+pub(crate) use table::Key;
+use table::Table;
 use tokio::time::Instant;
 
 /// When it is too often.
@@ -53,9 +55,13 @@ pub struct FrozenThrottle {
     addresses: Vec<(Key, u32, Duration)>,
 }
 
+/// What other nodes are told: the pair, the address, and whether it failed.
+type Teller = dyn Fn(Key, Key, bool) + Send + Sync;
+
 /// Failures by account and address.
-#[derive(Debug)]
 pub struct Throttle {
+    /// Tells other nodes what failed, and what did not.
+    teller: OnceLock<Box<Teller>>,
     started: Instant,
     tables: Mutex<Tables>,
 }
@@ -87,6 +93,13 @@ struct Who {
 pub struct Proof {
     who: Who,
     throttle: Arc<Throttle>,
+    right: bool,
+}
+
+impl fmt::Debug for Throttle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Throttle({})", self.entries())
+    }
 }
 
 impl Default for Throttle {
@@ -129,7 +142,29 @@ impl Throttle {
         let ThrottleLimits { per_pair, per_address, window, entries } = limits;
         let table = |limit| Table::new(limit, millis(window), entries);
         let tables = Tables { pairs: table(per_pair), addresses: table(per_address) };
-        Self { started: Instant::now(), tables: Mutex::new(tables) }
+        Self { teller: OnceLock::new(), started: Instant::now(), tables: Mutex::new(tables) }
+    }
+
+    /// From here on other nodes hear of failures, and of what was right after some. How many tries are open is this node's alone.
+    pub(crate) fn tells(&self, teller: impl Fn(Key, Key, bool) + Send + Sync + 'static) {
+        drop(self.teller.set(Box::new(teller)));
+    }
+
+    /// That happened on another node.
+    pub(crate) fn heard(&self, pair: Key, address: Key, failed: bool) {
+        let (now, mut tables) = (self.now(), self.tables.lock());
+        if failed {
+            tables.pairs.change(pair, now, |count| count.failures += 1);
+            tables.addresses.change(address, now, |count| count.failures += 1);
+        } else {
+            tables.pairs.change(pair, now, |count| count.failures = 0);
+        }
+    }
+
+    fn tell(&self, who: Who, failed: bool) {
+        if let Some(teller) = self.teller.get() {
+            teller(who.pair, who.address, failed);
+        }
     }
 
     fn now(&self) -> u64 {
@@ -206,7 +241,7 @@ impl Attempt {
         tables.pairs.change(who.pair, now, |count| count.failures += 1);
         tables.addresses.change(who.address, now, |count| count.failures += 1);
         drop(tables);
-        Ok(Proof { who, throttle: Arc::clone(throttle) })
+        Ok(Proof { who, throttle: Arc::clone(throttle), right: false })
     }
 
     /// Goes on in this process, whatever has failed meanwhile.
@@ -228,12 +263,30 @@ impl Drop for Attempt {
 
 impl Proof {
     /// It was right: the failures of the pair are forgotten, those of the address are not.
-    pub fn right(self) {
+    pub fn right(mut self) {
+        self.right = true;
         let now = self.throttle.now();
         let mut tables = self.throttle.tables.lock();
-        tables.pairs.change(self.who.pair, now, |count| count.failures = 0);
+        let mut others = 0;
+        // this one is among them
+        tables.pairs.change(self.who.pair, now, |count| {
+            others = count.failures.saturating_sub(1);
+            count.failures = 0;
+        });
         let forgive = |count: &mut table::Count| count.failures = count.failures.saturating_sub(1);
         tables.addresses.change(self.who.address, now, forgive);
+        drop(tables);
+        if others > 0 {
+            self.throttle.tell(self.who, false);
+        }
+    }
+}
+
+impl Drop for Proof {
+    fn drop(&mut self) {
+        if !self.right {
+            self.throttle.tell(self.who, true);
+        }
     }
 }
 

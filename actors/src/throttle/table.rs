@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Who is counted: a hash, so that a long name takes no more room than a short one.
-pub(super) type Key = [u8; 16];
+pub(crate) type Key = [u8; 16];
 
 /// Counts that are over and are forgotten with each step.
 const FORGET: usize = 8;

@@ -76,7 +76,7 @@ pub(super) async fn release(node: &Arc<Shared>, id: u64, rows: &Rows) -> Result<
         env.stores.quarantine.restore(id).await.map_err(|error| unreadable(id, error))?;
     let (user, new) = restored.ok_or_else(|| unknown(id))?;
     if let Some(keeper) = &env.hooks().keeper {
-        routing::divert(env, &user, keeper.module, new);
+        routing::divert(env, &user, keeper.module, new).await;
     }
     say(rows, message, None).await?;
     Ok(Done::default())

@@ -391,6 +391,14 @@ pub const NODE: &[Row] = &[
         ],
     },
     Row {
+        what: "messages of which it is not known where their users are, in a cluster",
+        from: &["actors/src/remote/custody.rs: CUSTODY"],
+        most: "`CUSTODY`; and while sessions of users come from other nodes, an address for each",
+        at: "the sender gets `resource-constraint`",
+        fields: &[("actors/src/remote/custody.rs", "users"), ("actors/src/remote/mod.rs", "comes")],
+        tried: &["what_waits_has_a_limit_in_bytes_and_goes_in_its_order"],
+    },
+    Row {
         what: "connections",
         from: &["c2s.max_connections", "c2s.max_connections_per_address"],
         most: "the rows of \"A connection\", for each",
@@ -731,6 +739,9 @@ pub const STILL: &[(&str, &str)] = &[
     ("actors/src/metrics/modules.rs", "rows names"),
     ("actors/src/modules/disco.rs", "abuse admin feedback sales security support"),
     ("actors/src/handover.rs", "modules waiting"),
+    // contacts of one user, while they are told; of a module, while it is handed over
+    ("actors/src/remote/outbound.rs", "Groups"),
+    ("actors/src/modules/blocking/mod.rs", "jids differs"),
     ("actors/src/resource/coming.rs", "Coming"),
     ("actors/src/resource/copies.rs", "Shares"),
     ("actors/src/resource/frozen.rs", "queue marks shares"),

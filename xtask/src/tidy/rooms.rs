@@ -30,6 +30,13 @@ const APART: &[(&str, &str, &str)] = &[
         "what outlives a connection is data, and decides nothing of the node",
     ),
     (
+        "actors/src/remote/",
+        "actors/src/connection/",
+        "what a node does for another does not depend on what its clients are connected by",
+    ),
+    ("actors/src/remote/", "actors/src/modules/", "modules hear of other nodes by hooks"),
+    ("actors/src/modules/", "actors/src/remote/", "which node has what is behind routing"),
+    (
         "actors/src/modules/",
         "actors/src/sessions/table.rs",
         "where a user is has one door: routing",
@@ -40,6 +47,7 @@ const APART: &[(&str, &str, &str)] = &[
 const CLOSED: &[(&str, &str, &str)] = &[
     ("actors/src/modules/", "", "env.table"),
     ("actors/src/routing/", "actors/src/routing/whereabouts.rs", "env.table"),
+    ("actors/src/remote/", "", "env.table"),
     // the record layer is judged by rustls
     ("tls/src/record/", "", "rustls"),
     // law 4: what waits is a job, which is somebody else's

@@ -15,7 +15,9 @@ use crate::{
     serial::Serial,
     sessions,
 };
+use bytes::Bytes;
 use config::{ByteSize, kib, secs};
+use serde::{Deserialize, Serialize};
 use std::{ops::Bound, sync::Arc, time::Duration};
 use storage::{Blocklist, Roster, StoreError};
 use tokio::task::coop::consume_budget;
@@ -70,7 +72,8 @@ impl Module for BlockingModule {
             .inbound(Order::Privacy, Self::outgoing)
             .reaching(Order::Privacy, Self::reaching)
             .offline(Order::Privacy, Self::offline)
-            .restored(Order::Privacy, Self::restored);
+            .restored(Order::Privacy, Self::restored)
+            .told(Order::Privacy, Self::told);
     }
 }
 
@@ -101,6 +104,17 @@ impl BlockingModule {
         Box::pin(async move {
             if let Err(error) = load(&env, &serial, &resource).await {
                 tracing::warn!(jid = %resource.jid(), %error, "a blocklist may be an old one");
+            }
+        })
+    }
+
+    /// Another node has changed the list.
+    fn told(&self, env: &Arc<Env>, user: &BareJid, what: Bytes) -> BoxFuture<()> {
+        let (env, user, serial) = (Arc::clone(env), user.clone(), Arc::clone(&self.serial));
+        Box::pin(async move {
+            let Ok(changed) = serde_json::from_slice::<Changed>(&what) else { return };
+            if let Err(error) = follow(&env, &serial, &user, changed).await {
+                tracing::warn!(%user, %error, "a blocklist may be an old one");
             }
         })
     }
@@ -191,6 +205,8 @@ impl BlockingModule {
                 push(&env, &user, "unblock", &jids);
                 (roster, before, after)
             };
+            let gone = before.iter().filter(|jid| !after.contains(*jid)).cloned().collect();
+            tell(&env, &user, Changed { blocks: false, jids, differs: gone }).await;
             reveal(&env, &user, &roster, &before, &after).await;
             Ok(Vec::new())
         })
@@ -255,12 +271,62 @@ async fn block(
         return Err(StoreError::Full { limit: config.size.0 });
     }
     let after = store.add(user, jids.clone(), config.items).await?;
-    let new = Blocklist::clone(&after).into_iter().filter(|j| !before.contains(j)).collect();
+    let new: Blocklist =
+        Blocklist::clone(&after).into_iter().filter(|j| !before.contains(j)).collect();
     // in force first: what a resource shows of itself at this moment is seen before it is seen to go
     let waiting = enforce(env, user, &after);
     hide(env, user, &roster, &new, &before).await;
     refuse_all(env, waiting).await;
     push(env, user, "block", &jids);
+    tell(env, user, Changed { blocks: true, jids, differs: new.into_iter().collect() }).await;
+    Ok(())
+}
+
+/// What the other nodes are told of a change.
+#[derive(Debug, Serialize, Deserialize)]
+struct Changed {
+    /// Whether they are blocked now.
+    blocks: bool,
+    /// Whom the client named.
+    jids: Vec<Jid>,
+    /// Those of the list who were not in it before, or are not any more.
+    differs: Vec<Jid>,
+}
+
+/// The list is in force on all nodes when this is done, but on one that does not answer.
+async fn tell(env: &Env, user: &BareJid, changed: Changed) {
+    if env.cluster.is_some()
+        && let Ok(what) = serde_json::to_vec(&changed)
+    {
+        routing::everywhere::changed(env, user, BlockingModule::NAME, what).await;
+    }
+}
+
+/// The same as on the node that changed it, for the sessions here.
+async fn follow(
+    env: &Arc<Env>,
+    serial: &Serial,
+    user: &BareJid,
+    Changed { blocks, jids, differs }: Changed,
+) -> Result<(), StoreError> {
+    let turn = serial.turn(user).await;
+    let roster = env.stores.rosters.get(user).await?;
+    let after = env.stores.blocklists.get(user).await?;
+    let differs = Blocklist::from_iter(differs);
+    let mut before = Blocklist::clone(&after);
+    let waiting = enforce(env, user, &after);
+    if blocks {
+        before.retain(|jid| !differs.contains(jid));
+        hide(env, user, &roster, &differs, &before).await;
+        refuse_all(env, waiting).await;
+        push(env, user, "block", &jids);
+    } else {
+        before.extend(differs);
+        refuse_all(env, waiting).await;
+        push(env, user, "unblock", &jids);
+        drop(turn);
+        reveal(env, user, &roster, &before, &after).await;
+    }
     Ok(())
 }
 
@@ -296,7 +362,7 @@ async fn refuse(env: &Arc<Env>, resource: &Resource, stanzas: &[Stanza]) {
 
 fn push(env: &Env, user: &BareJid, what: &str, jids: &[Jid]) {
     let push = Stanza::iq(Type::Set, &env.token(), &items(what, jids).to_xml());
-    routing::to_marked(env, user, INTERESTED, |r| push.with_to(Some(r.jid().clone().into())));
+    routing::to_marked_here(env, user, INTERESTED, true, &push);
 }
 
 /// Those whom the addresses of a list mean, of a contact: a resource, if the list names only that.

@@ -247,7 +247,7 @@ impl OfflineModule {
                     stored.inc();
                     // a resource may have become available on the way into the store, or its queue is full
                     for id in ids {
-                        routing::divert(&env, &user, Self::NAME, id);
+                        routing::divert(&env, &user, Self::NAME, id).await;
                     }
                     Offline::Taken
                 }

@@ -272,7 +272,9 @@ fn what_is_half_acknowledged_when_another_connection_takes_over_comes_once() {
            L S: nothing";
     let queues = QueueLimits { unacked: 50, ..QueueLimits::default() };
     let settings = crate::settings::Settings { queues, ..Default::default() };
-    let options = WorldOptions { settings, ..WorldOptions::default() };
+    // a session is resumed where it is
+    let places = &[("R", 0), ("J", 1), ("K", 1)];
+    let options = WorldOptions { settings, places, ..WorldOptions::default() };
     World::check_with(&script, &options, offline(100, secs(0)));
 }
 

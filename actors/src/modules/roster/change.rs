@@ -153,13 +153,15 @@ async fn perform<T>(
             Act::Change { user, change, always } => {
                 let Some(after) = after.next() else { continue };
                 let before = before.insert(user.clone(), Arc::clone(&after)).unwrap_or_default();
-                changed(env, &user, &change, always, [&before, &after]);
+                changed(env, &user, &change, always, [&before, &after]).await;
             }
             Act::Tell { user, audience: Audience::Interested, stanza } => {
-                routing::to_marked(env, &user, INTERESTED, |_| stanza.clone());
+                routing::to_marked(env, &user, INTERESTED, false, &stanza).await;
             }
             Act::Tell { user, audience: Audience::Available, stanza } => {
-                routing::to_available(env, &user, &stanza);
+                if let Some(later) = routing::to_available(env, &user, &stanza) {
+                    later.await;
+                }
             }
             Act::Show { user, to, available } => {
                 // somebody who is not here may have changes to make before it is done
@@ -177,7 +179,7 @@ async fn perform<T>(
     drop(turn);
 }
 
-fn changed(
+async fn changed(
     env: &Env,
     user: &BareJid,
     change: &RosterChange,
@@ -188,6 +190,6 @@ fn changed(
     let seen = |r: &Roster| r.item(jid).and_then(visible);
     if always || seen(before) != seen(after) {
         let push = push(after, jid, after.ver, &env.token());
-        routing::to_marked(env, user, INTERESTED, |r| push.with_to(Some(r.jid().clone().into())));
+        routing::to_marked(env, user, INTERESTED, true, &push).await;
     }
 }

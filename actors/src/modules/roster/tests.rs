@@ -19,7 +19,12 @@ fn the_roster_of_section_2() {
 
 #[test]
 fn the_subscriptions_of_section_3() {
-    check(include_str!("../../../../tests/scripts/subscription.xmpp"));
+    // what of two nodes comes first of presences that go to a contact together, is not said
+    let places = &[("R", 0), ("J", 1), ("K", 1)];
+    let script = include_str!("../../../../tests/scripts/subscription.xmpp");
+    World::check_at(script, places, |modules| {
+        modules.add_with::<RosterModule>(RosterConfig::default());
+    });
 }
 
 #[test]

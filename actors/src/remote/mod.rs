@@ -1,0 +1,224 @@
+//! The other nodes of a cluster, as far as XMPP goes: what is said between them ([`wire`]), what this one hands to them
+//! ([`outbound`]), what it does for them ([`inbound`]), and messages of which nobody knows where they belong ([`custody`],
+//! [`keeper`]).
+//!
+//! Which way a stanza goes is decided in `routing`, on the node of its sender; the node that gets it looks again. Everything that one
+//! sender hands to one node stays in its order (a [`Lane`](cluster::relay::Lane)), and who takes another way than before waits for
+//! what is still on that one (a pair).
+
+pub mod custody;
+pub mod inbound;
+pub mod keeper;
+pub(crate) mod outbound;
+pub(crate) mod wire;
+
+use crate::resource::PATIENCE;
+use bytes::Bytes;
+use cluster::{
+    Exchange, Record, Relay, Start, View,
+    relay::{Handing, Refused, Way},
+};
+use custody::Custody;
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::timeout,
+};
+use xmpp::{
+    jid::{BareJid, Jid},
+    stanza::Stanza,
+};
+
+/// How long what another node is told is waited for; it gets it in any case.
+const TOLD: Duration = Duration::from_secs(1);
+
+/// What a node that is not alone has besides.
+pub struct Cluster {
+    /// The others.
+    pub view: Arc<View>,
+    /// What is on its way to them.
+    pub relay: Relay,
+    /// Asks them.
+    pub exchange: Arc<dyn Exchange>,
+    /// Messages of which nobody knows where they belong.
+    pub custody: Custody,
+    /// What the process that publishes this node's sessions is told.
+    pub confirms: Confirms,
+    /// Users whose sessions elsewhere end for one of theirs here, which have to go first.
+    comes: Mutex<HashMap<BareJid, usize>>,
+    came: Notify,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cluster({:?})", self.view.me())
+    }
+}
+
+/// Between who knows of the registry's state and the process that publishes this node's sessions there.
+#[derive(Debug, Default)]
+pub struct Confirms {
+    epoch: AtomicU64,
+    confirmed: AtomicU64,
+    missed: AtomicBool,
+    pub(crate) bell: Notify,
+}
+
+impl Confirms {
+    /// The registry was found empty, and this is the number of its beginning: all sessions are published again.
+    pub fn emptied(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::SeqCst);
+        self.bell.notify_one();
+    }
+
+    /// After which emptying all sessions of this node were published: see [`cluster::Member::confirmed`].
+    pub fn confirmed(&self) -> u64 {
+        self.confirmed.load(Ordering::SeqCst)
+    }
+
+    /// The registry did not take something of a session: all are published again soon.
+    pub fn missed(&self) {
+        self.missed.store(true, Ordering::SeqCst);
+        self.bell.notify_one();
+    }
+
+    /// Whether all have to be published now, and for which emptying.
+    pub(crate) fn wanted(&self) -> Option<u64> {
+        let (epoch, missed) =
+            (self.epoch.load(Ordering::SeqCst), self.missed.swap(false, Ordering::SeqCst));
+        (missed || epoch != self.confirmed()).then_some(epoch)
+    }
+
+    pub(crate) fn done(&self, epoch: u64) {
+        self.confirmed.store(epoch, Ordering::SeqCst);
+    }
+}
+
+/// The same on every node and in every version.
+fn hash(of: &[&str]) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(of)
+}
+
+/// The way of what `from` sends to `to`.
+pub(crate) fn way(from: Option<&Jid>, to: &BareJid) -> Way {
+    let sender = from.map(Jid::bare_jid);
+    let sender = sender.as_ref().map_or(to.as_str(), Jid::as_str);
+    // 0 is of no pair
+    Way { lane: hash(&[sender]), pair: hash(&[sender, to.as_str()]).max(1) }
+}
+
+/// The way of what is no stanza between two: in the order of what a user does.
+pub(crate) fn way_of(user: &BareJid) -> Way {
+    Way { lane: hash(&[user.as_str()]), pair: 0 }
+}
+
+/// Of presence on its way between two only the last counts.
+pub(crate) fn replaces(presence: &Stanza, to: &[Jid]) -> Option<u64> {
+    use xmpp::stanza::{Kind, Type};
+    let replaceable = presence.head.kind == Kind::Presence
+        && matches!(presence.head.ty, Type::Available | Type::Unavailable);
+    let from = presence.head.from.as_ref().filter(|_| replaceable)?;
+    let all: Vec<&str> = [from].into_iter().chain(to).map(Jid::as_str).collect();
+    Some(hash(&all))
+}
+
+/// The start of the node that holds a session.
+pub(crate) fn start_of(record: &Record) -> Start {
+    Start { node: record.token.node, incarnation: record.token.incarnation }
+}
+
+impl Cluster {
+    /// Of a node that knows the others by `view`, and has `relay` and `exchange` to them. `custody`: bytes of messages that may wait
+    /// here while nobody knows where they belong.
+    pub fn new(view: Arc<View>, relay: Relay, exchange: Arc<dyn Exchange>, custody: usize) -> Self {
+        let (confirms, comes, came) = Default::default();
+        Self { view, relay, exchange, custody: Custody::new(custody), confirms, comes, came }
+    }
+
+    /// Hands something to a node; whether it takes it is waited for with what is returned, if it `waits`.
+    ///
+    /// # Errors
+    /// When the node has too much already.
+    pub(crate) fn hand(
+        &self,
+        to: Start,
+        way: Way,
+        item: Vec<u8>,
+        replaces: Option<u64>,
+        waits: bool,
+    ) -> Result<Option<oneshot::Receiver<()>>, Refused> {
+        let (tell, told) = oneshot::channel();
+        let (receipt, told) = if waits { (Some(tell), Some(told)) } else { (None, None) };
+        self.relay.send(to, way, Bytes::from(item), Handing { replaces, receipt })?;
+        Ok(told)
+    }
+
+    /// While what is returned lives, messages for the user wait for what sessions elsewhere leave behind.
+    pub(crate) fn awaits(self: &Arc<Self>, user: &BareJid) -> Coming {
+        *self.comes.lock().entry(user.clone()).or_default() += 1;
+        Coming { cluster: Arc::clone(self), user: user.clone() }
+    }
+
+    /// Whether that is so.
+    pub(crate) fn is_awaited(&self, user: &BareJid) -> bool {
+        self.comes.lock().contains_key(user)
+    }
+
+    /// Resolves when it is not so any more, or after [`PATIENCE`].
+    pub(crate) async fn has_come(&self, user: &BareJid) {
+        let come = async {
+            loop {
+                let came = self.came.notified();
+                if !self.is_awaited(user) {
+                    return;
+                }
+                came.await;
+            }
+        };
+        drop(timeout(PATIENCE, come).await);
+    }
+}
+
+/// See [`Cluster::awaits`].
+#[derive(Debug)]
+pub(crate) struct Coming {
+    cluster: Arc<Cluster>,
+    user: BareJid,
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        let mut comes = self.cluster.comes.lock();
+        if let Some(count) = comes.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                comes.remove(&self.user);
+            }
+        }
+        drop(comes);
+        self.cluster.came.notify_waiters();
+    }
+}
+
+/// Waits until the others have done what they were told, for a while: a node that has not does it when it can.
+pub(crate) async fn done(told: Vec<oneshot::Receiver<()>>, patience: Duration) {
+    let all = async {
+        for one in told {
+            // dropped when it is done
+            drop(one.await);
+        }
+    };
+    if timeout(patience, all).await.is_err() {
+        tracing::debug!("another node is slow to do what it was told");
+    }
+}

@@ -1,0 +1,119 @@
+//! The process that publishes this node's sessions in the registry again: a shard of the table at a time, at once when the registry
+//! was found empty or did not take something, else slowly, all of them in five minutes.
+
+use super::registry::{entry, is_elsewhere};
+use crate::{env::Env, remote::Cluster};
+use cluster::RegistryError;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use supervision::{ChildSpec, Cx, Exit, InitError, Process};
+use tokio::time::{sleep, timeout};
+use xmpp::jid::BareJid;
+
+/// How long it takes for all sessions when nothing is amiss.
+const ROUND: Duration = Duration::from_secs(300);
+/// Sessions that are published at once.
+const PAGE: usize = 500;
+
+/// The process.
+pub struct Confirmer {
+    env: Arc<Env>,
+}
+
+/// Where it has its place in the tree of a node that is not alone: after the session managers.
+pub fn confirmer(env: &Arc<Env>) -> ChildSpec {
+    let env = Arc::clone(env);
+    ChildSpec::process::<Confirmer>("registry", move || Arc::clone(&env))
+}
+
+impl Process for Confirmer {
+    type Args = Arc<Env>;
+    type Msg = Infallible;
+    const NAME: &'static str = "confirmer";
+    const INBOX: usize = 0;
+
+    async fn init(env: Arc<Env>, _: &mut Cx<Infallible>) -> Result<Self, InitError> {
+        Ok(Self { env })
+    }
+
+    async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
+        tokio::select! {
+            biased;
+            why = cx.stopped() => why,
+            () = self.work() => Exit::Normal,
+        }
+    }
+}
+
+impl Confirmer {
+    async fn work(&self) {
+        let Some(cluster) = &self.env.cluster else { return std::future::pending().await };
+        let mut shard = 0;
+        loop {
+            if let Some(epoch) = cluster.confirms.wanted() {
+                match self.all().await {
+                    Ok(()) => {
+                        cluster.confirms.done(epoch);
+                        shard = 0;
+                    }
+                    Err(again) => {
+                        cluster.confirms.missed();
+                        sleep(again).await;
+                    }
+                }
+                continue;
+            }
+            let pause = ROUND / u32::try_from(self.env.table.shards()).unwrap_or(1);
+            if timeout(pause, cluster.confirms.bell.notified()).await.is_err() {
+                shard = self.next(cluster, shard).await;
+            }
+        }
+    }
+
+    /// Every session. How long to wait before it is tried again, if the registry is away.
+    async fn all(&self) -> Result<(), Duration> {
+        let mut shard = 0;
+        while self.shard(shard).await? {
+            shard += 1;
+        }
+        Ok(())
+    }
+
+    /// One shard, and which is the next.
+    async fn next(&self, cluster: &Cluster, shard: usize) -> usize {
+        match self.shard(shard).await {
+            Ok(true) => shard + 1,
+            Ok(false) => 0,
+            Err(_) => {
+                cluster.confirms.missed();
+                shard
+            }
+        }
+    }
+
+    /// `false`: there is no such shard.
+    async fn shard(&self, shard: usize) -> Result<bool, Duration> {
+        let env = &self.env;
+        let Some(all) = env.table.page(shard) else { return Ok(false) };
+        for page in all.chunks(PAGE) {
+            let mine = page.iter().filter_map(|resource| entry(env, resource)).collect();
+            match env.registry.confirm(mine).await {
+                Ok(others) => {
+                    for other in others {
+                        let Ok(user) = other.user.parse::<BareJid>() else { continue };
+                        // one that was replaced on this node meanwhile is none
+                        let ours = env.table.find(&user, &other.record.resource);
+                        if let Some(ours) = ours.filter(|_| other.record.token.node != env.node) {
+                            is_elsewhere(env, &ours, &other.record);
+                        }
+                    }
+                }
+                Err(RegistryError::Unavailable { retry_after }) => return Err(retry_after),
+                Err(error) => {
+                    tracing::warn!(%error, "sessions were not published");
+                    return Err(Duration::from_secs(1));
+                }
+            }
+        }
+        Ok(true)
+    }
+}
