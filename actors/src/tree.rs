@@ -9,7 +9,7 @@ use crate::{
     listener::{Arrival, Entrance, Listener, POOL, SPARE, Source},
     registrar::ModuleChildren,
     relief::{Gauge, Watcher},
-    remote::{Cluster, keeper::Keeper},
+    remote::{Cluster, heirs::Heirs, keeper::Keeper},
     sessions,
 };
 use parking_lot::Mutex;
@@ -33,12 +33,13 @@ pub struct Door<S> {
     pub listening: Listening,
 }
 
-/// A node that nobody can reach: it only works on its stores.
+/// A node that nobody can reach: it only works on its stores. `nodes`: by which it has to do with others of a cluster.
 pub fn unreachable(
     env: &Arc<Env>,
     storage: Vec<ChildSpec>,
     modules: &ModuleChildren,
     gauge: &Gauge,
+    nodes: Vec<ChildSpec>,
 ) -> SupervisorSpec {
     let elsewhere = Watch::children(env);
     let tree = SupervisorSpec::one_for_one()
@@ -50,17 +51,22 @@ pub fn unreachable(
     };
     let tree = tree.child(ChildSpec::supervisor("modules", worker_group(modules.specs(env))));
     let tree = match &env.cluster {
-        Some(cluster) => tree.child(ChildSpec::supervisor("cluster", remote(env, cluster))),
+        Some(cluster) => tree.child(ChildSpec::supervisor("cluster", remote(env, cluster, nodes))),
         None => tree,
     };
     tree.child(ChildSpec::supervisor("session_managers", sessions::spec(env)))
         .child(Watcher::child(env, gauge))
 }
 
-/// What a node does for the others: stopped after its sessions have ended, which hand on what they leave behind.
-pub(crate) fn remote(env: &Arc<Env>, cluster: &Cluster) -> SupervisorSpec {
-    let mut children = cluster.relay.children();
-    children.extend([Keeper::child(env), sessions::confirmer(env)]);
+/// What a node does for the others, after what it has to do with them by: stopped after its sessions have ended, which hand on what they
+/// leave behind.
+pub(crate) fn remote(
+    env: &Arc<Env>,
+    cluster: &Cluster,
+    mut children: Vec<ChildSpec>,
+) -> SupervisorSpec {
+    children.extend(cluster.relay.children());
+    children.extend([Heirs::child(env), Keeper::child(env), sessions::confirmer(env)]);
     worker_group(children)
 }
 

@@ -88,14 +88,18 @@ pub(crate) fn shared_secret(config: &Config) -> Result<Option<[u8; 32]>, Credent
 }
 
 impl Joining {
+    /// Of a node that has to do with no other.
+    pub(crate) fn alone() -> Self {
+        Self { registry: Arc::new(MemoryRegistry::default()), cluster: None, parts: None }
+    }
+
     /// As configured. Redis need not answer.
     ///
     /// # Errors
     /// When it can never work.
     pub(crate) async fn new(config: &Config, system: &System) -> Result<Self, JoinError> {
         let Some(options) = redis::options(config)? else {
-            let registry = Arc::new(MemoryRegistry::default());
-            return Ok(Self { registry, cluster: None, parts: None });
+            return Ok(Self::alone());
         };
         let links = links(config, system)?;
         let redis = RedisRegistry::open(options).await?;
@@ -105,7 +109,7 @@ impl Joining {
         let handler = Arc::<Inbound>::clone(&inbound);
         let wire = Arc::<Net>::clone(&net);
         let relay = Relay::new(Arc::clone(&view), wire, handler, queue);
-        let cluster = Cluster::new(view, relay, net.exchange(SESSIONS), queue);
+        let cluster = Cluster::new(view, relay, net.exchange(SESSIONS), queue / 4);
         Ok(Self {
             registry: Arc::<RedisRegistry>::clone(&redis),
             cluster: Some(Arc::new(cluster)),
@@ -121,7 +125,8 @@ impl Joining {
         config: &Config,
         replaced: &Arc<Notify>,
     ) -> Result<(Option<Joined>, Vec<ChildSpec>), JoinError> {
-        let (Some(Apart { redis, inbound, net, links }), Some(cluster)) = (self.parts, self.cluster)
+        let (Some(Apart { redis, inbound, net, links }), Some(cluster)) =
+            (self.parts, self.cluster)
         else {
             return Ok((None, Vec::new()));
         };
@@ -147,7 +152,7 @@ impl Joining {
             leases: Arc::<RedisRegistry>::clone(&redis),
             exchange: net.exchange(MEMBERS),
             events,
-            terms: Terms { lease, margin: MARGIN, renew: lease / 4 },
+            terms: Terms { lease, margin: MARGIN, renew: lease / 5, ..Terms::default() },
             clock: wall_clock,
         });
         let mut children = vec![
@@ -157,7 +162,6 @@ impl Joining {
             Net::watcher(&view, &cluster.relay),
         ];
         children.extend(link_children);
-        children.push(Heirs::child(env));
         children.push(membership.child());
         Ok((Some(Joined { redis, links, view }), children))
     }
@@ -322,7 +326,9 @@ impl Events for Told {
     }
 
     fn replaced(&self) {
-        tracing::error!("another process has the name of this node (server.node), and was started later: this one ends");
+        tracing::error!(
+            "another process has the name of this node (server.node), and was started later: this one ends"
+        );
         self.replaced.notify_one();
     }
 }

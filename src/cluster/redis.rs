@@ -20,7 +20,9 @@ pub enum RedisError {
     #[error("redis.ca: there is no file {0}")]
     NoCa(String),
     /// Certificates where there is no TLS.
-    #[error("redis.ca: redis.uri says no TLS: write rediss://, rediss-sentinel:// or rediss-cluster://")]
+    #[error(
+        "redis.ca: redis.uri says no TLS: write rediss://, rediss-sentinel:// or rediss-cluster://"
+    )]
     NoTls,
 }
 
@@ -48,12 +50,9 @@ pub(crate) fn options(config: &Config) -> Result<Option<Options>, RedisError> {
             let (host, port) = hosts.pop().ok_or(UriError::Host)?;
             Servers::One(host, port)
         }
-        Kind::Sentinel(service) => Servers::Sentinel {
-            sentinels: hosts,
-            service,
-            user: None,
-            password: None,
-        },
+        Kind::Sentinel(service) => {
+            Servers::Sentinel { sentinels: hosts, service, user: None, password: None }
+        }
         Kind::Cluster => Servers::Cluster(hosts),
     };
     Ok(Some(Options {

@@ -14,6 +14,10 @@ pub use sockets::{Addresses, BindError};
 use crate::{
     admin::{self, SocketError},
     certificates::{CertificateError, Sources},
+    cluster::{
+        credentials::CredentialsError,
+        join::{self, JoinError, Joining},
+    },
     elsewhere::{self, ElsewhereError},
     files::{self, FileError},
     secret::{self, SecretError},
@@ -28,7 +32,6 @@ use actors::{
     metrics::page::{self, Format},
     tree::{Door, Listening},
 };
-use cluster::MemoryRegistry;
 use config::Config;
 use parking_lot::Mutex;
 use shared::Shared;
@@ -39,7 +42,7 @@ use supervision::{
 };
 use thiserror::Error;
 use tls::{Acceptor, SetupError};
-use tokio::{net::TcpListener, sync::Notify, time::Instant};
+use tokio::{net::TcpListener, time::Instant};
 use tree::{Outside, Parts};
 
 /// Why a node does not start.
@@ -64,6 +67,12 @@ pub enum NodeError {
     /// The certificates cannot be used together.
     #[error(transparent)]
     Tls(#[from] SetupError),
+    /// It cannot be one of a cluster.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// It lacks what the nodes of its cluster share.
+    #[error("cluster.credentials: {0}")]
+    Credentials(#[from] CredentialsError),
     /// There are no keys for TLS tickets.
     #[error(transparent)]
     Tickets(#[from] NoTickets),
@@ -114,6 +123,8 @@ impl Node {
         reachable: bool,
     ) -> Result<Self, NodeError> {
         let started = Instant::now();
+        // libraries bring two, and those that ask for none want to know which; the second node of a program finds it there
+        drop(rustls::crypto::ring::default_provider().install_default());
         let hosts = settings::hosts(&config);
         let (hooks, modules) = modules.build(&hosts).map_err(NodeError::Modules)?;
         let data = &config.server.data;
@@ -126,22 +137,28 @@ impl Node {
         let backend = settings::backend(&config).await?;
         let own = Arc::clone(&backend.stores().accounts);
         let accounts = elsewhere::accounts(&config, own, &system).await?;
+        let joining = match reachable {
+            true => Joining::new(&config, &system).await?,
+            false => Joining::alone(),
+        };
         let env = Env::new(EnvParts {
             node,
             clustered: config.cluster.name.is_some(),
             hosts,
             accounts,
             stores: backend.stores().clone(),
-            registry: Arc::new(MemoryRegistry::default()),
-            cluster: None,
+            registry: Arc::clone(&joining.registry),
+            cluster: joining.cluster.clone(),
             managers: available_parallelism().map_or(4, |n| (2 * n.get()).clamp(2, 32)),
             hooks,
             system: system.clone(),
             settings: settings::sessions(&config),
             throttle: settings::throttle(&config),
             clock: Clock::default(),
-            secret: secret::load(data)?,
+            secret: join::shared_secret(&config)?.map_or_else(|| secret::load(data), Ok)?,
         });
+        let stop = Arc::default();
+        let (joined, nodes) = joining.children(&env, &config, &stop)?;
         let [writes, reads] = env.metrics.store_answers();
         backend.tell(move |asked, took| match asked {
             Asked::Write => writes.observe(took.as_secs_f64()),
@@ -158,16 +175,17 @@ impl Node {
             env,
             system,
             backend,
+            nodes: joined,
             addresses: sockets.as_ref().map(Sockets::addresses).unwrap_or_default(),
             config: Mutex::new(Arc::new(config)),
             listening,
             started,
-            stop: Notify::new(),
+            stop,
         });
         if let Some(name) = page::twice(&metrics::page(&shared, Format::Text)) {
             return Err(NodeError::Modules(vec![format!("two metrics have the name {name}")]));
         }
-        Self::run(Parts { shared, modules, gauge, outside }).await
+        Self::run(Parts { shared, modules, gauge, nodes, outside }).await
     }
 
     async fn run(parts: Parts) -> Result<Self, NodeError> {

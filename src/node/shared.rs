@@ -2,6 +2,7 @@
 //! them.
 
 use super::sockets::Addresses;
+use crate::cluster::join::Joined;
 use actors::{env::Env, pressure::Level, tree::Listening};
 use config::Config;
 use parking_lot::Mutex;
@@ -15,12 +16,14 @@ pub(crate) struct Shared {
     pub env: Arc<Env>,
     pub system: System,
     pub backend: Backend,
+    /// The other nodes, and the registry that they share.
+    pub nodes: Option<Joined>,
     pub config: Mutex<Arc<Config>>,
     pub addresses: Addresses,
     pub listening: Vec<Listening>,
     pub started: Instant,
     /// An operator wants the node to stop.
-    pub stop: Notify,
+    pub stop: Arc<Notify>,
 }
 
 impl fmt::Debug for Shared {
@@ -43,6 +46,9 @@ impl Shared {
             return Err("memory is short".to_owned());
         }
         self.backend.ready().await?;
+        if !self.env.may_act() {
+            return Err("the node has no lease from the registry".to_owned());
+        }
         if self.env.is_restoring() {
             return Err("sessions that waited when it stopped are not there yet".to_owned());
         }

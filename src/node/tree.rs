@@ -22,6 +22,8 @@ pub(super) struct Parts {
     pub shared: Arc<Shared>,
     pub modules: ModuleChildren,
     pub gauge: Gauge,
+    /// By which it has to do with other nodes.
+    pub nodes: Vec<ChildSpec>,
     /// A node that only works on its stores has none.
     pub outside: Option<Outside>,
 }
@@ -38,9 +40,9 @@ pub(super) struct Outside {
 }
 
 pub(super) fn tree(parts: Parts) -> SupervisorSpec {
-    let Parts { shared, modules, gauge, outside } = parts;
+    let Parts { shared, modules, gauge, nodes, outside } = parts;
     let env = &shared.env;
-    let root = unreachable(env, shared.backend.children(), &modules, &gauge);
+    let root = unreachable(env, shared.backend.children(), &modules, &gauge, nodes);
     let Some(outside) = outside else { return root };
     with_clients(root, env, &outside.c2s, outside.max_connections)
         .child(certificates::Watcher::child(&outside.sources, &outside.tls))

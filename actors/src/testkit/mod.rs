@@ -206,7 +206,10 @@ impl World {
         let tree = match &joined {
             Some(joined) => {
                 joined.inbound.serves(&env);
-                tree.child(ChildSpec::supervisor("cluster", remote(&env, &joined.cluster)))
+                tree.child(ChildSpec::supervisor(
+                    "cluster",
+                    remote(&env, &joined.cluster, Vec::new()),
+                ))
             }
             None => tree,
         };

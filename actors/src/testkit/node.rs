@@ -90,7 +90,7 @@ impl Node {
             secret: [7; 32],
         });
         let (dock, arrives) = mpsc::channel(16);
-        let tree = unreachable(&env, Vec::new(), &children, &Gauge::new(|| Some(0)));
+        let tree = unreachable(&env, Vec::new(), &children, &Gauge::new(|| Some(0)), Vec::new());
         let tree = with_clients(tree, &env, &[door(&env, arrives)], 1_000);
         let root = good(system.start(tree).await);
         Self { env, system, root, dock }
