@@ -8,7 +8,7 @@ use super::{
 };
 use actors::{
     env::Env,
-    remote::{Cluster, heirs::Heirs, inbound::Inbound},
+    remote::{Cluster, custody::CUSTODY, heirs::Heirs, inbound::Inbound},
 };
 use cluster::{
     LinkOptions, Links, Member, MemoryRegistry, Net, Relay, SessionRegistry, Start, View,
@@ -109,7 +109,7 @@ impl Joining {
         let handler = Arc::<Inbound>::clone(&inbound);
         let wire = Arc::<Net>::clone(&net);
         let relay = Relay::new(Arc::clone(&view), wire, handler, queue);
-        let cluster = Cluster::new(view, relay, net.exchange(SESSIONS), queue / 4);
+        let cluster = Cluster::new(view, relay, net.exchange(SESSIONS), CUSTODY);
         Ok(Self {
             registry: Arc::<RedisRegistry>::clone(&redis),
             cluster: Some(Arc::new(cluster)),

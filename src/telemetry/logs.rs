@@ -9,7 +9,11 @@ use std::{
     str::FromStr,
 };
 use tracing_subscriber::{
-    EnvFilter, Registry, filter::Directive, fmt, layer::SubscriberExt, reload,
+    EnvFilter, Registry,
+    filter::{Directive, LevelFilter},
+    fmt,
+    layer::SubscriberExt,
+    reload,
     util::SubscriberInitExt,
 };
 
@@ -66,5 +70,10 @@ pub(crate) fn left_out() -> u64 {
 pub(super) fn filter(level: &str) -> EnvFilter {
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let counts = Directive::from_str(&format!("{}=info", super::limit::TARGET));
-    counts.into_iter().fold(filter, EnvFilter::add_directive)
+    // what becomes of links we say ourselves: the library warns of each that ends
+    let links = match level.parse::<LevelFilter>() {
+        Ok(level) if level <= LevelFilter::INFO => Directive::from_str("ractor_cluster=error").ok(),
+        _ => None,
+    };
+    counts.into_iter().chain(links).fold(filter, EnvFilter::add_directive)
 }
