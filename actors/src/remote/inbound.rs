@@ -10,7 +10,7 @@ use crate::{
     iq::is_request,
     resource::{Ended, Owner},
     routing::{
-        Trip, bounce, divert_here, full, here, message, presence, to_available_here,
+        Trip, bounce, divert_here, full, here, message, offline, presence, to_available_here,
         to_marked_here, to_non_negative_here, told_here,
     },
     sessions,
@@ -84,6 +84,24 @@ impl Handler for Inbound {
         let (env, order) = self.read(item)?;
         let Order::Stanza { trip, at, stanza, .. } = order else { return None };
         if trip.copy { None } else { back(&env, at, &stanza) }
+    }
+
+    fn given_up(&self, _: Start, _: Way, item: Bytes) -> Option<BoxFuture<()>> {
+        let (env, order) = self.read(item)?;
+        let Order::Stanza { trip, at, stanza, .. } = order else { return None };
+        let worth = matches!(
+            (stanza.head.kind, stanza.head.ty),
+            (Kind::Message, Type::Normal | Type::Chat)
+        );
+        match (trip.copy, worth) {
+            (true, _) => None,
+            (false, false) => back(&env, at, &stanza),
+            (false, true) => {
+                let user = stanza.head.to.as_ref()?.bare();
+                let stanza = delayed(&stanza, user.domain(), at, "Not delivered before");
+                Some(Box::pin(offline(env, user, stanza)))
+            }
+        }
     }
 }
 

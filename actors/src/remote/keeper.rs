@@ -3,11 +3,15 @@
 use super::outbound::{Located, locate};
 use crate::{
     env::Env,
-    routing::{Trip, message_to},
+    routing::{Trip, message_to, offline},
 };
 use std::{convert::Infallible, sync::Arc, time::Duration};
-use supervision::{ChildSpec, Cx, Exit, InitError, Process};
+use supervision::{ChildSpec, Cx, Exit, InitError, Process, Shutdown};
 use tokio::time::sleep;
+use xmpp::payload::delay::delayed;
+
+/// How long it may take to store what waits when the node stops.
+const LAST: Duration = Duration::from_secs(30);
 
 /// How often it is looked again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -21,7 +25,8 @@ impl Keeper {
     /// Where it has its place in the tree.
     pub fn child(env: &Arc<Env>) -> ChildSpec {
         let env = Arc::clone(env);
-        ChildSpec::process::<Self>("custody", move || Arc::clone(&env))
+        let spec = ChildSpec::process::<Self>("custody", move || Arc::clone(&env));
+        spec.shutdown(Shutdown::Timeout(LAST))
     }
 
     async fn work(&self) {
@@ -53,6 +58,20 @@ impl Keeper {
     }
 }
 
+impl Keeper {
+    /// The node stops: what waits is for whoever comes next.
+    async fn give_up(&self) {
+        let Some(cluster) = &self.env.cluster else { return };
+        for user in cluster.custody.users() {
+            while let Some((stanza, at)) = cluster.custody.first(&user) {
+                let stanza = delayed(&stanza, user.domain(), at, "Not delivered before");
+                offline(Arc::clone(&self.env), user.clone(), stanza).await;
+                cluster.custody.done(&user);
+            }
+        }
+    }
+}
+
 impl Process for Keeper {
     type Args = Arc<Env>;
     type Msg = Infallible;
@@ -66,7 +85,10 @@ impl Process for Keeper {
     async fn run(&mut self, cx: &mut Cx<Infallible>) -> Exit {
         tokio::select! {
             biased;
-            why = cx.stopped() => why,
+            why = cx.stopped() => {
+                self.give_up().await;
+                why
+            }
             () = self.work() => Exit::Normal,
         }
     }

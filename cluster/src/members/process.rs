@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{borrow::Cow, collections::VecDeque, fmt, sync::Arc, time::Duration};
-use supervision::{ChildSpec, Cx, InitError, Next, Node, Server};
+use supervision::{ChildSpec, Cx, Exit, InitError, Next, Node, Server};
 use tokio::time::Instant;
 
 /// What a node hears of the others, and of itself, in the order in which it happens. None of it may wait: meanwhile no lease is renewed.
@@ -393,6 +393,16 @@ impl Server for Keeper {
     fn state(&self) -> Option<Value> {
         let book = self.membership.book.lock();
         Some(json!({ "others": book.others().count(), "sweeping": self.dead.len() }))
+    }
+
+    /// The node stops, and has no sessions any more: what it has stored is the others' from now on.
+    async fn terminate(&mut self, why: &Exit, _: &mut Cx<Msg>) {
+        if matches!(why, Exit::Shutdown | Exit::ShutdownWith(_)) {
+            let me = self.membership.me();
+            if let Err(error) = self.membership.parts.leases.leave(&me).await {
+                tracing::warn!(%error, "the lease of this node was not given back: others wait for its end");
+            }
+        }
     }
 }
 

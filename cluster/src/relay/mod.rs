@@ -30,7 +30,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use supervision::{ChildSpec, Node, Ref, Restart, System};
+use supervision::{ChildSpec, Node, Ref, Restart, Shutdown, System};
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 
@@ -104,6 +104,12 @@ pub trait Handler: Send + Sync + 'static {
 
     /// One that was for a node which is dead: it may have dealt with it or not.
     fn returned(&self, from: Start, way: Way, item: Bytes) -> Option<BoxFuture<'static, ()>>;
+
+    /// One that was for a node which does not answer, and this one stops: nobody waits for it any longer. As one that was returned, if
+    /// nothing else is said.
+    fn given_up(&self, to: Start, way: Way, item: Bytes) -> Option<BoxFuture<'static, ()>> {
+        self.returned(to, way, item)
+    }
 }
 
 /// The node was handed as much as it may have and has not dealt with: the item comes back.
@@ -174,13 +180,15 @@ impl Relay {
         Self(Arc::new(Shared { me, wire, handler, limit: limit / SHARES, shares }))
     }
 
-    /// The processes that deal with items.
+    /// The processes that deal with items. When they stop, what is on its way is waited for, a while; what is left then is
+    /// [given up](Handler::given_up).
     pub fn children(&self) -> Vec<ChildSpec> {
         let child = |share| {
             let shared = Arc::clone(&self.0);
             let args = move || (Arc::clone(&shared), share);
             let name = format!("relay-{share}");
-            ChildSpec::process::<process::Carrier>(&name, args).restart(Restart::Permanent)
+            let spec = ChildSpec::process::<process::Carrier>(&name, args);
+            spec.restart(Restart::Permanent).shutdown(Shutdown::Timeout(3 * process::LAST))
         };
         (0..SHARES).map(child).collect()
     }

@@ -14,9 +14,13 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 use supervision::{Cx, Event, Exit, InitError, Node, Process};
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 /// What it is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -122,6 +126,9 @@ impl Shelf {
     }
 }
 
+/// How long what is on its way is waited for when the process stops.
+pub(super) const LAST: Duration = Duration::from_secs(5);
+
 /// So many things that came are looked at together at most.
 const BATCH: usize = 64;
 
@@ -145,12 +152,14 @@ impl Process for Carrier {
 
     async fn init((shared, number): Self::Args, cx: &mut Cx<Msg>) -> Result<Self, InitError> {
         cx.register(&super::name_of(number))?;
+        cx.trap_exit(true);
         let carrier = Self { shared, number, at_work: FuturesUnordered::new(), asks: false };
         if let Some(share) = carrier.share() {
             let poison = share.shelf.lock().begins_anew();
             poison.into_iter().for_each(|pair| share.came_back(pair));
             *share.address.lock() = Some(cx.me().clone());
         }
+        carrier.asks_for_all();
         Ok(carrier)
     }
 
@@ -164,8 +173,11 @@ impl Process for Carrier {
                 Some(row) = self.at_work.next(), if !self.at_work.is_empty() => self.is_done(row),
                 event = cx.next() => match event {
                     Event::Msg(msg) => self.handle(msg),
-                    Event::Exit { reason, .. } => return reason,
-                    Event::Down { .. } => {}
+                    Event::Exit { from, reason } if cx.is_parent(&from) => {
+                        self.leave(cx).await;
+                        return reason;
+                    }
+                    Event::Exit { .. } | Event::Down { .. } => {}
                 },
             }
             handled += 1;
@@ -210,6 +222,52 @@ impl Share {
 impl Carrier {
     fn share(&self) -> Option<&Share> {
         self.shared.shares.get(self.number)
+    }
+
+    /// What came before this process was there is lost: whoever has sent it is asked for it.
+    fn asks_for_all(&self) {
+        let me = self.shared.incarnation();
+        for (node, other) in self.shared.me.others().iter() {
+            let parcel = Parcel::Again { from: me, to: other.member.incarnation };
+            // without a connection it comes anyway when there is one
+            let _asked = self.shared.wire.send(*node, self.number, parcel);
+        }
+    }
+
+    fn has_handed(&self) -> bool {
+        self.share().is_some_and(|share| {
+            share.out.lock().boxes.values().any(|outbox| outbox.waiting().items > 0)
+        })
+    }
+
+    /// Waits for what is on its way, a while; gives up what is left then.
+    async fn leave(&mut self, cx: &mut Cx<Msg>) {
+        let deadline = Instant::now() + LAST;
+        self.go_on(cx);
+        while self.has_handed() {
+            let next = async {
+                tokio::select! {
+                    biased;
+                    Some(row) = self.at_work.next(), if !self.at_work.is_empty() => self.is_done(row),
+                    event = cx.next() => if let Event::Msg(msg) = event {
+                        self.handle(msg);
+                    },
+                }
+            };
+            if timeout_at(deadline, next).await.is_err() {
+                break;
+            }
+            self.go_on(cx);
+        }
+        let Some(share) = self.share() else { return };
+        let boxes = std::mem::take(&mut share.out.lock().boxes);
+        for (start, outbox) in boxes {
+            for Returned { way, item, .. } in outbox.give_back() {
+                if let Some(later) = self.shared.handler.given_up(start, way, item) {
+                    later.await;
+                }
+            }
+        }
     }
 
     fn handle(&mut self, msg: Msg) {
