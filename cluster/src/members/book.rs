@@ -153,10 +153,13 @@ impl Book {
     }
 
     /// That start of a node knows this one, and takes no promises of others without one of this node.
-    pub(super) fn is_known_to(&mut self, other: Start) {
+    /// What it was promised before is good for a lease.
+    pub(super) fn is_known_to(&mut self, other: Start, now: Instant) {
         let known = self.known.get_mut(&other.node);
-        if let Some(known) = known.filter(|known| start(&known.member) == other) {
-            known.knows_me = true;
+        if let Some(known) = known.filter(|known| start(&known.member) == other)
+            && !std::mem::replace(&mut known.knows_me, true)
+        {
+            known.until = known.until.max(now + self.terms.lease);
         }
     }
 
@@ -296,9 +299,10 @@ mod tests {
         assert_eq!(book.mine(), Some(now + s(9)));
         assert_eq!(book.strangers(), [at("b", 1)]);
         assert_eq!(book.overdue(now + s(12)), []);
-        book.is_known_to(at("b", 1));
-        assert_eq!((book.strangers(), book.overdue(now + s(11))), (vec![], vec![]));
-        assert_eq!(book.overdue(now + s(12)), [at("b", 1)]);
+        book.is_known_to(at("b", 1), now + s(3));
+        // it may have acted by promises of others just before
+        assert_eq!((book.strangers(), book.overdue(now + s(13))), (vec![], vec![]));
+        assert_eq!(book.overdue(now + s(14)), [at("b", 1)]);
         book.buries(at("b", 1));
         assert_eq!((book.overdue(now + s(99)), book.others().count()), (vec![], 0));
         // an authority that has forgotten that
@@ -312,7 +316,7 @@ mod tests {
         let mut book = Book::new(Terms::default());
         let b = [at("b", 1)];
         book.renewed(me, now, (now, 0), &roll(1, &[("b", 1, 1)]));
-        book.is_known_to(at("b", 1));
+        book.is_known_to(at("b", 1), now);
         book.loses_touch();
         assert_eq!(book.overdue(now + s(99)), []);
         book.renewed(me, now, (now + s(100), 0), &roll(1, &[]));
@@ -330,10 +334,10 @@ mod tests {
         book.renewed(me, now, (now, 0), &roll(1, &[("b", 2, 1)]));
         assert!(!book.promises(at("b", 1), now) && !book.promises(at("c", 1), now));
         assert!(book.promises(at("b", 2), now + s(8)));
-        book.is_known_to(at("b", 1));
+        book.is_known_to(at("b", 1), now);
         assert_eq!(book.overdue(now + s(618)), []);
         assert_eq!(book.overdue(now + s(619)), [at("b", 2)]);
-        book.is_known_to(at("b", 2));
+        book.is_known_to(at("b", 2), now);
         assert_eq!(book.overdue(now + s(18)), []);
         assert_eq!(book.overdue(now + s(19)), [at("b", 2)]);
         // without the authority

@@ -204,7 +204,8 @@ impl Membership {
             if let Some(Answer::Met(incarnation)) = answer
                 && me == self.parts.view.me()
             {
-                self.book.lock().is_known_to(Start { node, incarnation });
+                let start = Start { node, incarnation };
+                self.book.lock().is_known_to(start, Instant::now());
             }
         }
     }
@@ -271,7 +272,7 @@ impl Membership {
     async fn renews(&self, other: &Member) -> Answer {
         let renewed = self.parts.leases.renew(other, self.parts.terms.lease).await;
         // who asks this node knows it
-        self.book.lock().is_known_to(start(other));
+        self.book.lock().is_known_to(start(other), Instant::now());
         match renewed {
             Ok(_) => Answer::Renewed,
             Err(RegistryError::Fenced) => Answer::Fenced,

@@ -39,7 +39,7 @@ type Row = (Start, bool, Lane);
 /// One that has not been dealt with.
 #[derive(Debug)]
 struct Waits {
-    /// Its number, of one that came; 0: it came back.
+    /// Its number, of one that came; 0: it came back, or to the start before this.
     seq: u64,
     way: Way,
     item: Bytes,
@@ -102,10 +102,11 @@ impl Shelf {
     /// What others sent has come back to them: nothing of it is begun, and what was begun is ended.
     pub(super) fn forgets(&mut self) {
         self.intakes.clear();
-        self.rows
-            .iter_mut()
-            .filter(|((_, back, _), _)| !back)
-            .for_each(|(_, line)| line.truncate(1));
+        for (_, line) in self.rows.iter_mut().filter(|((_, back, _), _)| !back) {
+            line.truncate(1);
+            // its number is another item's from now on
+            line.iter_mut().for_each(|begun| begun.seq = 0);
+        }
         let ready = std::mem::take(&mut self.ready);
         for row in ready {
             if row.1 {

@@ -272,3 +272,34 @@ async fn one_that_was_declared_dead_sends_what_it_has_as_from_its_next_start() {
     a.stop().await;
     b.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_start_had_begun_is_not_said_to_be_done_by_the_next() {
+    let (a, b) = pair(LIMIT).await;
+    a.send_and_wait(&b, 1, item(0)).await;
+    // the second from a
+    a.send(&b, 1, Bytes::from_static(b"slow"));
+    let before = b.relay.0.me.me();
+    // so that it has been begun
+    b.send_and_wait(&a, 1, item(9)).await;
+    b.relay.0.me.begins_anew(7);
+    b.relay.begins_anew();
+    a.relay.dead(before);
+    a.send_and_wait(&b, 5, item(1)).await;
+    a.line.full.store(true, Ordering::SeqCst);
+    // the second from a to this start
+    a.send(&b, 5, item(2));
+    b.seen.gate.add_permits(1);
+    while b.of(1).len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    // it has said what it has to say
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    a.line.full.store(false, Ordering::SeqCst);
+    a.relay.settled(way(5), None).await;
+    assert_eq!(b.of(5), [item(1), item(2)]);
+    a.stop().await;
+    b.stop().await;
+}

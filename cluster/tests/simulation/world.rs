@@ -40,6 +40,8 @@ pub struct Inner {
     number: AtomicU64,
     open: AtomicBool,
     end: Instant,
+    /// Which kinds of faults there are in this run: some do not show where others are.
+    kinds: u64,
 }
 
 #[derive(Clone)]
@@ -61,6 +63,7 @@ fn s(s: u64) -> Duration {
 impl World {
     pub fn new(schedule: Schedule, plan: Plan) -> Self {
         begins();
+        let kinds = schedule.below(1 << KINDS) | 1 << schedule.below(KINDS);
         let name = |n| Node::new(&format!("sim{n}")).expect("a name");
         Self(Arc::new(Inner {
             schedule,
@@ -75,6 +78,7 @@ impl World {
             number: AtomicU64::new(0),
             open: AtomicBool::new(true),
             end: Instant::now() + plan.faults,
+            kinds,
         }))
     }
 
@@ -356,6 +360,9 @@ fn some(world: &World, short: u64, long: u64) -> Duration {
     Duration::from_millis(world.below(1000 * most))
 }
 
+/// How many kinds of faults there are.
+const KINDS: u64 = 14;
+
 fn faults(world: &World) {
     if Instant::now() >= world.0.end {
         return;
@@ -371,7 +378,13 @@ fn fault(world: &World) {
     let b = nodes[world.below(nodes.len() as u64) as usize];
     let time = some(world, 8, 40);
     notes(|| format!("at {a}, {b}, for {time:?}:"));
-    match world.below(14) {
+    let kind = loop {
+        let kind = world.below(KINDS);
+        if world.0.kinds & 1 << kind != 0 {
+            break kind;
+        }
+    };
+    match kind {
         0 if a != b => {
             saw("cut both ways");
             world.0.net.cuts.lock().extend([(a, b), (b, a)]);
