@@ -1,7 +1,7 @@
 //! Which nodes there are, and until when each of them may act.
 //!
-//! A node has a lease in an authority (Redis). It acts only while that is valid by its own monotonic clock; others treat it as dead only
-//! when it is over by theirs. An incarnation is one start of a node: a later one fences off an earlier.
+//! A node has a lease in an authority (Redis). It acts only while that is valid by its own monotonic clock; others have it declared dead
+//! only when it is over by theirs, and until then it is alive. An incarnation is one start of a node: a later one fences off an earlier.
 
 mod book;
 mod process;
@@ -36,7 +36,8 @@ pub struct Member {
     /// How many sessions it has.
     pub sessions: u64,
     /// Which emptying of the registry ([`Roll::epoch`]) it has published all its sessions after; 0: none. In a roll, that of a node
-    /// that had no sessions at its first renewal is the epoch it began in, or a later one.
+    /// that had no sessions at its first renewal is the epoch it began in, or a later one. What it restores from its store after that is
+    /// entered as new sessions are.
     pub confirmed: u64,
 }
 

@@ -82,12 +82,13 @@ impl Pair {
         self.a.renew(&member(name, incarnation), TERM).await.unwrap();
     }
 
-    /// A start that has a lease no more, but may come back.
+    /// A start whose lease is over, but which is not dead and may come back.
     async fn expire(&self, name: &str, incarnation: u64) {
         self.a.renew(&member(name, incarnation), Duration::from_millis(1)).await.unwrap();
         let over = || async {
             let roll = self.a.renew(&member("observer", 1), TERM).await.unwrap();
-            roll.members.iter().all(|(member, _)| member.node != node(name))
+            let mut members = roll.members.iter();
+            members.any(|(member, left)| member.node == node(name) && left.is_zero())
         };
         eventually("the lease is over", over).await;
     }
@@ -109,6 +110,7 @@ pub(crate) async fn all(pair: &Pair) {
     confirming(pair).await;
     leases(pair).await;
     reaping(pair).await;
+    the_overdue(pair).await;
     the_dead(pair).await;
     sweeping(pair).await;
     sweeping_together(pair).await;
@@ -286,6 +288,35 @@ async fn reaping(pair: &Pair) {
     assert_eq!(pair.b.reap(node("reaping-never"), 5).await, Ok(true), "nobody has a lease");
     let never = pair.a.renew(&member("reaping-never", 5), TERM).await;
     assert_eq!(never, Err(RegistryError::Dead), "it can never renew it");
+}
+
+/// A lease that is over changes nothing before somebody declares the node dead.
+async fn the_overdue(pair: &Pair) {
+    let (name, user) = ("overdue", "overdue@x");
+    pair.expire(name, 5).await;
+    let held = record("r", token(name, 5, 1));
+    pair.bind(user, &held).await;
+    pair.join("overdue-other", 5).await;
+    let other = |resource| record(resource, token("overdue-other", 5, 1));
+    for registry in [&pair.a, &pair.b] {
+        // they hear that the lease is over
+        registry.renew(&member("overdue-other", 5), TERM).await.unwrap();
+        let kept = registry.bind(user, other("r"), 10, Taking::Keep).await;
+        assert_eq!(kept, Err(RegistryError::Taken(held.clone())));
+        let more = registry.bind(user, other("s"), 1, Taking::Replace).await;
+        assert_eq!(more, Err(RegistryError::ResourceLimit { limit: 1 }));
+        let others = registry.confirm(vec![entry(user, other("r"))]).await.unwrap();
+        assert_eq!(others, [entry(user, held.clone())]);
+        assert_eq!(*registry.lookup(user).await.unwrap(), [held.clone()]);
+        assert!(registry.cached(user).is_none_or(|cached| *cached == [held.clone()]));
+    }
+    pair.reaped(name, 5).await;
+    pair.b.renew(&member("overdue-other", 5), TERM).await.unwrap();
+    pair.see(user, &[]).await;
+    let roll = pair.b.renew(&member("overdue-other", 5), TERM).await.unwrap();
+    assert!(roll.members.iter().all(|(member, _)| member.node != node(name)));
+    let taken = pair.b.bind(user, other("r"), 1, Taking::Keep).await;
+    assert_eq!(taken, Ok(Binding { replaced: None }));
 }
 
 /// Records of dead nodes are no records.

@@ -74,8 +74,8 @@ impl RedisRegistry {
         let began = self.joined.lock().get(&me.node).cloned();
         let began = match began {
             Some((incarnation, epoch)) if incarnation == me.incarnation => epoch,
-            // who has no sessions yet has confirmed them
-            _ if me.sessions == 0 => String::new(),
+            // who has no sessions yet has confirmed them; another node that is renewed for may have begun long ago
+            _ if me.sessions == 0 && me.confirmed == 0 => String::new(),
             _ => "-".to_owned(),
         };
         let json = serde_json::to_vec(me).map_err(|_| AWAY)?;
@@ -102,7 +102,7 @@ impl RedisRegistry {
         let heard = self.heard(answer)?;
         let began = if began.is_empty() { heard.epoch.to_string() } else { began };
         self.joined.lock().insert(me.node, (me.incarnation, began));
-        Ok(heard.roll())
+        Ok(self.roster.roll())
     }
 
     async fn leave_now(&self, me: &Member) -> Result<(), RegistryError> {
@@ -113,6 +113,7 @@ impl RedisRegistry {
     }
 
     async fn reap_now(&self, node: Node, incarnation: u64) -> Result<bool, RegistryError> {
+        // a Redis that was emptied does not know of it
         if self.roster.has_lease(node, incarnation) {
             return Ok(false);
         }

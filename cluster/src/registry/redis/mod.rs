@@ -1,7 +1,7 @@
 //! The registry and the leases in Redis: one server, a primary that Sentinels name, or a Redis Cluster; 6.0 or later.
 //!
 //! In reading order: `options` · `connect` (clients) · `keys`, `record` and `scripts` (what is in Redis) · `call` (deadline, errors) ·
-//! `roster` (who is alive, by this node's clock) · `epoch` (Redis found empty) · `cache` · `sessions` and `leases` (the traits) ·
+//! `roster` (who is alive, as this node has heard) · `epoch` (Redis found empty) · `cache` · `sessions` and `leases` (the traits) ·
 //! `keeper` and `tracker` (the processes) · `stats`.
 //!
 //! | key | what |
@@ -17,11 +17,12 @@
 //!
 //! **What Redis forgets.** A registry that was emptied looks as if nobody were there. So each epoch has a random number, and each of the
 //! 1,024 buckets is marked with it before it is published: a bucket without the mark was emptied, and nobody is told "nobody" from it. Who
-//! finds that makes a new epoch. Until all nodes that may be alive have [confirmed](crate::Member::confirmed) it, look-ups and binds are
+//! finds that makes a new epoch. Until all nodes that are alive have [confirmed](crate::Member::confirmed) it, look-ups and binds are
 //! [unavailable](RegistryError::Unavailable). The same goes when another server answers than before (a failover, a restart): it may lack
 //! what was written last.
 //!
-//! **Who is alive** is decided by each reader ([`Leases`](crate::Leases)): a record of a dead node is no record, whether it was swept or not.
+//! **Who is alive** each reader knows by what it has heard: whoever has not left and was not [declared dead](crate::Leases::reap). A lease
+//! that is over says no more than that this may be done. A record of a dead node is no record, whether it was swept or not.
 //!
 //! Every script may run twice, and later than its caller waited for it: records carry token and number.
 //!

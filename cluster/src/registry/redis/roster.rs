@@ -1,10 +1,13 @@
 //! What this node knows of the others, by its own clock; and whether the registry has everybody.
 //!
-//! Another node is dead when its lease is over by the clock of this one, which heard of it later than Redis granted it. Redis forgets
-//! leases when it is emptied; this node does not.
+//! Another node is alive until it was declared dead, or has left: when its lease is over it may act by promises of others, and after a
+//! hang of Redis all leases are over. Redis forgets who is alive and who is dead when it is emptied; this node does not.
 
 use super::record::Lease;
-use crate::{Member, Token, members::Roll};
+use crate::{
+    Token,
+    members::{Member, Roll},
+};
 use parking_lot::RwLock;
 use std::{collections::HashMap, time::Duration};
 use supervision::Node;
@@ -28,8 +31,10 @@ pub(super) struct Heard {
 struct Known {
     incarnation: u64,
     dead: bool,
+    /// When its lease is over, by this node's clock.
     until: Instant,
     confirmed: u64,
+    member: Option<Member>,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +46,7 @@ struct Inner {
     knows: bool,
     /// From when on those who had a lease before the epoch are known.
     all_known: Option<Instant>,
-    /// When all have published what they have, or are dead.
+    /// From when on all have published what they have, or are dead; `None`: not all have.
     complete: Option<Instant>,
 }
 
@@ -52,17 +57,11 @@ pub(super) struct Roster {
     inner: RwLock<Inner>,
 }
 
-impl Known {
-    fn lives(&self, now: Instant) -> bool {
-        !self.dead && self.until > now
-    }
-}
-
 impl Inner {
-    fn lives(&self, token: Token, now: Instant) -> bool {
+    fn lives(&self, token: Token) -> bool {
         self.nodes.get(&token.node).is_none_or(|known| {
             token.incarnation > known.incarnation
-                || token.incarnation == known.incarnation && known.lives(now)
+                || token.incarnation == known.incarnation && !known.dead
         })
     }
 
@@ -76,6 +75,7 @@ impl Inner {
             dead: lease.dead,
             until: now + lease.left,
             confirmed: lease.confirmed,
+            member: lease.member.clone(),
         };
         let known = self.nodes.entry(node).or_insert_with(|| new.clone());
         if known.incarnation < new.incarnation {
@@ -87,11 +87,10 @@ impl Inner {
         }
     }
 
-    /// When everybody is known and has confirmed, or is dead.
-    fn judge(&mut self, now: Instant) {
-        let missing = |known: &&Known| known.lives(now) && known.confirmed != self.epoch;
-        let over = self.nodes.values().filter(missing).map(|known| known.until).max();
-        self.complete = self.all_known.map(|known| over.map_or(known, |over| over.max(known)));
+    /// Whether everybody has confirmed, or is dead.
+    fn judge(&mut self) {
+        let missing = |known: &Known| !known.dead && known.confirmed != self.epoch;
+        self.complete = self.all_known.filter(|_| !self.nodes.values().any(missing));
     }
 }
 
@@ -118,7 +117,7 @@ impl Roster {
         for (node, lease) in &heard.leases {
             inner.learn(*node, lease, now);
         }
-        inner.judge(now);
+        inner.judge();
     }
 
     /// 0: none yet.
@@ -133,24 +132,21 @@ impl Roster {
         (complete && inner.is_fresh(now)).then_some(inner.epoch)
     }
 
-    /// Whether the session's node is alive. One that has no lease that this node knows of is.
+    /// Whether the session's node is alive. One that this node has not heard of is.
     pub(super) fn lives(&self, token: Token) -> bool {
-        self.inner.read().lives(token, Instant::now())
+        self.inner.read().lives(token)
     }
 
     /// Whether all of them are.
     pub(super) fn all_live(&self, mut tokens: impl Iterator<Item = Token>) -> bool {
-        let (inner, now) = (self.inner.read(), Instant::now());
-        tokens.all(|token| inner.lives(token, now))
+        let inner = self.inner.read();
+        tokens.all(|token| inner.lives(token))
     }
 
     /// Of each node that is known, the first start that is not dead.
     pub(super) fn first_alive(&self) -> Vec<(Node, u64)> {
-        let (inner, now) = (self.inner.read(), Instant::now());
-        let first = |known: &Known| match known.lives(now) {
-            true => known.incarnation,
-            false => known.incarnation.saturating_add(1),
-        };
+        let inner = self.inner.read();
+        let first = |known: &Known| known.incarnation.saturating_add(u64::from(known.dead));
         inner.nodes.iter().map(|(node, known)| (*node, first(known))).collect()
     }
 
@@ -158,43 +154,38 @@ impl Roster {
     pub(super) fn has_lease(&self, node: Node, incarnation: u64) -> bool {
         let (inner, now) = (self.inner.read(), Instant::now());
         let known = inner.nodes.get(&node).filter(|known| known.incarnation == incarnation);
-        known.is_some_and(|known| known.lives(now))
+        known.is_some_and(|known| !known.dead && known.until > now)
     }
 
-    /// That start has no lease any more.
+    /// All that are not dead, those too that Redis has forgotten: so that somebody has them declared dead if they do not come back.
+    pub(super) fn roll(&self) -> Roll {
+        let (inner, now) = (self.inner.read(), Instant::now());
+        let live = inner.nodes.values().filter(|known| !known.dead);
+        let member = |known: &Known| {
+            Some((known.member.clone()?, known.until.saturating_duration_since(now)))
+        };
+        let mut members: Vec<(Member, Duration)> = live.filter_map(member).collect();
+        members.sort_by_key(|(member, _)| member.node.name());
+        Roll { epoch: inner.epoch, members }
+    }
+
+    /// That start was declared dead, or has left.
     pub(super) fn bury(&self, node: Node, incarnation: u64) {
         let (mut inner, now) = (self.inner.write(), Instant::now());
-        let known = inner.nodes.get_mut(&node).filter(|known| known.incarnation == incarnation);
-        if let Some(known) = known {
-            known.dead = true;
-        }
-        inner.judge(now);
-    }
-}
-
-impl Heard {
-    /// As those who have a lease see it.
-    pub(super) fn roll(self) -> Roll {
-        let good = |lease: &Lease| !lease.dead && !lease.left.is_zero();
-        let members = self.leases.into_iter().filter(|(_, lease)| good(lease));
-        let member = |lease: Lease| Some((lease.member?, lease.left));
-        let mut members: Vec<(Member, Duration)> =
-            members.filter_map(|(_, lease)| member(lease)).collect();
-        members.sort_by_key(|(member, _)| member.node.name());
-        Roll { epoch: self.epoch, members }
+        let left = Duration::ZERO;
+        let dead = Lease { incarnation, dead: true, left, confirmed: 0, member: None };
+        inner.learn(node, &dead, now);
+        inner.judge();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::conformance::{member, node};
 
     const SECOND: Duration = Duration::from_secs(1);
     const TERM: Duration = Duration::from_secs(10);
-
-    fn node(name: &str) -> Node {
-        Node::new(name).unwrap()
-    }
 
     fn lease(incarnation: u64, left: Duration, confirmed: u64) -> Lease {
         Lease { incarnation, dead: false, left, confirmed, member: None }
@@ -239,9 +230,13 @@ mod tests {
         roster.hear(&heard(8, SECOND, back()));
         assert_eq!(roster.complete(), None, "b has not confirmed");
         assert!(roster.lives(token(b, 1)));
-        tokio::time::advance(TERM).await;
+        tokio::time::advance(2 * TERM).await;
         roster.hear(&heard(8, TERM, back()));
-        assert_eq!(roster.complete(), Some(8), "b's lease is over");
+        assert_eq!(roster.complete(), None, "b may act by promises of others");
+        assert!(roster.lives(token(b, 1)) && !roster.has_lease(b, 1));
+        let dead = Lease { dead: true, ..lease(1, Duration::ZERO, 0) };
+        roster.hear(&heard(8, TERM, back().into_iter().chain([(b, dead)]).collect()));
+        assert_eq!(roster.complete(), Some(8), "b was declared dead");
         assert!(!roster.lives(token(b, 1)));
         roster.hear(&heard(9, SECOND, vec![(a, lease(1, TERM, 8)), (b, lease(2, TERM, 9))]));
         assert_eq!(roster.complete(), None, "a has not confirmed");
@@ -250,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn earlier_starts_and_leases_that_are_over_are_dead() {
+    async fn earlier_starts_and_those_declared_dead_are_dead() {
         let (roster, a) = (Roster::new(TERM), node("roster-a"));
         assert!(roster.lives(token(a, 1)), "nobody said that it is dead");
         roster.hear(&heard(7, TERM, vec![(a, lease(2, TERM, 7))]));
@@ -258,12 +253,33 @@ mod tests {
         assert_eq!((lives(1), lives(2), lives(3)), (false, true, true));
         assert_eq!(roster.first_alive(), [(a, 2)]);
         tokio::time::advance(TERM).await;
+        assert!(lives(2) && !roster.has_lease(a, 2), "its lease is over");
+        assert_eq!(roster.first_alive(), [(a, 2)]);
+        roster.bury(a, 2);
         assert_eq!((lives(2), lives(3)), (false, true));
         assert_eq!(roster.first_alive(), [(a, 3)]);
         roster.hear(&heard(7, TERM, vec![(a, lease(2, TERM, 7))]));
-        assert!(lives(2));
-        roster.bury(a, 2);
-        roster.hear(&heard(7, TERM, vec![(a, lease(2, TERM, 7))]));
         assert!(!lives(2), "what is dead stays so");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_roll_has_all_that_are_not_dead() {
+        let (roster, a, b) = (Roster::new(TERM), node("roster-a"), node("roster-b"));
+        let of = |name: &str| Lease { member: Some(member(name, 1)), ..lease(1, TERM, 7) };
+        roster.hear(&heard(7, TERM, vec![(a, of("roster-a")), (b, of("roster-b"))]));
+        let roll = || {
+            let members = roster.roll().members.into_iter();
+            members.map(|(member, left)| (member.node, left)).collect::<Vec<_>>()
+        };
+        assert_eq!(roll(), [(a, TERM), (b, TERM)]);
+        tokio::time::advance(2 * TERM).await;
+        roster.hear(&heard(8, TERM, vec![(a, of("roster-a"))]));
+        assert_eq!(roll(), [(a, TERM), (b, Duration::ZERO)], "Redis has forgotten b");
+        roster.bury(b, 1);
+        assert_eq!(roll(), [(a, TERM)]);
+        let stranger = node("roster-stranger");
+        roster.bury(stranger, 2);
+        let lives = |incarnation| roster.lives(token(stranger, incarnation));
+        assert_eq!((lives(2), lives(3)), (false, true), "nobody but this node has heard of it");
     }
 }

@@ -201,7 +201,7 @@ pub(super) static ROLL: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[ROLL_PART, "return roll()"]));
 
 /// KEYS leases, control; ARGV name, incarnation, JSON, term in ms, epoch that was confirmed, epoch in which it began or '' at the first
-/// time, most leases. {-1} fenced, {-2} too many, else as `ROLL`.
+/// time, most leases. {-1} fenced, {-2} too many, {-3} dead, else as `ROLL`.
 pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
     Script::new(&[
         LESS,
@@ -216,11 +216,12 @@ elseif redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[7]) then
   return {-2}
 end
 local epoch = redis.call('HGET', KEYS[2], 'epoch') or '0'
-local confirmed = '0'
-if ARGV[5] == epoch or ARGV[6] == epoch or ARGV[6] == '' then confirmed = epoch end
+local confirmed, known = string.rep('0', 20), string.rep('0', 20 - #epoch) .. epoch
+if ARGV[5] == epoch or ARGV[6] == epoch or ARGV[6] == '' then confirmed = known end
+-- whoever renews it: what was confirmed once in an epoch is
+if old and string.sub(old, 1, 8) == ARGV[2] and string.sub(old, 35, 54) == known then confirmed = known end
 local until_ms = string.format('%015.0f', now() + tonumber(ARGV[4]))
 local term = string.format('%010.0f', tonumber(ARGV[4]))
-confirmed = string.rep('0', 20 - #confirmed) .. confirmed
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. 'l' .. until_ms .. term .. confirmed .. ARGV[3])
 return roll()
 ",

@@ -2,7 +2,7 @@
 
 use super::{Running, at};
 use crate::{
-    RegistryError, SessionRegistry, Taking,
+    Member, RegistryError, SessionRegistry, Taking,
     members::Leases,
     registry::{
         conformance::{TERM, entry, eventually, member, node, record, token},
@@ -52,6 +52,59 @@ async fn every_call_of_a_server_that_hangs_ends_and_it_is_used_again() {
     let back = async || registry.lookup("a@x").await.is_ok_and(|found| *found == [record.clone()]);
     eventually("it is used again", back).await;
     assert_eq!(registry.shown().in_flight, 0);
+}
+
+#[tokio::test]
+async fn who_is_alive_stays_so_when_the_server_hangs_for_longer_than_a_lease() {
+    let server = RedisServer::start(&[]).await.unwrap();
+    let (one, two) = (Running::start(at(&server)).await, Running::start(at(&server)).await);
+    let (term, mine) = (Duration::from_millis(1), record("r", token("a", 5, 1)));
+    let renew = async || one.registry.renew(&member("a", 5), term).await;
+    renew().await.unwrap();
+    one.registry.bind("a@x", mine.clone(), 5, Taking::Keep).await.unwrap();
+    two.registry.renew(&member("b", 5), term).await.unwrap();
+    // unavailable is all else that it may be; whether it was found
+    let found = async || {
+        let mut all = Vec::new();
+        for registry in [&one.registry, &two.registry] {
+            assert!(registry.cached("a@x").is_none_or(|cached| *cached == [mine.clone()]));
+            let seen = registry.lookup("a@x").await;
+            all.push(seen.is_ok_and(|seen| *seen == [mine.clone()] || panic!("{seen:?}")));
+        }
+        all == [true, true]
+    };
+    let over = async || {
+        let roll = two.registry.renew(&member("b", 5), TERM).await.unwrap();
+        roll.members.iter().any(|(of, left)| of.node == node("a") && left.is_zero())
+    };
+    eventually("the lease is over", over).await;
+    eventually("it is found all the same", found).await;
+    server.stop().unwrap();
+    let away = async || !found().await && two.registry.lookup("a@x").await.is_err();
+    eventually("nothing is known of anybody", away).await;
+    server.go_on().unwrap();
+    eventually("it is found again", found).await;
+    renew().await.unwrap();
+    eventually("it is found when its lease is renewed", found).await;
+}
+
+#[tokio::test]
+async fn a_lease_that_another_node_renews_stays_confirmed_and_is_not_taken_for_new() {
+    let server = RedisServer::start(&[]).await.unwrap();
+    let (one, two) = (Running::start(at(&server)).await, Running::start(at(&server)).await);
+    let confirmed = async |by: &Running, me: &Member| {
+        let roll = by.registry.renew(me, TERM).await.unwrap();
+        let mut members = roll.members.into_iter();
+        members.find(|(member, _)| member.node == me.node).map(|(member, _)| member.confirmed)
+    };
+    let epoch = one.registry.shown().epoch;
+    let mut new = member("a", 5);
+    assert_eq!(confirmed(&one, &new).await, Some(epoch));
+    new.sessions = 1;
+    assert_eq!(confirmed(&two, &new).await, Some(epoch), "as it has begun in it");
+    // it has no sessions at the moment, but not since it began
+    let old = Member { confirmed: epoch + 1, ..member("b", 5) };
+    assert_eq!(confirmed(&two, &old).await, Some(0), "of another epoch");
 }
 
 #[tokio::test]
