@@ -179,7 +179,7 @@ fn links(
         return Ok(None);
     }
     let credentials = Credentials::of(config);
-    let (shown, tls) = Shown::load(&credentials)?;
+    let (shown, tls) = Shown::load(&credentials, &config.server.node)?;
     let cookie = credentials.cookie()?;
     let options = LinkOptions {
         beat: config.cluster.silence / 5,

@@ -6,9 +6,9 @@ use cluster::LinkTls;
 use parking_lot::RwLock;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SignatureScheme,
-    client::{ResolvesClientCert, WebPkiServerVerifier},
+    client::{ResolvesClientCert, WebPkiServerVerifier, danger::ServerCertVerifier},
     crypto::ring::default_provider,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
     sign::CertifiedKey,
 };
@@ -59,12 +59,13 @@ fn roots(credentials: &Credentials) -> Result<Arc<RootCertStore>, CredentialsErr
 }
 
 impl Shown {
-    /// What the links of a node need, and what reads its certificate again.
+    /// What the links of a node of that name need, and what reads its certificate again.
     ///
     /// # Errors
-    /// When a file is missing, or cannot be used.
+    /// When a file is missing, or cannot be used, or no other node would take the certificate for this one's.
     pub(crate) fn load(
         credentials: &Credentials,
+        node: &str,
     ) -> Result<(Arc<Self>, LinkTls), CredentialsError> {
         let now = RwLock::new(Arc::new(read(credentials)?));
         let shown = Arc::new(Self { credentials: credentials.clone(), now });
@@ -75,6 +76,7 @@ impl Shown {
         let clients = clients.build().map_err(|e| wrong(&ca, &e))?;
         let servers = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
         let servers = servers.build().map_err(|e| wrong(&ca, &e))?;
+        shown.is_for(node, servers.as_ref())?;
         let tls13 = [&rustls::version::TLS13];
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let server = server.with_protocol_versions(&tls13).map_err(|e| wrong(&ca, &e))?;
@@ -87,6 +89,17 @@ impl Shown {
         let client = client.with_webpki_verifier(servers);
         let client = client.with_client_cert_resolver(Arc::<Self>::clone(&shown));
         Ok((shown, LinkTls { server: Arc::new(server), client: Arc::new(client) }))
+    }
+
+    /// Looks at the certificate as another node would.
+    fn is_for(&self, node: &str, judge: &dyn ServerCertVerifier) -> Result<(), CredentialsError> {
+        let path = self.credentials.certificate();
+        let name = ServerName::try_from(node).map_err(|e| wrong(&path, &e))?;
+        let key = self.current();
+        let Some((own, issuers)) = key.cert.split_first() else { return Ok(()) };
+        let judged = judge.verify_server_cert(own, issuers, &name, &[], UnixTime::now());
+        let refused = |e| wrong(&path, &format!("no other node takes it for that of {node}: {e}"));
+        judged.map(|_| ()).map_err(refused)
     }
 
     /// Reads it again. Whether it is another one.
@@ -167,7 +180,7 @@ mod tests {
         let nodes = ["n1".to_owned()];
         init(temp.path(), &nodes).unwrap();
         let credentials = Credentials::at(&temp.path().join("n1"));
-        let (shown, tls) = Shown::load(&credentials).unwrap();
+        let (shown, tls) = Shown::load(&credentials, "n1").unwrap();
         assert_eq!(tls.server.send_tls13_tickets, 0);
         let first = shown.current();
         assert!(!shown.reload().unwrap());
@@ -179,8 +192,12 @@ mod tests {
         assert!(shown.reload().is_err());
         assert_eq!(shown.current().cert, second.cert);
         init(temp.path(), &nodes).unwrap();
+        for (name, why) in [("n2", "n2"), ("n_2!", "name")] {
+            let error = Shown::load(&credentials, name).unwrap_err().to_string();
+            assert!(error.contains("node.crt") && error.contains(why), "{error}");
+        }
         std::fs::remove_file(credentials.ca()).unwrap();
-        let error = Shown::load(&credentials).unwrap_err().to_string();
+        let error = Shown::load(&credentials, "n1").unwrap_err().to_string();
         assert!(error.contains("mangrove cluster init"), "{error}");
     }
 }

@@ -28,3 +28,13 @@ R S: nothing
         node.stop().await;
     });
 }
+
+#[path = "../../examples/three_nodes/main.rs"]
+#[allow(dead_code, reason = "the example is a program; its `main` builds the server first")]
+mod three_nodes;
+
+#[test]
+fn three_nodes_lose_one_and_nothing_else() {
+    let mangrove = std::path::Path::new(env!("CARGO_BIN_EXE_mangrove"));
+    block_on(async { three_nodes::run(mangrove).await.unwrap_or_else(|e| panic!("{e}")) });
+}

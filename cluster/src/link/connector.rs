@@ -70,8 +70,16 @@ impl Connector {
             // the other node's goes on
             Err(LinkError::Busy) => {}
             Err(error) => {
-                self.shared.note(self.node, |state| state.error = Some(error.to_string()));
-                tracing::debug!(node = %self.node, %error, "no link");
+                let (text, mut is_new) = (error.to_string(), false);
+                self.shared.note(self.node, |state| {
+                    is_new = state.error.as_ref() != Some(&text);
+                    state.error = Some(text);
+                });
+                // said once
+                match is_new {
+                    true => tracing::warn!(node = %self.node, %error, "no link"),
+                    false => tracing::debug!(node = %self.node, %error, "no link"),
+                }
             }
         }
         sleep(self.wait.mul_f64(jitter())).await;
