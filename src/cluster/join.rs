@@ -64,6 +64,7 @@ struct Apart {
 
 /// What a node has of the others, for its shell and its metrics.
 #[derive(Clone)]
+#[expect(dead_code, reason = "the commands and metrics that show it come next")]
 pub(crate) struct Joined {
     pub redis: Arc<RedisRegistry>,
     pub links: Option<Links>,
