@@ -125,7 +125,7 @@ impl Client {
         if message.attr("type") == Some("error") {
             return Err(message.to_xml().into());
         }
-        Ok(message.child(ns::CLIENT, "body").map(Element::text).unwrap_or_default().to_string())
+        Ok(message.child(ns::CLIENT, "body").map(Element::text).unwrap_or_default())
     }
 
     async fn send(&mut self, xml: &str) -> Done<()> {
