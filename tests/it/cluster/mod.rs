@@ -41,6 +41,9 @@ impl Shared {
     pub async fn new(options: &'static str) -> Self {
         let redis = RedisServer::start(&[]).await.unwrap();
         let set = ReplicaSet::shared().await.unwrap();
+        // what a node was doing when it was killed keeps its user until the server undoes it: after a minute, if nobody says otherwise
+        let undone = serde_json::json!({ "transactionLifetimeLimitSeconds": 3 });
+        set.say("admin", ("setParameter", "1"), undone).await.unwrap();
         let credentials = TempDir::new().unwrap();
         let names = ["n1", "n2", "n3"].map(str::to_owned);
         mangrove::cluster::credentials::init(credentials.path(), &names).unwrap();
