@@ -7,7 +7,7 @@ use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
 };
-use tokio::{task::JoinSet, time::sleep};
+use tokio::time::sleep;
 
 /// Users of three nodes; one of the first has another resource on the second.
 const USERS: [&str; 10] = ["a1", "a2", "a3", "both", "b1", "b2", "b3", "c1", "c2", "c3"];
@@ -20,7 +20,7 @@ fn what_was_for_users_of_a_killed_node_comes_to_them_on_another() {
     block_on(async {
         let shared = Shared::new("").await;
         let [one, two, three] = shared.nodes(&USERS).await;
-        let (talk, mut tasks) = (Talk::default(), JoinSet::new());
+        let (talk, mut tasks) = (Talk::default(), Talks::default());
         let first = (one.c2s(), &USERS[..4]);
         let others: [&[&str]; 2] = [&["b1", "b2", "b3", "both/other"], &USERS[7..]];
         talk.with(&mut tasks, &[first, (two.c2s(), others[0]), (three.c2s(), others[1])]).await;
@@ -30,22 +30,17 @@ fn what_was_for_users_of_a_killed_node_comes_to_them_on_another() {
         for node in [&two, &three] {
             node.says(&["a node is no more", &of("n1")]).await;
         }
-        println!("taken for dead after {:?}", killed.elapsed());
         // some log on at once, some while everybody writes to them
         talk.with(&mut tasks, &[(two.c2s(), &["a1"])]).await;
         sleep(CALM).await;
         talk.with(&mut tasks, &[(three.c2s(), &["a2", "a3", "both"])]).await;
         sleep(CALM).await;
         talk.end(tasks).await;
-        for node in [&two, &three] {
-            println!("--- {}\n{}", node.name, node.log());
-        }
         let ended: Vec<String> = talk.ended().into_iter().map(|(name, _)| name).collect();
         assert_eq!(ended.len(), 4, "{ended:?}");
-        let twice = talk.none_is_lost(|message| {
+        talk.none_is_lost(|message| {
             message.accepted.is_some_and(|at| killed < at + WRITTEN && at < killed + WRITTEN)
         });
-        println!("{twice} came more than once");
     });
 }
 
@@ -97,7 +92,7 @@ fn a_node_that_joins_serves_at_once_and_one_that_is_stopped_loses_nothing() {
     block_on(async {
         let shared = Shared::new("").await;
         let [one, two] = shared.nodes::<2>(&USERS).await;
-        let (talk, mut tasks) = (Talk::default(), JoinSet::new());
+        let (talk, mut tasks) = (Talk::default(), Talks::default());
         talk.with(&mut tasks, &[(one.c2s(), &USERS[..4]), (two.c2s(), &USERS[4..7])]).await;
         sleep(CALM).await;
         let three = Node::start("n3", shared.program("n3", ""));
@@ -113,11 +108,7 @@ fn a_node_that_joins_serves_at_once_and_one_that_is_stopped_loses_nothing() {
         talk.with(&mut tasks, &[(one.c2s(), &USERS[4..5]), (three.c2s(), &USERS[5..7])]).await;
         sleep(CALM).await;
         talk.end(tasks).await;
-        for node in [&one, &two, &three] {
-            println!("--- {}\n{}", node.name, node.log());
-        }
-        println!("{:?}", talk.ended());
         assert_eq!(talk.ended().len(), 3);
-        println!("{} came more than once", talk.none_is_lost(|_| false));
+        talk.none_is_lost(|_| false);
     });
 }

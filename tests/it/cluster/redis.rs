@@ -2,11 +2,11 @@
 
 use super::{
     Shared,
-    traffic::{Talk, log_ons},
+    traffic::{Talk, Talks, log_ons},
 };
 use crate::support::block_on;
 use std::{net::SocketAddr, time::Duration};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::time::sleep;
 
 const USERS: [&[&str]; 3] = [&["a1", "a2", "a3"], &["b1", "b2", "b3"], &["c1", "c2", "c3"]];
 
@@ -22,19 +22,15 @@ fn nobody_notices(what: impl AsyncFnOnce(&Shared)) {
         let names: Vec<&str> = USERS.concat().into_iter().chain(["guest"]).collect();
         let nodes = shared.nodes::<3>(&names).await;
         let at: Vec<SocketAddr> = nodes.iter().map(super::Node::c2s).collect();
-        let (talk, mut tasks) = (Talk::default(), JoinSet::new());
+        let (talk, mut tasks) = (Talk::default(), Talks::default());
         let who: Vec<_> = at.iter().copied().zip(USERS).collect();
         talk.with(&mut tasks, &who).await;
-        let ((count, slowest), ()) = tokio::join!(log_ons(talk.clone(), at, "guest"), async {
+        let ((count, _), ()) = tokio::join!(log_ons(talk.clone(), at, "guest"), async {
             sleep(CALM).await;
             what(&shared).await;
             sleep(CALM).await;
             talk.end(tasks).await;
         });
-        for node in &nodes {
-            println!("--- {}\n{}", node.name, node.log());
-        }
-        println!("{count} log-ons, the slowest took {slowest:?}");
         talk.is_exact();
         assert!(count > nodes.len(), "so few log-ons: {count}");
     });

@@ -53,7 +53,6 @@ fn a_node_that_hung_does_nothing_without_a_lease_and_has_no_ghosts() {
         while !has {
             match mercutio.next().await {
                 Got::Element(e) => {
-                    println!("who stayed: {}", e.to_xml());
                     served |= e.attr("id") == Some("ghost");
                     has |= e.attr("id") == Some("to-who-stays");
                 }
@@ -74,6 +73,5 @@ fn a_node_that_hung_does_nothing_without_a_lease_and_has_no_ghosts() {
         assert_eq!((sessions(&one), sessions(&two)), (0, 1));
         romeo.send(&say("juliet", "last")).await;
         again.until(|e| e.attr("id") == Some("last")).await;
-        println!("{}", one.log());
     });
 }

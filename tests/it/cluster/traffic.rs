@@ -9,7 +9,8 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{task::JoinSet, time::interval};
+use supervision::{System, Task};
+use tokio::time::interval;
 use xmpp::{Element, ns};
 
 /// Between two messages of one user.
@@ -158,6 +159,30 @@ impl Default for Talk {
     }
 }
 
+/// Those that talk.
+pub struct Talks {
+    system: System,
+    all: Vec<Task<()>>,
+}
+
+impl Default for Talks {
+    fn default() -> Self {
+        Self { system: System::new("talk"), all: Vec::new() }
+    }
+}
+
+impl Talks {
+    fn start(&mut self, talk: impl Future<Output = ()> + Send + 'static) {
+        self.all.push(Task::alone(&self.system, "/talker", talk));
+    }
+
+    async fn end(self) {
+        for task in self.all {
+            task.join(PATIENCE).await.unwrap();
+        }
+    }
+}
+
 impl Talk {
     fn phase(&self) -> Phase {
         self.0.lock().phase
@@ -198,7 +223,7 @@ impl Talk {
     }
 
     /// Has these log on there and talk: all write to them as soon as all of them are there.
-    pub async fn with(&self, tasks: &mut JoinSet<()>, who: &[(SocketAddr, &[&str])]) {
+    pub async fn with(&self, tasks: &mut Talks, who: &[(SocketAddr, &[&str])]) {
         let mut talkers = Vec::new();
         for (to, names) in who {
             for name in *names {
@@ -212,19 +237,19 @@ impl Talk {
             }
         }
         for talker in talkers {
-            tasks.spawn(talker.talks(self.clone()));
+            tasks.start(talker.talks(self.clone()));
         }
     }
 
     /// Nobody says anything more; ends when each message that was accepted has come, or nothing comes any more.
-    pub async fn end(&self, tasks: JoinSet<()>) {
+    pub async fn end(&self, tasks: Talks) {
         self.0.lock().phase = Phase::Listens;
         let since = Instant::now();
         while !self.is_complete() && since.elapsed() < PATIENCE {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.0.lock().phase = Phase::Over;
-        tasks.join_all().await;
+        tasks.end().await;
     }
 
     fn is_complete(&self) -> bool {
