@@ -1,6 +1,9 @@
 //! Nodes come and end while users of all of them write to one another: what was accepted arrives.
 
-use super::{Node, Shared, of, traffic::Talk};
+use super::{
+    Node, Shared, of,
+    traffic::{Talk, Talks},
+};
 use crate::support::{Peer, block_on};
 use rustix::process::Signal;
 use std::{
