@@ -307,7 +307,7 @@ async fn the_overdue(pair: &Pair) {
         assert_eq!(more, Err(RegistryError::ResourceLimit { limit: 1 }));
         let others = registry.confirm(vec![entry(user, other("r"))]).await.unwrap();
         assert_eq!(others, [entry(user, held.clone())]);
-        assert_eq!(*registry.lookup(user).await.unwrap(), [held.clone()]);
+        assert_eq!(&*registry.lookup(user).await.unwrap(), std::slice::from_ref(&held));
         assert!(registry.cached(user).is_none_or(|cached| *cached == [held.clone()]));
     }
     pair.reaped(name, 5).await;
