@@ -212,7 +212,6 @@ pub const SESSION: &[Row] = &[
             ("actors/src/sessions/windows.rs", "ends waiting"),
             ("actors/src/sessions/ends.rs", "waiting running"),
             ("actors/src/relief/mod.rs", "chosen"),
-            ("cluster/src/registry/memory.rs", "shards"),
         ],
         tried: &[
             "of_memory",
