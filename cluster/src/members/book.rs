@@ -34,10 +34,6 @@ struct Known {
     skew: i64,
     /// It knows this start of this node, so it does not act by the promises of others alone.
     knows_me: bool,
-    /// In which epoch of the authority it was last on the roll; 0: never.
-    on_roll: u64,
-    /// It is not any more, and the authority has lost nothing: it has left, or was declared dead.
-    off: bool,
 }
 
 /// What has become of the nodes since it was looked at before.
@@ -108,14 +104,6 @@ impl Book {
         for of @ (member, left) in roll.members.iter().filter(|(member, _)| member.node != me) {
             changes.extend(self.meets(member, now + *left, self.skew(of, clock)));
         }
-        for known in self.known.values_mut() {
-            let on = |(member, _): &(Member, Duration)| start(member) == start(&known.member);
-            if roll.members.iter().any(on) {
-                (known.on_roll, known.off) = (roll.epoch, false);
-            } else {
-                known.off = known.on_roll == roll.epoch;
-            }
-        }
         changes
     }
 
@@ -125,7 +113,7 @@ impl Book {
             return Vec::new();
         }
         let (member, knows_me) = (member.clone(), false);
-        let met = Known { member, until, skew, knows_me, on_roll: 0, off: false };
+        let met = Known { member, until, skew, knows_me };
         let member = met.member.clone();
         let Some(known) = self.known.get_mut(&member.node) else {
             self.known.insert(member.node, met);
@@ -211,14 +199,13 @@ impl Book {
 
     /// Those whose leases are over, so that the authority may be asked to declare them dead. None of them while it may be that they act
     /// by promises of others or by a lease that the authority has lost: until it has been there for as long as those may be good. One that
-    /// has not said that it knows this node may act by promises of others alone for longer. One that has left, or that somebody had
-    /// declared dead, is not waited for.
+    /// has not said that it knows this node may act by promises of others alone for longer.
     pub(super) fn overdue(&self, now: Instant) -> Vec<Start> {
         let settled = self.terms.lease + self.terms.margin;
         let in_touch = self.in_touch.is_some_and(|since| since + settled <= now);
         let over = |known: &&Known| {
             let promised = if known.knows_me { Duration::ZERO } else { self.terms.promised };
-            known.off || in_touch && known.until + self.terms.margin + promised <= now
+            in_touch && known.until + self.terms.margin + promised <= now
         };
         self.known.values().filter(over).map(|known| start(&known.member)).collect()
     }
@@ -350,21 +337,6 @@ mod tests {
         assert_eq!(book.mine(), Some(now + s(600)));
         book.begins_anew();
         assert!(book.mine().is_none() && !book.is_over(now + s(99)));
-    }
-
-    #[test]
-    fn one_that_has_left_is_not_waited_for() {
-        let (now, me) = (Instant::now(), Node::new("a").unwrap());
-        let mut book = Book::new(Terms::default());
-        book.renewed(me, now, (now, 0), &roll(1, &[("b", 1, 1), ("c", 1, 1)]));
-        assert_eq!(book.overdue(now), []);
-        // what the authority has lost says nothing
-        book.renewed(me, now, (now, 0), &roll(2, &[("c", 1, 1)]));
-        assert_eq!(book.overdue(now), []);
-        book.renewed(me, now, (now, 0), &roll(2, &[("b", 1, 1)]));
-        assert_eq!(book.overdue(now), [at("c", 1)]);
-        book.renewed(me, now, (now, 0), &roll(2, &[("b", 1, 1), ("c", 1, 1)]));
-        assert_eq!(book.overdue(now), []);
     }
 
     #[test]

@@ -400,6 +400,8 @@ impl Server for Keeper {
     async fn terminate(&mut self, why: &Exit, _: &mut Cx<Msg>) {
         if matches!(why, Exit::Shutdown | Exit::ShutdownWith(_)) {
             let me = self.membership.me();
+            // others go on with what it had
+            self.membership.parts.view.may_act_until(Some(Instant::now()));
             if let Err(error) = self.membership.parts.leases.leave(&me).await {
                 tracing::warn!(%error, "the lease of this node was not given back: others wait for its end");
             }
