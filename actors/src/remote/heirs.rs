@@ -155,6 +155,13 @@ impl Heir {
         if let Some(cluster) = &self.env.cluster {
             cluster.view.is_ready(true);
         }
+        // what came for those who stayed, while others took them to be gone, is in offline storage
+        if let Some(keeper) = &self.env.hooks().keeper {
+            let all = self.env.table.all();
+            for session in all.filter(|session| session.priority().is_some_and(|p| p >= 0)) {
+                session.look_again(keeper.module);
+            }
+        }
         tracing::info!(ended = elsewhere.len(), "this node goes on");
     }
 }

@@ -68,6 +68,11 @@ pub struct FrozenWaiting {
 }
 
 impl FrozenWaiting {
+    /// Its address.
+    pub(crate) fn jid(&self) -> &FullJid {
+        &self.resource.jid
+    }
+
     /// Whose it is.
     pub(crate) fn user(&self) -> BareJid {
         self.resource.jid.bare()

@@ -7,13 +7,17 @@ use super::{
 };
 use crate::{
     env::Env,
-    resource::{FrozenWaiting, Resource, Shares, WakeError, from_store, sent_from_store, woken},
+    resource::{
+        FrozenWaiting, Owner, Resource, Shares, WakeError, from_store, sent_from_store, woken,
+    },
+    routing,
 };
+use cluster::{Start, Token};
 use parking_lot::Mutex;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use storage::{OfflineMessage, StoreError, StoredSession, Whose, node_of, token_of};
 use supervision::{ChildSpec, Cx, Exit, InitError, Process, Restart};
-use xmpp::jid::BareJid;
+use xmpp::jid::{BareJid, FullJid};
 
 /// How often a store that is away is asked whether it is back.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -172,6 +176,21 @@ fn is_here(env: &Env, session: &StoredSession) -> bool {
     })
 }
 
+/// Whether its user has a newer session by that name, here or on another node that is alive: it was made while nobody had this one.
+async fn is_replaced(env: &Env, jid: &FullJid) -> bool {
+    let user = jid.bare();
+    if env.table.find(&user, jid.resource()).is_some_and(|r| r.owner() != Owner::Ended) {
+        return true;
+    }
+    let Some(cluster) = &env.cluster else { return false };
+    // an error: the registry's word is heard when it is entered
+    let records = env.registry.lookup(user.as_str()).await.unwrap_or_default();
+    records.iter().any(|record| {
+        let Token { node, incarnation, .. } = record.token;
+        &*record.resource == jid.resource() && cluster.view.lives(Start { node, incarnation })
+    })
+}
+
 /// Goes on with one, unless another node does, or it cannot. Whether it goes on here.
 async fn go_on_with(env: &Arc<Env>, session: &StoredSession) -> Result<bool, StoreError> {
     let StoredSession { key, user, epoch, .. } = session;
@@ -203,6 +222,15 @@ async fn go_on_with(env: &Arc<Env>, session: &StoredSession) -> Result<bool, Sto
         Ok(frozen) => frozen,
         Err(error) => return cannot(env, session, &error).await,
     };
+    if is_replaced(env, frozen.jid()).await {
+        tracing::info!(%user, key, "a session ends: its client has another");
+        store.expire(user, key).await?;
+        if let Some(keeper) = &env.hooks().keeper {
+            // what it held is for that one
+            routing::divert(env, user, keeper.module, 1).await;
+        }
+        return Ok(false);
+    }
     let (resource, window) = thawed(env, session, frozen).await?;
     let (key, epoch) = match here {
         None => (key.clone(), *epoch),
