@@ -145,7 +145,10 @@ impl Drop for Driver {
 /// What the client is told when its session went elsewhere.
 fn evicted(resource: &Resource) -> StreamError {
     let (condition, text) = match (resource.owner(), resource.ended()) {
-        (Owner::Attached(_), _) => (Condition::Conflict, "resumed on another connection"),
+        // perhaps of another node, which has it by now
+        (Owner::Attached(_), _) | (_, None) => {
+            (Condition::Conflict, "resumed on another connection")
+        }
         (_, Some(Ended::Conflict)) => (Condition::Conflict, "replaced by a new connection"),
         (_, Some(Ended::Kicked)) => (Condition::PolicyViolation, "ended by an operator"),
         (_, Some(Ended::Removed)) => (Condition::NotAuthorized, "the account was removed"),

@@ -3,11 +3,16 @@
 
 use crate::{
     env::Env,
-    routing::presence,
+    routing::{divert, is_connected, presence},
     sessions::{self, republish},
 };
 use cluster::{Entry, Start};
-use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 use supervision::{ChildSpec, Cx, InitError, Next, Node, Ref, Server};
 use tokio::time::{sleep, timeout};
 use xmpp::jid::{BareJid, FullJid};
@@ -70,11 +75,19 @@ impl Heirs {
     }
 }
 
+/// Sessions of a node that is no more.
+#[derive(Debug, Default)]
+struct Gone {
+    users: HashSet<BareJid>,
+    /// Those that were available: who was not is missed by nobody.
+    available: Vec<FullJid>,
+}
+
 /// The process.
 pub struct Heir {
     env: Arc<Env>,
-    /// Of each node that is no more, who was available: as many as have left the registry by this node.
-    gone: HashMap<Node, Vec<FullJid>>,
+    /// Of each node that is no more, what has left the registry by this node.
+    gone: HashMap<Node, Gone>,
 }
 
 impl Server for Heir {
@@ -109,22 +122,23 @@ impl Server for Heir {
 
 impl Heir {
     fn notes(&mut self, Entry { user, record }: Entry) {
-        // who was not available is missed by nobody
-        if record.priority.is_none() {
-            return;
+        let Ok(user) = user.parse::<BareJid>() else { return };
+        let gone = self.gone.entry(record.token.node).or_default();
+        if let (Some(_), Ok(jid)) = (record.priority, user.with_resource(&record.resource)) {
+            gone.available.push(jid);
         }
-        let jid = user.parse::<BareJid>().ok();
-        if let Some(jid) = jid.and_then(|user| user.with_resource(&record.resource).ok()) {
-            self.gone.entry(record.token.node).or_default().push(jid);
-        }
+        gone.users.insert(user);
     }
 
     /// Goes on with what the node had stored; contacts of whoever does not go on anywhere hear that.
     async fn swept(&mut self, start: Start) {
         sessions::take_over(&self.env, &start.node.name()).await;
-        let Some(gone) = self.gone.remove(&start.node) else { return };
+        let Some(Gone { users, available }) = self.gone.remove(&start.node) else { return };
+        for user in users {
+            self.is_left(&user).await;
+        }
         sleep(PATIENCE).await;
-        for jid in gone {
+        for jid in available {
             let user = jid.bare();
             let goes_on = loop {
                 match self.env.registry.lookup(user.as_str()).await {
@@ -135,6 +149,16 @@ impl Heir {
             if !goes_on {
                 presence::vanished(&self.env, &jid).await;
             }
+        }
+    }
+
+    /// What sessions held that do not go on goes to the user's others now.
+    async fn is_left(&self, user: &BareJid) {
+        let Some(keeper) = &self.env.hooks().keeper else { return };
+        if is_connected(&self.env, user).await
+            && self.env.stores.offline.count(user).await.unwrap_or(1) > 0
+        {
+            divert(&self.env, user, keeper.module, 1).await;
         }
     }
 

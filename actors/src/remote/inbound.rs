@@ -2,7 +2,7 @@
 
 use super::{
     outbound::{answer_shown, tell_all},
-    wire::{Found, Leg, Order, Whom, put_found},
+    wire::{Found, Leg, Order, Whom, put_found, put_given},
 };
 use crate::{
     env::Env,
@@ -129,6 +129,12 @@ impl Answering for Inbound {
                 put_number(&mut out, make_room(&env, &user, needed).await);
                 Some(out.into())
             }),
+            // it would not be this node's to give
+            Order::Give { .. } if !env.may_act() || env.is_restoring() => Box::pin(async { None }),
+            Order::Give { user, token } => Box::pin(async move {
+                let given = sessions::give(&env, &user, &token).await;
+                Some(put_given(given).into())
+            }),
             _ => {
                 env.metrics.remote_unknown();
                 Box::pin(async { None })
@@ -179,7 +185,11 @@ fn perform(env: &Arc<Env>, order: Order) -> Option<BoxFuture<()>> {
             env.throttle.heard(pair, address, failed);
             None
         }
-        Order::Where { .. } | Order::Shown { .. } | Order::Sent { .. } | Order::Room { .. } => {
+        Order::Where { .. }
+        | Order::Shown { .. }
+        | Order::Sent { .. }
+        | Order::Room { .. }
+        | Order::Give { .. } => {
             env.metrics.remote_unknown();
             None
         }
@@ -222,7 +232,9 @@ fn back(env: &Arc<Env>, at: u64, stanza: &Stanza) -> Option<BoxFuture<()>> {
 async fn end(env: Arc<Env>, user: BareJid, session: Option<(String, u64)>, why: Ended) {
     for resource in here(&env, &user) {
         let meant = session.as_ref().is_none_or(|(_, id)| resource.id() == *id);
-        if meant {
+        if meant && why == Ended::Conflict && resource.is_moving() {
+            sessions::moved(&env, &resource).await;
+        } else if meant {
             sessions::kick(&env, &resource, why).await;
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Cluster, TOLD, done, replaces, start_of, way, way_of,
-    wire::{Found, Order, Shown, Whom, put_shown, read_found, read_shown},
+    wire::{Found, Given, Order, Shown, Whom, put_shown, read_found, read_given, read_shown},
 };
 use crate::{env::Env, resource::PATIENCE, routing::whereabouts::here};
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use supervision::Node;
 use xmpp::{
     jid::{BareJid, Jid},
     packed::Reader,
@@ -21,6 +22,9 @@ use xmpp::{
 
 /// How long a node has to say which sessions it has.
 const ASKED: Duration = Duration::from_millis(500);
+
+/// How long a node has to let go of a session that a client wants to resume on this one.
+const GIVEN: Duration = Duration::from_millis(1_500);
 
 /// Users that are asked for at once.
 const USERS: usize = 100;
@@ -249,6 +253,40 @@ pub(crate) async fn make_room(env: &Env, cluster: &Cluster, user: &BareJid, need
         made += answer.ok().and_then(number).unwrap_or_default();
     }
     made
+}
+
+/// Asks the nodes with sessions of the user for the one with that token; all, while it is not known which those are. What each says;
+/// none: nothing in time.
+pub(crate) async fn ask_for(
+    env: &Env,
+    cluster: &Cluster,
+    user: &BareJid,
+    token: &str,
+) -> BTreeMap<Node, Option<Given>> {
+    let nodes: BTreeSet<Node> =
+        match tokio::time::timeout(ASKED, env.registry.lookup(user.as_str())).await {
+            Ok(Ok(records)) => elsewhere(cluster, &records).map(|r| r.token.node).collect(),
+            _ => cluster.view.others().keys().copied().collect(),
+        };
+    let all = nodes.into_iter().map(|node| async move {
+        let given = match cluster.view.other(node) {
+            Some(_) => ask_one(cluster, node, user, token).await,
+            None => None,
+        };
+        (node, given)
+    });
+    join_all(all).await.into_iter().collect()
+}
+
+/// The same of one.
+pub(crate) async fn ask_one(
+    cluster: &Cluster,
+    node: Node,
+    user: &BareJid,
+    token: &str,
+) -> Option<Given> {
+    let order = Order::Give { user: user.clone(), token: token.to_owned() };
+    read_given(cluster.exchange.ask(node, order.to_bytes().into(), GIVEN).await.ok()?)
 }
 
 /// Which messages of the offline storage sessions of the user on other nodes have.

@@ -63,6 +63,8 @@ pub enum Order {
     Sent { user: BareJid },
     /// Asks: so many sessions of the user that wait to be resumed are to make room.
     Room { user: BareJid, needed: u64 },
+    /// Asks: the user's session with that token is to go over to the node that asks.
+    Give { user: BareJid, token: String },
 }
 
 const ENDS: [Ended; 7] = [
@@ -117,6 +119,7 @@ impl Order {
             Self::Shown { .. } => 33,
             Self::Room { .. } => 34,
             Self::Sent { .. } => 35,
+            Self::Give { .. } => 36,
         }
     }
 
@@ -181,6 +184,10 @@ impl Order {
                 put_text(&mut out, user.as_str());
                 put_number(&mut out, *needed);
             }
+            Self::Give { user, token } => {
+                put_text(&mut out, user.as_str());
+                put_text(&mut out, token);
+            }
         }
         out
     }
@@ -237,6 +244,7 @@ impl Order {
             33 => Self::Shown { by: address(from)?, users: from.list(user)? },
             35 => Self::Sent { user: user(from)? },
             34 => Self::Room { user: user(from)?, needed: from.number()? },
+            36 => Self::Give { user: user(from)?, token: from.text(str::to_owned)? },
             _ => return None,
         })
     }
@@ -272,6 +280,43 @@ pub fn read_found(bytes: Bytes) -> Option<Vec<Found>> {
         let (has, priority) = (flag(from)?, i8::from_be_bytes([from.byte()?]));
         Some(Found { resource, session, priority: has.then_some(priority) })
     })
+}
+
+/// What became of a session that was asked for ([`Order::Give`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// It is in the store for whoever adopts it.
+    Parked,
+    /// It cannot move now.
+    Busy,
+    /// There is none (any more). Of one that nobody resumed in time: how many of its client's stanzas were handled.
+    Unknown(Option<u32>),
+}
+
+/// The answer to [`Order::Give`].
+pub fn put_given(given: Given) -> Vec<u8> {
+    match given {
+        Given::Parked => vec![0],
+        Given::Busy => vec![1],
+        Given::Unknown(None) => vec![2],
+        Given::Unknown(Some(handled)) => {
+            let mut out = vec![3];
+            put_number(&mut out, handled.into());
+            out
+        }
+    }
+}
+
+/// Reads it.
+pub fn read_given(bytes: Bytes) -> Option<Given> {
+    let mut from = Reader::new(bytes);
+    match from.byte()? {
+        0 => Some(Given::Parked),
+        1 => Some(Given::Busy),
+        2 => Some(Given::Unknown(None)),
+        3 => Some(Given::Unknown(Some(u32::try_from(from.number()?).ok()?))),
+        _ => None,
+    }
 }
 
 /// What somebody sees of a session.
@@ -363,7 +408,8 @@ mod tests {
             ("where", Order::Where { user: user.clone() }),
             ("shown", Order::Shown { by: romeo, users: vec![user.clone()] }),
             ("room", Order::Room { user: user.clone(), needed: 1 }),
-            ("sent", Order::Sent { user }),
+            ("sent", Order::Sent { user: user.clone() }),
+            ("give", Order::Give { user, token: "t".to_owned() }),
         ]
     }
 

@@ -147,14 +147,16 @@ impl Resource {
 
     /// Copies a session that waits to be resumed for `left` more; `None` if it does not.
     pub(crate) fn freeze_waiting(&self, left: Duration) -> Option<FrozenWaiting> {
-        if self.owner() != Owner::Detached {
+        let mut s = self.state.lock();
+        if s.owner != Owner::Detached {
             return None;
         }
-        let parked = self.state.lock().parked.as_ref().and_then(|bound| {
+        let parked = s.parked.as_ref().and_then(|bound| {
             let bound = serde_json::to_value(bound).ok()?;
             serde_json::from_value(bound).ok()
         });
-        Some(FrozenWaiting { resource: self.freeze(), parked, left })
+        s.is_frozen();
+        Some(FrozenWaiting { resource: self.freeze_of(&s), parked, left })
     }
 
     /// Copies a session as if its client was cut off now.

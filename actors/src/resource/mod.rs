@@ -17,6 +17,7 @@ mod frozen;
 mod kept;
 mod leftovers;
 mod limits;
+mod moving;
 mod notices;
 mod queue;
 mod seen;
@@ -43,6 +44,7 @@ use crate::{clock::Clock, session::bound::Bound};
 use directed::Directed;
 use kept::Kept;
 use leftovers::Leaving;
+use moving::Moving;
 use parking_lot::Mutex;
 use queue::{Queued, weight};
 use std::{
@@ -114,6 +116,8 @@ struct State {
     untold: Option<Box<Remains>>,
     /// It has ended, and this has to go on its way.
     leaving: Option<Box<Leaving>>,
+    /// It goes over to another node.
+    moving: Option<Box<Moving>>,
 }
 
 /// Why a session was ended from outside its connection.
@@ -177,6 +181,7 @@ impl Resource {
             ended: None,
             untold: None,
             leaving: None,
+            moving: None,
         };
         let user = jid.bare();
         let (bells, state) = ([Notify::new(), Notify::new()], Mutex::new(state));
@@ -267,6 +272,17 @@ impl Resource {
     /// Reads or changes the XEP-0198 state.
     pub fn with_sm<R>(&self, f: impl FnOnce(&mut Option<StreamManagement>) -> R) -> R {
         f(&mut self.state.lock().sm)
+    }
+
+    /// Whether it can be resumed with that token.
+    pub fn has_token(&self, token: &str) -> bool {
+        self.with_sm(|sm| sm.as_ref().is_some_and(|sm| sm.token.as_deref() == Some(token)))
+    }
+
+    /// How long it waits to be resumed.
+    pub fn window(&self) -> Duration {
+        let of = |sm: &StreamManagement| sm.token.is_some().then_some(sm.window);
+        self.with_sm(|sm| sm.as_ref().and_then(of).unwrap_or_default())
     }
 
     /// Who owns the resource.
@@ -373,10 +389,10 @@ impl Resource {
     }
 
     /// Takes the resource over for a new connection: the new epoch, and the parked session if the
-    /// old connection left one. `None` when the session has ended.
+    /// old connection left one. `None` when the session has ended, or goes over to another node.
     pub fn attach(&self) -> Option<(u64, Option<Box<Bound>>)> {
         let mut s = self.state.lock();
-        if s.owner == Owner::Ended {
+        if s.owner == Owner::Ended || s.moving.is_some() {
             return None;
         }
         let working = s.working.take();
@@ -405,6 +421,7 @@ impl Resource {
             return false;
         }
         s.need_not_sleep();
+        drop(s.settles());
         s.owner = Owner::Ended;
         s.ended = Some(why);
         s.parked = None;

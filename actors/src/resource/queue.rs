@@ -20,6 +20,8 @@ pub enum Refused {
     Blocked(Stanza),
     /// It has to be in the store first: see [`Durability`].
     Unstored(Stanza),
+    /// The session goes on at another node.
+    Moved(Stanza),
 }
 
 /// What waits for the connection.
@@ -171,7 +173,8 @@ impl Resource {
         let at = self.now(&stanza);
         let mut s = self.state.lock();
         if s.owner == Owner::Ended {
-            return Err(Refused::Ended(stanza));
+            let moved = s.has_moved();
+            return Err(if moved { Refused::Moved(stanza) } else { Refused::Ended(stanza) });
         }
         if blocked(s.blocked.as_deref(), &self.user, stanza.head.from.as_ref()) {
             return Err(Refused::Blocked(stanza));

@@ -70,6 +70,16 @@ impl Stored {
         self.over.notify_waiters();
     }
 
+    /// What it has is not all.
+    pub(super) fn is_told_anew(&mut self) {
+        (self.due, self.changed) = (true, true);
+    }
+
+    /// See [`Resource::asleep_with`].
+    pub(super) fn asleep_with(&self) -> Option<(Arc<str>, u64)> {
+        self.asleep.then(|| (Arc::clone(&self.key), self.epoch))
+    }
+
     pub(super) fn freeze(&self) -> FrozenStored {
         FrozenStored { key: Arc::clone(&self.key), epoch: self.epoch, asleep: self.asleep }
     }
@@ -376,6 +386,10 @@ impl Resource {
     /// that, and nobody sees to it yet.
     pub fn changes(&self) -> bool {
         let mut s = self.state.lock();
+        if s.moving.is_some() {
+            // it follows it
+            return false;
+        }
         let stored = s.stored.as_mut().filter(|stored| stored.asleep || stored.telling);
         stored.is_some_and(|stored| !std::mem::replace(&mut stored.changed, true))
     }

@@ -208,6 +208,22 @@ fn waits(stanza: &Stanza, trip: Trip) -> bool {
     stanza.head.kind == Kind::Message && chat && !trip.now && !trip.copy
 }
 
+/// It was for a session that has gone over to another node, and goes after it.
+pub(super) fn follows(env: &Arc<Env>, user: BareJid, stanza: Stanza, trip: Trip) -> BoxFuture<()> {
+    let env = Arc::clone(env);
+    Box::pin(async move {
+        env.registry.forget(user.as_str());
+        let full_address = stanza.head.to.as_ref().is_some_and(|to| to.resource().is_some());
+        let later = match full_address {
+            true => full(&env, stanza, trip),
+            false => message_to(&env, user, stanza, (trip, None)),
+        };
+        if let Some(later) = later {
+            later.await;
+        }
+    })
+}
+
 /// Looks where the session is, and goes on.
 fn look(
     env: &Arc<Env>,

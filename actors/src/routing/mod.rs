@@ -227,6 +227,7 @@ fn hand_to_all(
 fn refused(env: &Arc<Env>, user: BareJid, why: Refused, trip: Trip) -> Option<BoxFuture<()>> {
     match why {
         Refused::Blocked(stanza) => blocked(env, &stanza),
+        Refused::Moved(stanza) => Some(elsewhere::follows(env, user, stanza, trip)),
         // as if it had not been found
         Refused::Ended(stanza) => match (stanza.head.kind, stanza.head.ty) {
             (Kind::Message, Type::Normal | Type::Chat) => message(env, user, stanza, trip),

@@ -1,7 +1,7 @@
 //! Messages that have to be in the store before they are delivered (`delivery.durability`): for sessions without a connection, or for
 //! all. Whoever sends waits for the store, so that XEP-0198 counts a message when it is there.
 
-use super::{Trip, bounce, divert, message, refused, whereabouts::session_of};
+use super::{Trip, bounce, divert, elsewhere::follows, message, refused, whereabouts::session_of};
 use crate::{
     env::Env,
     future::BoxFuture,
@@ -10,7 +10,12 @@ use crate::{
 };
 use std::sync::Arc;
 use storage::StoreError;
-use xmpp::{error::StanzaError, jid::BareJid, payload::delay::was_delayed_by, stanza::Stanza};
+use xmpp::{
+    error::StanzaError,
+    jid::{BareJid, FullJid},
+    payload::delay::was_delayed_by,
+    stanza::Stanza,
+};
 
 /// A message for these sessions of a user, who have a share each; `taken`: others have it already.
 pub(super) fn stored_first(
@@ -28,6 +33,8 @@ pub(super) fn stored_first(
             // what waits there already is older
             resource.store_is_told().await;
             try_to_sleep(&env, &resource).await;
+            // it may go over to another node
+            resource.is_settled().await;
             let key = resource.holds_as();
             holders.push(Holder { resource, share, key });
         }
@@ -133,7 +140,7 @@ async fn hand(
     mut taken: bool,
     trip: Trip,
 ) -> Option<BoxFuture<()>> {
-    let (mut why, mut gone, mut delivered) = (None, Vec::new(), false);
+    let (mut why, mut gone, mut delivered, mut moved) = (None, Vec::new(), false, Vec::new());
     let last = holders.first().map(|holder| holder.share.clone());
     for Holder { resource, share, key } in holders {
         let mut keeping = keeping;
@@ -146,6 +153,9 @@ async fn hand(
         match resource.deliver_as(stanza.clone(), Some(share), keeping) {
             Ok(()) => taken = true,
             Err(refused) => {
+                if matches!(refused, Refused::Moved(_)) {
+                    moved.push(resource.jid().clone());
+                }
                 let blocked = matches!(refused, Refused::Blocked(_));
                 gone.extend(key.map(|key| (resource, key, blocked)));
                 why = Some(first_of_all(why, refused));
@@ -157,7 +167,7 @@ async fn hand(
             why if !taken => refused(env, user, why, trip),
             // as has whoever took it
             _ if last.is_some_and(Share::given_up) => message(env, user, stanza, trip),
-            _ => None,
+            _ => too(env, moved, stanza, trip),
         };
     };
     let store = &env.stores.sessions;
@@ -176,7 +186,7 @@ async fn hand(
         tracing::warn!(%user, %error, "a message may come again");
     }
     match why {
-        _ if taken => None,
+        _ if taken => too(env, moved, stanza, trip),
         Some(Refused::Blocked(stanza)) => super::blocked(env, &stanza),
         // it is like any other that nobody took
         _ => {
@@ -185,6 +195,21 @@ async fn hand(
             None
         }
     }
+}
+
+/// Of several sessions that get a message these have gone over to other nodes: they get it there.
+fn too(env: &Arc<Env>, moved: Vec<FullJid>, stanza: Stanza, trip: Trip) -> Option<BoxFuture<()>> {
+    if moved.is_empty() {
+        return None;
+    }
+    let env = Arc::clone(env);
+    Some(Box::pin(async move {
+        for jid in moved {
+            let user = jid.bare();
+            let stanza = stanza.with_to(Some(jid.into()));
+            follows(&env, user, stanza, trip).await;
+        }
+    }))
 }
 
 #[cfg(test)]

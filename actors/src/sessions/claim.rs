@@ -85,6 +85,12 @@ impl Claim {
         self.parked.is_some()
     }
 
+    /// Lets go of the session for another node; `false`: another connection has taken it over.
+    pub(super) fn moves(mut self) -> bool {
+        self.kept = true;
+        self.resource.moves(self.epoch, self.parked.take())
+    }
+
     /// From now on it is the caller's to detach the resource, or to end it.
     pub fn keep(mut self) -> Attached {
         self.kept = true;

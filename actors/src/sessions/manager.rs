@@ -159,7 +159,7 @@ impl Server for SessionManager {
             } else if resource.should_sleep() {
                 // its connection was lost just now, or the store did not take it before
                 let end = self.windows.end(resource.id());
-                let end = end.unwrap_or_else(|| Instant::now() + window(&resource));
+                let end = end.unwrap_or_else(|| Instant::now() + resource.window());
                 self.ends.add(resource, Work::Sleep(end));
             }
         }
@@ -170,13 +170,6 @@ impl Server for SessionManager {
         }
         self.finish_all(cx).await;
     }
-}
-
-/// How long the resource waits to be resumed.
-fn window(resource: &Resource) -> Duration {
-    resource.with_sm(|sm| {
-        sm.as_ref().filter(|s| s.token.is_some()).map_or(Duration::ZERO, |s| s.window)
-    })
 }
 
 impl SessionManager {
@@ -233,7 +226,7 @@ impl SessionManager {
 
     /// Ends a detached resource when its window is over; at once if it has none, or has ended.
     fn watch(&mut self, resource: Arc<Resource>, left: Option<Duration>) {
-        let end = Instant::now() + left.unwrap_or_else(|| window(&resource));
+        let end = Instant::now() + left.unwrap_or_else(|| resource.window());
         if resource.should_sleep() {
             self.ends.add(Arc::clone(&resource), Work::Sleep(end));
         }
@@ -337,13 +330,11 @@ impl SessionManager {
 
     /// Since when a session waits to be resumed.
     fn lost(&self, resource: &Resource) -> Option<Instant> {
-        self.windows.end(resource.id())?.checked_sub(window(resource))
+        self.windows.end(resource.id())?.checked_sub(resource.window())
     }
 
     fn resume(&mut self, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {
-        let has = |r: &&Arc<Resource>| {
-            r.with_sm(|sm| sm.as_ref().is_some_and(|s| s.token.as_deref() == Some(token)))
-        };
+        let has = |r: &&Arc<Resource>| r.has_token(token);
         let found = self.env.table.with_user(user, |rs| rs.iter().find(has).cloned());
         let unknown = || ResumeError::Unknown(self.past.find(user, token));
         let resource = found.ok_or_else(unknown)?;
@@ -351,7 +342,7 @@ impl SessionManager {
         let (epoch, parked) = resource.attach().ok_or_else(unknown)?;
         // without a window its connection was not known to be lost
         let waited = end.map(|end| {
-            window(&resource).saturating_sub(end.saturating_duration_since(Instant::now()))
+            resource.window().saturating_sub(end.saturating_duration_since(Instant::now()))
         });
         self.env.metrics.resumed_after(waited.unwrap_or_default());
         Ok(Claim::new(&self.place, resource, epoch, parked))

@@ -5,6 +5,7 @@ use super::{
     unfinished,
     work::Work,
 };
+use crate::future::BoxFuture;
 use crate::hasher::Hasher;
 use crate::resource::{Dirty, Ended, FrozenWaiting, Resource};
 use arc_swap::ArcSwapOption;
@@ -18,8 +19,11 @@ use std::{
     },
     time::Duration,
 };
-use supervision::{Ref, Reply};
+use supervision::{CallError, Ref, Reply};
 use xmpp::jid::{BareJid, FullJid};
+
+/// How long a connection waits for its manager.
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A binding, the sessions that had its name before and are not gone altogether, and one of another node that it replaces.
 pub(super) type Placed = (Claim, Vec<Arc<Resource>>, Option<Record>);
@@ -136,6 +140,24 @@ impl Managers {
     /// The place of the user's.
     pub(super) fn of(&self, user: &BareJid) -> Option<&Arc<Place>> {
         self.place(self.number_of(user))
+    }
+
+    /// Attaches the session of that token for whoever asks, if it is here.
+    pub(super) async fn claim(&self, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {
+        let manager = self.of(user).and_then(|place| place.address());
+        let manager = manager.ok_or(ResumeError::Unavailable)?;
+        let (user, token) = (user.clone(), token.to_owned());
+        let answer = manager.call(|reply| Msg::Resume(user, token, reply), DEADLINE).await;
+        answer.map_err(|_: CallError| ResumeError::Unavailable)?
+    }
+
+    /// Has something done by a task of its own: see [`super::finish`].
+    pub(super) fn finish(&self, user: &BareJid, work: BoxFuture<()>) {
+        if let Some(manager) = self.of(user).and_then(|place| place.address())
+            && manager.cast(Msg::Finish(unfinished::Work(work))).is_err()
+        {
+            tracing::warn!("a session manager did not take what a connection had begun");
+        }
     }
 
     /// The store did not take this of a session: it is tried again.

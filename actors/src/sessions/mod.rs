@@ -9,8 +9,10 @@ mod confirm;
 pub(crate) mod departed;
 mod end;
 mod ends;
+mod fetch;
 mod manager;
 pub mod managers;
+mod moving;
 #[cfg(test)]
 mod order;
 pub(crate) mod park;
@@ -32,6 +34,7 @@ pub use confirm::confirmer;
 pub(crate) use confirm::republish;
 pub use end::end;
 pub use manager::spec;
+pub(crate) use moving::{give, moved};
 pub(crate) use park::{acknowledge, forget_received, note, sent_to_any};
 pub use registry::publish_priority;
 pub use restore::{restored, take_over};
@@ -42,16 +45,15 @@ use crate::{
     remote::outbound,
     resource::{Ended, FrozenWaiting, Owner, PATIENCE, Resource},
 };
-use managers::Msg;
+use managers::{DEADLINE, Msg};
 use std::{sync::Arc, time::Duration};
 use supervision::CallError;
 use thiserror::Error;
 use tokio::time::timeout;
-use unfinished::Work;
 use xmpp::jid::{BareJid, FullJid};
 
-/// How long a connection waits for its manager.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a session that goes on here waits for the node before to have let go of it.
+const LEFT: Duration = Duration::from_secs(2);
 
 /// Binds a resource for `user` (RFC 6120 section 7).
 ///
@@ -99,9 +101,10 @@ pub async fn bind(
 /// # Errors
 /// When there is none, nobody answers, or what the connection before is still at takes too long.
 pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {
-    let claim = match claim(env, user, token).await {
-        Err(ResumeError::Unknown(_)) if restore::comes_at_once(env, user, token).await => {
-            claim(env, user, token).await?
+    let claim = match env.managers.claim(user, token).await {
+        Err(ResumeError::Unknown(handled)) => {
+            fetch::comes(env, user, token, handled).await?;
+            env.managers.claim(user, token).await?
         }
         answer => answer?,
     };
@@ -112,14 +115,6 @@ pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim
     }
     sleep::wake_up(env, &claim).await;
     Ok(claim)
-}
-
-async fn claim(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {
-    let place = env.managers.of(user).ok_or(ResumeError::Unavailable)?;
-    let manager = place.address().ok_or(ResumeError::Unavailable)?;
-    let (user, token) = (user.clone(), token.to_owned());
-    let answer = manager.call(|reply| Msg::Resume(user, token, reply), DEADLINE).await;
-    answer.map_err(|_: CallError| ResumeError::Unavailable)?
 }
 
 /// The connection of a detached resource is gone without having ended it. Never waits.
@@ -137,12 +132,8 @@ pub fn can_resume(env: &Env, user: &BareJid) -> bool {
 }
 
 /// Has finished what a connection of `user` had begun that is gone, by a task of its own. Never waits.
-pub fn finish(env: &Arc<Env>, user: &BareJid, work: BoxFuture<()>) {
-    if let Some(manager) = env.managers.of(user).and_then(|place| place.address())
-        && manager.cast(Msg::Finish(Work(work))).is_err()
-    {
-        tracing::warn!("a session manager did not take what a connection had begun");
-    }
+pub fn finish(env: &Env, user: &BareJid, work: BoxFuture<()>) {
+    env.managers.finish(user, work);
 }
 
 /// Ends a session; its connection tells the client why.
@@ -171,19 +162,22 @@ fn keep(env: &Env, resource: &Resource) {
 /// Puts a resource that came from another process into the table and the registry, in place of
 /// the session it was before.
 pub async fn adopt(env: &Arc<Env>, resource: &Arc<Resource>) {
+    keep(env, resource);
+    resource.is_told_again();
+    // before others know that it is here
+    env.table.insert(Arc::clone(resource));
     match registry::bind(env, resource, usize::MAX).await {
         Ok(None) => {}
         Ok(Some(record)) => {
             if let Some(cluster) = &env.cluster {
                 let user = resource.user();
-                outbound::end(env, cluster, user, Some(&record), Ended::Conflict).await;
+                let ends = outbound::end(env, cluster, user, Some(&record), Ended::Conflict);
+                // a node that hangs does it when it can
+                drop(timeout(LEFT, ends).await);
             }
         }
         Err(error) => tracing::warn!(%error, "the registry was not told of an adopted session"),
     }
-    keep(env, resource);
-    resource.is_told_again();
-    env.table.insert(Arc::clone(resource));
 }
 
 /// Puts a session from another process into table and registry that waits to be resumed, for `left` more.
@@ -211,7 +205,8 @@ pub enum FreezeError {
 /// When a manager does not answer, or sessions that ended still have messages.
 pub(crate) async fn freeze(env: &Arc<Env>) -> Result<Vec<FrozenWaiting>, FreezeError> {
     for resource in env.table.all() {
-        let over = resource.store_is_told().await
+        let over = !resource.is_moving()
+            && resource.store_is_told().await
             && (resource.owner() != Owner::Ended || resource.is_over().await);
         if !over {
             return Err(FreezeError::Leaving(resource.jid().clone()));

@@ -79,6 +79,10 @@ pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
 
 /// Another session has the resource (RFC 6120 section 7.7.2.2): the registry's word counts. Its end is asked for.
 pub(super) fn is_elsewhere(env: &Env, resource: &Arc<Resource>, other: &Record) {
+    if resource.is_moving() {
+        // that node says so itself
+        return;
+    }
     tracing::info!(jid = %resource.jid(), node = %other.token.node, "a session is another node's now");
     env.managers.end(resource, Ended::Conflict);
 }

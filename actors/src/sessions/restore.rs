@@ -15,7 +15,7 @@ use crate::{
 use cluster::{Start, Token};
 use parking_lot::Mutex;
 use std::{convert::Infallible, sync::Arc, time::Duration};
-use storage::{OfflineMessage, StoreError, StoredSession, Whose, node_of, token_of};
+use storage::{OfflineMessage, StoreError, StoredSession, Whose, token_of};
 use supervision::{ChildSpec, Cx, Exit, InitError, Process, Restart};
 use xmpp::jid::{BareJid, FullJid};
 
@@ -124,25 +124,6 @@ pub async fn take_over(env: &Arc<Env>, node: &str) -> usize {
     seen.count
 }
 
-/// Somebody wants to resume a session that is not here: whether it is now, since its node is gone and it was to come anyway.
-pub(super) async fn comes_at_once(env: &Arc<Env>, user: &BareJid, token: &str) -> bool {
-    if env.departed.is_empty() {
-        return false;
-    }
-    let found = async {
-        let Some(session) = env.stores.sessions.find(user, token).await? else { return Ok(false) };
-        match node_of(&session.key) {
-            Some(node) if env.departed.has(node) => go_on_with(env, &session).await,
-            // it has come meanwhile
-            _ => Ok(is_here(env, &session)),
-        }
-    };
-    found.await.unwrap_or_else(|error: StoreError| {
-        tracing::warn!(%user, %error, "a session of a node that is gone cannot be looked for");
-        false
-    })
-}
-
 async fn go_on_with_all(
     env: &Arc<Env>,
     whose: Whose<'_>,
@@ -168,12 +149,9 @@ async fn go_on_with_all(
 }
 
 /// Whether a session with that token is here.
-fn is_here(env: &Env, session: &StoredSession) -> bool {
+pub(super) fn is_here(env: &Env, session: &StoredSession) -> bool {
     let token = token_of(&session.key);
-    env.table.with_user(&session.user, |all| {
-        all.iter()
-            .any(|r| r.with_sm(|sm| sm.as_ref().is_some_and(|s| s.token.as_deref() == Some(token))))
-    })
+    env.table.with_user(&session.user, |all| all.iter().any(|resource| resource.has_token(token)))
 }
 
 /// Whether its user has a newer session by that name, here or on another node that is alive: it was made while nobody had this one.
@@ -192,7 +170,10 @@ async fn is_replaced(env: &Env, jid: &FullJid) -> bool {
 }
 
 /// Goes on with one, unless another node does, or it cannot. Whether it goes on here.
-async fn go_on_with(env: &Arc<Env>, session: &StoredSession) -> Result<bool, StoreError> {
+pub(super) async fn go_on_with(
+    env: &Arc<Env>,
+    session: &StoredSession,
+) -> Result<bool, StoreError> {
     let StoredSession { key, user, epoch, .. } = session;
     let store = &env.stores.sessions;
     let here = match env.whose() {

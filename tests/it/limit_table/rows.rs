@@ -482,9 +482,12 @@ pub const NODE: &[Row] = &[
     Row {
         what: "nodes of a cluster that are gone and whose sessions come here",
         from: &[],
-        most: "a name for each",
+        most: "a name for each, and an address for each session that it had, until it is known what becomes of it",
         at: "a cluster has only so many nodes",
-        fields: &[("actors/src/sessions/departed.rs", "Departed")],
+        fields: &[
+            ("actors/src/sessions/departed.rs", "Departed"),
+            ("actors/src/remote/heirs.rs", "gone users available"),
+        ],
         tried: &["who_resumes_a_session_that_is_to_come_has_it_at_once"],
     },
     Row {
