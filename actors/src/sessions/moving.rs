@@ -211,11 +211,11 @@ mod tests {
             assert_eq!(give(&env, &juliet, &token).await, Given::Parked);
             // the second who asks may try too
             assert_eq!(give(&env, &juliet, &token).await, Given::Parked);
-            let since = Instant::now();
             follow(&(message(1) + "R S: nothing"), &mut nodes).await.unwrap();
-            assert!(since.elapsed() >= WAITS, "it waited");
             let resource = Arc::clone(&env.table.resources(&juliet)[0]);
-            assert!(!resource.is_moving());
+            assert!(resource.is_moving() && resource.queued() == 0, "it waits");
+            assert!(nodes.pass(WAITS).await);
+            assert!(!resource.is_moving() && resource.queued() == 1);
             // nobody gets it with the epoch from before
             let found = env.stores.sessions.find(&juliet, &token).await.unwrap().unwrap();
             assert!(found.epoch >= storage::sessions::TERM);
@@ -253,7 +253,8 @@ mod tests {
             nodes.settle().await;
             assert!(env.table.resources(&juliet).is_empty());
             nodes.wanted.insert("L".to_owned(), 1);
-            let script = resumes(&token).replace("K ", "L ") + "L S: <iq id='1'/>\nL S: nothing";
+            let script = resumes(&token).replace("K ", "L ")
+                + "L S: <iq id='1'/>\nL S: <r xmlns='urn:xmpp:sm:3'/>\nL S: nothing";
             follow(&script, &mut nodes).await.unwrap();
             assert!(nodes.pass(WAITS).await);
             nodes.stop().await;

@@ -93,9 +93,9 @@ fn a_session_that_waits_is_resumed_on_another_node_with_all_that_waits_for_it() 
                 + "R C: <iq to='juliet@localhost/balcony' type='get' id='3'><x xmlns='urn:x'/></iq>\n"
                 + &resumes("K", &token, 1, RESUMED)
                 + &gets("K", 1)
-                + "K S: <r xmlns='urn:xmpp:sm:3'/>\n"
                 + &gets("K", 2)
-                + "K S: <iq id='3'/>\n"
+                + "K S: <iq id='3'/>
+                   K S: <r xmlns='urn:xmpp:sm:3'/>\n"
                 + &sends(4)
                 + &gets("K", 4)
                 + "K C: <message to='romeo@localhost' type='chat' id='5'/>
@@ -150,13 +150,7 @@ fn nobody_resumes_what_is_over_or_is_not_theirs() {
             + "J cut\n"
             + &sends(1)
             + "T: 60s\n"
-            + &resumes(
-                "K",
-                &token,
-                1,
-                "<failed xmlns='urn:xmpp:sm:3' h='1'>
-                <item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>",
-            )
+            + &resumes("K", &token, 1, FAILED)
             + "L = juliet@localhost/balcony
                L C: <presence/>\n"
             + &gets("L", 1)
@@ -180,8 +174,8 @@ fn who_resumes_what_a_dead_node_has_left_has_it_at_once_and_after_another_has_ta
             }
             let script = resumes("K", &token, 1, RESUMED)
                 + &gets("K", 1)
-                + "K S: <r xmlns='urn:xmpp:sm:3'/>\n"
                 + &gets("K", 2)
+                + "K S: <r xmlns='urn:xmpp:sm:3'/>\n"
                 + &sends(3)
                 + &gets("K", 3)
                 + "K S: nothing\n";
