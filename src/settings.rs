@@ -167,6 +167,7 @@ pub(crate) fn sessions(config: &Config) -> Settings {
         session_rate: Rate { bytes: limits.session_rate.0, burst: limits.session_burst.0 },
         address_rate: Rate { bytes: limits.address_rate.0, burst: limits.address_burst.0 },
         max_per_address: c2s.max_connections_per_address,
+        location: c2s.location.clone(),
         memory: limits.memory.map_or_else(memory::default_limit, |limit| limit.0),
     }
 }

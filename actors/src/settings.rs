@@ -39,6 +39,8 @@ pub struct Settings {
     pub max_per_address: usize,
     /// Memory the node may use, in bytes; 0: any.
     pub memory: usize,
+    /// Where clients come to this node (HOST[:PORT]), for those that another one sends away.
+    pub location: Option<String>,
 }
 
 impl Default for Settings {
@@ -64,6 +66,7 @@ impl Default for Settings {
             address_rate: Rate { bytes: 0, burst: 0 },
             max_per_address: 1_000,
             memory: 0,
+            location: None,
         }
     }
 }

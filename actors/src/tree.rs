@@ -66,7 +66,12 @@ pub(crate) fn remote(
     mut children: Vec<ChildSpec>,
 ) -> SupervisorSpec {
     children.extend(cluster.relay.children());
-    children.extend([Heirs::child(env), Keeper::child(env), sessions::confirmer(env)]);
+    children.extend([
+        Heirs::child(env),
+        Keeper::child(env),
+        sessions::confirmer(env),
+        sessions::drainer(env),
+    ]);
     worker_group(children)
 }
 

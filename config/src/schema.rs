@@ -199,6 +199,9 @@ crate::section! {
         /// The networks a PROXY header is believed from; connections from elsewhere are closed. An
         /// empty list: from anywhere.
         pub proxy_from: Vec<Network> = Vec::new(),
+        /// Where clients come to this node (HOST[:PORT]), for those that another node of the cluster sends here when it gives up its
+        /// sessions (`mangrove node drain`). Not set: they are told to try another one, and come where DNS has them.
+        pub location: Option<String> = None,
         /// Connections at the same time, as far as the limit of open files allows; for a further
         /// one the oldest makes room that has not opened its stream, or not logged on for 5 s.
         pub max_connections: usize = 100_000, in 1..,

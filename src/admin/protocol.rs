@@ -113,6 +113,12 @@ pub enum Request {
     },
     /// The hosts that are served.
     Hosts {},
+    /// How the node stands among those of its cluster.
+    Node {
+        /// Before: it is to give up its sessions, or not any more.
+        #[serde(default)]
+        drain: Option<bool>,
+    },
     /// Stops the node.
     Stop {},
 }
@@ -204,6 +210,8 @@ pub enum Row {
     Walk(Box<Walk>),
     /// A host.
     Host(String),
+    /// A node.
+    Node(NodeRow),
 }
 
 /// A process and those below it.
@@ -317,6 +325,19 @@ pub struct QuarantineRow {
     pub stanza: Option<String>,
 }
 
+/// A node of the cluster: the first is the one that is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// Its name.
+    pub node: String,
+    /// Whether it gives up its sessions.
+    pub draining: bool,
+    /// How many it has, those that wait to be resumed too.
+    pub sessions: u64,
+    /// Whether there is a connection to it.
+    pub connected: bool,
+}
+
 /// Something of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreRow {
@@ -371,6 +392,8 @@ mod tests {
             (json!({ "command": "tree" }), Request::Tree {}),
             (json!({ "command": "hosts" }), Request::Hosts {}),
             (json!({ "command": "stop" }), Request::Stop {}),
+            (json!({ "command": "node" }), Request::Node { drain: None }),
+            (json!({ "command": "node", "drain": true }), Request::Node { drain: Some(true) }),
             // before there was metering
             (
                 json!({ "command": "ps", "by": "busy", "limit": 3 }),

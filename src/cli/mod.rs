@@ -8,6 +8,7 @@ mod check;
 mod cluster;
 mod crash;
 mod import;
+mod node;
 mod output;
 mod password;
 mod processes;
@@ -62,6 +63,9 @@ enum Command {
     /// Make what the nodes of a cluster have to show one another
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// See how the node stands among those of its cluster, or have it give up its sessions
+    #[command(subcommand)]
+    Node(node::Command),
     /// Stop the node and wait until it has stopped
     Stop,
     /// Check the configuration, or print its reference
@@ -125,6 +129,7 @@ pub fn main() -> ExitCode {
         }
         Command::Store(command) => ask::block_on(store::store(&node, command, &mut out)),
         Command::Cluster(command) => cluster::cluster(command, &mut out),
+        Command::Node(command) => ask::block_on(node::node(&node, command, &mut out)),
         Command::Stop => ask::block_on(stop::stop(&node, &mut out)),
     };
     match done {

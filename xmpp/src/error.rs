@@ -97,12 +97,14 @@ pub struct StreamError {
     pub text: Option<String>,
     /// An application-specific condition, rendered.
     pub app: Option<String>,
+    /// Where the client is to go (HOST[:PORT]).
+    pub host: Option<String>,
 }
 
 impl StreamError {
     /// An error without a text.
     pub fn new(condition: StreamErrorCondition) -> Self {
-        Self { condition, text: None, app: None }
+        Self { condition, text: None, app: None, host: None }
     }
 
     /// Adds a text.
@@ -110,6 +112,11 @@ impl StreamError {
     pub fn with_text(mut self, text: &str) -> Self {
         self.text = Some(text.to_owned());
         self
+    }
+
+    /// RFC 6120 section 4.9.3.19: the client is to go there (HOST[:PORT]).
+    pub fn see_other_host(host: &str) -> Self {
+        Self { host: Some(host.to_owned()), ..Self::new(StreamErrorCondition::SeeOtherHost) }
     }
 
     /// XEP-0198 section 4: the client acknowledged more than was sent.
@@ -132,7 +139,16 @@ impl StreamError {
 
     /// Appends the content of the error element.
     pub fn render_content(&self, out: &mut Vec<u8>) {
-        condition(out, self.condition.as_str(), self.text.as_deref(), ns::STREAM_ERRORS);
+        match &self.host {
+            Some(host) => {
+                let (name, ns) = (self.condition.as_str(), ns::STREAM_ERRORS);
+                let host = escape(host);
+                out.extend_from_slice(format!("<{name} xmlns='{ns}'>{host}</{name}>").as_bytes());
+            }
+            None => {
+                condition(out, self.condition.as_str(), self.text.as_deref(), ns::STREAM_ERRORS)
+            }
+        }
         if let Some(app) = &self.app {
             out.extend_from_slice(app.as_bytes());
         }

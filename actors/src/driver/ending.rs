@@ -90,11 +90,20 @@ impl Driver {
     /// The session went elsewhere or was ended: its client is told why.
     pub(super) fn evict(&mut self) {
         let resource = self.serving.take();
-        let error = resource.as_ref().map_or_else(
-            || StreamError::new(Condition::UndefinedCondition),
-            |resource| evicted(resource),
-        );
+        let cluster = self.env.cluster.as_ref();
+        let away = cluster.and_then(|cluster| cluster.sends_away());
         self.turn.forget();
+        let ended = resource.as_ref().and_then(|resource| resource.ended());
+        if away.is_some() && resource.is_some() && ended.is_none() {
+            // it waits for its client at another node, which is to resume it and hears nothing that ends it
+            self.closing = true;
+            return;
+        }
+        let error = match (&resource, away) {
+            (Some(_), Some(away)) if ended == Some(Ended::Drained) => away,
+            (Some(resource), _) => evicted(resource),
+            (None, _) => StreamError::new(Condition::UndefinedCondition),
+        };
         let no_memory = resource.and_then(|r| r.ended()) == Some(Ended::NoMemory);
         let much = self.turn.out().len() > super::OUT;
         self.end(error);

@@ -135,12 +135,25 @@ impl Answering for Inbound {
                 let given = sessions::give(&env, &user, &token).await;
                 Some(put_given(given).into())
             }),
+            // it would give them up again
+            Order::Take { .. } if is_draining(&env) || !env.may_act() => Box::pin(async { None }),
+            Order::Take { user, token } => {
+                Box::pin(async move { sessions::take(&env, &user, &token).await.then(Bytes::new) })
+            }
+            Order::Place => {
+                let place = env.settings().location.clone().unwrap_or_default();
+                Box::pin(async move { Some(place.into()) })
+            }
             _ => {
                 env.metrics.remote_unknown();
                 Box::pin(async { None })
             }
         }
     }
+}
+
+fn is_draining(env: &Env) -> bool {
+    env.cluster.as_ref().is_some_and(|cluster| cluster.view.is_draining())
 }
 
 fn perform(env: &Arc<Env>, order: Order) -> Option<BoxFuture<()>> {
@@ -189,7 +202,9 @@ fn perform(env: &Arc<Env>, order: Order) -> Option<BoxFuture<()>> {
         | Order::Shown { .. }
         | Order::Sent { .. }
         | Order::Room { .. }
-        | Order::Give { .. } => {
+        | Order::Give { .. }
+        | Order::Take { .. }
+        | Order::Place => {
             env.metrics.remote_unknown();
             None
         }

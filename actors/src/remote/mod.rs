@@ -14,6 +14,7 @@ pub(crate) mod outbound;
 pub(crate) mod wire;
 
 use crate::resource::PATIENCE;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use cluster::{
     Exchange, Record, Relay, Start, View,
@@ -36,6 +37,7 @@ use tokio::{
     time::timeout,
 };
 use xmpp::{
+    error::{StreamError, StreamErrorCondition},
     jid::{BareJid, Jid},
     stanza::Stanza,
 };
@@ -55,6 +57,11 @@ pub struct Cluster {
     pub custody: Custody,
     /// What the process that publishes this node's sessions is told.
     pub confirms: Confirms,
+    /// Rung when this node is to give up its sessions.
+    pub(crate) drains: Notify,
+    /// Where clients are sent then (HOST[:PORT]), of nodes that tell.
+    places: ArcSwap<Vec<String>>,
+    sent: AtomicU64,
     /// Users whose sessions elsewhere end for one of theirs here, which have to go first.
     comes: Mutex<HashMap<BareJid, usize>>,
     came: Notify,
@@ -142,8 +149,34 @@ impl Cluster {
     /// Of a node that knows the others by `view`, and has `relay` and `exchange` to them. `custody`: bytes of messages that may wait
     /// here while nobody knows where they belong.
     pub fn new(view: Arc<View>, relay: Relay, exchange: Arc<dyn Exchange>, custody: usize) -> Self {
-        let (confirms, comes, came) = Default::default();
-        Self { view, relay, exchange, custody: Custody::new(custody), confirms, comes, came }
+        let (confirms, drains, places, sent, comes, came) = Default::default();
+        let custody = Custody::new(custody);
+        Self { view, relay, exchange, custody, confirms, drains, places, sent, comes, came }
+    }
+
+    /// This node gives up its sessions from now on, and takes no new ones; or it does not any more.
+    pub fn drain(&self, drains: bool) {
+        self.view.drain(drains);
+        self.drains.notify_one();
+    }
+
+    /// Of a node that gives up its sessions: where a client is to go, of several nodes to each in its turn.
+    pub(crate) fn place(&self) -> Option<String> {
+        let places = self.places.load();
+        let turn = self.sent.fetch_add(1, Ordering::Relaxed);
+        let of = u64::try_from(places.len()).ok().filter(|of| *of > 0)?;
+        places.get(usize::try_from(turn % of).ok()?).cloned()
+    }
+
+    /// What a client hears that comes to a node that gives up its sessions; `None`: this one does not.
+    pub(crate) fn sends_away(&self) -> Option<StreamError> {
+        self.view.is_draining().then(|| match self.place() {
+            Some(place) => StreamError::see_other_host(&place),
+            None => {
+                let error = StreamError::new(StreamErrorCondition::SystemShutdown);
+                error.with_text("this node takes no sessions: try another one")
+            }
+        })
     }
 
     /// Hands something to a node; whether it takes it is waited for with what is returned, if it `waits`.

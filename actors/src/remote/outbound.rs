@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{env::Env, resource::PATIENCE, routing::whereabouts::here};
 use bytes::Bytes;
-use cluster::{AskError, Record, Records, Start, Token, relay::Way};
+use cluster::{AskError, Record, Records, Standing, Start, Token, relay::Way};
 use futures_util::future::join_all;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -287,6 +287,33 @@ pub(crate) async fn ask_one(
 ) -> Option<Given> {
     let order = Order::Give { user: user.clone(), token: token.to_owned() };
     read_given(cluster.exchange.ask(node, order.to_bytes().into(), GIVEN).await.ok()?)
+}
+
+/// Asks all others where clients come to them, for those that are sent away from here. Which may take sessions of this node.
+pub(crate) async fn ask_around(cluster: &Cluster) -> Vec<Node> {
+    let others = cluster.view.others();
+    let up = others.values().filter(|o| o.connected && o.member.standing == Standing::Up);
+    let question = Bytes::from(Order::Place.to_bytes());
+    let asked = up.map(|other| {
+        let (node, question) = (other.member.node, question.clone());
+        async move { (node, cluster.exchange.ask(node, question, ASKED).await) }
+    });
+    let (mut nodes, mut places) = (Vec::new(), Vec::new());
+    for (node, place) in join_all(asked).await {
+        let Ok(place) = place else { continue };
+        nodes.push(node);
+        places.extend(String::from_utf8(place.into()).ok().filter(|place| !place.is_empty()));
+    }
+    cluster.places.store(Arc::new(places));
+    nodes
+}
+
+/// Offers a session to a node: when this resolves it has it, or does not take it now.
+pub(crate) async fn offer(cluster: &Cluster, to: Node, user: &BareJid, token: &str) {
+    let order = Order::Take { user: user.clone(), token: token.to_owned() };
+    if let Err(error) = cluster.exchange.ask(to, order.to_bytes().into(), PATIENCE).await {
+        tracing::debug!(node = %to, %error, "a session is not taken");
+    }
 }
 
 /// Which messages of the offline storage sessions of the user on other nodes have.

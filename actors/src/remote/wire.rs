@@ -65,9 +65,13 @@ pub enum Order {
     Room { user: BareJid, needed: u64 },
     /// Asks: the user's session with that token is to go over to the node that asks.
     Give { user: BareJid, token: String },
+    /// Asks: the user's session with that token is to be taken from the node that asks, which gives up its sessions.
+    Take { user: BareJid, token: String },
+    /// Asks: where clients come to that node.
+    Place,
 }
 
-const ENDS: [Ended; 7] = [
+const ENDS: [Ended; 8] = [
     Ended::Closed,
     Ended::Conflict,
     Ended::Kicked,
@@ -75,6 +79,7 @@ const ENDS: [Ended; 7] = [
     Ended::Revoked,
     Ended::NoMemory,
     Ended::Shutdown,
+    Ended::Drained,
 ];
 
 fn place<T: PartialEq>(all: &[T], of: &T) -> u8 {
@@ -120,6 +125,8 @@ impl Order {
             Self::Room { .. } => 34,
             Self::Sent { .. } => 35,
             Self::Give { .. } => 36,
+            Self::Take { .. } => 37,
+            Self::Place => 38,
         }
     }
 
@@ -184,7 +191,8 @@ impl Order {
                 put_text(&mut out, user.as_str());
                 put_number(&mut out, *needed);
             }
-            Self::Give { user, token } => {
+            Self::Place => {}
+            Self::Give { user, token } | Self::Take { user, token } => {
                 put_text(&mut out, user.as_str());
                 put_text(&mut out, token);
             }
@@ -245,6 +253,8 @@ impl Order {
             35 => Self::Sent { user: user(from)? },
             34 => Self::Room { user: user(from)?, needed: from.number()? },
             36 => Self::Give { user: user(from)?, token: from.text(str::to_owned)? },
+            37 => Self::Take { user: user(from)?, token: from.text(str::to_owned)? },
+            38 => Self::Place,
             _ => return None,
         })
     }
@@ -409,7 +419,9 @@ mod tests {
             ("shown", Order::Shown { by: romeo, users: vec![user.clone()] }),
             ("room", Order::Room { user: user.clone(), needed: 1 }),
             ("sent", Order::Sent { user: user.clone() }),
-            ("give", Order::Give { user, token: "t".to_owned() }),
+            ("give", Order::Give { user: user.clone(), token: "t".to_owned() }),
+            ("take", Order::Take { user, token: "t".to_owned() }),
+            ("place", Order::Place),
         ]
     }
 

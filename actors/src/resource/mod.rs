@@ -137,6 +137,8 @@ pub enum Ended {
     NoMemory,
     /// The node stops.
     Shutdown,
+    /// The node gives up its sessions.
+    Drained,
 }
 
 /// A bound resource.

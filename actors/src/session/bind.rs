@@ -30,6 +30,9 @@ impl Session {
             .flatten()
             .and_then(|p| Bind::from_element(&p).ok())
             .filter(|_| self.to_server_or_account(stanza, &user));
+        if let Some(away) = scope.env.cluster.as_ref().and_then(|cluster| cluster.sends_away()) {
+            return self.fail(&away, scope);
+        }
         let Some(bind) = request else {
             // section 7.1: anything else before binding is not authorized
             return self.fail(&StreamError::new(Condition::NotAuthorized), scope);

@@ -67,7 +67,11 @@ impl Session {
         let token = || key().unwrap_or_else(|| cx.env.token());
         let token = (resume && !window.is_zero()).then(token);
         let resumable = token.is_some();
-        let reply = sm::Enabled { id: token.clone(), max: token.is_some().then_some(window) };
+        // where it is to be resumed
+        let draining = cx.env.cluster.as_ref().filter(|cluster| cluster.view.is_draining());
+        let location = draining.filter(|_| resume).and_then(|cluster| cluster.place());
+        let max = token.is_some().then_some(window);
+        let reply = sm::Enabled { id: token.clone(), max, location };
         cx.resource().with_sm(|state| {
             *state = Some(StreamManagement { token, window, ..StreamManagement::default() });
         });
@@ -184,6 +188,9 @@ impl Session {
         let Some(h) = nonza.attr("h").and_then(number::unsigned_int) else {
             return self.failed(scope, None, StanzaErrorCondition::BadRequest);
         };
+        if let Some(away) = scope.env.cluster.as_ref().and_then(|cluster| cluster.sends_away()) {
+            return self.fail(&away, scope);
+        }
         let (env, token) = (Arc::clone(scope.env), token.to_owned());
         let previd = token.clone();
         scope.fx.job(

@@ -20,6 +20,11 @@ use xmpp::jid::BareJid;
 /// How long a client waits for its session: it is to hear something.
 const WAITS: Duration = Duration::from_millis(4_500);
 
+/// Another node offers a session of which its client may be anywhere: it waits here from now on. Whether it does.
+pub(crate) async fn take(env: &Arc<Env>, user: &BareJid, token: &str) -> bool {
+    comes(env, user, token, None).await.is_ok()
+}
+
 /// Resolves when the session is here. What is begun goes on when the client is gone meanwhile. `handled`: what is known here of one that
 /// nobody resumed in time.
 ///

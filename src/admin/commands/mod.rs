@@ -2,6 +2,7 @@
 
 mod accounts;
 mod crashes;
+mod node;
 mod processes;
 mod quarantine;
 mod sessions;
@@ -75,6 +76,7 @@ async fn dispatch(request: Request, node: &Arc<Shared>, rows: &Rows) -> Result<D
             }
             Ok(Done::default())
         }
+        Request::Node { drain } => node::node(node, drain, rows).await,
         Request::Stop {} => {
             node.stop.notify_one();
             Ok(Done::default())

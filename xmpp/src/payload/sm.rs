@@ -34,6 +34,8 @@ pub struct Enabled {
     pub id: Option<String>,
     /// How long it is possible.
     pub max: Option<Duration>,
+    /// Where the client should connect to for it (HOST[:PORT]).
+    pub location: Option<String>,
 }
 
 impl Enabled {
@@ -43,6 +45,7 @@ impl Enabled {
         Element::new(ns::SM, "enabled")
             .with_attr_opt("resume", resume)
             .with_attr_opt("id", self.id.clone())
+            .with_attr_opt("location", self.location.clone())
             .with_attr_opt("max", self.max.map(|m| m.as_secs().to_string()))
             .to_xml()
     }

@@ -40,7 +40,9 @@ fn answers() -> Vec<(&'static str, &'static str, String)> {
     let mut limited = Vec::new();
     limits::render(&mut limited, 10_000, 1_800);
     let limited = String::from_utf8(limited).unwrap();
-    let enabled = |id: Option<&str>| Enabled { id: id.map(str::to_owned), max: None }.to_xml();
+    let enabled = |id: Option<&str>| {
+        Enabled { id: id.map(str::to_owned), max: None, location: None }.to_xml()
+    };
     vec![
         (
             "RFC 6120 section 7.6.1",
