@@ -30,6 +30,8 @@ pub struct Setup {
     pub config: Config,
     /// The modules that are on. More can be added before the start.
     pub modules: Modules,
+    /// How those of the configuration are configured, for comparing it with other nodes'.
+    pub chosen: Vec<String>,
     /// Says how much memory is in use.
     pub gauge: Gauge,
 }
@@ -50,6 +52,7 @@ impl Setup {
     /// Every mistake there is.
     pub fn of(mut loaded: Loaded) -> Result<Self, Report> {
         let modules = actors::modules::all(&mut loaded.modules);
+        let chosen = loaded.modules.chosen().to_vec();
         let hosts = prepare_hosts(&mut loaded);
         if EnvFilter::try_new(&loaded.draft().log.level).is_err() {
             let fix =
@@ -61,7 +64,7 @@ impl Setup {
         let mut config = loaded.finish()?;
         config.server.hosts = hosts;
         elsewhere.apply(&mut config);
-        Ok(Self { config, modules, gauge: Gauge::new(memory::resident) })
+        Ok(Self { config, modules, chosen, gauge: Gauge::new(memory::resident) })
     }
 }
 

@@ -48,6 +48,7 @@ pub struct Sections {
     root: Table,
     syntax: Vec<Syntax>,
     declared: Vec<Declared>,
+    chosen: Vec<String>,
     mistakes: Vec<Mistake>,
 }
 
@@ -60,7 +61,8 @@ impl Default for Sections {
 
 impl Sections {
     pub(crate) fn new(source: Source, root: Table, syntax: Vec<Syntax>) -> Self {
-        Self { source, root, syntax, declared: Vec::new(), mistakes: Vec::new() }
+        let (declared, chosen, mistakes) = Default::default();
+        Self { source, root, syntax, declared, chosen, mistakes }
     }
 
     /// No file, and nobody has asked for anything.
@@ -85,6 +87,9 @@ impl Sections {
             enabled = bool::read(raw, &mut wrong).unwrap_or(enabled);
             let default = Some(S::ENABLED.to_string());
             wrong.into_iter().for_each(|one| reader.wrong("enabled", one, default.clone()));
+        }
+        if enabled {
+            self.chosen.push(format!("{path} {section:?}"));
         }
         self.declare::<S>(path, Shape::Module(S::ENABLED));
         enabled.then_some(section)
@@ -135,6 +140,11 @@ impl Sections {
             let options = describer.0;
             self.declared.push(Declared { path, shape, doc: S::DOC, options });
         }
+    }
+
+    /// The modules that run, with the values of their options: to be compared, and shown to nobody.
+    pub fn chosen(&self) -> &[String] {
+        &self.chosen
     }
 
     /// The sections asked for so far, in order: what the reference is made of.

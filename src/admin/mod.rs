@@ -11,6 +11,7 @@ mod operator;
 pub mod protocol;
 mod socket;
 
+pub(crate) use commands::peers::Desk;
 pub(crate) use socket::Socket;
 pub use socket::SocketError;
 

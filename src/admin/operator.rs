@@ -154,6 +154,14 @@ impl Operator {
             Request::QuarantineShow { id } => tracing::info!(uid, pid, id, "quarantine show"),
             Request::QuarantineRelease { id } => tracing::info!(uid, pid, id, "quarantine release"),
             Request::QuarantineDrop { id } => tracing::info!(uid, pid, id, "quarantine drop"),
+            Request::RegistryCheck { fix: true, .. } => {
+                tracing::info!(uid, pid, "registry check --fix");
+            }
+            Request::RegistryRebuild {} => tracing::info!(uid, pid, "registry rebuild"),
+            Request::On { node, request } => {
+                tracing::info!(uid, pid, node, "what follows is asked of other nodes");
+                self.audit(request);
+            }
             Request::Stop {} => tracing::info!(uid, pid, "stop"),
             Request::Tree {}
             | Request::Ps { .. }
@@ -164,6 +172,11 @@ impl Operator {
             | Request::QuarantineList { .. }
             | Request::StoreStatus {}
             | Request::StoreCheck { .. }
+            | Request::Nodes { .. }
+            | Request::RegistryStats {}
+            | Request::RegistryGet { .. }
+            | Request::RegistryCheck { .. }
+            | Request::Route { .. }
             | Request::Hosts {} => {}
         }
     }

@@ -1,5 +1,9 @@
 //! What operators ask and what they are answered: JSON, one line each.
 
+mod cluster;
+
+pub use self::cluster::*;
+
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use storage::transfer::Walk;
@@ -111,13 +115,48 @@ pub enum Request {
         /// How far it was seen; the answer is how far it was seen then, at the end the same.
         walk: Walk,
     },
+    /// The nodes of the cluster, as this one sees them.
+    Nodes {
+        /// This one only.
+        #[serde(default)]
+        node: Option<String>,
+    },
+    /// How the registry is.
+    RegistryStats {},
+    /// What the registry has of a user or one of their sessions, and what the cache has.
+    RegistryGet {
+        /// Whose.
+        jid: Jid,
+    },
+    /// Compares a part of this node's sessions with the registry.
+    RegistryCheck {
+        /// Which part.
+        #[serde(default)]
+        at: Place,
+        /// Whether what differs is set right.
+        #[serde(default)]
+        fix: bool,
+    },
+    /// Publishes all sessions of this node again.
+    RegistryRebuild {},
+    /// Where a stanza for an address would go now.
+    Route {
+        /// Which.
+        jid: Jid,
+    },
+    /// The same of other nodes: one [`AnswerRow`] for each.
+    On {
+        /// Its name; "all": each one that is alive, this one too.
+        node: String,
+        /// What: `tree`, `ps`, `sessions`, `crash_list`, `nodes`, `registry_stats` or `kick`.
+        request: Box<Request>,
+    },
     /// The hosts that are served.
     Hosts {},
-    /// How the node stands among those of its cluster.
-    Node {
-        /// Before: it is to give up its sessions, or not any more.
-        #[serde(default)]
-        drain: Option<bool>,
+    /// The node is to give up its sessions, or not any more; the answer is its [`NodeRow`].
+    Drain {
+        /// Which of both.
+        drains: bool,
     },
     /// Stops the node.
     Stop {},
@@ -211,7 +250,19 @@ pub enum Row {
     /// A host.
     Host(String),
     /// A node.
-    Node(NodeRow),
+    Node(Box<NodeRow>),
+    /// The registry.
+    Registry(Box<RegistryRow>),
+    /// What the registry has of a session.
+    Record(RecordRow),
+    /// Where it differs from a node's sessions.
+    Difference(DifferenceRow),
+    /// How far that was looked at.
+    Checked(CheckedRow),
+    /// Where a stanza would go.
+    Route(RouteRow),
+    /// What a node has answered.
+    Answer(AnswerRow),
 }
 
 /// A process and those below it.
@@ -325,19 +376,6 @@ pub struct QuarantineRow {
     pub stanza: Option<String>,
 }
 
-/// A node of the cluster: the first is the one that is asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeRow {
-    /// Its name.
-    pub node: String,
-    /// Whether it gives up its sessions.
-    pub draining: bool,
-    /// How many it has, those that wait to be resumed too.
-    pub sessions: u64,
-    /// Whether there is a connection to it.
-    pub connected: bool,
-}
-
 /// Something of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreRow {
@@ -392,8 +430,7 @@ mod tests {
             (json!({ "command": "tree" }), Request::Tree {}),
             (json!({ "command": "hosts" }), Request::Hosts {}),
             (json!({ "command": "stop" }), Request::Stop {}),
-            (json!({ "command": "node" }), Request::Node { drain: None }),
-            (json!({ "command": "node", "drain": true }), Request::Node { drain: Some(true) }),
+            (json!({ "command": "drain", "drains": true }), Request::Drain { drains: true }),
             // before there was metering
             (
                 json!({ "command": "ps", "by": "busy", "limit": 3 }),
@@ -427,6 +464,14 @@ mod tests {
                 Request::QuarantineList { user: None, after: 0, limit: 9 },
             ),
             (json!({ "command": "quarantine_drop", "id": 7 }), Request::QuarantineDrop { id: 7 }),
+            (
+                json!({ "command": "registry_check" }),
+                Request::RegistryCheck { at: Place::Sessions(0), fix: false },
+            ),
+            (
+                json!({ "command": "on", "node": "n2", "request": { "command": "tree" } }),
+                Request::On { node: "n2".to_owned(), request: Box::new(Request::Tree {}) },
+            ),
         ] {
             assert_eq!(asked(line.clone()), Ok(request), "{line}");
         }

@@ -3,7 +3,7 @@
 use super::{Done, Failure, NodeArgs, output::Output};
 use actors::hosts::Hosts;
 use config::{Report, Sections};
-use mangrove::{certificates::Sources, elsewhere};
+use mangrove::{certificates::Sources, cluster, elsewhere};
 use std::{path::PathBuf, sync::Arc};
 
 #[derive(Debug, clap::Subcommand)]
@@ -40,6 +40,7 @@ async fn check(node: &NodeArgs, file: Option<PathBuf>, out: &mut Output) -> Done
     Sources::new(&setup.config)
         .configured()
         .map_err(|e| Failure::usage(format!("certificate: {e}")))?;
+    cluster::check(&setup.config).map_err(Failure::usage)?;
     elsewhere::check(&setup.config).await.map_err(Failure::usage)?;
     let hosts = setup.config.server.hosts.iter();
     let hosts = Hosts::new(hosts.map(|host| Arc::from(host.as_str())));

@@ -9,10 +9,12 @@ mod cluster;
 mod crash;
 mod import;
 mod node;
+mod nodes;
 mod output;
 mod password;
 mod processes;
 mod quarantine;
+mod registry;
 mod run;
 mod sessions;
 mod stop;
@@ -46,7 +48,7 @@ enum Command {
     #[command(subcommand)]
     Account(account::Command),
     /// Show the supervision tree
-    Tree,
+    Tree(processes::Tree),
     /// List processes
     Ps(processes::Ps),
     /// Look at crashes
@@ -60,12 +62,22 @@ enum Command {
     /// See how the store is, check it, or copy it into another one
     #[command(subcommand)]
     Store(store::Command),
+    /// List the nodes of the cluster, as one sees them
+    Nodes,
+    /// Look at one node, or have it give up its sessions
+    #[command(subcommand)]
+    Node(node::Command),
+    /// Look at who is where, and set it right
+    #[command(subcommand)]
+    Registry(registry::Command),
+    /// Say where a stanza for an address would go now, and why
+    Route {
+        /// The address: user@host, user@host/resource, or a domain
+        jid: String,
+    },
     /// Make what the nodes of a cluster have to show one another
     #[command(subcommand)]
     Cluster(cluster::Command),
-    /// See how the node stands among those of its cluster, or have it give up its sessions
-    #[command(subcommand)]
-    Node(node::Command),
     /// Stop the node and wait until it has stopped
     Stop,
     /// Check the configuration, or print its reference
@@ -120,7 +132,7 @@ pub fn main() -> ExitCode {
         Command::Run => run::run(&node, &mut out),
         Command::Config(command) => ask::block_on(check::config(&node, command, &mut out)),
         Command::Account(command) => ask::block_on(account::account(&node, command, &mut out)),
-        Command::Tree => ask::block_on(processes::tree(&node, &mut out)),
+        Command::Tree(args) => ask::block_on(processes::tree(&node, args, &mut out)),
         Command::Ps(args) => ask::block_on(processes::ps(&node, args, &mut out)),
         Command::Crash(command) => ask::block_on(crash::crash(&node, command, &mut out)),
         Command::Sessions(args) => ask::block_on(sessions::sessions(&node, args, &mut out)),
@@ -128,8 +140,11 @@ pub fn main() -> ExitCode {
             ask::block_on(quarantine::quarantine(&node, command, &mut out))
         }
         Command::Store(command) => ask::block_on(store::store(&node, command, &mut out)),
-        Command::Cluster(command) => cluster::cluster(command, &mut out),
+        Command::Nodes => ask::block_on(nodes::nodes(&node, &mut out)),
         Command::Node(command) => ask::block_on(node::node(&node, command, &mut out)),
+        Command::Registry(command) => ask::block_on(registry::registry(&node, command, &mut out)),
+        Command::Route { jid } => ask::block_on(registry::route(&node, &jid, &mut out)),
+        Command::Cluster(command) => cluster::cluster(command, &mut out),
         Command::Stop => ask::block_on(stop::stop(&node, &mut out)),
     };
     match done {

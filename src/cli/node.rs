@@ -2,10 +2,14 @@
 
 use super::{
     Done, Failure, NodeArgs,
-    output::{Output, Table, count, value},
+    nodes::{among, show},
+    output::{Output, count},
     stop,
 };
-use mangrove::admin::protocol::{NodeRow, Request, Row};
+use mangrove::admin::{
+    client::Client,
+    protocol::{NodeRow, Request, Stands},
+};
 use std::time::Duration;
 
 /// How often it is asked how far it is.
@@ -13,8 +17,11 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Show the nodes of the cluster as this one sees them
-    Show,
+    /// Say all that is known of a node
+    Show {
+        /// Which; that which is asked, if none is named
+        name: Option<String>,
+    },
     /// Have the node take no more sessions and give up those it has, and wait until it has none
     Drain {
         /// Then stop it
@@ -26,52 +33,42 @@ pub enum Command {
 }
 
 pub async fn node(args: &NodeArgs, command: Command, out: &mut Output) -> Done {
-    let drain = match command {
-        Command::Show => None,
-        Command::Drain { .. } => Some(true),
-        Command::Undrain => Some(false),
-    };
     let mut client = args.connect().await?;
-    let (mut rows, _) = client.rows(Request::Node { drain }).await?;
-    let mut before = None;
-    while drain == Some(true)
-        && let Some(NodeRow { sessions, draining, .. }) = first(&rows)
-        && *sessions > 0
-    {
-        if !draining {
-            return Err(Failure::new("it takes sessions again"));
+    let row = match command {
+        Command::Show { name } => one(&mut client, Request::Nodes { node: name }).await?,
+        Command::Undrain => one(&mut client, Request::Drain { drains: false }).await?,
+        Command::Drain { stop } => {
+            let row = drained(&mut client, out).await?;
+            if stop {
+                return stop::stop(args, out).await;
+            }
+            row
         }
-        if before.replace(*sessions) != Some(*sessions) {
-            let left = usize::try_from(*sessions).unwrap_or(usize::MAX);
-            out.note(&format!("{} left", count(left, "session")));
-        }
-        tokio::time::sleep(AGAIN).await;
-        (rows, _) = client.rows(Request::Node { drain: None }).await?;
-    }
-    if let Command::Drain { stop: true } = command {
-        return stop::stop(args, out).await;
-    }
-    if out.json {
-        out.json(&rows.iter().map(value).collect::<Vec<_>>());
-        return Ok(());
-    }
-    let mut table = Table::new(&["node", "state", "sessions>", "link"]);
-    for row in &rows {
-        let Row::Node(n) = row else { continue };
-        table.row(vec![
-            n.node.clone(),
-            if n.draining { "draining" } else { "up" }.to_owned(),
-            n.sessions.to_string(),
-            if n.connected { "connected" } else { "-" }.to_owned(),
-        ]);
-    }
-    out.text(&table.lines().join("\n"));
+    };
+    show(&row, out);
     Ok(())
 }
 
-fn first(rows: &[Row]) -> Option<&NodeRow> {
-    rows.iter().find_map(|row| match row {
-        Row::Node(node) => Some(node),
-        _ => None,
-    })
+/// The first of what is answered: the one that is asked, if none is named.
+async fn one(client: &mut Client, request: Request) -> Result<NodeRow, Failure> {
+    let (rows, _) = client.rows(request).await?;
+    among(rows).into_iter().next().ok_or_else(|| Failure::new("the node does not say"))
+}
+
+/// Waits until the node has no sessions, and says how far it is.
+async fn drained(client: &mut Client, out: &Output) -> Result<NodeRow, Failure> {
+    let mut row = one(client, Request::Drain { drains: true }).await?;
+    let mut before = None;
+    while row.sessions > 0 {
+        if row.standing == Stands::Up {
+            return Err(Failure::new("it takes sessions again"));
+        }
+        if before.replace(row.sessions) != Some(row.sessions) {
+            let left = usize::try_from(row.sessions).unwrap_or(usize::MAX);
+            out.note(&format!("{} left", count(left, "session")));
+        }
+        tokio::time::sleep(AGAIN).await;
+        row = one(client, Request::Nodes { node: None }).await?;
+    }
+    Ok(row)
 }

@@ -101,6 +101,13 @@ impl Table {
     }
 }
 
+/// What is known of one thing, a line each.
+pub fn facts(all: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
+    let mut table = Table::new(&["", ""]);
+    all.into_iter().for_each(|(what, is)| table.row(vec![what, is]));
+    table.lines().into_iter().skip(1).collect()
+}
+
 /// Text on one line that does nothing to a terminal.
 pub fn shown(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()

@@ -2,7 +2,8 @@
 
 use super::{
     Done, NodeArgs,
-    output::{Output, Table, count, count_of, shown, time, value},
+    nodes::Of,
+    output::{Output, Table, count, count_of, shown, time},
 };
 use mangrove::admin::protocol::{FiguresRow, Order, Request, Row, TreeRow};
 use supervision::{Intensity, restarts::Supervision};
@@ -10,23 +11,27 @@ use supervision::{Intensity, restarts::Supervision};
 /// The most children of a supervisor of whose restarts its line tells.
 const SHOWN: usize = 3;
 
-pub async fn tree(node: &NodeArgs, out: &mut Output) -> Done {
-    let (rows, done) = node.connect().await?.rows(Request::Tree {}).await?;
-    if out.json {
-        out.json(&rows.iter().map(value).collect::<Vec<_>>());
-        return Ok(());
-    }
-    let mut lines = Vec::new();
-    for row in &rows {
-        match row {
-            Row::Tree(root) => draw(root, "", "", &mut lines),
-            Row::Figures(figures) => lines.extend(ended(figures)),
-            _ => {}
+/// Whose tree.
+#[derive(Debug, clap::Args)]
+pub struct Tree {
+    #[command(flatten)]
+    of: Of,
+}
+
+pub async fn tree(node: &NodeArgs, Tree { of }: Tree, out: &mut Output) -> Done {
+    of.ask(node, Request::Tree {}, out, |rows, of| {
+        let mut lines = Vec::new();
+        for row in rows {
+            match row {
+                Row::Tree(root) => draw(root, "", "", &mut lines),
+                Row::Figures(figures) => lines.extend(ended(figures)),
+                _ => {}
+            }
         }
-    }
-    lines.push(count(done.of.unwrap_or_default(), "process"));
-    out.text(&lines.join("\n"));
-    Ok(())
+        lines.push(count(of.unwrap_or_default(), "process"));
+        lines
+    })
+    .await
 }
 
 /// What is to be said of processes that are not there any more; nothing if all is well.
@@ -95,6 +100,8 @@ pub struct Ps {
     /// How long processes are metered first, to show their shares of the node's CPU; 1 with --by cpu
     #[arg(long, value_name = "S")]
     seconds: Option<f64>,
+    #[command(flatten)]
+    of: Of,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -111,7 +118,7 @@ enum By {
     Cpu,
 }
 
-pub async fn ps(node: &NodeArgs, Ps { by, limit, seconds }: Ps, out: &mut Output) -> Done {
+pub async fn ps(node: &NodeArgs, Ps { by, limit, seconds, of }: Ps, out: &mut Output) -> Done {
     let seconds = seconds.unwrap_or(if matches!(by, By::Cpu) { 1.0 } else { 0.0 });
     let by = match by {
         By::Queue => Order::Queue,
@@ -120,17 +127,22 @@ pub async fn ps(node: &NodeArgs, Ps { by, limit, seconds }: Ps, out: &mut Output
         By::Uptime => Order::Uptime,
         By::Cpu => Order::Cpu,
     };
-    let (rows, done) = node.connect().await?.rows(Request::Ps { by, limit, seconds }).await?;
-    if out.json {
-        out.json(&rows.iter().map(value).collect::<Vec<_>>());
-        return Ok(());
-    }
+    let metered = seconds > 0.0;
+    of.ask(node, Request::Ps { by, limit, seconds }, out, |rows, of| {
+        let mut lines = processes(rows, metered);
+        lines.push(count_of(rows.len(), of, "process"));
+        lines
+    })
+    .await
+}
+
+fn processes(rows: &[Row], metered: bool) -> Vec<String> {
     let mut head = vec!["id>", "kind", "queued>", "handled>", "busy>", "uptime>", "path", "status"];
-    if seconds > 0.0 {
+    if metered {
         head.insert(0, "cpu>");
     }
     let mut table = Table::new(&head);
-    for row in &rows {
+    for row in rows {
         let Row::Process(p) = row else { continue };
         let mut cells = vec![
             p.id.to_string(),
@@ -142,17 +154,14 @@ pub async fn ps(node: &NodeArgs, Ps { by, limit, seconds }: Ps, out: &mut Output
             p.path.clone(),
             p.status.clone().unwrap_or_default(),
         ];
-        if seconds > 0.0 {
+        if metered {
             // "-": it has started since
             cells
                 .insert(0, p.cpu.map_or_else(|| "-".to_owned(), |c| format!("{:.1} %", c * 100.0)));
         }
         table.row(cells);
     }
-    let mut lines = table.lines();
-    lines.push(count_of(rows.len(), done.of, "process"));
-    out.text(&lines.join("\n"));
-    Ok(())
+    table.lines()
 }
 
 #[cfg(test)]

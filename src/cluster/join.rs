@@ -2,16 +2,18 @@
 
 use super::{
     credentials::{Credentials, CredentialsError},
+    later::Later,
     redis::{self, RedisError},
     secret::Purpose,
-    tls::{Shown, Watcher},
+    tls::{self, Shown, Watcher},
 };
 use actors::{
     env::Env,
+    metrics::{Histogram, answer_times},
     remote::{Cluster, custody::CUSTODY, heirs::Heirs, inbound::Inbound},
 };
 use cluster::{
-    LinkOptions, Links, Member, MemoryRegistry, Net, Relay, SessionRegistry, Start, View,
+    Exchange, LinkOptions, Links, Member, MemoryRegistry, Net, Relay, SessionRegistry, Start, View,
     members::{Events, Membership, Parts, Terms},
     registry::redis::{OpenError, RedisRegistry},
 };
@@ -64,11 +66,20 @@ struct Apart {
 
 /// What a node has of the others, for its shell and its metrics.
 #[derive(Clone)]
-#[expect(dead_code, reason = "the commands and metrics that show it come next")]
 pub(crate) struct Joined {
     pub redis: Arc<RedisRegistry>,
+    /// How long it takes for an answer.
+    pub answers: Histogram,
     pub links: Option<Links>,
     pub view: Arc<View>,
+    /// Where others connect.
+    pub address: String,
+    /// See [`alike`].
+    pub digest: u64,
+    /// Asks the operators' commands of others.
+    pub admin: Arc<dyn Exchange>,
+    /// And answers theirs.
+    pub desk: Arc<Later>,
 }
 
 fn wall_clock() -> u64 {
@@ -123,7 +134,7 @@ impl Joining {
     pub(crate) fn children(
         self,
         env: &Arc<Env>,
-        config: &Config,
+        (config, modules): (&Config, &[String]),
         replaced: &Arc<Notify>,
     ) -> Result<(Option<Joined>, Vec<ChildSpec>), JoinError> {
         let (Some(Apart { redis, inbound, net, links }), Some(cluster)) =
@@ -137,13 +148,25 @@ impl Joining {
             Some((links, child, shown)) => (Some(links), vec![Watcher::child(&shown), child]),
             None => (None, Vec::new()),
         };
+        let joined = Joined {
+            redis: Arc::clone(&redis),
+            answers: answer_times(),
+            links: links.clone(),
+            view: Arc::clone(&view),
+            address: address(config),
+            digest: alike(config, modules),
+            admin: net.exchange(ADMIN),
+            desk: Arc::default(),
+        };
+        let answers = joined.answers.clone();
+        redis.tell(Box::new(move |_, took, _| answers.observe(took.as_secs_f64())));
         let events = Arc::new(Told {
             env: Arc::downgrade(env),
             cluster: Arc::clone(&cluster),
-            links: links.clone(),
+            links,
             peers: peers(&config.cluster.peers)?,
-            address: address(config),
-            digest: alike(config),
+            address: joined.address.clone(),
+            digest: joined.digest,
             said: Mutex::new(None),
             replaced: Arc::clone(replaced),
         });
@@ -160,17 +183,19 @@ impl Joining {
             RedisRegistry::child(&redis),
             Net::answering(SESSIONS, inbound),
             Net::answering(MEMBERS, Arc::new(Arc::clone(&membership))),
+            Net::answering(ADMIN, Arc::<Later>::clone(&joined.desk)),
             Net::watcher(&view, &cluster.relay),
         ];
         children.extend(link_children);
         children.push(membership.child());
-        Ok((Some(Joined { redis, links, view }), children))
+        Ok((Some(joined), children))
     }
 }
 
-/// Who answers questions about sessions, and about leases.
+/// Who answers questions about sessions, about leases, and those of operators.
 const SESSIONS: &str = "sessions";
 const MEMBERS: &str = "membership";
+const ADMIN: &str = "commands";
 
 fn links(
     config: &Config,
@@ -214,13 +239,29 @@ fn address(config: &Config) -> String {
     }
 }
 
-/// Of what all nodes of a cluster must have alike: hosts, and what decides about clients.
-fn alike(config: &Config) -> u64 {
+/// Whether what a configuration says of other nodes can be used: files are read, and nobody is asked.
+///
+/// # Errors
+/// The first that cannot.
+pub fn check(config: &Config) -> Result<(), JoinError> {
+    redis::options(config)?;
+    peers(&config.cluster.peers)?;
+    if config.cluster.name.is_some() {
+        let credentials = Credentials::of(config);
+        credentials.cookie()?;
+        credentials.secret()?;
+        tls::check(&credentials, &config.server.node)?;
+    }
+    Ok(())
+}
+
+/// Of what all nodes of a cluster must have alike: hosts, and what decides about clients; the modules with their options.
+fn alike(config: &Config, modules: &[String]) -> u64 {
     let mut hosts = config.server.hosts.clone();
     hosts.sort();
     let limits = &config.limits;
     let text = format!(
-        "{hosts:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        "{hosts:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {modules:?}",
         (limits.max_stanza, limits.max_resources, limits.queued, limits.queued_bytes),
         config.sasl,
         config.stream_management,

@@ -2,7 +2,10 @@
 
 pub mod credentials;
 pub(crate) mod join;
+mod later;
 pub(crate) mod redis;
 pub mod secret;
 mod tls;
 pub mod uri;
+
+pub use join::{JoinError, check};

@@ -58,6 +58,21 @@ fn roots(credentials: &Credentials) -> Result<Arc<RootCertStore>, CredentialsErr
     Ok(Arc::new(roots))
 }
 
+/// Whether the certificate is that of a node of this name, by the word of the authority, and good now.
+///
+/// # Errors
+/// When it is not.
+pub(super) fn check(credentials: &Credentials, node: &str) -> Result<(), CredentialsError> {
+    let (shown, file) = (read(credentials)?, credentials.certificate());
+    let provider = Arc::new(default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots(credentials)?, provider);
+    let verifier = verifier.build().map_err(|e| wrong(&credentials.ca(), &e))?;
+    let name = ServerName::try_from(node.to_owned()).map_err(|e| wrong(&file, &e))?;
+    let (first, rest) = shown.cert.split_first().ok_or_else(|| wrong(&file, &"it is empty"))?;
+    let judged = verifier.verify_server_cert(first, rest, &name, &[], UnixTime::now());
+    judged.map(drop).map_err(|e| wrong(&file, &format!("as that of the node {node}: {e}")))
+}
+
 impl Shown {
     /// What the links of a node of that name need, and what reads its certificate again.
     ///
@@ -173,6 +188,21 @@ impl Server for Watcher {
 mod tests {
     use super::*;
     use crate::cluster::credentials::init;
+
+    #[test]
+    fn a_certificate_is_of_one_node_and_one_authority() {
+        let temp = tempfile::tempdir().unwrap();
+        let (one, two) = (temp.path().join("one"), temp.path().join("two"));
+        for dir in [&one, &two] {
+            init(dir, &["n1".to_owned()]).unwrap();
+        }
+        let credentials = Credentials::at(&one.join("n1"));
+        check(&credentials, "n1").unwrap();
+        let error = check(&credentials, "n2").unwrap_err().to_string();
+        assert!(error.contains("node.crt: as that of the node n2"), "{error}");
+        std::fs::copy(two.join("ca.crt"), credentials.ca()).unwrap();
+        assert!(check(&credentials, "n1").is_err(), "another authority");
+    }
 
     #[test]
     fn a_renewed_certificate_is_shown_and_a_damaged_one_is_not() {

@@ -119,7 +119,7 @@ impl Node {
     }
 
     async fn start_with(
-        Setup { config, modules, gauge }: Setup,
+        Setup { config, modules, chosen, gauge }: Setup,
         reachable: bool,
     ) -> Result<Self, NodeError> {
         let started = Instant::now();
@@ -158,7 +158,7 @@ impl Node {
             secret: join::shared_secret(&config)?.map_or_else(|| secret::load(data), Ok)?,
         });
         let stop = Arc::default();
-        let (joined, nodes) = joining.children(&env, &config, &stop)?;
+        let (joined, nodes) = joining.children(&env, (&config, &chosen), &stop)?;
         let [writes, reads] = env.metrics.store_answers();
         backend.tell(move |asked, took| match asked {
             Asked::Write => writes.observe(took.as_secs_f64()),
@@ -182,6 +182,9 @@ impl Node {
             started,
             stop,
         });
+        if let Some(joined) = &shared.nodes {
+            joined.desk.is(admin::Desk::of(&shared));
+        }
         if let Some(name) = page::twice(&metrics::page(&shared, Format::Text)) {
             return Err(NodeError::Modules(vec![format!("two metrics have the name {name}")]));
         }

@@ -1,6 +1,6 @@
 //! What is looked up for the page of `/metrics` when somebody asks for it, and in which format they get it.
 
-use super::logs;
+use super::{logs, nodes};
 use crate::node::shared::Shared;
 use actors::metrics::{
     Unit,
@@ -62,6 +62,7 @@ pub(crate) fn page(node: &Shared, format: Format) -> String {
     let mut looked = Looked::default();
     look(&mut looked, node);
     queues(&mut looked, node);
+    nodes::look(&mut looked, node);
     process(&mut looked);
     page::page(&node.env.metrics, &node.env.hooks().metrics, &looked, format).unwrap_or_else(|_| {
         tracing::error!("the page of the metrics could not be written");

@@ -4,3 +4,4 @@ pub(crate) mod http;
 mod limit;
 pub mod logs;
 pub(crate) mod metrics;
+mod nodes;

@@ -217,7 +217,9 @@ fn operators_can_read_what_every_limit_and_metric_is() {
         let name = format!("| `limits.{}` |", option.name);
         assert!(page.contains(&name), "docs/operating.md has no row {name}");
     }
-    for file in ["README.md", "docs/operating.md", "docs/cost.md", "docs/limits.md"] {
+    for file in
+        ["README.md", "docs/operating.md", "docs/cluster.md", "docs/cost.md", "docs/limits.md"]
+    {
         options_exist(file, &sections);
     }
     let metrics = block_on(async {

@@ -31,6 +31,7 @@ mod limits;
 mod load;
 mod logs;
 mod node;
+mod nodes;
 mod outage;
 mod places;
 mod poison;

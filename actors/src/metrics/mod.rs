@@ -59,6 +59,11 @@ const RESUME: [f64; 9] = [0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 /// Seconds until the store answers: a cached page, an `fsync`, a slow disk, and the deadline.
 const STORE: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0];
 
+/// A histogram of how long a store takes to answer, in seconds, for whoever has it shown ([`page::Looked::took`]).
+pub fn answer_times() -> Histogram {
+    Histogram::new(STORE)
+}
+
 /// Label and value, of each label.
 type Labels = Vec<(&'static str, &'static str)>;
 
@@ -135,6 +140,10 @@ counters! {
     tls_secured = "tls_secured", "TLS handshakes done";
     /// A cipher suite was agreed on that the record layer does not know: the connection cannot move.
     tls_immovable = "tls_immovable", "TLS connections that cannot move: a suite of the library's";
+    /// A stanza was handed to another node.
+    remote_handed = "remote_handed", "Stanzas handed to other nodes";
+    /// Something came back that was for a node that died.
+    remote_returned = "remote_returned", "What was for a node that died before it had dealt with it";
     /// Another node took nothing more of what it was to get.
     remote_full = "remote_full", "Stanzas and orders that another node had no room for";
     /// Another node said something that this one does not know.

@@ -4,9 +4,10 @@ use super::{Labels, Metrics, Unit, modules::ModuleMetrics};
 use prometheus_client::{
     encoding::{prometheus_text, text},
     metrics::{
-        counter::ConstCounter,
+        counter::{ConstCounter, Counter},
         family::Family,
         gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
         info::Info,
     },
     registry::Registry,
@@ -76,6 +77,48 @@ impl Looked {
             }
             None => self.0.register(first.name, first.help, family),
         }
+        self
+    }
+
+    /// How much there is of something of each that the label names.
+    pub fn each(
+        &mut self,
+        (name, unit, help): (&str, Option<Unit>, &str),
+        label: &'static str,
+        rows: impl IntoIterator<Item = (String, f64)>,
+    ) -> &mut Self {
+        let family = Family::<Vec<(&'static str, String)>, Gauge<f64, AtomicU64>>::default();
+        for (of, value) in rows {
+            family.get_or_create(&vec![(label, of)]).set(value);
+        }
+        match unit {
+            Some(unit) => self.0.register_with_unit(name, help, unit, family),
+            None => self.0.register(name, help, family),
+        }
+        self
+    }
+
+    /// How much there was so far of something of each that the label names; `_total` ends its name.
+    pub fn each_so_far(
+        &mut self,
+        (name, unit, help): (&str, Option<Unit>, &str),
+        label: &'static str,
+        rows: impl IntoIterator<Item = (String, u64)>,
+    ) -> &mut Self {
+        let family = Family::<Vec<(&'static str, String)>, Counter>::default();
+        for (of, value) in rows {
+            family.get_or_create(&vec![(label, of)]).inc_by(value);
+        }
+        match unit {
+            Some(unit) => self.0.register_with_unit(name, help, unit, family),
+            None => self.0.register(name, help, family),
+        }
+        self
+    }
+
+    /// How long something took.
+    pub fn took(&mut self, name: &str, help: &str, times: &Histogram) -> &mut Self {
+        self.0.register_with_unit(name, help, Unit::Seconds, times.clone());
         self
     }
 

@@ -82,6 +82,7 @@ impl Handler for Inbound {
 
     fn returned(&self, _: Start, _: Way, item: Bytes) -> Option<BoxFuture<()>> {
         let (env, order) = self.read(item)?;
+        env.metrics.remote_returned();
         let Order::Stanza { trip, at, stanza, .. } = order else { return None };
         if trip.copy { None } else { back(&env, at, &stanza) }
     }

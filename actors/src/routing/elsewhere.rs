@@ -15,7 +15,7 @@ use crate::{
     },
     resource::Durability,
 };
-use cluster::{Records, Start};
+use cluster::{Record, Records, Start};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::oneshot;
 use xmpp::{
@@ -81,12 +81,9 @@ pub(super) fn account(
         Some(records) => records,
         None => return Next::Gone(Some(look_for(env, cluster, user.clone(), stanza, trip))),
     };
-    let top = elsewhere(cluster, &records).filter_map(|r| r.priority).filter(|p| *p >= 0).max();
+    let (top, nodes) = best_of(elsewhere(cluster, &records));
     let (mut there, here_too): (BTreeSet<Start>, bool) = match top {
-        Some(top) if best.is_none_or(|best| best <= top) => {
-            let of_top = elsewhere(cluster, &records).filter(|r| r.priority == Some(top));
-            (of_top.map(start_of).collect(), best == Some(top))
-        }
+        Some(top) if best.is_none_or(|best| best <= top) => (nodes, best == Some(top)),
         Some(_) => (BTreeSet::new(), true),
         // it is kept where a session is that may take it soon
         None if best.is_none() && !whereabouts::is_here(env, user) => {
@@ -109,6 +106,23 @@ pub(super) fn account(
         Some(first) => Next::Gone(give(env, cluster, (first, Leg::Account), user, stanza, trip)),
         None => Next::Here(stanza),
     }
+}
+
+/// The highest priority of those that take messages for the account, and the nodes with sessions that have it.
+pub(super) fn best_of<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+) -> (Option<i8>, BTreeSet<Start>) {
+    let (mut top, mut nodes) = (None, BTreeSet::new());
+    for record in records {
+        let Some(priority) = record.priority.filter(|priority| *priority >= 0) else { continue };
+        if top < Some(priority) {
+            (top, nodes) = (Some(priority), BTreeSet::new());
+        }
+        if top == Some(priority) {
+            nodes.insert(start_of(record));
+        }
+    }
+    (top, nodes)
 }
 
 /// It stays here; after what is still on its way to other nodes.
@@ -181,8 +195,11 @@ fn give(
     let (trip, at) = (Trip { hops: trip.hops.saturating_add(1), ..trip }, env.clock.millis());
     let item = Order::Stanza { leg, trip, at, stanza: stanza.clone() }.to_bytes();
     match cluster.hand(to, way, item, instead, waits) {
-        Ok(None) => None,
-        Ok(Some(told)) => Some(Box::pin(async move { drop(told.await) })),
+        Ok(told) => {
+            env.metrics.remote_handed();
+            let told = told?;
+            Some(Box::pin(async move { drop(told.await) }))
+        }
         Err(_) => {
             env.metrics.remote_full();
             not_handed(env, user, stanza, trip)

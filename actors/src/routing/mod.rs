@@ -6,6 +6,7 @@
 
 mod elsewhere;
 pub mod everywhere;
+pub mod explained;
 pub mod presence;
 mod stored;
 #[cfg(test)]

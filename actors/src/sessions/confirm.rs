@@ -105,7 +105,10 @@ pub(crate) async fn republish(env: &Arc<Env>) -> Result<Vec<Arc<Resource>>, Dura
 }
 
 /// One shard of the table; `None`: there is no such.
-async fn publish(env: &Arc<Env>, shard: usize) -> Result<Option<Vec<Arc<Resource>>>, Duration> {
+pub(super) async fn publish(
+    env: &Arc<Env>,
+    shard: usize,
+) -> Result<Option<Vec<Arc<Resource>>>, Duration> {
     let Some(all) = env.table.page(shard) else { return Ok(None) };
     let mut elsewhere = Vec::new();
     for page in all.chunks(PAGE) {

@@ -4,6 +4,7 @@
 //! reads is the [`table`], and what becomes of a session that ended is in [`end`](mod@end).
 
 mod calm;
+pub mod check;
 pub mod claim;
 mod confirm;
 pub(crate) mod departed;

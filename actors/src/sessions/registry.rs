@@ -8,7 +8,7 @@ use crate::{
 use cluster::{Entry, Held, Record, RegistryError, Taking, Token};
 use std::sync::Arc;
 
-fn token(env: &Env, resource: &Resource) -> Token {
+pub(super) fn token(env: &Env, resource: &Resource) -> Token {
     Token { node: env.node, incarnation: env.incarnation(), session: resource.id() }
 }
 

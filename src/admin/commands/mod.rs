@@ -2,9 +2,12 @@
 
 mod accounts;
 mod crashes;
-mod node;
+mod drain;
+mod nodes;
+pub(crate) mod peers;
 mod processes;
 mod quarantine;
+mod registry;
 mod sessions;
 mod store;
 
@@ -70,13 +73,20 @@ async fn dispatch(request: Request, node: &Arc<Shared>, rows: &Rows) -> Result<D
         Request::QuarantineDrop { id } => quarantine::discard(node, id, rows).await,
         Request::StoreStatus {} => store::status(node, rows).await,
         Request::StoreCheck { walk } => store::check(node, walk, rows).await,
+        Request::Nodes { node: name } => nodes::list(node, name.as_deref(), rows).await,
+        Request::RegistryStats {} => registry::stats(node, rows).await,
+        Request::RegistryGet { jid } => registry::get(node, &jid, rows).await,
+        Request::RegistryCheck { at, fix } => registry::check(node, at, fix, rows).await,
+        Request::RegistryRebuild {} => registry::rebuild(node),
+        Request::Route { jid } => registry::route(node, &jid, rows).await,
+        Request::On { node: name, request } => peers::ask(node, &name, *request, rows).await,
         Request::Hosts {} => {
             for host in node.env.hosts.iter() {
                 rows.send(Row::Host(host.to_string())).await?;
             }
             Ok(Done::default())
         }
-        Request::Node { drain } => node::node(node, drain, rows).await,
+        Request::Drain { drains } => drain::drain(node, drains, rows).await,
         Request::Stop {} => {
             node.stop.notify_one();
             Ok(Done::default())

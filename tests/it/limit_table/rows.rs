@@ -831,10 +831,15 @@ pub const NODE: &[Row] = &[
             "src/admin/protocol.rs: LONGEST",
             "src/admin/protocol.rs: MOST",
             "src/admin/commands/mod.rs: ROWS",
+            "src/admin/commands/peers.rs: ANSWER",
         ],
-        most: "`OPERATORS` × (`LONGEST`, and `MOST` rows that are sorted); `ROWS` of them wait for the operator",
+        most: "`OPERATORS` × (`LONGEST`, and `MOST` rows that are sorted); `ROWS` of them wait for the operator; of each other node `ANSWER`, and a row",
         at: "of whoever has most of them the oldest that waits for a request makes room; at a longer line the connection is closed; an answer has no more rows and says of how many they are",
-        fields: &[("src/admin/operator.rs", "line"), ("src/admin/protocol.rs", "keys children")],
+        fields: &[
+            ("src/admin/operator.rs", "line"),
+            ("src/admin/protocol.rs", "keys children"),
+            ("src/admin/protocol/cluster.rs", "relay alarms refused calls sessions rows"),
+        ],
         tried: &[
             "half_sent_requests_do_not_keep_operators_out",
             "what_is_no_request_is_answered_and_a_long_line_is_not",
@@ -874,6 +879,9 @@ pub const STILL: &[(&str, &str)] = &[
     ("actors/src/resource/frozen.rs", "queue marks shares"),
     ("actors/src/settings.rs", "mechanisms"),
     ("actors/src/hosts.rs", "Hosts"),
+    // of one user, while an operator looks
+    ("actors/src/routing/explained.rs", "here there"),
+    ("src/settings.rs", "chosen"),
     ("actors/src/connection/mod.rs", "proxy_from"),
     ("tls/src/certificates.rs", "chain Certificates"),
     ("tls/src/handshake.rs", "end_point client server"),

@@ -35,6 +35,7 @@ mod epoch;
 mod keeper;
 mod keys;
 mod leases;
+mod listed;
 mod options;
 mod record;
 mod roster;

@@ -160,6 +160,10 @@ return redis.call('SSCAN', KEYS[2], ARGV[3], 'COUNT', 100)
     ])
 });
 
+/// A page of an index, which stays as it is. KEYS index; ARGV cursor. {cursor, names}.
+pub(super) static LISTED: LazyLock<Script> =
+    LazyLock::new(|| Script::new(&["return redis.call('SSCAN', KEYS[1], ARGV[1], 'COUNT', 100)"]));
+
 /// KEYS index, user of each; ARGV name, incarnation, then resource and name in the index of each. {place, record, ...}: these were removed.
 pub(super) static SWEEP: LazyLock<Script> = LazyLock::new(|| {
     Script::new(&[
