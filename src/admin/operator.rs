@@ -162,6 +162,8 @@ impl Operator {
                 tracing::info!(uid, pid, node, "what follows is asked of other nodes");
                 self.audit(request);
             }
+            Request::Drain { drains: true } => tracing::info!(uid, pid, "node drain"),
+            Request::Drain { drains: false } => tracing::info!(uid, pid, "node undrain"),
             Request::Stop {} => tracing::info!(uid, pid, "stop"),
             Request::Tree {}
             | Request::Ps { .. }

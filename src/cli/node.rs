@@ -56,7 +56,7 @@ async fn one(client: &mut Client, request: Request) -> Result<NodeRow, Failure> 
 }
 
 /// Waits until the node has no sessions, and says how far it is.
-async fn drained(client: &mut Client, out: &Output) -> Result<NodeRow, Failure> {
+async fn drained(client: &mut Client, out: &mut Output) -> Result<NodeRow, Failure> {
     let mut row = one(client, Request::Drain { drains: true }).await?;
     let mut before = None;
     while row.sessions > 0 {

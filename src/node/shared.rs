@@ -17,7 +17,6 @@ pub(crate) struct Shared {
     pub system: System,
     pub backend: Backend,
     /// The other nodes, and the registry that they share.
-    #[expect(dead_code, reason = "the commands and metrics that show it come next")]
     pub nodes: Option<Joined>,
     pub config: Mutex<Arc<Config>>,
     pub addresses: Addresses,

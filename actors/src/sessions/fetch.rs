@@ -48,7 +48,7 @@ pub(super) async fn comes(
                 Err(ResumeError::Unavailable)
             });
             // whoever asked may be gone
-            drop(tell.send(came));
+            tell.send(came).unwrap_or_default();
         }
     };
     env.managers.finish(user, Box::pin(work));
@@ -95,7 +95,8 @@ async fn fetch(
         env.metrics.restored();
         return Ok(Ok(()));
     }
-    Ok(Err(ResumeError::Unknown(None)))
+    // another question of the same client may have been faster
+    Ok(if is_here(env, &session) { Ok(()) } else { Err(ResumeError::Unknown(None)) })
 }
 
 /// The other node whose session that is, if it is alive.

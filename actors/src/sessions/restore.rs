@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use storage::{OfflineMessage, StoreError, StoredSession, Whose, token_of};
 use supervision::{ChildSpec, Cx, Exit, InitError, Process, Restart};
-use xmpp::jid::{BareJid, FullJid};
+use xmpp::jid::FullJid;
 
 /// How often a store that is away is asked whether it is back.
 const AGAIN: Duration = Duration::from_secs(1);
