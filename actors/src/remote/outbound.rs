@@ -70,6 +70,19 @@ pub(crate) async fn locate(env: &Env, cluster: &Cluster, user: &BareJid) -> Loca
     }
 }
 
+/// Whether the node of a record has that session; none: it does not say so in time.
+pub(crate) async fn has(cluster: &Cluster, user: &BareJid, record: &Record) -> Option<bool> {
+    let start = start_of(record);
+    if !cluster.view.lives(start) {
+        // nothing is known of it yet, or it is dead, which the registry learns
+        return None;
+    }
+    let question = Order::Where { user: user.clone() }.to_bytes().into();
+    let found = read_found(cluster.exchange.ask(start.node, question, ASKED).await.ok()?)?;
+    let is = |one: &Found| one.session == record.token.session && *one.resource == *record.resource;
+    Some(found.iter().any(is))
+}
+
 fn record(start: Start, Found { resource, session, priority }: Found) -> Record {
     let token = Token { node: start.node, incarnation: start.incarnation, session };
     Record { resource: resource.into(), token, priority, seq: 0 }

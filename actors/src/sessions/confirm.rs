@@ -1,9 +1,10 @@
 //! The process that publishes this node's sessions in the registry again: a shard of the table at a time, at once when the registry
 //! was found empty or did not take something, else slowly, all of them in five minutes.
 
-use super::registry::{entry, is_elsewhere};
+use super::registry::{contested, entry};
 use crate::{env::Env, remote::Cluster, resource::Resource};
-use cluster::{RegistryError, members};
+use cluster::{Entry, RegistryError, members};
+use futures_util::future::join_all;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use supervision::{ChildSpec, Cx, Exit, InitError, Process};
 use tokio::time::{sleep, timeout};
@@ -115,15 +116,8 @@ pub(super) async fn publish(
         let mine = page.iter().filter_map(|resource| entry(env, resource)).collect();
         match env.registry.confirm(mine).await {
             Ok(others) => {
-                for other in others {
-                    let Ok(user) = other.user.parse::<BareJid>() else { continue };
-                    // one that was replaced on this node meanwhile is none
-                    let ours = env.table.find(&user, &other.record.resource);
-                    if let Some(ours) = ours.filter(|_| other.record.token.node != env.node) {
-                        is_elsewhere(env, &ours, &other.record);
-                        elsewhere.push(ours);
-                    }
-                }
+                let all = others.iter().map(|other| has_ended(env, other));
+                elsewhere.extend(join_all(all).await.into_iter().flatten());
             }
             Err(RegistryError::Unavailable { retry_after }) => return Err(retry_after),
             Err(error) => {
@@ -133,4 +127,13 @@ pub(super) async fn publish(
         }
     }
     Ok(Some(elsewhere))
+}
+
+/// The session here that another node has by now, and which is to end.
+async fn has_ended(env: &Env, other: &Entry) -> Option<Arc<Resource>> {
+    let user: BareJid = other.user.parse().ok()?;
+    let ours = env.table.find(&user, &other.record.resource)?;
+    // one that was replaced on this node meanwhile is none
+    let is_another = other.record.token.node != env.node;
+    (is_another && contested(env, &ours, &other.record).await).then_some(ours)
 }

@@ -2,6 +2,7 @@
 
 use super::{
     claim::{BindError, Claim, ResumeError},
+    registry::Elsewhere,
     unfinished,
     work::Work,
 };
@@ -9,7 +10,6 @@ use crate::future::BoxFuture;
 use crate::hasher::Hasher;
 use crate::resource::{Dirty, Ended, FrozenWaiting, Resource};
 use arc_swap::ArcSwapOption;
-use cluster::Record;
 use std::{
     fmt,
     hash::BuildHasher,
@@ -25,8 +25,8 @@ use xmpp::jid::{BareJid, FullJid};
 /// How long a connection waits for its manager.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A binding, the sessions that had its name before and are not gone altogether, and one of another node that it replaces.
-pub(super) type Placed = (Claim, Vec<Arc<Resource>>, Option<Record>);
+/// A binding, the sessions that had its name before and are not gone altogether, and what of another node it replaces.
+pub(super) type Placed = (Claim, Vec<Arc<Resource>>, Elsewhere);
 
 /// What a manager is asked.
 #[derive(Debug)]

@@ -40,6 +40,7 @@ pub(crate) use fetch::take;
 pub use manager::spec;
 pub(crate) use moving::{give, moved};
 pub(crate) use park::{acknowledge, forget_received, note, sent_to_any};
+use registry::Elsewhere;
 pub use registry::publish_priority;
 pub use restore::{restored, take_over};
 
@@ -92,12 +93,24 @@ pub async fn bind(
         }
     };
     drop(timeout(PATIENCE, gone).await);
-    if let (Some(record), Some(cluster)) = (&elsewhere, &env.cluster) {
+    end_elsewhere(env, claim.resource(), &elsewhere).await;
+    Ok(claim)
+}
+
+/// Ends the session of another node that had the name of one that was bound here.
+async fn end_elsewhere(env: &Env, resource: &Resource, elsewhere: &Elsewhere) {
+    let (Some(cluster), user) = (&env.cluster, resource.user()) else { return };
+    let records = match elsewhere {
+        Elsewhere::Nobody => return,
+        Elsewhere::One(record) => Arc::new([record.clone()]),
+        Elsewhere::Unknown => outbound::locate(env, cluster, user).await.records(),
+    };
+    let name = resource.jid().resource();
+    for record in outbound::elsewhere(cluster, &records).filter(|r| &*r.resource == name) {
         // what comes for the user meanwhile is newer than what that one leaves behind
         let _coming = cluster.awaits(user);
         outbound::end(env, cluster, user, Some(record), Ended::Conflict).await;
     }
-    Ok(claim)
 }
 
 /// Resumes a session of `user` (XEP-0198 section 5).
@@ -171,15 +184,8 @@ pub async fn adopt(env: &Arc<Env>, resource: &Arc<Resource>) {
     // before others know that it is here
     env.table.insert(Arc::clone(resource));
     match registry::bind(env, resource, usize::MAX).await {
-        Ok(None) => {}
-        Ok(Some(record)) => {
-            if let Some(cluster) = &env.cluster {
-                let user = resource.user();
-                let ends = outbound::end(env, cluster, user, Some(&record), Ended::Conflict);
-                // a node that hangs does it when it can
-                drop(timeout(LEFT, ends).await);
-            }
-        }
+        // a node that hangs does it when it can
+        Ok(elsewhere) => drop(timeout(LEFT, end_elsewhere(env, resource, &elsewhere)).await),
         Err(error) => tracing::warn!(%error, "the registry was not told of an adopted session"),
     }
 }

@@ -2,11 +2,22 @@
 
 use crate::{
     env::Env,
-    remote::Cluster,
+    remote::{Cluster, outbound},
     resource::{Ended, Owner, Resource},
 };
 use cluster::{Entry, Held, Record, RegistryError, Taking, Token};
 use std::sync::Arc;
+
+/// Which session of another node has the name of one that was bound here, and is to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// There is none.
+    Nobody,
+    /// This one.
+    One(Record),
+    /// The registry is away: the nodes have to be asked.
+    Unknown,
+}
 
 pub(super) fn token(env: &Env, resource: &Resource) -> Token {
     Token { node: env.node, incarnation: env.incarnation(), session: resource.id() }
@@ -34,20 +45,23 @@ fn missed(cluster: &Cluster, error: &RegistryError) {
     cluster.confirms.missed();
 }
 
-/// Enters the resource in place of one of its name, if its user has less than `limit` others. The session of another node that it
-/// replaced. A registry that is away does not keep it from being served.
+/// Enters the resource in place of one of its name, if its user has less than `limit` others. Which session of another node it
+/// replaces. A registry that is away does not keep it from being served.
 pub(super) async fn bind(
     env: &Env,
     resource: &Resource,
     limit: usize,
-) -> Result<Option<Record>, RegistryError> {
+) -> Result<Elsewhere, RegistryError> {
     let user = resource.user().as_str();
     let bound = env.registry.bind(user, record(env, resource), limit, Taking::Replace).await;
     match (bound, &env.cluster) {
-        (Ok(bound), _) => Ok(bound.replaced.filter(|record| record.token.node != env.node)),
+        (Ok(bound), _) => {
+            let replaced = bound.replaced.filter(|record| record.token.node != env.node);
+            Ok(replaced.map_or(Elsewhere::Nobody, Elsewhere::One))
+        }
         (Err(error @ RegistryError::Unavailable { .. }), Some(cluster)) => {
             missed(cluster, &error);
-            Ok(None)
+            Ok(Elsewhere::Unknown)
         }
         (Err(error), _) => Err(error),
     }
@@ -65,11 +79,11 @@ pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
             let record = record(env, resource);
             match env.registry.bind(user, record, usize::MAX, Taking::Keep).await {
                 Ok(_) => {}
-                Err(RegistryError::Taken(other)) => is_elsewhere(env, resource, &other),
+                Err(RegistryError::Taken(other)) => drop(contested(env, resource, &other).await),
                 Err(error) => tracing::warn!(%error, "the registry was not told of a session"),
             }
         }
-        Ok(Held::Other(other)) => is_elsewhere(env, resource, &other),
+        Ok(Held::Other(other)) => drop(contested(env, resource, &other).await),
         Err(error) => match &env.cluster {
             Some(cluster) => missed(cluster, &error),
             None => tracing::warn!(%error, "the registry was not told of a priority"),
@@ -77,14 +91,40 @@ pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
     }
 }
 
-/// Another session has the resource (RFC 6120 section 7.7.2.2): the registry's word counts. Its end is asked for.
-pub(super) fn is_elsewhere(env: &Env, resource: &Arc<Resource>, other: &Record) {
-    if resource.is_moving() {
-        // that node says so itself
-        return;
+/// The registry has another node's session in place of one (RFC 6120 section 7.7.2.2). If that is there, the registry's word counts, and the
+/// end of the one here is asked for: `true`. That node may have ended it while the registry was away; then the place is taken.
+pub(super) async fn contested(env: &Env, resource: &Arc<Resource>, other: &Record) -> bool {
+    let (Some(cluster), false) = (&env.cluster, resource.is_moving()) else {
+        // one on its way: the node that has it by now says so itself
+        return false;
+    };
+    let (jid, node) = (resource.jid(), other.token.node);
+    match outbound::has(cluster, resource.user(), other).await {
+        Some(true) => {
+            tracing::info!(%jid, %node, "a session is another node's now");
+            env.managers.end(resource, Ended::Conflict);
+            return true;
+        }
+        Some(false) => {
+            if let Err(error) = takes_place(env, resource, other).await {
+                missed(cluster, &error);
+            }
+        }
+        // asked again when sessions are published again
+        None => tracing::debug!(%jid, %node, "whose a session is is not known"),
     }
-    tracing::info!(jid = %resource.jid(), node = %other.token.node, "a session is another node's now");
-    env.managers.end(resource, Ended::Conflict);
+    false
+}
+
+/// The resource is entered in place of a session that is gone.
+async fn takes_place(env: &Env, resource: &Resource, gone: &Record) -> Result<(), RegistryError> {
+    let user = resource.user().as_str();
+    env.registry.unbind(user, &gone.resource, gone.token).await?;
+    let entered = env.registry.bind(user, record(env, resource), usize::MAX, Taking::Keep).await;
+    if resource.owner() == Owner::Ended {
+        unbind(env, resource).await;
+    }
+    entered.map(drop)
 }
 
 /// Removes the resource from the registry.

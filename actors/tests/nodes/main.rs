@@ -312,15 +312,45 @@ fn a_session_is_served_while_the_registry_is_away_and_published_when_it_is_back(
 }
 
 #[test]
-fn one_of_two_sessions_that_the_registry_did_not_know_of_ends() {
+fn who_binds_a_resource_while_the_registry_is_away_has_it_also_when_it_is_back() {
+    World::block_on(async {
+        let options = WorldOptions::default();
+        let faulty = Arc::<Faulty>::default();
+        let wrap = |registry| Faulty::of(&faulty, registry) as _;
+        let mut nodes = Nodes::with_registry(&["a", "b", "c"], modules, &options, wrap).await;
+        run(&mut nodes, &(ACCOUNTS.to_owned() + "J = juliet@localhost/one\n")).await;
+        faulty.is_away(true);
+        let script = "password juliet@localhost pencil
+            K = juliet@localhost/one
+            J S: <stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>
+            J S: </stream:stream>
+            J S: eof";
+        run(&mut nodes, script).await;
+        // the registry did not hear that the first one has ended
+        faulty.is_away(false);
+        let registry = Arc::clone(&nodes.env(0).registry);
+        let first = registry.lookup("juliet@localhost").await.unwrap();
+        assert_eq!((first.len(), first[0].token.node), (1, node("a")));
+        assert!(nodes.pass(Duration::from_secs(5)).await);
+        let now = registry.lookup("juliet@localhost").await.unwrap();
+        assert_eq!((now.len(), now[0].token.node), (1, node("b")));
+        run(&mut nodes, "K C: <presence/>\nK S: <presence/>\nK S: nothing").await;
+        nodes.stop().await;
+    });
+}
+
+#[test]
+fn one_of_two_sessions_that_neither_registry_nor_nodes_knew_of_ends() {
     World::block_on(async {
         let options = WorldOptions::default();
         let faulty = Arc::<Faulty>::default();
         let wrap = |registry| Faulty::of(&faulty, registry) as _;
         let mut nodes = Nodes::with_registry(&["a", "b"], modules, &options, wrap).await;
         faulty.is_away(true);
+        nodes.network.cut(node("a"), node("b"));
         let both = ACCOUNTS.to_owned() + "J = juliet@localhost/one\nK = juliet@localhost/one\n";
         run(&mut nodes, &both).await;
+        nodes.network.heal(node("a"), node("b"));
         faulty.is_away(false);
         run(&mut nodes, "T: 5s").await;
         let left: usize = (0..2).map(|n| nodes.env(n).table.len()).sum();
