@@ -15,7 +15,7 @@ use crate::{
 use cluster::{Start, Token};
 use parking_lot::Mutex;
 use std::{convert::Infallible, sync::Arc, time::Duration};
-use storage::{OfflineMessage, StoreError, StoredSession, Whose, token_of};
+use storage::{OfflineMessage, StoreError, StoredSession, Whose, node_of, token_of};
 use supervision::{ChildSpec, Cx, Exit, InitError, Process, Restart};
 use xmpp::jid::FullJid;
 
@@ -155,7 +155,7 @@ pub(super) fn is_here(env: &Env, session: &StoredSession) -> bool {
 }
 
 /// Whether its user has a newer session by that name, here or on another node that is alive: it was made while nobody had this one.
-async fn is_replaced(env: &Env, jid: &FullJid) -> bool {
+async fn is_replaced(env: &Env, session: &StoredSession, jid: &FullJid) -> bool {
     let user = jid.bare();
     if env.table.find(&user, jid.resource()).is_some_and(|r| r.owner() != Owner::Ended) {
         return true;
@@ -165,7 +165,11 @@ async fn is_replaced(env: &Env, jid: &FullJid) -> bool {
     let records = env.registry.lookup(user.as_str()).await.unwrap_or_default();
     records.iter().any(|record| {
         let Token { node, incarnation, .. } = record.token;
-        &*record.resource == jid.resource() && cluster.view.lives(Start { node, incarnation })
+        // that of the node which has it may be its own
+        let another = node_of(&session.key) != Some(&*node.name());
+        another
+            && &*record.resource == jid.resource()
+            && cluster.view.lives(Start { node, incarnation })
     })
 }
 
@@ -203,7 +207,7 @@ pub(super) async fn go_on_with(
         Ok(frozen) => frozen,
         Err(error) => return cannot(env, session, &error).await,
     };
-    if is_replaced(env, frozen.jid()).await {
+    if is_replaced(env, session, frozen.jid()).await {
         tracing::info!(%user, key, "a session ends: its client has another");
         store.expire(user, key).await?;
         if let Some(keeper) = &env.hooks().keeper {
