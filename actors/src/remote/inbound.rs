@@ -248,10 +248,10 @@ fn back(env: &Arc<Env>, at: u64, stanza: &Stanza) -> Option<BoxFuture<()>> {
 async fn end(env: Arc<Env>, user: BareJid, session: Option<(String, u64)>, why: Ended) {
     for resource in here(&env, &user) {
         let meant = session.as_ref().is_none_or(|(_, id)| resource.id() == *id);
-        if meant && why == Ended::Conflict && resource.is_moving() {
-            sessions::moved(&env, &resource).await;
-        } else if meant {
-            sessions::kick(&env, &resource, why).await;
+        match why {
+            _ if !meant => {}
+            Ended::Conflict => sessions::is_elsewhere(&env, &resource).await,
+            why => sessions::kick(&env, &resource, why).await,
         }
     }
 }

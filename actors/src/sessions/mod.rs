@@ -38,7 +38,7 @@ pub(crate) use drain::drainer;
 pub use end::end;
 pub(crate) use fetch::take;
 pub use manager::spec;
-pub(crate) use moving::{give, moved};
+pub(crate) use moving::{give, is_elsewhere};
 pub(crate) use park::{acknowledge, forget_received, note, sent_to_any};
 use registry::Elsewhere;
 pub use registry::publish_priority;

@@ -1,11 +1,11 @@
 //! A session goes over to the node at which its client wants to resume it: this is the side that has it. Which of two has it then
 //! is decided by the store alone, by the session's epoch (`storage::Sessions::adopt`).
 
-use super::{claim::ResumeError, park::fall_asleep};
+use super::{claim::ResumeError, kick, park::fall_asleep};
 use crate::{
     env::Env,
     remote::wire::Given,
-    resource::{Durability, Owner, Resource},
+    resource::{Durability, Ended, Owner, Resource},
     routing::{Trip, divert, full},
 };
 use std::{sync::Arc, time::Duration};
@@ -126,8 +126,37 @@ async fn is_ours(
     Ok(found.filter(|found| *found.key == *key).map(|found| found.epoch))
 }
 
+/// Another node has a session of that name: this one ends, unless it is what goes on there.
+pub(crate) async fn is_elsewhere(env: &Arc<Env>, resource: &Arc<Resource>) {
+    if !resource.is_moving() && is_adopted(env, resource).await {
+        // this node was not asked, or did not hear it
+        let token = resource.with_sm(|sm| sm.as_ref().and_then(|sm| sm.token.clone()));
+        if let Some(token) = token
+            && let Ok(claim) = env.managers.claim(resource.user(), &token).await
+        {
+            // what its connection is still at does not go with it
+            drop(timeout(DONE, resource.before_is_done()).await);
+            if claim.moves() {
+                // what came for it since is found there
+                fall_asleep(env, resource, Instant::now() + resource.window()).await;
+            }
+        }
+    }
+    match resource.is_moving() {
+        true => moved(env, resource).await,
+        false => kick(env, resource, Ended::Conflict).await,
+    }
+}
+
+/// Whether the store says that another node has it.
+async fn is_adopted(env: &Env, resource: &Resource) -> bool {
+    let Some(key) = resource.stored_as() else { return false };
+    let found = env.stores.sessions.find(resource.user(), token_of(&key)).await;
+    found.is_ok_and(|found| found.is_some_and(|found| *found.key != *key))
+}
+
 /// Another node has it: it goes from here without a word, and what came for it since goes after it.
-pub(crate) async fn moved(env: &Arc<Env>, resource: &Arc<Resource>) {
+pub(super) async fn moved(env: &Arc<Env>, resource: &Arc<Resource>) {
     let (user, key) = (resource.user(), resource.stored_as());
     // it may have been adopted before all of it was there
     resource.store_is_told().await;

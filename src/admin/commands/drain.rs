@@ -9,11 +9,7 @@ use cluster::Standing;
 use std::sync::Arc;
 
 /// The node is told to give up its sessions, or not to any more; answers how it is then.
-pub(super) async fn drain(
-    node: &Arc<Shared>,
-    drains: bool,
-    rows: &Rows,
-) -> Result<Done, Refusal> {
+pub(super) async fn drain(node: &Arc<Shared>, drains: bool, rows: &Rows) -> Result<Done, Refusal> {
     let Some(cluster) = &node.env.cluster else {
         return Err(Refusal::new(
             "the node is alone (cluster.name): nobody goes on with its sessions",
