@@ -13,6 +13,7 @@ mod accounts;
 mod admin;
 mod agree;
 mod applications;
+mod cluster;
 mod configuration;
 mod crashes;
 mod cut;

@@ -261,6 +261,7 @@ fn found(env: &Env, user: &BareJid) -> Vec<Found> {
         resource: resource.jid().resource().to_owned(),
         session: resource.id(),
         priority: resource.priority(),
+        age: resource.age().as_secs(),
     });
     found.collect()
 }

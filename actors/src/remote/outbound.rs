@@ -70,8 +70,8 @@ pub(crate) async fn locate(env: &Env, cluster: &Cluster, user: &BareJid) -> Loca
     }
 }
 
-/// Whether the node of a record has that session; none: it does not say so in time.
-pub(crate) async fn has(cluster: &Cluster, user: &BareJid, record: &Record) -> Option<bool> {
+/// Whether the node of a record has that session, and how long ago it was bound, in seconds; none: it does not say so in time.
+pub(crate) async fn age(cluster: &Cluster, user: &BareJid, record: &Record) -> Option<Option<u64>> {
     let start = start_of(record);
     if !cluster.view.lives(start) {
         // nothing is known of it yet, or it is dead, which the registry learns
@@ -80,10 +80,10 @@ pub(crate) async fn has(cluster: &Cluster, user: &BareJid, record: &Record) -> O
     let question = Order::Where { user: user.clone() }.to_bytes().into();
     let found = read_found(cluster.exchange.ask(start.node, question, ASKED).await.ok()?)?;
     let is = |one: &Found| one.session == record.token.session && *one.resource == *record.resource;
-    Some(found.iter().any(is))
+    Some(found.iter().find(|one| is(one)).map(|one| one.age))
 }
 
-fn record(start: Start, Found { resource, session, priority }: Found) -> Record {
+fn record(start: Start, Found { resource, session, priority, .. }: Found) -> Record {
     let token = Token { node: start.node, incarnation: start.incarnation, session };
     Record { resource: resource.into(), token, priority, seq: 0 }
 }

@@ -269,15 +269,18 @@ pub struct Found {
     pub session: u64,
     /// Its priority, if it is available.
     pub priority: Option<i8>,
+    /// How long ago it was bound, in seconds.
+    pub age: u64,
 }
 
 /// The answer to [`Order::Where`].
 pub fn put_found(all: &[Found]) -> Vec<u8> {
     let mut out = Vec::new();
     put_number(&mut out, all.len() as u64);
-    for Found { resource, session, priority } in all {
+    for Found { resource, session, priority, age } in all {
         put_text(&mut out, resource);
         put_number(&mut out, *session);
+        put_number(&mut out, *age);
         out.extend(priority.map_or([0, 0], |priority| [1, priority.to_be_bytes()[0]]));
     }
     out
@@ -287,8 +290,9 @@ pub fn put_found(all: &[Found]) -> Vec<u8> {
 pub fn read_found(bytes: Bytes) -> Option<Vec<Found>> {
     Reader::new(bytes).list(|from| {
         let (resource, session) = (from.text(str::to_owned)?, from.number()?);
+        let age = from.number()?;
         let (has, priority) = (flag(from)?, i8::from_be_bytes([from.byte()?]));
-        Some(Found { resource, session, priority: has.then_some(priority) })
+        Some(Found { resource, session, priority: has.then_some(priority), age })
     })
 }
 
@@ -462,6 +466,7 @@ mod tests {
             resource: resource.to_owned(),
             session: 5,
             priority,
+            age: 300,
         };
         let all = vec![found("a", None), found("b", Some(-128)), found("c", Some(127))];
         assert_eq!(read_found(put_found(&all).into()), Some(all));

@@ -118,6 +118,8 @@ struct State {
     leaving: Option<Box<Leaving>>,
     /// It goes over to another node.
     moving: Option<Box<Moving>>,
+    /// Those of its name on other nodes are being ended.
+    binding: bool,
 }
 
 /// Why a session was ended from outside its connection.
@@ -184,6 +186,7 @@ impl Resource {
             untold: None,
             leaving: None,
             moving: None,
+            binding: false,
         };
         let user = jid.bare();
         let (bells, state) = ([Notify::new(), Notify::new()], Mutex::new(state));
@@ -285,6 +288,16 @@ impl Resource {
     pub fn window(&self) -> Duration {
         let of = |sm: &StreamManagement| sm.token.is_some().then_some(sm.window);
         self.with_sm(|sm| sm.as_ref().and_then(of).unwrap_or_default())
+    }
+
+    /// Those of its name on other nodes are being ended, or are by now.
+    pub(crate) fn binds(&self, binding: bool) {
+        self.state.lock().binding = binding;
+    }
+
+    /// Whether they are being.
+    pub(crate) fn is_binding(&self) -> bool {
+        self.state.lock().binding
     }
 
     /// Who owns the resource.

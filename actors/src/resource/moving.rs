@@ -29,6 +29,19 @@ impl State {
         Some(moving)
     }
 
+    /// It is over. What is kept nowhere of the queue from that place on.
+    fn vanishes(&mut self, from: usize) -> Vec<Stanza> {
+        (self.owner, self.presence, self.priority) = (Owner::Ended, None, None);
+        (self.parked, self.sm, self.queued_bytes) = (None, None, 0);
+        let queued = std::mem::take(&mut self.queue).into_iter().skip(from);
+        let left =
+            queued.filter(|queued| queued.kept == 0).filter_map(|queued| match queued.item {
+                Item::Stanza(stanza) => Some(stanza),
+                Item::Notice(_) => None,
+            });
+        left.collect()
+    }
+
     /// Whether it goes on at another node: it has ended here, and for no reason.
     pub(super) fn has_moved(&self) -> bool {
         self.owner == Owner::Ended && self.ended.is_none()
@@ -92,14 +105,14 @@ impl Resource {
     pub(crate) fn leaves(&self) -> Option<Vec<Stanza>> {
         let mut s = self.state.lock();
         let moving = s.settles()?;
-        (s.owner, s.presence, s.priority) = (Owner::Ended, None, None);
-        (s.parked, s.sm, s.queued_bytes) = (None, None, 0);
-        let queued = std::mem::take(&mut s.queue).into_iter().skip(moving.frozen);
-        let later =
-            queued.filter(|queued| queued.kept == 0).filter_map(|queued| match queued.item {
-                Item::Stanza(stanza) => Some(stanza),
-                Item::Notice(_) => None,
-            });
-        Some(later.collect())
+        Some(s.vanishes(moving.frozen))
+    }
+
+    /// It ends here without a word, since its client has another by that name. What it had and the store has not, oldest first; `None`: it
+    /// has ended.
+    pub(crate) fn gives_way(&self) -> Option<Vec<Stanza>> {
+        let mut s = self.state.lock();
+        drop(s.settles());
+        (s.owner != Owner::Ended).then(|| s.vanishes(0))
     }
 }

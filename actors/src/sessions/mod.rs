@@ -111,6 +111,7 @@ async fn end_elsewhere(env: &Env, resource: &Resource, elsewhere: &Elsewhere) {
         let _coming = cluster.awaits(user);
         outbound::end(env, cluster, user, Some(record), Ended::Conflict).await;
     }
+    resource.binds(false);
 }
 
 /// Resumes a session of `user` (XEP-0198 section 5).
@@ -176,13 +177,17 @@ fn keep(env: &Env, resource: &Resource) {
     }
 }
 
+/// Puts a resource that is to go on here into the table: before others know that it is here.
+fn enter(env: &Env, resource: &Arc<Resource>) {
+    keep(env, resource);
+    resource.is_told_again();
+    env.table.insert(Arc::clone(resource));
+}
+
 /// Puts a resource that came from another process into the table and the registry, in place of
 /// the session it was before.
 pub async fn adopt(env: &Arc<Env>, resource: &Arc<Resource>) {
-    keep(env, resource);
-    resource.is_told_again();
-    // before others know that it is here
-    env.table.insert(Arc::clone(resource));
+    enter(env, resource);
     match registry::bind(env, resource, usize::MAX).await {
         // a node that hangs does it when it can
         Ok(elsewhere) => drop(timeout(LEFT, end_elsewhere(env, resource, &elsewhere)).await),

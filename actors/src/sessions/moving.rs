@@ -11,7 +11,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use storage::{StoreError, token_of};
 use tokio::time::{Instant, sleep, timeout};
-use xmpp::jid::BareJid;
+use xmpp::{jid::BareJid, stanza::Stanza};
 
 /// How long a session waits for the node that asked for it. What comes for it meanwhile waits too.
 const WAITS: Duration = Duration::from_secs(10);
@@ -157,10 +157,22 @@ async fn is_adopted(env: &Env, resource: &Resource) -> bool {
 
 /// Another node has it: it goes from here without a word, and what came for it since goes after it.
 pub(super) async fn moved(env: &Arc<Env>, resource: &Arc<Resource>) {
-    let (user, key) = (resource.user(), resource.stored_as());
     // it may have been adopted before all of it was there
     resource.store_is_told().await;
-    let Some(later) = resource.leaves() else { return };
+    if let Some(later) = resource.leaves() {
+        vanish(env, resource, later).await;
+    }
+}
+
+/// Its client has another session by that name on another node: it goes without a word, and what it has goes there.
+pub(super) async fn gives_way(env: &Arc<Env>, resource: &Arc<Resource>) {
+    if let Some(left) = resource.gives_way() {
+        vanish(env, resource, left).await;
+    }
+}
+
+async fn vanish(env: &Arc<Env>, resource: &Arc<Resource>, later: Vec<Stanza>) {
+    let (user, key) = (resource.user(), resource.stored_as());
     env.table.remove(resource);
     env.registry.forget(user.as_str());
     for stanza in later {

@@ -67,6 +67,35 @@ pub(super) async fn bind(
     }
 }
 
+/// Enters a resource that node `from` had, and that goes on here; unless another session has its name by now, which is the error. What
+/// of another node it replaces.
+pub(super) async fn takes_over(
+    env: &Env,
+    resource: &Resource,
+    from: &str,
+) -> Result<Elsewhere, Option<Record>> {
+    let user = resource.user().as_str();
+    let ours = |other: &Record| other.token.node == env.node || *other.token.node.name() == *from;
+    match env.registry.bind(user, record(env, resource), usize::MAX, Taking::Keep).await {
+        Ok(_) => Ok(Elsewhere::Nobody),
+        Err(RegistryError::Taken(other)) if !ours(&other) => Err(Some(other)),
+        Err(RegistryError::Unavailable { .. }) => {
+            let Some(cluster) = &env.cluster else { return Ok(Elsewhere::Nobody) };
+            cluster.confirms.missed();
+            let records = outbound::locate(env, cluster, resource.user()).await.records();
+            let name = resource.jid().resource();
+            let mut others =
+                outbound::elsewhere(cluster, &records).filter(|r| &*r.resource == name);
+            match others.next() {
+                Some(other) if !ours(other) => Err(Some(other.clone())),
+                other => Ok(other.cloned().map_or(Elsewhere::Nobody, Elsewhere::One)),
+            }
+        }
+        // the record of what it was
+        Err(_) => bind(env, resource, usize::MAX).await.map_err(|_| None),
+    }
+}
+
 /// Tells the registry the priority of the resource.
 pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
     let (name, user) = (resource.jid().resource(), resource.user().as_str());
@@ -91,21 +120,25 @@ pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
     }
 }
 
-/// The registry has another node's session in place of one (RFC 6120 section 7.7.2.2). If that is there, the registry's word counts, and the
-/// end of the one here is asked for: `true`. That node may have ended it while the registry was away; then the place is taken.
+/// The registry has another node's session in place of one. Of the two the one stays that was bound last (RFC 6120 section 7.7.2.2); if
+/// that is the other, the end of the one here is asked for: `true`. While the registry was away its node may have ended it.
 pub(super) async fn contested(env: &Env, resource: &Arc<Resource>, other: &Record) -> bool {
-    let (Some(cluster), false) = (&env.cluster, resource.is_moving()) else {
-        // one on its way: the node that has it by now says so itself
+    let (Some(cluster), false) = (&env.cluster, resource.is_moving() || resource.is_binding())
+    else {
+        // one on its way: the node that has it by now says so itself; one that is being bound sees to it
         return false;
     };
-    let (jid, node) = (resource.jid(), other.token.node);
-    match outbound::has(cluster, resource.user(), other).await {
-        Some(true) => {
+    let (jid, node, user) = (resource.jid(), other.token.node, resource.user());
+    match outbound::age(cluster, user, other).await {
+        Some(Some(age)) if age <= resource.age().as_secs() => {
             tracing::info!(%jid, %node, "a session is another node's now");
             env.managers.end(resource, Ended::Conflict);
             return true;
         }
-        Some(false) => {
+        Some(has) => {
+            if has.is_some() {
+                outbound::end(env, cluster, user, Some(other), Ended::Conflict).await;
+            }
             if let Err(error) = takes_place(env, resource, other).await {
                 missed(cluster, &error);
             }

@@ -1,9 +1,12 @@
 //! A process goes on with sessions that the store has: with its own when it starts, and with those of another node that is gone.
 
 use super::{
-    adopt_waiting,
+    LEFT,
     departed::Departing,
+    end_elsewhere, enter,
+    moving::gives_way,
     park::{PAGE, PAGE_BYTES, forget_received},
+    registry::takes_over,
 };
 use crate::{
     env::Env,
@@ -12,12 +15,11 @@ use crate::{
     },
     routing,
 };
-use cluster::{Start, Token};
 use parking_lot::Mutex;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use storage::{OfflineMessage, StoreError, StoredSession, Whose, node_of, token_of};
 use supervision::{ChildSpec, Cx, Exit, InitError, Process, Restart};
-use xmpp::jid::FullJid;
+use tokio::time::timeout;
 
 /// How often a store that is away is asked whether it is back.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -154,25 +156,6 @@ pub(super) fn is_here(env: &Env, session: &StoredSession) -> bool {
     env.table.with_user(&session.user, |all| all.iter().any(|resource| resource.has_token(token)))
 }
 
-/// Whether its user has a newer session by that name, here or on another node that is alive: it was made while nobody had this one.
-async fn is_replaced(env: &Env, session: &StoredSession, jid: &FullJid) -> bool {
-    let user = jid.bare();
-    if env.table.find(&user, jid.resource()).is_some_and(|r| r.owner() != Owner::Ended) {
-        return true;
-    }
-    let Some(cluster) = &env.cluster else { return false };
-    // an error: the registry's word is heard when it is entered
-    let records = env.registry.lookup(user.as_str()).await.unwrap_or_default();
-    records.iter().any(|record| {
-        let Token { node, incarnation, .. } = record.token;
-        // that of the node which has it may be its own
-        let another = node_of(&session.key) != Some(&*node.name());
-        another
-            && &*record.resource == jid.resource()
-            && cluster.view.lives(Start { node, incarnation })
-    })
-}
-
 /// Goes on with one, unless another node does, or it cannot. Whether it goes on here.
 pub(super) async fn go_on_with(
     env: &Arc<Env>,
@@ -185,7 +168,7 @@ pub(super) async fn go_on_with(
         _ => None,
     };
     // not twice on this node
-    let _turn = env.storing.turn(user).await;
+    let turn = env.storing.turn(user).await;
     if let Some(here) = &here {
         // what a node has put that was taken for dead, or that was in its journal meanwhile
         let old = match is_here(env, session) {
@@ -207,7 +190,8 @@ pub(super) async fn go_on_with(
         Ok(frozen) => frozen,
         Err(error) => return cannot(env, session, &error).await,
     };
-    if is_replaced(env, session, frozen.jid()).await {
+    let newer = env.table.find(user, frozen.jid().resource());
+    if newer.is_some_and(|newer| newer.owner() != Owner::Ended) {
         tracing::info!(%user, key, "a session ends: its client has another");
         store.expire(user, key).await?;
         if let Some(keeper) = &env.hooks().keeper {
@@ -238,8 +222,27 @@ pub(super) async fn go_on_with(
         0 => window,
         until => Duration::from_millis(until.saturating_sub(env.clock.millis())).min(window),
     };
-    adopt_waiting(env, resource, left).await;
-    Ok(true)
+    enter(env, &resource);
+    drop(turn);
+    Ok(is_known(env, resource, node_of(&session.key).unwrap_or_default(), left).await)
+}
+
+/// Others hear that a session of that node is here. Whether it is: its client may have another on another node by now.
+async fn is_known(env: &Arc<Env>, resource: Arc<Resource>, from: &str, left: Duration) -> bool {
+    match takes_over(env, &resource, from).await {
+        Ok(elsewhere) => drop(timeout(LEFT, end_elsewhere(env, &resource, &elsewhere)).await),
+        Err(Some(other)) => {
+            let (jid, node) = (resource.jid(), other.token.node);
+            tracing::info!(%jid, %node, "a session ends: its client has another");
+            gives_way(env, &resource).await;
+            return false;
+        }
+        Err(None) => tracing::warn!("the registry was not told of an adopted session"),
+    }
+    if let Some(manager) = env.managers.of(resource.user()) {
+        manager.lost(resource, Some(left));
+    }
+    true
 }
 
 async fn cannot(env: &Env, session: &StoredSession, error: &WakeError) -> Result<bool, StoreError> {

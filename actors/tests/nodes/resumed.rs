@@ -163,6 +163,26 @@ fn nobody_resumes_what_is_over_or_is_not_theirs() {
 }
 
 #[test]
+fn a_session_that_is_taken_over_gives_way_to_one_that_its_client_has_by_now() {
+    World::block_on(async {
+        let (mut nodes, _) = scene(&["a", "b", "c"], Durability::Behind).await;
+        run(&mut nodes, &("J cut\n".to_owned() + &sends(1) + &sends(2) + "T: 1s")).await;
+        nodes.dies(0).await;
+        let script = "password juliet@localhost pencil
+            K = juliet@localhost/balcony
+            K C: <presence/>
+            K S: <presence/>
+            K S: nothing";
+        run(&mut nodes, script).await;
+        assert_eq!(sessions::take_over(nodes.env(0), "a").await, 0);
+        let script = gets("K", 1) + &gets("K", 2) + &sends(3) + &gets("K", 3) + "K S: nothing\n";
+        run(&mut nodes, &script).await;
+        is_on(&mut nodes, 1, 2).await;
+        nodes.stop().await;
+    });
+}
+
+#[test]
 fn who_resumes_what_a_dead_node_has_left_has_it_at_once_and_after_another_has_taken_it_over() {
     for taken_over in [false, true] {
         World::block_on(async {

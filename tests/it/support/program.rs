@@ -133,6 +133,15 @@ impl Program {
         Self::start(command)
     }
 
+    /// The same with its log in the file `log`, added to what is there.
+    pub fn run_to_log(&self) -> Running {
+        let mut command = Command::new("sh");
+        let script = "exec \"$0\" run --json 2>>log";
+        command.args(["-c", script, env!("CARGO_BIN_EXE_mangrove")]);
+        command.current_dir(self.path()).env("MANGROVE_CONFIG", "mangrove.toml");
+        Self::start(command)
+    }
+
     fn start(mut command: Command) -> Running {
         let mut child = command
             .stdin(Stdio::null())
