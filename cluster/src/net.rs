@@ -2,7 +2,7 @@
 //! name as the one here.
 
 use crate::{
-    Answering, AskError, BoxFuture, Exchange, Relay, View,
+    Answering, AskError, BoxFuture, Exchange, Relay, View, members,
     relay::{self, NotSent, Parcel, Wire},
 };
 use bytes::Bytes;
@@ -177,10 +177,14 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    fn sees(&self, node: Node, connected: bool) {
+    fn sees(&self, node: Node, connected: bool, cx: &Cx<NodeEvent>) {
         self.view.connected(node, connected);
         if connected {
             self.relay.connected(node);
+            // who does not know this node yet may act for long without it
+            if let Some(members) = cx.system().lookup::<members::Msg>(members::NAME) {
+                drop(members.cast(members::Msg::Meet));
+            }
         }
     }
 }
@@ -194,20 +198,20 @@ impl Server for Watcher {
         let watcher = Self { view, relay };
         let (_, nodes) = cx.monitor_nodes(|event| event);
         for node in nodes {
-            watcher.sees(node, true);
+            watcher.sees(node, true, cx);
         }
         Ok(watcher)
     }
 
-    async fn handle(&mut self, event: NodeEvent, _: &mut Cx<NodeEvent>) -> Next {
+    async fn handle(&mut self, event: NodeEvent, cx: &mut Cx<NodeEvent>) -> Next {
         match event {
             NodeEvent::Up { node } => {
                 tracing::info!(%node, "connected to a node");
-                self.sees(node, true);
+                self.sees(node, true, cx);
             }
             NodeEvent::Down { node, reason } => {
                 tracing::warn!(%node, %reason, "the connection to a node is lost");
-                self.sees(node, false);
+                self.sees(node, false, cx);
             }
         }
         Next::Continue

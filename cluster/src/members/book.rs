@@ -102,7 +102,10 @@ impl Book {
         self.in_touch.get_or_insert(now);
         let mut changes = Vec::new();
         for of @ (member, left) in roll.members.iter().filter(|(member, _)| member.node != me) {
-            changes.extend(self.meets(member, now + *left, self.skew(of, clock)));
+            // one whose lease is over gets no longer by being looked at
+            let before = self.known.get(&member.node).map(|known| known.until);
+            let until = before.filter(|_| left.is_zero()).unwrap_or(now + *left);
+            changes.extend(self.meets(member, until, self.skew(of, clock)));
         }
         changes
     }
@@ -295,6 +298,23 @@ mod tests {
         // an authority that has forgotten that
         assert_eq!(book.renewed(me, now, (now, 0), &roll(1, &[("b", 1, 1)])), []);
         assert_eq!(book.renewed(me, now, (now, 0), &roll(1, &[("b", 2, 1)])).len(), 1);
+    }
+
+    #[test]
+    fn a_lease_that_is_over_stays_so_however_often_the_roll_is_read() {
+        let (now, me) = (Instant::now(), Node::new("a").unwrap());
+        let mut book = Book::new(Terms::default());
+        let mut read = roll(1, &[("b", 1, 1)]);
+        book.renewed(me, now, (now, 0), &read);
+        book.is_known_to(at("b", 1), now);
+        read.members[0].1 = Duration::ZERO;
+        for n in 1..30 {
+            book.renewed(me, now, (now + s(n) / 2, 0), &read);
+        }
+        assert_eq!(
+            (book.overdue(now + s(10)), book.overdue(now + s(14))),
+            (vec![], vec![at("b", 1)])
+        );
     }
 
     #[test]

@@ -293,6 +293,8 @@ impl Membership {
             return Answer::Dead;
         }
         let changes = book.hears_of(other, self.now());
+        // who introduces itself knows this node
+        book.is_known_to(start(other), Instant::now());
         self.shows(&book);
         drop(book);
         self.tells(changes);
@@ -323,6 +325,8 @@ pub enum Msg {
     Tick,
     /// Others are to know at once what this node says of itself.
     Now,
+    /// There is a connection to another.
+    Meet,
     /// The next page of what a dead node had.
     Sweep,
 }
@@ -374,6 +378,7 @@ impl Server for Keeper {
                 }
             }
             Msg::Now => drop(self.renew().await),
+            Msg::Meet => self.membership.meets().await,
             Msg::Sweep => {
                 if self.sweep().await {
                     cx.continue_with(Msg::Sweep);
@@ -387,6 +392,7 @@ impl Server for Keeper {
         match msg {
             Msg::Tick => "tick".into(),
             Msg::Now => "now".into(),
+            Msg::Meet => "meet".into(),
             Msg::Sweep => "sweep".into(),
         }
     }
