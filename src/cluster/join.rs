@@ -22,7 +22,10 @@ use parking_lot::Mutex;
 use ring::digest::{SHA256, digest};
 use std::{
     fmt,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 use supervision::{ChildSpec, Node, System};
@@ -80,6 +83,16 @@ pub(crate) struct Joined {
     pub admin: Arc<dyn Exchange>,
     /// And answers theirs.
     pub desk: Arc<Later>,
+    /// The registry was complete once.
+    was_complete: Arc<AtomicBool>,
+}
+
+impl Joined {
+    /// Whether it was known since the start of this node who is connected to the others. When the registry is away later, they are asked.
+    pub(crate) fn has_known_all(&self) -> bool {
+        let complete = self.redis.shown().complete;
+        self.was_complete.fetch_or(complete, Ordering::Relaxed) || complete
+    }
 }
 
 fn wall_clock() -> u64 {
@@ -157,6 +170,7 @@ impl Joining {
             digest: alike(config, modules),
             admin: net.exchange(ADMIN),
             desk: Arc::default(),
+            was_complete: Arc::default(),
         };
         let answers = joined.answers.clone();
         redis.tell(Box::new(move |_, took, _| answers.observe(took.as_secs_f64())));

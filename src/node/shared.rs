@@ -52,6 +52,9 @@ impl Shared {
         if self.env.is_restoring() {
             return Err("sessions that waited when it stopped are not there yet".to_owned());
         }
+        if self.nodes.as_ref().is_some_and(|joined| !joined.has_known_all()) {
+            return Err("it is not known yet who is connected to the other nodes".to_owned());
+        }
         Ok(())
     }
 }

@@ -109,14 +109,18 @@ pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
             match env.registry.bind(user, record, usize::MAX, Taking::Keep).await {
                 Ok(_) => {}
                 Err(RegistryError::Taken(other)) => drop(contested(env, resource, &other).await),
-                Err(error) => tracing::warn!(%error, "the registry was not told of a session"),
+                Err(error) => not_told(env, &error),
             }
         }
         Ok(Held::Other(other)) => drop(contested(env, resource, &other).await),
-        Err(error) => match &env.cluster {
-            Some(cluster) => missed(cluster, &error),
-            None => tracing::warn!(%error, "the registry was not told of a priority"),
-        },
+        Err(error) => not_told(env, &error),
+    }
+}
+
+fn not_told(env: &Env, error: &RegistryError) {
+    match &env.cluster {
+        Some(cluster) => missed(cluster, error),
+        None => tracing::warn!(%error, "the registry was not told of a session"),
     }
 }
 
