@@ -112,36 +112,34 @@ fn links(looked: &mut Looked, all: &[LinkInfo]) {
     let ups = all.iter().map(|link| (link.node.to_string(), link.ups));
     let of = ("mangrove_link_ups", None, "How often there was a link to the node");
     looked.each_so_far(of, "node", ups);
+    let row = |of: &dyn Fn(&Traffic) -> f64| -> Vec<(String, f64)> {
+        let of = |link: &LinkInfo| Some((link.node.to_string(), of(link.up.as_ref()?)));
+        all.iter().filter_map(of).collect()
+    };
     let seconds = |time: Option<Duration>| time.unwrap_or_default().as_secs_f64();
     let (bytes, time) = (Some(Unit::Bytes), Some(Unit::Seconds));
-    let up = |of: fn(&Traffic) -> u64| {
-        let row = move |link: &LinkInfo| Some((link.node.to_string(), of(link.up.as_ref()?)));
-        all.iter().filter_map(row).collect::<Vec<_>>()
+    let of =
+        ("mangrove_link_credit", bytes.clone(), "What a node may be sent before it has taken some");
+    looked.each(of, "node", row(&|up| up.credit.bytes as f64));
+    let of = ("mangrove_link_queued_frames", None, "What waits for a link");
+    looked.each(of, "node", row(&|up| up.queued.frames as f64));
+    let of = ("mangrove_link_queued", bytes.clone(), "The size of what waits for a link");
+    looked.each(of, "node", row(&|up| up.queued.bytes as f64));
+    let of =
+        ("mangrove_link_oldest", time.clone(), "How long the oldest of what waits for a link has");
+    looked.each(of, "node", row(&|up| seconds(up.oldest)));
+    let of = (
+        "mangrove_link_round_trip",
+        time,
+        "How long it takes to a node and back, as measured last",
+    );
+    looked.each(of, "node", row(&|up| seconds(up.round_trip)));
+    let total = |of: fn(&Traffic) -> u64| {
+        let of = move |link: &LinkInfo| Some((link.node.to_string(), of(link.up.as_ref()?)));
+        all.iter().filter_map(of).collect::<Vec<_>>()
     };
-    let gauges: [(&str, Option<Unit>, &str, fn(&Traffic) -> u64); 3] = [
-        ("credit", bytes.clone(), "What a node may still be sent before it has taken some", |up| {
-            up.credit.bytes
-        }),
-        ("queued_frames", None, "What waits for a link", |up| up.queued.frames),
-        ("queued", bytes.clone(), "The size of what waits for a link", |up| up.queued.bytes),
-    ];
-    for (name, unit, help, of) in gauges {
-        let rows = up(of).into_iter().map(|(node, value)| (node, value as f64));
-        looked.each((&format!("mangrove_link_{name}"), unit, help), "node", rows);
-    }
-    let times = |of: fn(&Traffic) -> Option<Duration>| {
-        let row =
-            move |link: &LinkInfo| Some((link.node.to_string(), seconds(of(link.up.as_ref()?))));
-        all.iter().filter_map(row).collect::<Vec<_>>()
-    };
-    let help = "How long the oldest of what waits for a link has";
-    looked.each(("mangrove_link_oldest", time.clone(), help), "node", times(|up| up.oldest));
-    let help = "How long it takes to a node and back, as measured last";
-    looked.each(("mangrove_link_round_trip", time, help), "node", times(|up| up.round_trip));
-    let help = "What was sent over the link that is up";
-    let sent = up(|up| up.sent.bytes);
-    looked.each_so_far(("mangrove_link_sent", bytes.clone(), help), "node", sent);
-    let help = "What came over the link that is up";
-    let received = up(|up| up.received.bytes);
-    looked.each_so_far(("mangrove_link_received", bytes, help), "node", received);
+    let of = ("mangrove_link_sent", bytes.clone(), "What was sent over the link that is up");
+    looked.each_so_far(of, "node", total(|up| up.sent.bytes));
+    let of = ("mangrove_link_received", bytes, "What came over the link that is up");
+    looked.each_so_far(of, "node", total(|up| up.received.bytes));
 }

@@ -146,7 +146,7 @@ impl StreamError {
                 out.extend_from_slice(format!("<{name} xmlns='{ns}'>{host}</{name}>").as_bytes());
             }
             None => {
-                condition(out, self.condition.as_str(), self.text.as_deref(), ns::STREAM_ERRORS)
+                condition(out, self.condition.as_str(), self.text.as_deref(), ns::STREAM_ERRORS);
             }
         }
         if let Some(app) = &self.app {

@@ -49,7 +49,7 @@ pub(crate) async fn give(env: &Arc<Env>, user: &BareJid, token: &str) -> Given {
     if moving.resource.asleep_with().is_none() {
         return Given::Busy;
     }
-    env.managers.finish(user, Box::pin(moving.is_adopted()));
+    env.managers.finish(user, Box::pin(moving.waits()));
     Given::Parked
 }
 
@@ -61,7 +61,7 @@ struct Moving {
 }
 
 impl Moving {
-    async fn is_adopted(self) {
+    async fn waits(self) {
         if timeout(WAITS, self.resource.is_settled()).await.is_err() {
             take_back(&self.env, &self.resource).await;
         }
