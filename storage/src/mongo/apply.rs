@@ -80,7 +80,7 @@ impl MongoStore {
             1 => messages.delete_one(these).await?,
             _ => messages.delete_many(these).await?,
         };
-        call.undone();
+        call.undone(false);
         Ok(gone.deleted_count == ids.len() as u64)
     }
 }

@@ -4,7 +4,7 @@ use super::{MongoStore, failure::Failure, room::Seat};
 use crate::{StoreError, error::LATER, shown::Asked, turns::Turn};
 use std::{
     future::Future,
-    sync::atomic::{AtomicU8, Ordering},
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
     time::Instant,
 };
 use xmpp::jid::BareJid;
@@ -24,18 +24,24 @@ pub(super) struct Call<'s> {
     asked: Asked,
     bytes: usize,
     stage: AtomicU8,
+    /// The database has answered that others are in the way.
+    refused: AtomicBool,
 }
 
 impl MongoStore {
     /// A call that reads.
     pub(super) fn reads(&self) -> Call<'_> {
-        Call { store: self, asked: Asked::Read, bytes: SMALL, stage: AtomicU8::new(ASKS) }
+        self.call(Asked::Read, SMALL, ASKS)
     }
 
     /// A call that changes something, and holds about as many bytes.
     pub(super) fn writes(&self, bytes: usize) -> Call<'_> {
-        let bytes = SMALL + bytes;
-        Call { store: self, asked: Asked::Write, bytes, stage: AtomicU8::new(WAITS) }
+        self.call(Asked::Write, SMALL + bytes, WAITS)
+    }
+
+    fn call(&self, asked: Asked, bytes: usize, stage: u8) -> Call<'_> {
+        let (stage, refused) = (AtomicU8::new(stage), AtomicBool::new(false));
+        Call { store: self, asked, bytes, stage, refused }
     }
 
     fn admit(&self, bytes: usize) -> Result<Seat<'_>, StoreError> {
@@ -63,7 +69,8 @@ impl<'s> Call<'s> {
                 Err(failure.tell(stage == SENT))
             }
             Err(_) => {
-                if stage != WAITS {
+                // whom a transaction has that nobody goes on with is of no use as long as that is so, and all others are
+                if stage != WAITS && !self.refused.load(Ordering::Relaxed) {
                     self.store.breaker.failed("no answer in time".to_owned());
                 }
                 Err(if stage == SENT { StoreError::Timeout } else { LATER })
@@ -101,8 +108,9 @@ impl<'s> Call<'s> {
         self.stage.store(SENT, Ordering::Relaxed);
     }
 
-    /// It has certainly changed nothing.
-    pub(super) fn undone(&self) {
+    /// It has certainly changed nothing. Whether the database said so.
+    pub(super) fn undone(&self, said: bool) {
+        self.refused.store(said, Ordering::Relaxed);
         self.stage.store(ASKS, Ordering::Relaxed);
     }
 }

@@ -71,7 +71,7 @@ impl<'s> Call<'s> {
                 self.store.numbers.after(number);
                 tx.taken = true;
             }
-            self.undone();
+            self.undone(failure.away().is_none());
             self.store.retries.fetch_add(1, Ordering::Relaxed);
             tries += 1;
             pause(tries).await;

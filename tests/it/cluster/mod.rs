@@ -2,6 +2,8 @@
 
 mod ends;
 mod redis;
+mod resumed;
+mod roam;
 mod start;
 mod stopped;
 mod together;

@@ -14,7 +14,7 @@ use tokio::time::interval;
 use xmpp::{Element, ns};
 
 /// Between two messages of one user.
-const PACE: Duration = Duration::from_millis(80);
+pub const PACE: Duration = Duration::from_millis(80);
 
 /// A message that was sent.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ pub struct Message {
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub enum Phase {
     Talks,
     Listens,
     Over,
@@ -172,7 +172,7 @@ impl Default for Talks {
 }
 
 impl Talks {
-    fn start(&mut self, talk: impl Future<Output = ()> + Send + 'static) {
+    pub fn start(&mut self, talk: impl Future<Output = ()> + Send + 'static) {
         self.all.push(Task::alone(&self.system, "/talker", talk));
     }
 
@@ -184,12 +184,12 @@ impl Talks {
 }
 
 impl Talk {
-    fn phase(&self) -> Phase {
+    pub fn phase(&self) -> Phase {
         self.0.lock().phase
     }
 
     /// The next message of that user: its id, and to whom it is.
-    fn sent(&self, from: &str, whom: usize) -> (usize, String) {
+    pub fn sent(&self, from: &str, whom: usize) -> (usize, String) {
         let mut book = self.0.lock();
         book.next += 1;
         let (id, to) = (book.next, book.people[whom % book.people.len()].clone());
@@ -198,7 +198,7 @@ impl Talk {
         (id, to)
     }
 
-    fn accepted(&self, ids: &[usize]) {
+    pub fn accepted(&self, ids: &[usize]) {
         let mut book = self.0.lock();
         for id in ids {
             if let Some(message) = book.messages.get_mut(id) {
@@ -207,7 +207,7 @@ impl Talk {
         }
     }
 
-    fn got(&self, by: &str, element: &Element) {
+    pub fn got(&self, by: &str, element: &Element) {
         let id = element.attr("id").unwrap().parse().unwrap();
         let mut book = self.0.lock();
         let Some(message) = book.messages.get_mut(&id) else { panic!("{}", element.to_xml()) };
@@ -230,14 +230,17 @@ impl Talk {
                 talkers.push(Talker::new(self, name, *to).await);
             }
         }
-        for talker in &talkers {
-            let (people, name) = (&mut self.0.lock().people, &talker.name);
-            if !people.contains(name) {
-                people.push(name.clone());
-            }
-        }
+        talkers.iter().for_each(|talker| self.knows(&talker.name));
         for talker in talkers {
             tasks.start(talker.talks(self.clone()));
+        }
+    }
+
+    /// From now on all write to that user too.
+    pub fn knows(&self, name: &str) {
+        let people = &mut self.0.lock().people;
+        if !people.iter().any(|known| known == name) {
+            people.push(name.to_owned());
         }
     }
 
@@ -268,6 +271,17 @@ impl Talk {
         let bad = |m: &Message| m.got > 1 || m.delayed || m.bounced.is_some();
         let bad: Vec<_> = book.messages.iter().filter(|(_, m)| bad(m)).collect();
         assert!(bad.is_empty(), "{} of {}: {bad:#?}", bad.len(), book.messages.len());
+    }
+
+    /// Each was accepted, and came, once and in order.
+    pub fn each_came_once(&self) {
+        let book = self.0.lock();
+        let bad = |m: &Message| m.accepted.is_none() || m.got != 1 || m.bounced.is_some();
+        let bad: Vec<_> = book.messages.iter().filter(|(_, m)| bad(m)).collect();
+        assert!(bad.is_empty(), "{} of {}: {bad:#?}", bad.len(), book.messages.len());
+        for (pair, ids) in &book.order {
+            assert!(ids.is_sorted(), "{pair:?}: {ids:?}");
+        }
     }
 
     /// Each was accepted, and came, once, in order and at once; nobody's connection ended.

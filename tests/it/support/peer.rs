@@ -27,17 +27,17 @@ pub struct Peer {
 
 impl Peer {
     pub async fn connect(to: SocketAddr) -> Self {
-        Self::of(TcpStream::connect(to).await.unwrap())
+        Self::over(TcpStream::connect(to).await.unwrap())
     }
 
     /// With so small a window that the server soon cannot send any more.
     pub async fn connect_narrow(to: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(32 << 10).unwrap();
-        Self::of(socket.connect(to).await.unwrap())
+        Self::over(socket.connect(to).await.unwrap())
     }
 
-    fn of(stream: TcpStream) -> Self {
+    pub fn over(stream: TcpStream) -> Self {
         Self { stream, framer: client_framer(), got: VecDeque::new(), pings: 0 }
     }
 
@@ -62,13 +62,13 @@ impl Peer {
         let first = scram.first();
         self.send(&format!("<auth xmlns='{}' mechanism='SCRAM-SHA-1'>{first}</auth>", ns::SASL))
             .await;
-        let challenge = self.element().await;
+        let challenge = self.try_element().await?;
         if challenge.name() != "challenge" {
             return Err(condition(&challenge));
         }
         let proof = scram.last(&challenge.text()).unwrap();
         self.send(&format!("<response xmlns='{}'>{proof}</response>", ns::SASL)).await;
-        let last = self.element().await;
+        let last = self.try_element().await?;
         if last.name() == "success" { Ok(()) } else { Err(condition(&last)) }
     }
 
@@ -87,13 +87,7 @@ impl Peer {
     }
 
     pub async fn bind(&mut self, resource: &str) {
-        self.send(&format!(
-            "<iq type='set' id='bind'><bind xmlns='{}'><resource>{resource}</resource></bind></iq>",
-            ns::BIND
-        ))
-        .await;
-        let bound = self.element().await;
-        assert_eq!(bound.attr("type"), Some("result"), "{}", bound.to_xml());
+        assert_eq!(self.try_bind(resource).await, Ok(()));
     }
 
     /// Says that it is there, and waits until its server knows.
@@ -135,6 +129,43 @@ impl Peer {
 
     pub async fn element(&mut self) -> Element {
         Self::whole(self.next().await)
+    }
+
+    /// The next element; `Err`: what came instead.
+    pub async fn try_element(&mut self) -> Result<Element, String> {
+        match self.next().await {
+            Got::Element(element) if !element.is(ns::STREAM, "error") => Ok(element),
+            Got::Element(error) => Err(condition(&error)),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    /// Opens the stream and authenticates, twice the stream's features are read; `Err`: why that failed.
+    pub async fn try_log_in(&mut self, user: &str) -> Result<(), String> {
+        for again in [false, true] {
+            self.framer.restart();
+            self.send(&header("localhost")).await;
+            match self.next().await {
+                Got::Open(_) => {}
+                other => return Err(format!("{other:?}")),
+            }
+            self.try_element().await?;
+            if !again {
+                self.authenticate(user, PASSWORD).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds a resource; `Err`: why that failed.
+    pub async fn try_bind(&mut self, resource: &str) -> Result<(), String> {
+        self.send(&format!(
+            "<iq type='set' id='bind'><bind xmlns='{}'><resource>{resource}</resource></bind></iq>",
+            ns::BIND
+        ))
+        .await;
+        let bound = self.try_element().await?;
+        if bound.attr("type") == Some("result") { Ok(()) } else { Err(bound.to_xml()) }
     }
 
     /// The next element that is so; what comes before it is thrown away.

@@ -191,6 +191,11 @@ impl Running {
         line
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end, and says what it said after it was ready.
     pub fn end(&mut self) -> Said {
         let status = block_on(async {

@@ -8,7 +8,8 @@ use crate::{
     journal::{Op, OpId},
     testkit::ReplicaSet,
 };
-use std::sync::Arc;
+use mongodb::bson::{Document, doc};
+use std::{sync::Arc, time::Duration};
 use xmpp::jid::BareJid;
 
 async fn two(set: &ReplicaSet) -> [Running; 2] {
@@ -212,4 +213,30 @@ async fn a_message_that_no_document_holds_is_refused() {
     assert_eq!(refused, Err(StoreError::Full { limit: 16 << 20 }));
     assert_eq!(one.store.count(&user).await, Ok(0));
     one.root.stop().await;
+}
+
+/// A node was killed in the middle of a transaction: the database keeps its user for it, and is not away for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whom_a_transaction_has_that_nobody_goes_on_with_is_the_only_one_that_waits() {
+    let set = ReplicaSet::shared().await.unwrap();
+    let options = super::Options { deadline: Duration::from_millis(300), ..set.options("one") };
+    let database = options.database.clone().unwrap();
+    let node = Running::start_hasty(options).await;
+    node.store.is_back().await;
+    let (kept, free) = (node.account("kept@x").await, node.account("free@x").await);
+    let client = set.client().await.unwrap();
+    let mut left = client.start_session().await.unwrap();
+    left.start_transaction().await.unwrap();
+    let users = client.database(&database).collection::<Document>("users");
+    let touch = doc! { "$inc": { "turn": 1 } };
+    users.update_one(doc! { "_id": kept.as_str() }, touch).session(&mut left).await.unwrap();
+    let push = |user| node.store.push(user, 1, message("x"), OfflineLimits::messages(9));
+    for _ in 0..5 {
+        assert_eq!(push(&kept).await, Err(crate::error::LATER));
+    }
+    assert!(!node.store.breaker.is_open(), "the database is not away");
+    push(&free).await.unwrap();
+    left.abort_transaction().await.unwrap();
+    push(&kept).await.unwrap();
+    node.root.stop().await;
 }
