@@ -23,7 +23,7 @@ use cluster::{
 use custody::Custody;
 use parking_lot::Mutex;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     sync::{
@@ -65,6 +65,8 @@ pub struct Cluster {
     /// Users whose sessions elsewhere end for one of theirs here, which have to go first.
     comes: Mutex<HashMap<BareJid, usize>>,
     came: Notify,
+    /// Sessions of this node while those that have their names on other nodes are being ended.
+    binding: Mutex<HashSet<u64>>,
 }
 
 impl fmt::Debug for Cluster {
@@ -151,7 +153,20 @@ impl Cluster {
     pub fn new(view: Arc<View>, relay: Relay, exchange: Arc<dyn Exchange>, custody: usize) -> Self {
         let (confirms, drains, places, sent, comes, came) = Default::default();
         let custody = Custody::new(custody);
-        Self { view, relay, exchange, custody, confirms, drains, places, sent, comes, came }
+        let binding = Mutex::default();
+        Self {
+            view,
+            relay,
+            exchange,
+            custody,
+            confirms,
+            drains,
+            places,
+            sent,
+            comes,
+            came,
+            binding,
+        }
     }
 
     /// This node gives up its sessions from now on, and takes no new ones; or it does not any more.
@@ -197,6 +212,17 @@ impl Cluster {
         Ok(told)
     }
 
+    /// While what is returned lives, what has the name of that session on other nodes is being ended.
+    pub(crate) fn binds(self: &Arc<Self>, session: u64) -> Binding {
+        self.binding.lock().insert(session);
+        Binding { cluster: Arc::clone(self), session }
+    }
+
+    /// Whether that is so.
+    pub(crate) fn is_binding(&self, session: u64) -> bool {
+        self.binding.lock().contains(&session)
+    }
+
     /// While what is returned lives, messages for the user wait for what sessions elsewhere leave behind.
     pub(crate) fn awaits(self: &Arc<Self>, user: &BareJid) -> Coming {
         *self.comes.lock().entry(user.clone()).or_default() += 1;
@@ -220,6 +246,19 @@ impl Cluster {
             }
         };
         drop(timeout(PATIENCE, come).await);
+    }
+}
+
+/// See [`Cluster::binds`].
+#[derive(Debug)]
+pub struct Binding {
+    cluster: Arc<Cluster>,
+    session: u64,
+}
+
+impl Drop for Binding {
+    fn drop(&mut self) {
+        self.cluster.binding.lock().remove(&self.session);
     }
 }
 

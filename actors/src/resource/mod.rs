@@ -44,7 +44,6 @@ use crate::{clock::Clock, session::bound::Bound};
 use directed::Directed;
 use kept::Kept;
 use leftovers::Leaving;
-use moving::Moving;
 use parking_lot::Mutex;
 use queue::{Queued, weight};
 use std::{
@@ -116,10 +115,6 @@ struct State {
     untold: Option<Box<Remains>>,
     /// It has ended, and this has to go on its way.
     leaving: Option<Box<Leaving>>,
-    /// It goes over to another node.
-    moving: Option<Box<Moving>>,
-    /// Those of its name on other nodes are being ended.
-    binding: bool,
 }
 
 /// Why a session was ended from outside its connection.
@@ -185,8 +180,6 @@ impl Resource {
             ended: None,
             untold: None,
             leaving: None,
-            moving: None,
-            binding: false,
         };
         let user = jid.bare();
         let (bells, state) = ([Notify::new(), Notify::new()], Mutex::new(state));
@@ -288,16 +281,6 @@ impl Resource {
     pub fn window(&self) -> Duration {
         let of = |sm: &StreamManagement| sm.token.is_some().then_some(sm.window);
         self.with_sm(|sm| sm.as_ref().and_then(of).unwrap_or_default())
-    }
-
-    /// Those of its name on other nodes are being ended, or are by now.
-    pub(crate) fn binds(&self, binding: bool) {
-        self.state.lock().binding = binding;
-    }
-
-    /// Whether they are being.
-    pub(crate) fn is_binding(&self) -> bool {
-        self.state.lock().binding
     }
 
     /// Who owns the resource.
@@ -407,7 +390,7 @@ impl Resource {
     /// old connection left one. `None` when the session has ended, or goes over to another node.
     pub fn attach(&self) -> Option<(u64, Option<Box<Bound>>)> {
         let mut s = self.state.lock();
-        if s.owner == Owner::Ended || s.moving.is_some() {
+        if s.owner == Owner::Ended || s.is_moving() {
             return None;
         }
         let working = s.working.take();

@@ -19,14 +19,23 @@ impl State {
     /// It is copied for the store as it is now.
     pub(super) fn is_frozen(&mut self) {
         let queued = self.queue.len();
-        self.moving.iter_mut().for_each(|moving| moving.frozen = queued);
+        let moving = self.stored.as_mut().and_then(|stored| stored.moving.as_mut());
+        moving.into_iter().for_each(|moving| moving.frozen = queued);
     }
 
     /// It goes nowhere any more; whether it was about to.
-    pub(super) fn settles(&mut self) -> Option<Box<Moving>> {
-        let moving = self.moving.take()?;
+    pub(super) fn settles(&mut self) -> Option<Moving> {
+        let moving = self.stored.as_mut()?.moving.take()?;
         moving.over.notify_waiters();
         Some(moving)
+    }
+
+    fn moving(&self) -> Option<&Moving> {
+        self.stored.as_ref()?.moving.as_ref()
+    }
+
+    pub(super) fn is_moving(&self) -> bool {
+        self.moving().is_some()
     }
 
     /// It is over. What is kept nowhere of the queue from that place on.
@@ -57,22 +66,24 @@ impl Resource {
         if ours {
             (s.owner, s.parked) = (Owner::Detached, parked);
             s.must_sleep(&self.limits);
-            // also one that is there: as it is now
-            s.stored.iter_mut().for_each(|stored| stored.is_told_anew());
-            s.moving = Some(Box::default());
+            if let Some(stored) = &mut s.stored {
+                // also one that is there: as it is now
+                stored.is_told_anew();
+                stored.moving = Some(Moving::default());
+            }
         }
         ours
     }
 
     /// Whether it is on its way.
     pub(crate) fn is_moving(&self) -> bool {
-        self.state.lock().moving.is_some()
+        self.state.lock().is_moving()
     }
 
     /// Resolves when it is not on its way (any more): it has gone, goes on here, or has ended.
     pub(crate) async fn is_settled(&self) {
         loop {
-            let over = match &self.state.lock().moving {
+            let over = match self.state.lock().moving() {
                 Some(moving) => Arc::clone(&moving.over),
                 None => return,
             };

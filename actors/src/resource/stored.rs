@@ -3,7 +3,7 @@
 
 use super::{
     Coming, Dirty, Durability, Item, Owner, PATIENCE, QueueLimits, Resource, Share, State,
-    copies::Seen, kept,
+    copies::Seen, kept, moving::Moving,
 };
 use serde::{Deserialize, Serialize};
 use std::{pin::pin, sync::Arc};
@@ -57,6 +57,8 @@ pub(super) struct Stored {
     /// Until when it can be resumed, if the store was told of that.
     until: Option<Instant>,
     pub(super) over: Arc<Notify>,
+    /// It goes over to another node.
+    pub(super) moving: Option<Moving>,
 }
 
 impl Stored {
@@ -386,7 +388,7 @@ impl Resource {
     /// that, and nobody sees to it yet.
     pub fn changes(&self) -> bool {
         let mut s = self.state.lock();
-        if s.moving.is_some() {
+        if s.is_moving() {
             // it follows it
             return false;
         }

@@ -12,8 +12,7 @@ use super::{
     keep,
     managers::{Msg, Place, Placed},
     past::Past,
-    registry::{self, Elsewhere},
-    unfinished,
+    registry, unfinished,
     windows::Windows,
     work::Work,
     writer,
@@ -301,7 +300,6 @@ impl SessionManager {
         for old in before.iter().filter(|old| old.owner() != Owner::Ended) {
             self.end(Arc::clone(old), Ended::Conflict).await;
         }
-        resource.binds(replaced != Elsewhere::Nobody);
         env.table.insert(Arc::clone(&resource));
         Ok((Claim::new(&self.place, resource, 1, None), before, replaced))
     }

@@ -102,8 +102,8 @@ async fn end_elsewhere(env: &Env, resource: &Resource, elsewhere: &Elsewhere) {
     let (Some(cluster), user) = (&env.cluster, resource.user()) else { return };
     let records = match elsewhere {
         Elsewhere::Nobody => return,
-        Elsewhere::One(record) => Arc::new([record.clone()]),
-        Elsewhere::Unknown => outbound::locate(env, cluster, user).await.records(),
+        Elsewhere::One(record, _) => Arc::new([record.clone()]),
+        Elsewhere::Unknown(_) => outbound::locate(env, cluster, user).await.records(),
     };
     let name = resource.jid().resource();
     for record in outbound::elsewhere(cluster, &records).filter(|r| &*r.resource == name) {
@@ -111,7 +111,6 @@ async fn end_elsewhere(env: &Env, resource: &Resource, elsewhere: &Elsewhere) {
         let _coming = cluster.awaits(user);
         outbound::end(env, cluster, user, Some(record), Ended::Conflict).await;
     }
-    resource.binds(false);
 }
 
 /// Resumes a session of `user` (XEP-0198 section 5).

@@ -2,21 +2,21 @@
 
 use crate::{
     env::Env,
-    remote::{Cluster, outbound},
+    remote::{Binding, Cluster, outbound},
     resource::{Ended, Owner, Resource},
 };
 use cluster::{Entry, Held, Record, RegistryError, Taking, Token};
 use std::sync::Arc;
 
 /// Which session of another node has the name of one that was bound here, and is to end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Elsewhere {
     /// There is none.
     Nobody,
     /// This one.
-    One(Record),
+    One(Record, Binding),
     /// The registry is away: the nodes have to be asked.
-    Unknown,
+    Unknown(Binding),
 }
 
 pub(super) fn token(env: &Env, resource: &Resource) -> Token {
@@ -54,16 +54,18 @@ pub(super) async fn bind(
 ) -> Result<Elsewhere, RegistryError> {
     let user = resource.user().as_str();
     let bound = env.registry.bind(user, record(env, resource), limit, Taking::Replace).await;
-    match (bound, &env.cluster) {
-        (Ok(bound), _) => {
+    let Some(cluster) = &env.cluster else { return bound.map(|_| Elsewhere::Nobody) };
+    match bound {
+        Ok(bound) => {
             let replaced = bound.replaced.filter(|record| record.token.node != env.node);
-            Ok(replaced.map_or(Elsewhere::Nobody, Elsewhere::One))
+            let one = |record| Elsewhere::One(record, cluster.binds(resource.id()));
+            Ok(replaced.map_or(Elsewhere::Nobody, one))
         }
-        (Err(error @ RegistryError::Unavailable { .. }), Some(cluster)) => {
+        Err(error @ RegistryError::Unavailable { .. }) => {
             missed(cluster, &error);
-            Ok(Elsewhere::Unknown)
+            Ok(Elsewhere::Unknown(cluster.binds(resource.id())))
         }
-        (Err(error), _) => Err(error),
+        Err(error) => Err(error),
     }
 }
 
@@ -88,7 +90,8 @@ pub(super) async fn takes_over(
                 outbound::elsewhere(cluster, &records).filter(|r| &*r.resource == name);
             match others.next() {
                 Some(other) if !ours(other) => Err(Some(other.clone())),
-                other => Ok(other.cloned().map_or(Elsewhere::Nobody, Elsewhere::One)),
+                Some(other) => Ok(Elsewhere::One(other.clone(), cluster.binds(resource.id()))),
+                None => Ok(Elsewhere::Nobody),
             }
         }
         // the record of what it was
@@ -127,11 +130,11 @@ fn not_told(env: &Env, error: &RegistryError) {
 /// The registry has another node's session in place of one. Of the two the one stays that was bound last (RFC 6120 section 7.7.2.2); if
 /// that is the other, the end of the one here is asked for: `true`. While the registry was away its node may have ended it.
 pub(super) async fn contested(env: &Env, resource: &Arc<Resource>, other: &Record) -> bool {
-    let (Some(cluster), false) = (&env.cluster, resource.is_moving() || resource.is_binding())
-    else {
-        // one on its way: the node that has it by now says so itself; one that is being bound sees to it
+    let Some(cluster) = &env.cluster else { return false };
+    // of one on its way the node says so that has it by now; what has the name of one that is being bound is being ended
+    if resource.is_moving() || cluster.is_binding(resource.id()) {
         return false;
-    };
+    }
     let (jid, node, user) = (resource.jid(), other.token.node, resource.user());
     match outbound::age(cluster, user, other).await {
         Some(Some(age)) if age <= resource.age().as_secs() => {
