@@ -151,6 +151,7 @@ mod tests {
         ("c2s.direct_tls", "['127.0.0.1:1']", false),
         ("c2s.require_tls", "false", false),
         ("c2s.padding", "'1KiB'", false),
+        ("c2s.location", "'other:5222'", true),
         ("c2s.proxy_protocol", "true", false),
         ("c2s.proxy_from", "['10.0.0.0/8']", false),
         ("c2s.max_connections", "7", false),

@@ -4,7 +4,7 @@
 use crate::{
     env::Env,
     routing::{divert, is_connected, presence},
-    sessions::{self, republish},
+    sessions::{self, look_again, republish},
 };
 use cluster::{Entry, Start};
 use std::{
@@ -179,13 +179,7 @@ impl Heir {
         if let Some(cluster) = &self.env.cluster {
             cluster.view.is_ready(true);
         }
-        // what came for those who stayed, while others took them to be gone, is in offline storage
-        if let Some(keeper) = &self.env.hooks().keeper {
-            let all = self.env.table.all();
-            for session in all.filter(|session| session.priority().is_some_and(|p| p >= 0)) {
-                session.look_again(keeper.module);
-            }
-        }
+        look_again(&self.env);
         tracing::info!(ended = elsewhere.len(), "this node goes on");
     }
 }

@@ -120,16 +120,16 @@ fn hash(of: &[&str]) -> u64 {
 }
 
 /// The way of what `from` sends to `to`.
-pub(crate) fn way(from: Option<&Jid>, to: &BareJid) -> Way {
+pub(crate) fn way(from: Option<&Jid>, to: &BareJid, hops: u8) -> Way {
     let sender = from.map(Jid::bare_jid);
     let sender = sender.as_ref().map_or(to.as_str(), Jid::as_str);
     // 0 is of no pair
-    Way { lane: hash(&[sender]), pair: hash(&[sender, to.as_str()]).max(1) }
+    Way { lane: hash(&[sender]), pair: hash(&[sender, to.as_str()]).max(1), hops }
 }
 
 /// The way of what is no stanza between two: in the order of what a user does.
 pub(crate) fn way_of(user: &BareJid) -> Way {
-    Way { lane: hash(&[user.as_str()]), pair: 0 }
+    Way { lane: hash(&[user.as_str()]), ..Way::default() }
 }
 
 /// Of presence on its way between two only the last counts.
@@ -247,6 +247,17 @@ impl Cluster {
         };
         drop(timeout(PATIENCE, come).await);
     }
+}
+
+/// Which session of another node has the name of one that was bound here, and is to end.
+#[derive(Debug)]
+pub enum Elsewhere {
+    /// There is none.
+    Nobody,
+    /// This one.
+    One(Record, Binding),
+    /// The registry is away: the nodes have to be asked.
+    Unknown(Binding),
 }
 
 /// See [`Cluster::binds`].

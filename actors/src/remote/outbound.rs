@@ -139,7 +139,7 @@ pub(crate) fn send_to_sessions(
     }
     let order =
         Order::Sessions { user: user.clone(), whom: whom.clone(), each, stanza: stanza.clone() };
-    let (item, way) = (order.to_bytes(), way(stanza.head.from.as_ref(), user));
+    let (item, way) = (order.to_bytes(), way(stanza.head.from.as_ref(), user, 0));
     let waits = matches!(whom, Whom::Marked(_));
     let instead = replaces(stanza, &[user.clone().into()]).filter(|_| !waits);
     for to in nodes {
@@ -394,9 +394,9 @@ pub(crate) fn is_on_way(
     cluster: &Cluster,
     from: Option<&Jid>,
     user: &BareJid,
-    but: Option<Start>,
+    (but, hops): (Option<Start>, u8),
 ) -> bool {
-    cluster.relay.is_on_way(way(from, user), but)
+    cluster.relay.is_on_way(way(from, user, hops), but)
 }
 
 /// Resolves when nothing of a pair is on its way elsewhere; what came by other nodes does not wait for ever.
@@ -406,7 +406,7 @@ pub(crate) async fn settled(
     user: &BareJid,
     (but, hops): (Option<Start>, u8),
 ) {
-    let settled = cluster.relay.settled(way(from, user), but);
+    let settled = cluster.relay.settled(way(from, user, hops), but);
     if hops == 0 {
         settled.await;
     } else if tokio::time::timeout(PATIENCE, settled).await.is_err() {

@@ -92,7 +92,10 @@ pub(super) fn account(
         None => (BTreeSet::new(), true),
     };
     let first = if here_too { None } else { there.pop_first() };
-    if !trip.copy && !trip.now && is_on_way(cluster, stanza.head.from.as_ref(), user, first) {
+    if !trip.copy
+        && !trip.now
+        && is_on_way(cluster, stanza.head.from.as_ref(), user, (first, trip.hops))
+    {
         let owner = user.clone();
         let again = move |env: &Arc<Env>, stanza| message_to(env, owner, stanza, (trip, None));
         return Next::Gone(Some(after(env, cluster, user, stanza, (first, trip.hops), again)));
@@ -134,7 +137,10 @@ fn here(
     then: impl FnOnce(&Arc<Env>, Stanza) -> Option<BoxFuture<()>> + Send + 'static,
     trip: Trip,
 ) -> Next {
-    if trip.copy || trip.now || !is_on_way(cluster, stanza.head.from.as_ref(), user, None) {
+    if trip.copy
+        || trip.now
+        || !is_on_way(cluster, stanza.head.from.as_ref(), user, (None, trip.hops))
+    {
         return Next::Here(stanza);
     }
     Next::Gone(Some(after(env, cluster, user, stanza, (None, trip.hops), then)))
@@ -167,7 +173,10 @@ pub(super) fn hand(
     stanza: Stanza,
     trip: Trip,
 ) -> Option<BoxFuture<()>> {
-    if !trip.copy && !trip.now && is_on_way(cluster, stanza.head.from.as_ref(), user, Some(to)) {
+    if !trip.copy
+        && !trip.now
+        && is_on_way(cluster, stanza.head.from.as_ref(), user, (Some(to), trip.hops))
+    {
         let (way, owner, of) = ((Some(to), trip.hops), user.clone(), Arc::clone(cluster));
         let then = move |env: &Arc<Env>, stanza| give(env, &of, (to, leg), &owner, stanza, trip);
         return Some(after(env, cluster, user, stanza, way, then));
@@ -187,7 +196,7 @@ fn give(
     // custody passes with the receipt: what came by another node is that one's until then
     let waits = !trip.copy
         && (trip.hops > 0 || message && env.queue_limits().durability == Durability::Always);
-    let mut way = way(stanza.head.from.as_ref(), user);
+    let mut way = way(stanza.head.from.as_ref(), user, trip.hops);
     if trip.copy {
         way.pair = 0;
     }

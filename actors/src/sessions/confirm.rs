@@ -105,6 +105,13 @@ pub(crate) async fn republish(env: &Arc<Env>) -> Result<Vec<Arc<Resource>>, Dura
     Ok(all)
 }
 
+/// What came for those who stayed with a node while others took it to be dead is in offline storage: they are to have it.
+pub(crate) fn look_again(env: &Env) {
+    let Some(keeper) = &env.hooks().keeper else { return };
+    let takes = |session: &Arc<Resource>| session.priority().is_some_and(|p| p >= 0);
+    env.table.all().filter(takes).for_each(|session| session.look_again(keeper.module));
+}
+
 /// One shard of the table; `None`: there is no such.
 pub(super) async fn publish(
     env: &Arc<Env>,

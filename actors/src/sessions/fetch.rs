@@ -20,6 +20,9 @@ use xmpp::jid::BareJid;
 /// How long a client waits for its session: it is to hear something.
 const WAITS: Duration = Duration::from_millis(4_500);
 
+/// How often it is looked for that goes from one node to the next meanwhile.
+const TRIES: usize = 4;
+
 /// Another node offers a session of which its client may be anywhere: it waits here from now on. Whether it does.
 pub(crate) async fn take(env: &Arc<Env>, user: &BareJid, token: &str) -> bool {
     comes(env, user, token, None).await.is_ok()
@@ -59,11 +62,31 @@ pub(super) async fn comes(
     }
 }
 
-/// Whether it has come, or may be tried.
+/// Whether it has come, or may be tried. While it is looked for it may go over to yet another node, which has it then.
 async fn fetch(
     env: &Arc<Env>,
     user: &BareJid,
     token: &str,
+) -> Result<Result<(), ResumeError>, StoreError> {
+    let mut tries = 0;
+    loop {
+        let mut seen = None;
+        let came = fetch_once(env, user, token, &mut seen).await?;
+        tries += 1;
+        let (Err(ResumeError::Unknown(_)), true) = (&came, tries < TRIES) else { return Ok(came) };
+        let now = env.stores.sessions.find(user, token).await?;
+        if now.is_none() || now.map(|session| session.key) == seen {
+            return Ok(came);
+        }
+    }
+}
+
+/// `seen`: the key under which the store had it.
+async fn fetch_once(
+    env: &Arc<Env>,
+    user: &BareJid,
+    token: &str,
+    seen: &mut Option<String>,
 ) -> Result<Result<(), ResumeError>, StoreError> {
     if let Some(resource) = on_its_way(env, user, token) {
         take_back(env, &resource).await;
@@ -85,6 +108,7 @@ async fn fetch(
         let Some(latest) = find().await? else { return Ok(Err(unknown(&asked))) };
         session = latest;
     }
+    *seen = Some(session.key.clone());
     if is_here(env, &session) {
         return Ok(Ok(()));
     }

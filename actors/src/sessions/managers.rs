@@ -2,12 +2,12 @@
 
 use super::{
     claim::{BindError, Claim, ResumeError},
-    registry::Elsewhere,
     unfinished,
     work::Work,
 };
 use crate::future::BoxFuture;
 use crate::hasher::Hasher;
+use crate::remote::Elsewhere;
 use crate::resource::{Dirty, Ended, FrozenWaiting, Resource};
 use arc_swap::ArcSwapOption;
 use std::{

@@ -33,21 +33,20 @@ mod writer;
 pub use calm::{admits, calm};
 pub use claim::{Attached, BindError, Claim, ResumeError};
 pub use confirm::confirmer;
-pub(crate) use confirm::republish;
+pub(crate) use confirm::{look_again, republish};
 pub(crate) use drain::drainer;
 pub use end::end;
 pub(crate) use fetch::take;
 pub use manager::spec;
 pub(crate) use moving::{give, is_elsewhere};
 pub(crate) use park::{acknowledge, forget_received, note, sent_to_any};
-use registry::Elsewhere;
 pub use registry::publish_priority;
 pub use restore::{restored, take_over};
 
 use crate::{
     env::Env,
     future::BoxFuture,
-    remote::outbound,
+    remote::{Elsewhere, outbound},
     resource::{Ended, FrozenWaiting, Owner, PATIENCE, Resource},
 };
 use managers::{DEADLINE, Msg};

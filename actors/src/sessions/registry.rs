@@ -2,22 +2,11 @@
 
 use crate::{
     env::Env,
-    remote::{Binding, Cluster, outbound},
+    remote::{Cluster, Elsewhere, outbound},
     resource::{Ended, Owner, Resource},
 };
 use cluster::{Entry, Held, Record, RegistryError, Taking, Token};
 use std::sync::Arc;
-
-/// Which session of another node has the name of one that was bound here, and is to end.
-#[derive(Debug)]
-pub enum Elsewhere {
-    /// There is none.
-    Nobody,
-    /// This one.
-    One(Record, Binding),
-    /// The registry is away: the nodes have to be asked.
-    Unknown(Binding),
-}
 
 pub(super) fn token(env: &Env, resource: &Resource) -> Token {
     Token { node: env.node, incarnation: env.incarnation(), session: resource.id() }

@@ -218,12 +218,13 @@ impl Relay {
         Ok(())
     }
 
-    /// Whether something of a pair is on its way to another than this one, or comes back from a dead one.
+    /// Whether something of a pair is on its way to another than this one that was passed on as often ([`Way::hops`]) or more, or comes back
+    /// from a dead one.
     pub fn is_on_way(&self, way: Way, but: Option<Start>) -> bool {
         let Some(share) = self.share(way) else { return false };
         let out = share.out.lock();
         out.returning.contains_key(&way.pair)
-            || out.boxes.iter().any(|(to, outbox)| Some(*to) != but && outbox.has(way.pair))
+            || out.boxes.iter().any(|(to, outbox)| Some(*to) != but && outbox.has(way))
     }
 
     /// Resolves when [`Relay::is_on_way`] is not so any more.

@@ -22,6 +22,16 @@ pub struct Way {
     /// Of whom to whom, as a hash: before these two take another way, all that is on this one has to be dealt with
     /// ([`super::Relay::settled`]). 0: of no pair.
     pub pair: u64,
+    /// By how many nodes it was passed on. What was by more of them than another item of its pair does not wait for that: it may be what
+    /// that one is waiting for.
+    pub hops: u8,
+}
+
+/// Of a pair, how many items are on their way that were passed on so often, or more often for the last.
+type Counts = [u32; 6];
+
+fn place(hops: u8) -> usize {
+    usize::from(hops).min(Counts::default().len() - 1)
 }
 
 #[derive(Debug)]
@@ -56,7 +66,7 @@ pub(super) struct Outbox {
     /// Sent over the connection that there is: all up to this number.
     sent: u64,
     bytes: usize,
-    pairs: HashMap<u64, usize>,
+    pairs: HashMap<u64, Counts>,
     /// What has not been sent and may be replaced, by what it is of.
     replaceable: HashMap<u64, u64>,
 }
@@ -100,7 +110,8 @@ impl Outbox {
         self.last += 1;
         self.bytes += weight;
         if way.pair != 0 {
-            *self.pairs.entry(way.pair).or_default() += 1;
+            let counts = self.pairs.entry(way.pair).or_default();
+            counts.get_mut(place(way.hops)).into_iter().for_each(|count| *count += 1);
         }
         let (seq, at) = (self.last, Instant::now());
         if let Some(of) = replaces {
@@ -169,10 +180,11 @@ impl Outbox {
 
     fn settled(&mut self, handed: Handed) {
         self.bytes = self.bytes.saturating_sub(handed.item.len() + OVERHEAD);
-        if let Some(count) = self.pairs.get_mut(&handed.way.pair) {
-            *count -= 1;
-            if *count == 0 {
-                self.pairs.remove(&handed.way.pair);
+        let Way { pair, hops, .. } = handed.way;
+        if let Some(counts) = self.pairs.get_mut(&pair) {
+            counts.get_mut(place(hops)).into_iter().for_each(|count| *count -= 1);
+            if *counts == Counts::default() {
+                self.pairs.remove(&pair);
             }
         }
         if let Some(of) = handed.replaces {
@@ -182,9 +194,10 @@ impl Outbox {
         drop(handed.receipt);
     }
 
-    /// Whether something of that pair is on its way.
-    pub(super) fn has(&self, pair: u64) -> bool {
-        self.pairs.contains_key(&pair)
+    /// Whether something of that pair is on its way for which an item waits.
+    pub(super) fn has(&self, Way { pair, hops, .. }: Way) -> bool {
+        let counts = self.pairs.get(&pair);
+        counts.is_some_and(|counts| counts.iter().skip(place(hops)).any(|count| *count > 0))
     }
 
     /// The node is dead: all of it, oldest first.
@@ -209,7 +222,7 @@ mod tests {
     }
 
     fn way(pair: u64) -> Way {
-        Way { lane: 1, pair }
+        Way { lane: 1, pair, hops: 0 }
     }
 
     fn push(outbox: &mut Outbox, pair: u64, text: &'static str) {
@@ -226,6 +239,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_passed_on_does_not_wait_for_what_waits_for_it() {
+        let (mut outbox, of) = (Outbox::default(), |hops| Way { hops, ..way(1) });
+        for hops in [1, 1, 2, 200] {
+            outbox.push(of(hops), item("x"), None, None, usize::MAX).unwrap();
+        }
+        assert_eq!([0, 1, 2, 3, 201].map(|hops| outbox.has(of(hops))), [true; 5]);
+        outbox.done(0, &[4]);
+        assert_eq!(
+            [0, 1, 2, 3, 201].map(|hops| outbox.has(of(hops))),
+            [true, true, true, false, false]
+        );
+        outbox.done(0, &[3]);
+        assert_eq!([0, 1, 2].map(|hops| outbox.has(of(hops))), [true, true, false]);
+        outbox.done(2, &[]);
+        assert!(!outbox.has(of(0)) && outbox.pairs.is_empty());
+    }
+
+    #[test]
     fn what_is_not_done_is_sent_again_in_its_order_over_the_next_connection() {
         let mut outbox = Outbox::default();
         for text in ["a", "b", "c", "d"] {
@@ -233,13 +264,13 @@ mod tests {
         }
         assert_eq!(send_all(&mut outbox).len(), 4);
         outbox.done(1, &[3]);
-        assert!(outbox.next().is_none() && outbox.has(1));
+        assert!(outbox.next().is_none() && outbox.has(way(1)));
         outbox.begins_anew();
         push(&mut outbox, 2, "e");
         assert_eq!(send_all(&mut outbox), [(2, item("b")), (4, item("d")), (5, item("e"))]);
         outbox.done(5, &[]);
         assert_eq!(outbox.waiting(), Waiting::default());
-        assert!(!outbox.has(1) && !outbox.has(2) && outbox.pairs.is_empty());
+        assert!(!outbox.has(way(1)) && !outbox.has(way(2)) && outbox.pairs.is_empty());
     }
 
     #[test]

@@ -289,7 +289,12 @@ impl Carrier {
                     Comes::New => {
                         shelf.comes(
                             (start, false, lane),
-                            Waits { seq, way: Way { lane, pair: 0 }, item, _receipt: None },
+                            Waits {
+                                seq,
+                                way: Way { lane, ..Way::default() },
+                                item,
+                                _receipt: None,
+                            },
                         );
                     }
                     Comes::TooEarly(true) => {

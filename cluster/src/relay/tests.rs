@@ -108,7 +108,7 @@ async fn pair(limit: usize) -> (Side, Side) {
 }
 
 fn way(lane: Lane) -> Way {
-    Way { lane, pair: lane + 1 }
+    Way { lane, pair: lane + 1, hops: 0 }
 }
 
 fn item(n: usize) -> Bytes {

@@ -72,7 +72,7 @@ impl Item {
 
     fn way(self) -> Way {
         let lane = self.source + self.hops * 10_000;
-        Way { lane, pair: self.source * 100 + self.user as u64 + 1 }
+        Way { lane, pair: self.source * 100 + self.user as u64 + 1, hops: 0 }
     }
 }
 
@@ -190,7 +190,7 @@ impl Life {
                 let Some(old) = binding.replaced.map(|old| old.token) else { return };
                 let (node, incarnation) = (old.node, old.incarnation);
                 let ends = format!("E {user} {incarnation} {}", old.session);
-                let way = Way { lane: 1_000_000 + user as u64, pair: 0 };
+                let way = Way { lane: 1_000_000 + user as u64, ..Way::default() };
                 let to = Start { node, incarnation };
                 if self.view.lives(to) && to != self.me() {
                     drop(self.relay().send(to, way, ends.into(), Handing::default()));

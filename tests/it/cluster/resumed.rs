@@ -37,7 +37,12 @@ fn whose_node_is_killed_goes_on_with_the_session_on_another_one_at_once() {
         sleep(CALM).await;
         talk.end(tasks).await;
         let (tried, resumed, away) = roaming.counts();
-        assert_eq!((tried, resumed), (USERS.len() / 3, USERS.len() / 3), "{away:?}");
+        assert_eq!(
+            (tried, resumed),
+            (USERS.len() / 3, USERS.len() / 3),
+            "{away:?} {:?}",
+            roaming.failed()
+        );
         talk.none_is_lost(|message| {
             message.accepted.is_some_and(|at| killed < at + WRITTEN && at < killed + WRITTEN)
         });
@@ -72,7 +77,7 @@ fn a_cluster_is_started_anew_a_node_at_a_time_and_nothing_is_lost() {
         talk.end(tasks).await;
         let (tried, resumed, away) = roaming.counts();
         assert!(tried >= USERS.len(), "{tried}");
-        assert_eq!(resumed, tried, "{away:?}");
+        assert_eq!(resumed, tried, "{away:?} {:?}", roaming.failed());
         talk.each_came_once();
     });
 }

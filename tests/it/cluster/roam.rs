@@ -32,6 +32,8 @@ struct State {
     resumed: usize,
     /// How long the slowest was away.
     away: Duration,
+    /// Who did not, when, and what it was told.
+    failed: Vec<(String, Instant, String)>,
 }
 
 struct Roamer {
@@ -62,6 +64,11 @@ impl Roaming {
     pub fn counts(&self) -> (usize, usize, Duration) {
         let state = self.0.lock();
         (state.tried, state.resumed, state.away)
+    }
+
+    /// Who did not go on with their sessions, when, and what they were told.
+    pub fn failed(&self) -> Vec<(String, Instant, String)> {
+        self.0.lock().failed.clone()
     }
 
     /// Has these log on, one node after the other, and talk.
@@ -197,6 +204,8 @@ impl Roamer {
                 Ok(true)
             }
             "failed" => {
+                let failed = (format!("{} at {to}", self.name), Instant::now(), answer.to_xml());
+                self.roaming.0.lock().failed.push(failed);
                 self.accepted(talk, &answer);
                 let rest = self.sent.split_off(self.acked);
                 let rest = rest.into_iter().filter(|(id, _)| *id != usize::MAX).collect();

@@ -392,9 +392,12 @@ pub const NODE: &[Row] = &[
     Row {
         what: "messages of which it is not known where their users are, in a cluster",
         from: &["actors/src/remote/custody.rs: CUSTODY"],
-        most: "`CUSTODY`; and while sessions of users come from other nodes, an address for each",
+        most: "`CUSTODY`; and while sessions of users come from other nodes, or end there, an address or a number for each; what each other node says where its clients are",
         at: "the sender gets `resource-constraint`",
-        fields: &[("actors/src/remote/custody.rs", "users"), ("actors/src/remote/mod.rs", "comes")],
+        fields: &[
+            ("actors/src/remote/custody.rs", "users"),
+            ("actors/src/remote/mod.rs", "comes binding places"),
+        ],
         tried: &["what_waits_has_a_limit_in_bytes_and_goes_in_its_order"],
     },
     Row {
