@@ -27,16 +27,20 @@ pub(crate) async fn give(env: &Arc<Env>, user: &BareJid, token: &str) -> Given {
     if !stores || env.hooks().keeper.is_none() {
         return Given::Unknown(None);
     }
-    let claim = match env.managers.claim(user, token).await {
-        Ok(claim) => claim,
-        Err(ResumeError::Unknown(handled)) => {
-            let Some(resource) = on_its_way(env, user, token) else {
-                return Given::Unknown(handled);
-            };
+    let mut claimed = env.managers.claim(user, token).await;
+    if matches!(claimed, Err(ResumeError::Unknown(_))) {
+        if let Some(resource) = on_its_way(env, user, token) {
             // two nodes ask at once: the store knows whose it is
             let parked = resource.store_is_told().await && resource.is_moving();
             return if parked { Given::Parked } else { Given::Busy };
         }
+        // one that is only just coming here itself
+        drop(env.storing.turn(user).await);
+        claimed = env.managers.claim(user, token).await;
+    }
+    let claim = match claimed {
+        Ok(claim) => claim,
+        Err(ResumeError::Unknown(handled)) => return Given::Unknown(handled),
         Err(ResumeError::Unavailable) => return Given::Busy,
     };
     let resource = Arc::clone(claim.resource());
