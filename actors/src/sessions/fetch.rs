@@ -2,7 +2,7 @@
 //! node says nothing.
 
 use super::{
-    claim::ResumeError,
+    claim::{Claim, ResumeError},
     moving::{on_its_way, take_back},
     restore::{go_on_with, is_here},
 };
@@ -25,7 +25,30 @@ const TRIES: usize = 4;
 
 /// Another node offers a session of which its client may be anywhere: it waits here from now on. Whether it does.
 pub(crate) async fn take(env: &Arc<Env>, user: &BareJid, token: &str) -> bool {
-    comes(env, user, token, None).await.is_ok()
+    // where its client is by now it stays
+    comes(env, user, (token, 1), None).await.is_ok()
+}
+
+/// The session of that token for its client, wherever it is.
+///
+/// # Errors
+/// See [`comes`].
+pub(super) async fn claim(
+    env: &Arc<Env>,
+    user: &BareJid,
+    token: &str,
+) -> Result<Claim, ResumeError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match env.managers.claim(user, token).await {
+            // another node, to which it is offered, may have it by now
+            Err(ResumeError::Unknown(handled)) if tries <= TRIES => {
+                comes(env, user, (token, TRIES), handled).await?;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// Resolves when the session is here. What is begun goes on when the client is gone meanwhile. `handled`: what is known here of one that
@@ -33,10 +56,10 @@ pub(crate) async fn take(env: &Arc<Env>, user: &BareJid, token: &str) -> bool {
 ///
 /// # Errors
 /// When there is none that may come, or it is not known in time.
-pub(super) async fn comes(
+async fn comes(
     env: &Arc<Env>,
     user: &BareJid,
-    token: &str,
+    (token, most): (&str, usize),
     handled: Option<u32>,
 ) -> Result<(), ResumeError> {
     if env.cluster.is_none() && env.departed.is_empty() {
@@ -46,7 +69,7 @@ pub(super) async fn comes(
     let work = {
         let (env, user, token) = (Arc::clone(env), user.clone(), token.to_owned());
         async move {
-            let came = fetch(&env, &user, &token).await.unwrap_or_else(|error| {
+            let came = fetch(&env, &user, &token, most).await.unwrap_or_else(|error| {
                 tracing::warn!(%user, %error, "a session cannot be looked for");
                 Err(ResumeError::Unavailable)
             });
@@ -67,15 +90,18 @@ async fn fetch(
     env: &Arc<Env>,
     user: &BareJid,
     token: &str,
+    most: usize,
 ) -> Result<Result<(), ResumeError>, StoreError> {
     let mut tries = 0;
     loop {
         let mut seen = None;
         let came = fetch_once(env, user, token, &mut seen).await?;
         tries += 1;
-        let (Err(ResumeError::Unknown(_)), true) = (&came, tries < TRIES) else { return Ok(came) };
+        let (Err(ResumeError::Unknown(_)), true) = (&came, tries < most) else { return Ok(came) };
         let now = env.stores.sessions.find(user, token).await?;
-        if now.is_none() || now.map(|session| session.key) == seen {
+        let now = now.map(|session| session.key);
+        if now.is_none() || now == seen {
+            tracing::info!(%user, ?seen, ?now, tries, "a session that is to be resumed is not there");
             return Ok(came);
         }
     }

@@ -117,13 +117,7 @@ async fn end_elsewhere(env: &Env, resource: &Resource, elsewhere: &Elsewhere) {
 /// # Errors
 /// When there is none, nobody answers, or what the connection before is still at takes too long.
 pub async fn resume(env: &Arc<Env>, user: &BareJid, token: &str) -> Result<Claim, ResumeError> {
-    let claim = match env.managers.claim(user, token).await {
-        Err(ResumeError::Unknown(handled)) => {
-            fetch::comes(env, user, token, handled).await?;
-            env.managers.claim(user, token).await?
-        }
-        answer => answer?,
-    };
+    let claim = fetch::claim(env, user, token).await?;
     // what the connection before is still at counts as handled: that is said when it is, and what the client sends now
     // does not overtake it
     if !claim.resource().before_is_done().await {
