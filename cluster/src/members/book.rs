@@ -102,13 +102,18 @@ impl Book {
         self.in_touch.get_or_insert(now);
         let mut changes = Vec::new();
         for of @ (member, left) in roll.members.iter().filter(|(member, _)| member.node != me) {
-            changes.extend(self.meets(member, now + *left, self.skew(of, clock)));
+            changes.extend(self.meets(member, (now, now + *left), self.skew(of, clock)));
         }
         changes
     }
 
     /// A node is there, until then at least.
-    fn meets(&mut self, member: &Member, until: Instant, skew: i64) -> Vec<Change> {
+    fn meets(
+        &mut self,
+        member: &Member,
+        (now, until): (Instant, Instant),
+        skew: i64,
+    ) -> Vec<Change> {
         if self.is_dead(start(member)) {
             return Vec::new();
         }
@@ -122,7 +127,10 @@ impl Book {
         match known.member.incarnation.cmp(&member.incarnation) {
             Ordering::Greater => Vec::new(),
             Ordering::Equal => {
-                known.until = known.until.max(until);
+                // one that is over says nothing of when it was: each look at the roll would put it off
+                if until > now {
+                    known.until = known.until.max(until);
+                }
                 (known.member, known.skew) = (met.member, skew);
                 Vec::new()
             }
@@ -137,7 +145,7 @@ impl Book {
     /// Another has introduced itself, just now.
     pub(super) fn hears_of(&mut self, other: &Member, (now, clock): (Instant, u64)) -> Vec<Change> {
         let until = now + self.terms.lease;
-        self.meets(other, until, self.skew(&(other.clone(), self.terms.lease), clock))
+        self.meets(other, (now, until), self.skew(&(other.clone(), self.terms.lease), clock))
     }
 
     /// That start of a node knows this one, and takes no promises of others without one of this node.
@@ -312,6 +320,20 @@ mod tests {
         assert_eq!((book.overdue(now + s(113)), book.overdue(now + s(114))), (vec![], b.to_vec()));
         book.renewed(me, now, (now + s(106), 0), &roll(2, &[]));
         assert_eq!(book.overdue(now + s(114)), b);
+    }
+
+    #[test]
+    fn a_lease_that_is_over_on_the_roll_is_not_put_off_by_looking_at_it() {
+        let (now, me) = (Instant::now(), Node::new("a").unwrap());
+        let mut book = Book::new(Terms::default());
+        book.renewed(me, now, (now, 0), &roll(1, &[("b", 1, 1)]));
+        book.is_known_to(at("b", 1), now);
+        let mut over = roll(1, &[("b", 1, 1)]);
+        over.members[0].1 = Duration::ZERO;
+        for later in [10, 12, 15, 18] {
+            book.renewed(me, now, (now + s(later), 0), &over);
+        }
+        assert_eq!(book.overdue(now + s(18)), [at("b", 1)]);
     }
 
     #[test]
