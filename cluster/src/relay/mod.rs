@@ -35,7 +35,7 @@ use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 
 /// One start of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Start {
     /// The node.
     pub node: Node,

@@ -533,6 +533,25 @@ pub const NODE: &[Row] = &[
         ],
     },
     Row {
+        what: "processes that there is one of in the cluster for each key, of one kind",
+        from: &[
+            "cluster/src/placement/placed.rs: keys",
+            "cluster/src/placement/caller.rs: KEY",
+            "cluster/src/placement/placed.rs: state",
+            "cluster/src/placement/placed.rs: states",
+            "cluster/src/placement/placed.rs: waiting",
+            "cluster/src/placement/placed.rs: addresses",
+        ],
+        most: "`keys` of `KEY` bytes on a node; `states` bytes of those that move here, `state` of each; `waiting` requests that wait for an owner; `addresses` that are remembered",
+        at: "a further key, or request, is refused; a larger state is left behind, and one that has no room dropped: what is stored is the truth; an address is asked for again",
+        fields: &[
+            ("cluster/src/placement/host.rs", "askers keys seats states"),
+            ("cluster/src/placement/claims.rs", "peers"),
+            ("cluster/src/placement/epochs.rs", "MemoryStore"),
+        ],
+        tried: &["limits_are_kept"],
+    },
+    Row {
         what: "sessions of a node that is no more",
         from: &[],
         most: "an address each, of those that left the registry by this node",
