@@ -241,11 +241,11 @@ impl Carrier {
         })
     }
 
-    /// Waits for what is on its way, a while; gives up what is left then.
+    /// Waits for what is on its way, and for what was begun: it would be done twice. A while; gives up what is left then.
     async fn leave(&mut self, cx: &mut Cx<Msg>) {
         let deadline = Instant::now() + LAST;
         self.go_on(cx);
-        while self.has_handed() {
+        while self.has_handed() || !self.at_work.is_empty() {
             let next = async {
                 tokio::select! {
                     biased;
@@ -258,7 +258,11 @@ impl Carrier {
             if timeout_at(deadline, next).await.is_err() {
                 break;
             }
-            self.go_on(cx);
+            match self.has_handed() {
+                true => self.go_on(cx),
+                // what is begun by others now they begin anew when this node is gone
+                false => self.say(),
+            }
         }
         let Some(share) = self.share() else { return };
         let boxes = std::mem::take(&mut share.out.lock().boxes);
