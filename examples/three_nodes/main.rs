@@ -78,9 +78,10 @@ pub async fn run(mangrove: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
     romeo.accepted().await?;
     writeln!(out, "  {MESSAGES} messages were accepted by {second}")?;
 
-    let resumed = juliet.come_back(cluster.c2s(third)?).await?;
-    let how = if resumed { "resumes her session" } else { "logs on anew" };
-    writeln!(out, "\nJuliet {how} on {third}, and gets what she missed:")?;
+    if !juliet.come_back(cluster.c2s(third)?).await? {
+        return Err(format!("Juliet could not resume her session on {third}").into());
+    }
+    writeln!(out, "\nJuliet resumes her session on {third}, and gets what she missed:")?;
     let mut heard = Vec::new();
     while !said.iter().all(|text| heard.contains(text)) {
         let text = juliet.hear().await?;
