@@ -108,8 +108,10 @@ fn restart(old: &Config, new: &Config) -> Vec<&'static str> {
 
 /// Sections with options that change while the node runs.
 fn live(old: &Config, new: &Config) -> Vec<&'static str> {
-    let c2s =
-        |c: &Config| (c.c2s.max_connections_per_address, c.c2s.negotiation_timeout, c.c2s.idle);
+    let c2s = |c: &Config| {
+        let c = &c.c2s;
+        (c.max_connections_per_address, c.negotiation_timeout, c.idle, c.location.clone())
+    };
     let sasl = |c: &Config| (c.sasl.plain, c.sasl.max_failures, c.sasl.mechanisms.clone());
     differing([
         ("c2s", c2s(old) != c2s(new)),
