@@ -43,7 +43,7 @@ fn whose_node_is_killed_goes_on_with_the_session_on_another_one_at_once() {
         for (who, _, answer) in &failed {
             assert!(answer.contains("internal-server-error"), "{who}: {answer}");
         }
-        assert!(failed.len() < tried, "nobody resumed: {failed:?}");
+        assert!(failed.len() <= 1, "{failed:?}");
         talk.none_is_lost(|message| {
             message.accepted.is_some_and(|at| killed < at + WRITTEN && at < killed + WRITTEN)
         });
@@ -79,6 +79,6 @@ fn a_cluster_is_started_anew_a_node_at_a_time_and_nothing_is_lost() {
         let (tried, resumed, away) = roaming.counts();
         assert!(tried >= USERS.len(), "{tried}");
         assert_eq!(resumed, tried, "{away:?} {:?}", roaming.failed());
-        talk.none_is_lost(|_| false);
+        talk.each_came_once();
     });
 }

@@ -273,6 +273,17 @@ impl Talk {
         assert!(bad.is_empty(), "{} of {}: {bad:#?}", bad.len(), book.messages.len());
     }
 
+    /// Each was accepted, and came, once and in order.
+    pub fn each_came_once(&self) {
+        let book = self.0.lock();
+        let bad = |m: &Message| m.accepted.is_none() || m.got != 1 || m.bounced.is_some();
+        let bad: Vec<_> = book.messages.iter().filter(|(_, m)| bad(m)).collect();
+        assert!(bad.is_empty(), "{} of {}: {bad:#?}", bad.len(), book.messages.len());
+        for (pair, ids) in &book.order {
+            assert!(ids.is_sorted(), "{pair:?}: {ids:?}");
+        }
+    }
+
     /// Each was accepted, and came, once, in order and at once; nobody's connection ended.
     pub fn is_exact(&self) {
         let book = self.0.lock();
