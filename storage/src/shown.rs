@@ -69,13 +69,13 @@ impl Gauge {
         }
     }
 
-    /// How many transactions were in one another's way.
-    pub(crate) fn retries(transactions: u64) -> Self {
+    /// How many transactions were in one another's way, or were undone since their nodes had died.
+    pub(crate) fn retries(of: &'static str, transactions: u64) -> Self {
         Self {
             name: "mangrove_store_retries",
             unit: None,
-            help: "Transactions that were tried again, since others were in their way",
-            label: ("of", "transactions"),
+            help: "Transactions that were tried again, since others were in their way, and others that were undone, since their nodes had died",
+            label: ("of", of),
             value: transactions as f64,
         }
     }

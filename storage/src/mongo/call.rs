@@ -57,6 +57,12 @@ impl<'s> Call<'s> {
     ) -> Result<T, StoreError> {
         let _seat = self.store.admit(self.bytes)?;
         let since = Instant::now();
+        let work = async {
+            match self.asked {
+                Asked::Read => work.await,
+                Asked::Write => self.store.undoing(work).await,
+            }
+        };
         let outcome = tokio::time::timeout(self.store.options.deadline, work).await;
         let stage = self.stage.load(Ordering::Relaxed);
         let result = match outcome {

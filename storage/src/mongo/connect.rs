@@ -33,6 +33,8 @@ use std::{
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Connections to a server.
 const CONNECTIONS: u32 = 32;
+/// What MongoDB knows a node as, before its name.
+pub(super) const APP: &str = "mangrove ";
 /// Calls at the same time, and what they hold in bytes; more are refused.
 const CALLS: usize = 4096;
 const CALLS_BYTES: usize = 64 << 20;
@@ -96,7 +98,7 @@ pub(super) async fn client(options: &Options) -> Result<(Client, String), OpenEr
         return refused("a % in the URI has to be written as %25");
     }
     let mut client = ClientOptions::parse(&options.uri).await.map_err(unusable)?;
-    client.app_name = Some(format!("mangrove {}", options.node)).filter(|name| name.len() <= 128);
+    client.app_name = Some(format!("{APP}{}", options.node)).filter(|name| name.len() <= 128);
     // a server is looked for, and a connection waited for, so that the call can still be answered
     let patience = options.deadline * 2 / 3;
     client.server_selection_timeout = Some(patience);
@@ -170,6 +172,8 @@ pub(super) async fn store(options: Options) -> Result<MongoStore, OpenError> {
         health: Health::default(),
         known: Known::new(),
         retries: AtomicU64::new(0),
+        abandoned: AtomicU64::new(0),
+        looks: tokio::sync::Mutex::default(),
         options,
     })
 }

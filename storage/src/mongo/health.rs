@@ -91,6 +91,7 @@ impl MongoStore {
             ),
             ("calls", calls),
             ("transactions tried again", self.retries.load(Ordering::Relaxed).to_string()),
+            ("transactions of dead nodes", self.abandoned.load(Ordering::Relaxed).to_string()),
             ("documents that could not be read", bad.to_string()),
             ("last error", last),
         ]
@@ -102,7 +103,8 @@ impl MongoStore {
             Gauge::good("reached", !self.is_away()),
             Gauge::calls("asking", self.room.calls()),
             Gauge::calls("waiting", self.turns.waiting()),
-            Gauge::retries(self.retries.load(Ordering::Relaxed)),
+            Gauge::retries("transactions", self.retries.load(Ordering::Relaxed)),
+            Gauge::retries("abandoned", self.abandoned.load(Ordering::Relaxed)),
         ];
         all.extend(self.bad_rows().iter().map(|(table, rows)| Gauge::bad_rows(table, *rows)));
         all

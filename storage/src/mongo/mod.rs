@@ -1,7 +1,7 @@
 //! The shared store: a MongoDB replica set, for the nodes of a cluster.
 //!
 //! In reading order: `options` · `connect` (what the server has to be) · `schema` · `keeper` (the process) · `call` (deadline,
-//! errors) with `failure`, `breaker` and `turns` · `transaction` with `numbers` · `document` · then one file an aggregate.
+//! errors) with `failure`, `breaker` and `turns` · `transaction` with `numbers` and `abandoned` · `document` · then one file an aggregate.
 //!
 //! Promises: a write that was acknowledged is in the journals of a majority of the members. An operation is atomic. Every
 //! call ends within [`Options::deadline`]: with [`StoreError::Timeout`] if it may have been done, with
@@ -10,7 +10,8 @@
 //!
 //! A replica set is needed for transactions, if only of one member, and MongoDB 5.0 or later. Each operation of a user's
 //! that changes more than one document is a transaction that begins with the user's document in `users`: so two of one user
-//! conflict and one of them is tried again, limits are exact, and nothing is written for a user without an account.
+//! conflict and one of them is tried again, limits are exact, and nothing is written for a user without an account. One that a node
+//! has left open is undone by whoever it is in the way of, a second after the node was heard of last.
 //!
 //! | collection | document |
 //! |---|---|
@@ -25,6 +26,7 @@
 //!
 //! The store works while its [child](MongoStore::child) runs.
 
+mod abandoned;
 mod accounts;
 mod apply;
 mod breaker;
@@ -99,6 +101,10 @@ pub struct MongoStore {
     known: Known,
     /// Transactions that were tried again.
     retries: AtomicU64,
+    /// Transactions that were undone, since their nodes had died.
+    abandoned: AtomicU64,
+    /// Somebody looks for such.
+    looks: tokio::sync::Mutex<()>,
 }
 
 impl fmt::Debug for MongoStore {

@@ -38,12 +38,8 @@ fn whose_node_is_killed_goes_on_with_the_session_on_another_one_at_once() {
         talk.end(tasks).await;
         let (tried, resumed, away) = roaming.counts();
         let failed = roaming.failed();
-        assert_eq!((tried, resumed + failed.len()), (USERS.len() / 3, USERS.len() / 3), "{away:?}");
-        // whom a transaction of the killed node had: nobody can do anything for them before the database has undone it
-        for (who, _, answer) in &failed {
-            assert!(answer.contains("internal-server-error"), "{who}: {answer}");
-        }
-        assert!(failed.len() <= 1, "{failed:?}");
+        assert!(failed.is_empty(), "{failed:?}");
+        assert_eq!((tried, resumed), (USERS.len() / 3, USERS.len() / 3), "{away:?}");
         talk.none_is_lost(|message| {
             message.accepted.is_some_and(|at| killed < at + WRITTEN && at < killed + WRITTEN)
         });

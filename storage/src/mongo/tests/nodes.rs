@@ -240,3 +240,39 @@ async fn whom_a_transaction_has_that_nobody_goes_on_with_is_the_only_one_that_wa
     push(&kept).await.unwrap();
     node.root.stop().await;
 }
+
+/// A transaction in which the user's document was changed, of a client with that name, which does not go on with it.
+async fn left_open(node: &Running, app: &str, user: &BareJid) -> mongodb::ClientSession {
+    let options = node.store.options.clone();
+    let mut client = mongodb::options::ClientOptions::parse(&options.uri).await.unwrap();
+    client.app_name = Some(app.to_owned());
+    let client = mongodb::Client::with_options(client).unwrap();
+    let mut session = client.start_session().await.unwrap();
+    session.start_transaction().await.unwrap();
+    let users = client.database(&options.database.unwrap()).collection::<Document>("users");
+    let change = users.update_one(doc! { "_id": user.as_str() }, doc! { "$inc": { "turn": 1 } });
+    change.session(&mut session).await.unwrap();
+    session
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_had_begun_when_it_was_killed_holds_nobody_up() {
+    let set = ReplicaSet::shared().await.unwrap();
+    let nodes = two(&set).await;
+    let [held, told] = [nodes[0].account("held@x").await, nodes[0].account("told@x").await];
+    let mut dead = left_open(&nodes[0], "mangrove three", &held).await;
+    let kept = nodes[0].store.push(&held, 1, message("a"), OfflineLimits::messages(9));
+    assert!(tokio::time::timeout(Duration::from_secs(20), kept).await.unwrap().is_ok());
+    assert!(dead.commit_transaction().await.is_err(), "it was undone");
+    // what is no transaction waits as well
+    let mut dead = left_open(&nodes[0], "mangrove three", &told).await;
+    let told = nodes[1].stores.blocklists.add(&told, vec!["a@x".parse().unwrap()], 9);
+    assert!(tokio::time::timeout(Duration::from_secs(20), told).await.unwrap().is_ok());
+    assert!(dead.commit_transaction().await.is_err(), "it was undone");
+    // somebody else's is not ours
+    let mut other = left_open(&nodes[0], "reports", &held).await;
+    let push = nodes[0].store.push(&held, 1, message("b"), OfflineLimits::messages(9));
+    assert!(tokio::time::timeout(Duration::from_secs(5), push).await.is_err());
+    other.commit_transaction().await.unwrap();
+    stop(nodes).await;
+}
