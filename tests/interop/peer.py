@@ -37,8 +37,8 @@ def say(line):
     print(line, flush=True)
 
 
-def arguments(description):
-    """The arguments that every Python script here takes."""
+def arguments(description, more=lambda parser: None):
+    """The arguments that every Python script here takes, and what `more` adds."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--host", default="127.0.0.1", help="address to connect to")
     parser.add_argument("--port", type=int, required=True, help="STARTTLS port")
@@ -51,6 +51,7 @@ def arguments(description):
         metavar="NAME@DOMAIN:PASSWORD",
         help="an account that exists; give two",
     )
+    more(parser)
     args = parser.parse_args()
     args.accounts = [tuple(user.split(":", 1)) for user in args.user]
     if len(args.accounts) != 2 or any(len(account) != 2 for account in args.accounts):

@@ -27,7 +27,7 @@ fn root() -> &'static Path {
 }
 
 /// A program of the path, or the end of the test when it is not there.
-fn needed(name: &str) -> PathBuf {
+pub fn needed(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
     found.unwrap_or_else(|| panic!("{name} is not installed: run the tests by `cargo xtask test`"))
@@ -40,8 +40,21 @@ pub fn python() -> PathBuf {
     python
 }
 
+/// A script of `tests/interop`.
+pub fn script(name: &str) -> PathBuf {
+    root().join("tests/interop").join(name)
+}
+
+/// Sees to it that xmpp.js is there.
+pub fn has_xmpp_js() {
+    assert!(
+        script("xmppjs/node_modules").exists(),
+        "xmpp.js is not installed: run the tests by `cargo xtask test`"
+    );
+}
+
 /// Waits for the end of a script; one that takes too long is interrupted, so that it can clean up.
-fn ended(child: &mut Child) -> ExitStatus {
+pub fn ended(child: &mut Child) -> ExitStatus {
     let ended = block_on(async {
         let wait = async {
             loop {
@@ -60,10 +73,10 @@ fn ended(child: &mut Child) -> ExitStatus {
 }
 
 /// Runs a script against a node of its own with two accounts.
-fn passes(interpreter: &Path, script: &str) {
+fn passes(interpreter: &Path, name: &str) {
     let mut command = Command::new(interpreter);
-    command.arg(root().join("tests/interop").join(script));
-    talks(command, script, CONFIG);
+    command.arg(script(name));
+    talks(command, name, CONFIG);
 }
 
 /// Compiles a client in C++ and runs it.
@@ -71,7 +84,7 @@ fn compiled_passes(source: &str, library: &str) {
     let out = tempfile::tempdir().unwrap();
     let binary = out.path().join("client");
     let mut compiler = Command::new(needed("g++"));
-    compiler.arg("-std=c++17").arg(root().join("tests/interop").join(source));
+    compiler.arg("-std=c++17").arg(script(source));
     let compiled = compiler.arg("-o").arg(&binary).arg(format!("-l{library}")).status().unwrap();
     assert!(compiled.success(), "is lib{library} installed? run the tests by `cargo xtask test`");
     talks(Command::new(binary), source, CONFIG);
@@ -113,8 +126,7 @@ fn slixmpp_resumes() {
 
 #[test]
 fn xmpp_js_chats_and_resumes() {
-    let modules = root().join("tests/interop/xmppjs/node_modules");
-    assert!(modules.exists(), "xmpp.js is not installed: run the tests by `cargo xtask test`");
+    has_xmpp_js();
     passes(&needed("node"), "xmppjs/chat.mjs");
 }
 

@@ -1,5 +1,6 @@
 //! A cluster as its users have it: nodes that are processes of their own, with a real Redis and a real MongoDB.
 
+mod clients;
 mod ends;
 mod redis;
 mod resumed;
@@ -43,9 +44,6 @@ impl Shared {
     pub async fn new(options: &'static str) -> Self {
         let redis = RedisServer::start(&[]).await.unwrap();
         let set = ReplicaSet::shared().await.unwrap();
-        // what a node was doing when it was killed keeps its user until the server undoes it: after a minute, if nobody says otherwise
-        let undone = serde_json::json!({ "transactionLifetimeLimitSeconds": 3 });
-        set.say("admin", ("setParameter", "1"), undone).await.unwrap();
         let credentials = TempDir::new().unwrap();
         let names = ["n1", "n2", "n3"].map(str::to_owned);
         mangrove::cluster::credentials::init(credentials.path(), &names).unwrap();
