@@ -3,7 +3,7 @@
 use super::client::PASSWORD;
 use cluster::testkit::RedisServer;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     error::Error,
@@ -51,9 +51,6 @@ impl Cluster {
     /// Starts all of it, with accounts of these names.
     pub async fn start(mangrove: &Path, accounts: &[&str]) -> Done<Self> {
         let (redis, store) = (RedisServer::start(&[]).await?, ReplicaSet::start(1).await?);
-        // so long the database keeps what a killed node was at
-        let kept = json!({ "transactionLifetimeLimitSeconds": 8 });
-        store.say("admin", ("setParameter", "1"), kept).await?;
         let dir = TempDir::with_prefix("three-nodes-")?;
         let credentials = dir.path().join("credentials");
         mangrove::cluster::credentials::init(&credentials, &NAMES.map(str::to_owned))?;

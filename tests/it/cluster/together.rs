@@ -162,3 +162,67 @@ fn contacts_on_two_nodes_see_each_other_and_one_roster() {
         later.send("<presence/>").await;
     });
 }
+
+/// A client that acknowledges nothing of what it hears.
+struct Slow {
+    peer: Peer,
+    ids: Vec<String>,
+}
+
+impl Slow {
+    async fn new(to: std::net::SocketAddr, jid: &str) -> Self {
+        let mut peer = Peer::login(to, jid).await;
+        peer.send(&format!("<enable xmlns='{}'/>", ns::SM)).await;
+        assert_eq!(peer.element().await.name(), "enabled");
+        Self { peer, ids: Vec::new() }
+    }
+
+    async fn hears(&mut self) {
+        self.ids.extend(self.peer.ping().await.iter().filter_map(id));
+    }
+}
+
+#[test]
+fn what_waits_comes_once_to_one_of_those_who_come_at_once_to_two_nodes() {
+    block_on(async {
+        const COUNT: usize = 45;
+        let shared = Shared::new("").await;
+        let users = ["a", "b", "c", "d", "e", "f"];
+        let [one, two] = shared.nodes(&[&users[..], &["romeo"]].concat()).await;
+        let mut romeo = Peer::login(one.c2s(), "romeo@localhost/r").await;
+        for user in users {
+            say(&mut romeo, &format!("{user}@localhost"), 0..COUNT).await;
+        }
+        assert_eq!(romeo.ping().await, []);
+        let (mut shared_out, mut twice) = (0, 0);
+        for user in users {
+            let mut left = Slow::new(one.c2s(), &format!("{user}@localhost/left")).await;
+            let mut right = Slow::new(two.c2s(), &format!("{user}@localhost/right")).await;
+            tokio::join!(left.peer.send("<presence/>"), right.peer.send("<presence/>"));
+            while left.ids.len() + right.ids.len() < COUNT {
+                tokio::join!(left.hears(), right.hears());
+            }
+            for _ in 0..3 {
+                tokio::join!(left.hears(), right.hears());
+            }
+            let mut all = [&left.ids[..], &right.ids[..]].concat();
+            twice += all.len() - COUNT;
+            all.sort_by_key(|id| id.parse::<usize>().unwrap());
+            all.dedup();
+            assert_eq!(all, texts(0..COUNT), "{user}");
+            shared_out += usize::from(!left.ids.is_empty() && !right.ids.is_empty());
+            // whose client did not say that it has them leaves them to the other
+            let (mut stays, leaves) = match left.ids.len() > right.ids.len() {
+                true => (right, left),
+                false => (left, right),
+            };
+            drop(leaves.peer);
+            while stays.ids.len() < COUNT {
+                stays.hears().await;
+            }
+            stays.ids.sort_by_key(|id| id.parse::<usize>().unwrap());
+            assert_eq!(stays.ids, texts(0..COUNT), "{user}");
+        }
+        assert_eq!(twice, 0, "{shared_out} of {} went to both", users.len());
+    });
+}
