@@ -57,19 +57,27 @@ impl Shared {
 
     /// A place for the node of that name, with these options, which come after all others.
     pub fn program(&self, name: &str, options: &str) -> Program {
-        let (redis, credentials) = (self.redis.port(), self.credentials(name));
-        Program::of(&format!(
-            "{CONFIG}{}server.node = '{name}'\ncluster.name = 'test'\n\
+        let credentials = match options.contains("cluster.credentials") {
+            true => String::new(),
+            false => format!("cluster.credentials = {:?}\n", self.credentials(name)),
+        };
+        Program::of(&format!("{CONFIG}{}{credentials}{options}", self.all_but_credentials(name)))
+    }
+
+    /// The options of the node of that name.
+    pub fn options(&self, name: &str) -> String {
+        let credentials = self.credentials(name);
+        format!("{}cluster.credentials = {credentials:?}\n", self.all_but_credentials(name))
+    }
+
+    fn all_but_credentials(&self, name: &str) -> String {
+        let (redis, database, options) = (self.redis.port(), &self.database, self.options);
+        format!(
+            "server.node = '{name}'\ncluster.name = 'test'\n\
              cluster.listen = '127.0.0.1:0'\ncluster.lease = '{LEASE}'\n\
              limits.session_rate = '0B'\nredis.uri = 'redis://127.0.0.1:{redis}'\n\
-             {}{}{options}",
-            self.database,
-            match options.contains("cluster.credentials") {
-                true => String::new(),
-                false => format!("cluster.credentials = {credentials:?}\n"),
-            },
-            self.options,
-        ))
+             {database}{options}"
+        )
     }
 
     /// Starts the node of that name, and waits until it is ready and linked to these.

@@ -116,22 +116,31 @@ impl Client {
     }
 }
 
-/// Clients of one server.
+/// Clients of one server, or of the nodes of a cluster: on which they are is said by name; of others every second is on another one.
 pub struct Tcp<'a> {
-    address: SocketAddr,
-    node: Option<&'a TestNode>,
+    addresses: Vec<SocketAddr>,
+    nodes: Vec<&'a TestNode>,
+    places: BTreeMap<String, usize>,
     clients: BTreeMap<String, Client>,
 }
 
 impl<'a> Tcp<'a> {
     /// Clients of a node in this process.
     pub fn of(node: &'a TestNode) -> Self {
-        Self { address: node.c2s(), node: Some(node), clients: BTreeMap::new() }
+        Self::of_all(&[node], &[])
+    }
+
+    /// Clients of nodes in this process.
+    pub fn of_all(nodes: &[&'a TestNode], places: &[(&str, usize)]) -> Self {
+        let places = places.iter().map(|(name, place)| ((*name).to_owned(), *place)).collect();
+        let addresses = nodes.iter().map(|node| node.c2s()).collect();
+        Self { addresses, nodes: nodes.to_vec(), places, clients: BTreeMap::new() }
     }
 
     /// Clients of whatever listens there; its accounts have to be there.
     pub fn to(address: SocketAddr) -> Self {
-        Self { address, node: None, clients: BTreeMap::new() }
+        let (nodes, places, clients) = Default::default();
+        Self { addresses: vec![address], nodes, places, clients }
     }
 
     async fn settle_all(&mut self) {
@@ -146,9 +155,10 @@ impl<'a> Tcp<'a> {
 
     /// Waits until the server has noticed whose connections have ended.
     async fn settle_ends(&self) {
-        if let Some(node) = self.node {
+        if !self.nodes.is_empty() {
             until("the server notices the end of a connection", || {
-                node.connections() <= self.clients.len()
+                self.nodes.iter().map(|node| node.connections()).sum::<usize>()
+                    <= self.clients.len()
             })
             .await;
         }
@@ -157,7 +167,7 @@ impl<'a> Tcp<'a> {
 
 impl Wire for Tcp<'_> {
     async fn account(&mut self, jid: &str, password: &str) {
-        if let Some(node) = self.node {
+        if let Some(node) = self.nodes.first() {
             node.account(jid, password).await;
         }
     }
@@ -165,7 +175,9 @@ impl Wire for Tcp<'_> {
     async fn connect(&mut self, name: &str) {
         self.clients.remove(name);
         self.settle_ends().await;
-        let client = Client::connect(self.address).await;
+        let next = self.places.len() % self.addresses.len();
+        let place = *self.places.entry(name.to_owned()).or_insert(next);
+        let client = Client::connect(self.addresses[place]).await;
         self.clients.insert(name.to_owned(), client);
     }
 
