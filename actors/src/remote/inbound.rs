@@ -123,11 +123,7 @@ impl Answering for Inbound {
                 Box::pin(async move { Some(answer.into()) })
             }
             Order::Claims { user } => {
-                let all = env.table.resources(&user);
-                let (in_hand, claimed): (Vec<_>, Vec<_>) =
-                    all.iter().map(|session| session.has_in_hand()).unzip();
-                let answer =
-                    put_numbers(&[in_hand, claimed].map(|of| of.into_iter().flatten().collect()));
+                let answer = put_numbers(&sessions::in_hand(&env, &user));
                 Box::pin(async move { Some(answer.into()) })
             }
             Order::Room { user, needed } => Box::pin(async move {

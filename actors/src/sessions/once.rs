@@ -8,9 +8,10 @@ use crate::{
     resource::Resource,
     routing::divert,
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use storage::OfflineMessage;
 use tokio::time::sleep;
+use xmpp::jid::BareJid;
 
 /// How often one that comes after this session is waited for to give way, and how long each time; then a message is rather sent twice
 /// than never.
@@ -41,6 +42,14 @@ pub(crate) async fn claim(env: &Env, resource: &Resource, page: &[OfflineMessage
         sleep(PAUSE).await;
     }
     tracing::info!(jid = %resource.jid(), "offline messages may come to two sessions");
+}
+
+/// What the user's sessions on this node have of offline storage, and what they are about to send.
+pub(crate) fn in_hand(env: &Env, user: &BareJid) -> [BTreeSet<u64>; 2] {
+    let all = env.table.resources(user);
+    let (in_hand, claimed): (Vec<_>, Vec<_>) =
+        all.iter().map(|session| session.has_in_hand()).unzip();
+    [in_hand, claimed].map(|of| of.into_iter().flatten().collect())
 }
 
 /// What the user's other sessions on this node have: those that were bound before come first.

@@ -27,11 +27,11 @@ impl MongoStore {
                 tokio::time::sleep(PATIENCE).await;
                 // one looks for all
                 let Ok(_looks) = self.looks.try_lock() else { continue };
-                if let Err(error) = self.undo_abandoned().await {
-                    if !is_away(&error) {
-                        let why = why(&error);
-                        tracing::warn!(why, "transactions of dead nodes cannot be looked for");
-                    }
+                if let Err(error) = self.undo_abandoned().await
+                    && !is_away(&error)
+                {
+                    let why = why(&error);
+                    tracing::warn!(why, "transactions of dead nodes cannot be looked for");
                 }
             }
         };
