@@ -186,7 +186,7 @@ impl Order {
                 out.push(u8::from(*failed));
             }
             Self::Where { user } | Self::Sent { user } | Self::Claims { user } => {
-                put_text(&mut out, user.as_str())
+                put_text(&mut out, user.as_str());
             }
             Self::Shown { by, users } => {
                 put_text(&mut out, by.as_str());

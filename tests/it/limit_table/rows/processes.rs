@@ -1,0 +1,172 @@
+//! What processes hold, and what is known of them.
+
+use super::Row;
+
+pub const PROCESSES: &[Row] = &[
+    Row {
+        what: "messages to a process",
+        from: &[
+            "supervision/src/process.rs: INBOX",
+            "supervision/src/server.rs: INBOX",
+            "actors/src/sessions/manager.rs: INBOX",
+        ],
+        most: "some 100 bytes each: stanzas do not go through inboxes",
+        at: "the sender is told",
+        fields: &[
+            ("supervision/src/inbox/mod.rs", "items late"),
+            ("supervision/src/state_machine/machine.rs", "postponed named"),
+            ("supervision/src/cx.rs", "continued"),
+        ],
+        tried: &["a_full_inbox_does_what_its_behaviour_says", "postponed_messages_have_a_limit"],
+    },
+    Row {
+        what: "links, monitors, signals, timers and subscriptions of a process",
+        from: &["c2s.max_connections"],
+        most: "one for each process it has to do with",
+        at: "there are no more processes than connections, and a few hundred besides",
+        fields: &[
+            (
+                "supervision/src/pid/mod.rs",
+                "signals asks links numbered monitors watched owned unanswered",
+            ),
+            ("supervision/src/pid/report.rs", "UNANSWERED"),
+            ("supervision/src/timer.rs", "running repeating due at_once"),
+            ("supervision/src/topic.rs", "subscribers"),
+        ],
+        tried: &["the_stop_is_the_start_in_reverse"],
+    },
+    Row {
+        what: "groups, and what waits of their events for one that monitors some",
+        from: &["supervision/src/pid/groups.rs: GROUP_EVENTS"],
+        most: "one for each process that is in a group or monitors it; `GROUP_EVENTS` signals of 100 bytes",
+        at: "who monitors it ends: what it knew of the group would be wrong",
+        fields: &[("supervision/src/pid/groups.rs", "members watchers Groups")],
+        tried: &["who_has_too_many_events_waiting_ends"],
+    },
+    Row {
+        what: "what concerns processes of other nodes: links, monitors, members of groups, requests",
+        from: &["cluster/src/link/mod.rs: LINKS"],
+        most: "one for each link, monitor, member and request, 100 bytes; a row for each node",
+        at: "further nodes are not linked; of kinds of what is refused 64 are told apart",
+        fields: &[
+            ("supervision/src/dist/peer.rs", "links watching watched monitors all"),
+            ("supervision/src/dist/node.rs", "peers types watchers refused"),
+            ("supervision/src/dist/message.rs", "replies"),
+            ("supervision/src/pid/groups.rs", "far"),
+            ("supervision/src/inbox/handed.rs", "HANDED"),
+            ("cluster/src/link/hub.rs", "claims waiting wanted states lines"),
+            ("cluster/src/link/connector.rs", "running"),
+        ],
+        tried: &[
+            "when_the_connection_is_lost_everything_ends_once",
+            "of_a_hundred_links_that_have_ended_nothing_is_left",
+        ],
+    },
+    Row {
+        what: "what is on its way to another node",
+        from: &[
+            "cluster/src/link/mod.rs: messages",
+            "cluster/src/link/mod.rs: bytes",
+            "supervision/src/dist/mod.rs: FRAME_BYTES",
+            "cluster/src/link/hub.rs: EARLY",
+            "cluster/src/link/batch.rs: BYTES",
+        ],
+        most: "`bytes` and one frame, for each node, there and here; besides signals and answers, of which there are as many as links, monitors, members and requests; `EARLY` batches before a link has begun",
+        at: "the message comes back to its sender, and is not sent; a longer one never is",
+        fields: &[
+            ("cluster/src/link/line.rs", "frames"),
+            ("cluster/src/link/hub.rs", "inbound Batch"),
+        ],
+        tried: &[
+            "under_load_all_that_was_taken_arrives_in_order",
+            "full_means_not_sent_and_later_there_is_room",
+        ],
+    },
+    Row {
+        what: "names of nodes",
+        from: &["supervision/src/id.rs: NODES", "supervision/src/id.rs: NODE_BYTES"],
+        most: "`NODES` × `NODE_BYTES`",
+        at: "what has another one cannot be read",
+        fields: &[("supervision/src/id.rs", "all nodes")],
+        tried: &["names_from_outside_are_bounded"],
+    },
+    Row {
+        what: "a trace",
+        from: &["supervision/src/sys.rs: LOG_LIMIT", "supervision/src/sys.rs: EVENT_BYTES"],
+        most: "`LOG_LIMIT` × `EVENT_BYTES` of a process that is looked at",
+        at: "the oldest is forgotten; a longer one is cut",
+        fields: &[
+            ("supervision/src/sys.rs", "ancestors links"),
+            ("supervision/src/watch.rs", "log"),
+        ],
+        tried: &["a_trace_ends_by_itself_and_the_black_box_keeps_the_last", "an_event_is_cut"],
+    },
+    Row {
+        what: "crash reports, in memory and as files",
+        from: &[
+            "supervision/src/crash/log.rs: keep",
+            "supervision/src/crash/log.rs: per_place",
+            "supervision/src/crash/log.rs: places",
+            "supervision/src/crash/black_box.rs: INPUTS",
+            "supervision/src/crash/black_box.rs: INPUT_BYTES",
+            "supervision/src/crash/report.rs: REASON_BYTES",
+            "supervision/src/crash/report.rs: STATE_BYTES",
+            "supervision/src/crash/report.rs: STATE_DEPTH",
+            "supervision/src/crash/report.rs: STACK_BYTES",
+            "supervision/src/crash/report.rs: TEXT_BYTES",
+            "supervision/src/crash/report.rs: LISTED",
+            "supervision/src/crash/report.rs: WAITING",
+            "supervision/src/crash/writer.rs: QUEUE",
+            "supervision/src/crash/panic.rs: SPENT",
+            "supervision/src/crash/panic.rs: NESTED",
+        ],
+        most: "`keep` × 350 KiB: `INPUTS` × `INPUT_BYTES`, a reason, a state and a stack, `LISTED` × `TEXT_BYTES` each of links, names, groups and ancestors, and `WAITING` messages; the names of `SPENT` places; `NESTED` panics of a thread that unwinds",
+        at: "the oldest is forgotten; a longer text is cut, a larger or deeper state is left out; of one place only so many in a minute are kept, and the rest is counted; beyond `QUEUE` reports one is not written; beyond `SPENT` places stacks are captured for reports that are not kept",
+        fields: &[
+            ("supervision/src/crash/log.rs", "ring places left"),
+            ("supervision/src/crash/report.rs", "ancestors inputs waiting links names groups"),
+            ("supervision/src/crash/black_box.rs", "inputs"),
+            ("supervision/src/crash/panic.rs", "Spent LAST"),
+        ],
+        tried: &["a_storm_is_counted_not_kept", "a_report_has_a_size_whatever_is_in_it"],
+    },
+    Row {
+        what: "reasons why children of a supervisor or pool ended",
+        from: &["supervision/src/stop.rs: MAX"],
+        most: "so many, some 100 bytes each or what a panic said",
+        at: "others are counted together",
+        fields: &[("supervision/src/stop.rs", "counts")],
+        tried: &["so_many_reasons_are_told_apart_and_those_go_on_being_counted"],
+    },
+    Row {
+        what: "restarts of a supervisor",
+        from: &[
+            "supervision/src/policy.rs: restarts",
+            "supervision/src/restarts.rs: KEPT",
+            "supervision/src/supervisor/ledger.rs: REASON_BYTES",
+        ],
+        most: "so many instants, or as many as its specification allows, and one; of each child that was restarted the last `KEPT`, with a reason",
+        at: "the supervisor ends; those older than its period are forgotten",
+        fields: &[
+            ("supervision/src/decide.rs", "Window"),
+            ("supervision/src/restarts.rs", "history children"),
+            ("supervision/src/supervisor/ledger.rs", "rows history"),
+        ],
+        tried: &[
+            "what_is_left_of_the_intensity_comes_back_with_time",
+            "the_window_is_closed_at_both_ends",
+            "no_restart_at_all_and_one_too_many_above",
+        ],
+    },
+    Row {
+        what: "lines of the log that are counted",
+        from: &["src/telemetry/limit.rs: LINES", "src/telemetry/limit.rs: TEXT"],
+        most: "`TEXT` for each place in the program that logs",
+        at: "beyond `LINES` in ten seconds those of the place are only counted, and the count is logged",
+        fields: &[("src/telemetry/limit.rs", "places")],
+        tried: &[
+            "of_a_flood_a_few_lines_are_written_and_the_rest_is_counted",
+            "a_long_line_is_not_kept_as_a_whole",
+        ],
+    },
+];
