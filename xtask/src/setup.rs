@@ -37,6 +37,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "gnutls-cli", package: "gnutls-bin", why: "TLS clients, in the interop tests" },
     Program { name: "tstclnt", package: "libnss3-tools", why: "TLS clients, in the interop tests" },
     Program { name: "redis-server", package: "redis-server", why: "the registry of a cluster" },
+    Program { name: "ip", package: "iproute2", why: "networks that are cut" },
     Program { name: "setpriv", package: "util-linux", why: "ends servers with their tests" },
     Program { name: "cc", package: "gcc", why: "builds the judges of what is forwarded" },
     Program { name: "pkg-config", package: "pkg-config", why: "finds the judges' libraries" },

@@ -1,5 +1,6 @@
 //! A cluster as its users have it: nodes that are processes of their own, with a real Redis and a real MongoDB.
 
+mod apart;
 mod clients;
 mod ends;
 mod redis;
@@ -12,7 +13,7 @@ mod traffic;
 
 use crate::{
     http,
-    support::{CONFIG, Program, Running, database, until},
+    support::{CONFIG, Program, Running, database, net::Net, until},
 };
 use cluster::testkit::RedisServer;
 use rustix::process::Signal;
@@ -31,12 +32,14 @@ pub fn of(node: &str) -> String {
 /// What the nodes of a cluster share.
 pub struct Shared {
     pub redis: RedisServer,
-    /// The options of the database, which no other cluster has.
+    /// Where nodes find the registry,
+    registry: String,
+    /// and the options of the database, which no other cluster has.
     database: String,
     credentials: TempDir,
     options: &'static str,
     /// It ends with the last test that has it.
-    _set: Arc<ReplicaSet>,
+    set: Arc<ReplicaSet>,
 }
 
 impl Shared {
@@ -47,7 +50,23 @@ impl Shared {
         let credentials = TempDir::new().unwrap();
         let names = ["n1", "n2", "n3"].map(str::to_owned);
         mangrove::cluster::credentials::init(credentials.path(), &names).unwrap();
-        Self { redis, database: database::options(&set), credentials, options, _set: set }
+        let registry = format!("127.0.0.1:{}", redis.port());
+        let database = database::options(&set);
+        Self { redis, registry, database, credentials, options, set }
+    }
+
+    /// For nodes in namespaces.
+    pub async fn over(net: &Net) -> Self {
+        let mut shared = Self::new("").await;
+        let (redis, store) = (shared.redis.port(), shared.set.members()[0].address());
+        let store = store.rsplit(':').next().unwrap().parse().unwrap();
+        net.shows(&net.registry(), redis).await;
+        net.shows(&net.store(), store).await;
+        shared.registry = format!("{}:{redis}", net.registry());
+        // who is not told where the members say that they are
+        let uri = format!("mongodb://{}:{store}/?directConnection=true", net.store());
+        shared.database = database::at(&uri, &shared.set.options("").database.unwrap());
+        shared
     }
 
     /// What `mangrove cluster init` made for the node of that name.
@@ -61,21 +80,31 @@ impl Shared {
             true => String::new(),
             false => format!("cluster.credentials = {:?}\n", self.credentials(name)),
         };
-        Program::of(&format!("{CONFIG}{}{credentials}{options}", self.all_but_credentials(name)))
+        Program::of(&format!("{CONFIG}{}{credentials}{options}", self.of(name, "127.0.0.1")))
+    }
+
+    /// A place for the node of that name, in a namespace where it has that address.
+    pub fn program_at(&self, name: &str, address: &str) -> Program {
+        Program::of(&(CONFIG.replace("127.0.0.1", address) + &self.options_at(name, address)))
     }
 
     /// The options of the node of that name.
     pub fn options(&self, name: &str) -> String {
-        let credentials = self.credentials(name);
-        format!("{}cluster.credentials = {credentials:?}\n", self.all_but_credentials(name))
+        self.options_at(name, "127.0.0.1")
     }
 
-    fn all_but_credentials(&self, name: &str) -> String {
-        let (redis, database, options) = (self.redis.port(), &self.database, self.options);
+    fn options_at(&self, name: &str, address: &str) -> String {
+        let credentials = self.credentials(name);
+        format!("{}cluster.credentials = {credentials:?}\n", self.of(name, address))
+    }
+
+    /// All but where its credentials are.
+    fn of(&self, name: &str, address: &str) -> String {
+        let Self { registry, database, options, .. } = self;
         format!(
             "server.node = '{name}'\ncluster.name = 'test'\n\
-             cluster.listen = '127.0.0.1:0'\ncluster.lease = '{LEASE}'\n\
-             limits.session_rate = '0B'\nredis.uri = 'redis://127.0.0.1:{redis}'\n\
+             cluster.listen = '{address}:0'\ncluster.lease = '{LEASE}'\n\
+             limits.session_rate = '0B'\nredis.uri = 'redis://{registry}'\n\
              {database}{options}"
         )
     }

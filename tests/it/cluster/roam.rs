@@ -27,6 +27,8 @@ pub struct Roaming(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     nodes: Vec<SocketAddr>,
+    /// Connections to it are dead, and nobody says so.
+    cut: Option<SocketAddr>,
     /// Connections that ended, and how many of them went on with their sessions.
     tried: usize,
     resumed: usize,
@@ -39,8 +41,9 @@ struct State {
 struct Roamer {
     name: String,
     roaming: Roaming,
-    /// Which of the nodes it is at.
+    /// Which of the nodes it is at, and where that is.
     at: usize,
+    to: SocketAddr,
     peer: Peer,
     token: String,
     /// Of this session: the stanzas that were sent, how many were accepted, and how many came.
@@ -53,6 +56,11 @@ impl Roaming {
     /// Clients find these nodes from now on.
     pub fn finds(&self, nodes: &[SocketAddr]) {
         self.0.lock().nodes = nodes.to_vec();
+    }
+
+    /// Clients of that node notice that they do not reach it.
+    pub fn cut(&self, node: SocketAddr) {
+        self.0.lock().cut = Some(node);
     }
 
     fn node(&self, n: usize) -> SocketAddr {
@@ -86,10 +94,11 @@ impl Roaming {
 
 impl Roamer {
     async fn new(roaming: Roaming, name: &str, at: usize) -> Self {
-        let peer = Peer::connect(roaming.node(at)).await;
+        let to = roaming.node(at);
+        let peer = Peer::connect(to).await;
         let (name, token) = (name.to_owned(), String::new());
         let mut new =
-            Self { name, roaming, at, peer, token, sent: Vec::new(), acked: 0, handled: 0 };
+            Self { name, roaming, at, to, peer, token, sent: Vec::new(), acked: 0, handled: 0 };
         new.peer.log_in(&new.name).await;
         new.begins(Vec::new()).await.unwrap();
         new
@@ -121,6 +130,7 @@ impl Roamer {
         loop {
             tokio::select! {
                 _ = pace.tick() => match talk.phase() {
+                    _ if self.roaming.0.lock().cut == Some(self.to) => self.comes_back(&talk).await,
                     Phase::Talks => self.says(&talk, random.below(1 << 30)).await,
                     Phase::Listens => {}
                     Phase::Over => return,
@@ -191,6 +201,7 @@ impl Roamer {
         let to = self.roaming.node(self.at);
         let stream = TcpStream::connect(to).await.map_err(|error| error.to_string())?;
         self.peer = Peer::over(stream);
+        self.to = to;
         self.peer.try_log_in(&self.name).await?;
         let resume =
             format!("<resume xmlns='{}' previd='{}' h='{}'/>", ns::SM, self.token, self.handled);

@@ -4,6 +4,7 @@
 
 pub mod database;
 pub mod load;
+pub mod net;
 mod node;
 mod peer;
 mod program;

@@ -142,6 +142,15 @@ impl Program {
         Self::start(command)
     }
 
+    /// The same in a network namespace.
+    pub fn run_in(&self, space: &str) -> Running {
+        let mut command = Command::new("sh");
+        let script = "exec ip netns exec \"$1\" \"$0\" run --json 2>>log";
+        command.args(["-c", script, env!("CARGO_BIN_EXE_mangrove"), space]);
+        command.current_dir(self.path()).env("MANGROVE_CONFIG", "mangrove.toml");
+        Self::start(command)
+    }
+
     fn start(mut command: Command) -> Running {
         let mut child = command
             .stdin(Stdio::null())
