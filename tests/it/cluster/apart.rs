@@ -31,8 +31,8 @@ struct Apart {
 impl Apart {
     /// None, where namespaces cannot be made.
     async fn new() -> Option<Self> {
-        let net = Net::new(2)?;
-        let shared = Shared::over(&net).await;
+        let mut net = Net::new(2)?;
+        let shared = Shared::over(&mut net).await;
         let mut nodes = Vec::new();
         for (number, name) in [(0, "n1"), (1, "n2")] {
             let program = shared.program_at(name, &net.address(number));

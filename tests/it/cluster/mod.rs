@@ -56,7 +56,7 @@ impl Shared {
     }
 
     /// For nodes in namespaces.
-    pub async fn over(net: &Net) -> Self {
+    pub async fn over(net: &mut Net) -> Self {
         let mut shared = Self::new("").await;
         let (redis, store) = (shared.redis.port(), shared.set.members()[0].address());
         let store = store.rsplit(':').next().unwrap().parse().unwrap();

@@ -1,11 +1,17 @@
 //! Network namespaces on a bridge of their own, which can be cut from one another: for nodes that are to think that they are on
 //! machines of their own. Made by `ip` (iproute2), as root.
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use std::{
+    io::Write,
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
-use tokio::net::{TcpListener, TcpStream};
+use supervision::{System, Task};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+};
 
 static NETS: AtomicU32 = AtomicU32::new(0);
 
@@ -16,6 +22,8 @@ const NOBODY: &str = "02:00:00:00:00:01";
 pub struct Net {
     number: u32,
     nodes: u32,
+    system: System,
+    shown: Vec<Task<()>>,
 }
 
 fn ip(words: &str) -> Result<(), String> {
@@ -31,11 +39,13 @@ impl Net {
     /// With so many namespaces; none, and the reason is printed, where they cannot be made.
     pub fn new(nodes: u32) -> Option<Self> {
         let number = std::process::id() % 10_000 * 8 + NETS.fetch_add(1, Ordering::Relaxed) % 8;
-        let net = Self { number, nodes };
+        let (system, shown) = (System::new("net"), Vec::new());
+        let net = Self { number, nodes, system, shown };
         match net.make() {
             Ok(()) => Some(net),
             Err(why) => {
-                eprintln!("SKIPPED: network namespaces cannot be made here: {why}");
+                let said = format!("SKIPPED: network namespaces cannot be made here: {why}\n");
+                std::io::stderr().write_all(said.as_bytes()).unwrap();
                 None
             }
         }
@@ -92,17 +102,23 @@ impl Net {
     }
 
     /// Whatever listens on that port of 127.0.0.1 is there for the namespaces as well.
-    pub async fn shows(&self, at: &str, port: u16) {
+    pub async fn shows(&mut self, at: &str, port: u16) {
         let listener = TcpListener::bind((at, port)).await.unwrap();
-        tokio::spawn(async move {
-            while let Ok((mut from, _)) = listener.accept().await {
-                tokio::spawn(async move {
-                    if let Ok(mut to) = TcpStream::connect(("127.0.0.1", port)).await {
-                        drop(tokio::io::copy_bidirectional(&mut from, &mut to).await);
-                    }
-                });
+        let passes_on = move |mut from| async move {
+            if let Ok(mut to) = TcpStream::connect(("127.0.0.1", port)).await {
+                drop(copy_bidirectional(&mut from, &mut to).await);
             }
-        });
+        };
+        let serves = async move {
+            let mut all = FuturesUnordered::new();
+            loop {
+                tokio::select! {
+                    Ok((from, _)) = listener.accept() => all.push(passes_on(from)),
+                    Some(()) = all.next() => {}
+                }
+            }
+        };
+        self.shown.push(Task::alone(&self.system, "/shown", serves));
     }
 
     /// What the node sends to that address is lost, without a word.
