@@ -3,8 +3,9 @@
 
 use crate::{
     env::Env,
+    resource::Ended,
     routing::{divert, is_connected, presence},
-    sessions::{self, look_again, republish},
+    sessions::{self, ask_again, look_again, republish},
 };
 use cluster::{Entry, Start};
 use std::{
@@ -24,6 +25,11 @@ const NAME: &str = "heirs";
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How soon what failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// How soon it is asked again whose sessions are that this node has and others may have by now, and for how long nobody is served
+/// before that is known.
+const SOON: Duration = Duration::from_millis(200);
+const KNOWN: Duration = Duration::from_secs(10);
 
 /// What the process is told.
 #[derive(Debug)]
@@ -163,12 +169,28 @@ impl Heir {
     }
 
     async fn anew(&self) {
-        let elsewhere = loop {
+        let mut elsewhere = loop {
             match republish(&self.env).await {
                 Ok(elsewhere) => break elsewhere,
                 Err(again) => sleep(again).await,
             }
         };
+        if let Some(cluster) = &self.env.cluster {
+            // whoever has one of them by now may have no link to this node yet
+            let known = async {
+                while cluster.confirms.has_open() {
+                    sleep(SOON).await;
+                    elsewhere.extend(ask_again(&self.env, cluster).await);
+                }
+            };
+            drop(timeout(KNOWN, known).await);
+            // they were free to take them over
+            for session in cluster.confirms.take_open() {
+                tracing::info!(jid = %session.jid(), "a session is another node's now");
+                self.env.managers.end(&session, Ended::Conflict);
+                elsewhere.push(session);
+            }
+        }
         // nothing is done in the name of sessions that others have by now
         let over = async {
             for session in &elsewhere {

@@ -13,7 +13,7 @@ pub mod keeper;
 pub(crate) mod outbound;
 pub(crate) mod wire;
 
-use crate::resource::PATIENCE;
+use crate::resource::{PATIENCE, Resource};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use cluster::{
@@ -27,7 +27,7 @@ use std::{
     fmt,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -81,6 +81,8 @@ pub struct Confirms {
     epoch: AtomicU64,
     confirmed: AtomicU64,
     missed: AtomicBool,
+    /// Sessions whose places the registry says other nodes have, which have not said whether they do.
+    open: Mutex<Vec<Weak<Resource>>>,
     pub(crate) bell: Notify,
 }
 
@@ -100,6 +102,22 @@ impl Confirms {
     pub fn missed(&self) {
         self.missed.store(true, Ordering::SeqCst);
         self.bell.notify_one();
+    }
+
+    /// It is not known yet whose that session is: it is asked again soon.
+    pub(crate) fn is_open(&self, session: &Arc<Resource>) {
+        self.open.lock().push(Arc::downgrade(session));
+        self.bell.notify_one();
+    }
+
+    /// Whether there are such.
+    pub(crate) fn has_open(&self) -> bool {
+        !self.open.lock().is_empty()
+    }
+
+    /// Those of them that are still there.
+    pub(crate) fn take_open(&self) -> Vec<Arc<Resource>> {
+        std::mem::take(&mut *self.open.lock()).iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Whether all have to be published now, and for which emptying.

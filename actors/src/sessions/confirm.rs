@@ -12,6 +12,8 @@ use xmpp::jid::BareJid;
 
 /// How long it takes for all sessions when nothing is amiss.
 const ROUND: Duration = Duration::from_secs(300);
+/// How soon it is asked again whose a session is.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Sessions that are published at once.
 const PAGE: usize = 500;
 
@@ -67,9 +69,17 @@ impl Confirmer {
                 }
                 continue;
             }
-            let pause = ROUND / u32::try_from(self.env.table.shards()).unwrap_or(1);
-            if timeout(pause, cluster.confirms.bell.notified()).await.is_err() {
-                shard = self.next(cluster, shard).await;
+            let open = cluster.confirms.has_open();
+            let pause = match open {
+                true => AGAIN,
+                false => ROUND / u32::try_from(self.env.table.shards()).unwrap_or(1),
+            };
+            if timeout(pause, cluster.confirms.bell.notified()).await.is_ok() {
+                continue;
+            }
+            match open {
+                true => drop(ask_again(&self.env, cluster).await),
+                false => shard = self.next(cluster, shard).await,
             }
         }
     }
@@ -120,20 +130,40 @@ pub(super) async fn publish(
     let Some(all) = env.table.page(shard) else { return Ok(None) };
     let mut elsewhere = Vec::new();
     for page in all.chunks(PAGE) {
-        let mine = page.iter().filter_map(|resource| entry(env, resource)).collect();
-        match env.registry.confirm(mine).await {
-            Ok(others) => {
-                let all = others.iter().map(|other| has_ended(env, other));
-                elsewhere.extend(join_all(all).await.into_iter().flatten());
-            }
-            Err(RegistryError::Unavailable { retry_after }) => return Err(retry_after),
-            Err(error) => {
-                tracing::warn!(%error, "sessions were not published");
-                return Err(Duration::from_secs(1));
-            }
-        }
+        elsewhere.extend(confirm(env, page).await?);
     }
     Ok(Some(elsewhere))
+}
+
+async fn confirm(
+    env: &Arc<Env>,
+    sessions: &[Arc<Resource>],
+) -> Result<Vec<Arc<Resource>>, Duration> {
+    let mine = sessions.iter().filter_map(|resource| entry(env, resource)).collect();
+    match env.registry.confirm(mine).await {
+        Ok(others) => {
+            let all = others.iter().map(|other| has_ended(env, other));
+            Ok(join_all(all).await.into_iter().flatten().collect())
+        }
+        Err(RegistryError::Unavailable { retry_after }) => Err(retry_after),
+        Err(error) => {
+            tracing::warn!(%error, "sessions were not published");
+            Err(AGAIN)
+        }
+    }
+}
+
+/// Those of which it was not known whose they are. Which have ended.
+pub(crate) async fn ask_again(env: &Arc<Env>, cluster: &Cluster) -> Vec<Arc<Resource>> {
+    let open = cluster.confirms.take_open();
+    let mut ended = Vec::new();
+    for page in open.chunks(PAGE) {
+        match confirm(env, page).await {
+            Ok(elsewhere) => ended.extend(elsewhere),
+            Err(_) => page.iter().for_each(|session| cluster.confirms.is_open(session)),
+        }
+    }
+    ended
 }
 
 /// The session here that another node has by now, and which is to end.

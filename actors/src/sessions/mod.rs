@@ -34,7 +34,7 @@ mod writer;
 pub use calm::{admits, calm};
 pub use claim::{Attached, BindError, Claim, ResumeError};
 pub use confirm::confirmer;
-pub(crate) use confirm::{look_again, republish};
+pub(crate) use confirm::{ask_again, look_again, republish};
 pub(crate) use drain::drainer;
 pub use end::end;
 pub(crate) use fetch::take;

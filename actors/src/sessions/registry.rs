@@ -139,8 +139,10 @@ pub(super) async fn contested(env: &Env, resource: &Arc<Resource>, other: &Recor
                 missed(cluster, &error);
             }
         }
-        // asked again when sessions are published again
-        None => tracing::debug!(%jid, %node, "whose a session is is not known"),
+        None => {
+            tracing::debug!(%jid, %node, "whose a session is is not known");
+            cluster.confirms.is_open(resource);
+        }
     }
     false
 }
