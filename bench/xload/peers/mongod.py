@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A MongoDB for a server under test: mongod.py COMMAND ..., with pymongo.
 
-start WORKDIR PORT   starts a replica set of one member on loopback with its data under WORKDIR (MONGOD=PATH: the program); prints its pid
+start WORKDIR PORT [HOST [NAME=VALUE ...]]   starts a replica set of one member on loopback, or HOST, with its data under WORKDIR (MONGOD=PATH:
+                     the program), with these parameters; prints its pid
 calls PORT           prints how many commands that are about data it has had so far, by its own count
 users PORT FORMAT    reads `user@domain password` lines into app.users as {login: {name, password}}, hashed by the library whose
                      format it is: bcrypt, argon2, django (PBKDF2), werkzeug (scrypt)
@@ -14,22 +15,23 @@ from pymongo import MongoClient
 NOT_DATA = {'hello', 'isMaster', 'ismaster', 'ping', 'serverStatus', 'buildInfo', 'getParameter', 'replSetGetStatus', 'endSessions'}
 
 
-def client(port):
-    return MongoClient('127.0.0.1', int(port), directConnection=True, serverSelectionTimeoutMS=20000)
+def client(port, host='127.0.0.1'):
+    return MongoClient(host, int(port), directConnection=True, serverSelectionTimeoutMS=20000)
 
 
-def start(work, port):
+def start(work, port, host='127.0.0.1', *parameters):
     data = os.path.join(work, 'mongod')
     os.makedirs(data, exist_ok=True)
     mongod = subprocess.Popen(
-        [os.environ['MONGOD'], '--dbpath', data, '--port', port, '--bind_ip', '127.0.0.1', '--replSet', 'rs0', '--nounixsocket',
+        [os.environ['MONGOD'], '--dbpath', data, '--port', port, '--bind_ip', host, '--replSet', 'rs0', '--nounixsocket',
          '--wiredTigerCacheSizeGB', '0.5', '--setParameter', 'diagnosticDataCollectionEnabled=false',
+         *(word for parameter in parameters for word in ('--setParameter', parameter)),
          '--logpath', os.path.join(work, 'log', 'mongod.log')],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    admin = client(port).admin
+    admin = client(port, host).admin
     admin.command('ping')
     if not os.path.exists(data + '/initiated'):
-        admin.command('replSetInitiate', {'_id': 'rs0', 'members': [{'_id': 0, 'host': f'127.0.0.1:{port}'}]})
+        admin.command('replSetInitiate', {'_id': 'rs0', 'members': [{'_id': 0, 'host': f'{host}:{port}'}]})
         open(data + '/initiated', 'w').close()
     while not admin.command('hello')['isWritablePrimary']:
         time.sleep(0.1)

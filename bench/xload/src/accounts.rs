@@ -15,7 +15,7 @@ use crate::{procstat, stats, xml};
 
 pub async fn probe(cx: Rc<Ctx>, a: &Args) -> R<bool> {
     a.check()?;
-    let (c, f) = Conn::pre_auth(&cx, Some(&cx.user(0))).await?;
+    let (c, f) = Conn::pre_auth(&cx, cx.addr(0), Some(&cx.user(0))).await?;
     eprintln!("before: {}", String::from_utf8_lossy(&f));
     let (t, s) = (c.tls13, c.suite);
     drop(c);
@@ -60,7 +60,7 @@ pub async fn register(cx: Rc<Ctx>, a: &Args) -> R<bool> {
                 }
                 next.set(i + 1);
                 let r: R<()> = async {
-                    let (mut c, _) = Conn::pre_auth(&cx, None).await?;
+                    let (mut c, _) = Conn::pre_auth(&cx, cx.addr(0), None).await?;
                     let q = format!(
                         "<query xmlns='jabber:iq:register'><username>{}</username><password>{}</password></query>",
                         cx.user(i), cx.password

@@ -39,15 +39,15 @@ const CHUNK: usize = 4096;
 
 impl Conn {
     /// TCP only
-    pub async fn connect(cx: &Ctx) -> R<Conn> {
+    pub async fn connect(cx: &Ctx, at: SocketAddr) -> R<Conn> {
         let t_start = Instant::now();
         let s = TcpSocket::new_v4().map_err(|e| format!("socket: {e}"))?;
-        if cx.src > 1 && cx.addr.is_ipv4() {
+        if cx.src > 1 && at.is_ipv4() && at.ip().is_loopback() {
             // One source address has about 28,000 ports. Where it has none left, the system chooses the address.
             let k = (cx.next_seq() % u64::from(cx.src)) as u8;
             let _ = s.bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2 + k)), 0));
         }
-        let t = s.connect(cx.addr).await.map_err(|e| format!("connect: {e}"))?;
+        let t = s.connect(at).await.map_err(|e| format!("connect: {e}"))?;
         let _ = t.set_nodelay(true);
         Ok(Conn {
             io: Io::Plain(t),

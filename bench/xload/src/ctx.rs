@@ -29,7 +29,8 @@ pub enum Sasl2 {
 }
 
 pub struct Ctx {
-    pub addr: SocketAddr,
+    /// Where the server is; of a cluster each node, by turns.
+    addrs: Vec<SocketAddr>,
     pub domain: String,
     pub tls: Tls,
     pub mech: Mech,
@@ -71,12 +72,6 @@ impl Ctx {
             "require" => Sasl2::Require,
             x => return Err(format!("unknown --sasl2 {x}")),
         };
-        let host: IpAddr =
-            a.str("host", "127.0.0.1").parse().map_err(|e| format!("--host: {e}"))?;
-        if !host.is_loopback() {
-            return Err("--host must be a loopback address".into());
-        }
-        let port: u16 = a.num("port", 5222);
         let mut tc = rustls::ClientConfig::builder_with_provider(Arc::new(
             rustls::crypto::ring::default_provider(),
         ))
@@ -95,9 +90,10 @@ impl Ctx {
             Some(p) => Cache::load(&p),
             None => Cache::default(),
         };
-        let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |d| d.as_nanos() as u64 | 1);
+        let now = std::time::UNIX_EPOCH.elapsed().map_or(1, |d| d.as_nanos() as u64);
+        let seed = a.num("seed", now) | 1;
         Ok(Rc::new(Ctx {
-            addr: SocketAddr::new(host, port),
+            addrs: addresses(a)?,
             domain: a.str("domain", "localhost"),
             tls,
             mech: Mech::parse(&a.str("mech", "scram-sha-1"))?,
@@ -122,6 +118,15 @@ impl Ctx {
             errors: Default::default(),
             shown: Cell::new(0),
         }))
+    }
+    /// Where that client connects to.
+    pub fn addr(&self, client: usize) -> SocketAddr {
+        let any = SocketAddr::from(([127, 0, 0, 1], 5222));
+        self.addrs.get(client % self.nodes()).copied().unwrap_or(any)
+    }
+    /// How many addresses there are.
+    pub fn nodes(&self) -> usize {
+        self.addrs.len()
     }
     pub fn next_seq(&self) -> u64 {
         let n = self.seq.get();
@@ -152,6 +157,20 @@ impl Ctx {
     pub fn nerr(&self) -> u64 {
         self.errors.borrow().values().sum()
     }
+}
+
+/// `--nodes ADDR:PORT,...`, or `--host` and `--port`: of this machine, or of a network that is nobody else's.
+fn addresses(a: &Args) -> R<Vec<SocketAddr>> {
+    let one = format!("{}:{}", a.str("host", "127.0.0.1"), a.num("port", 5222_u16));
+    let parse = |text: &str| {
+        let addr: SocketAddr = text.parse().map_err(|e| format!("{text}: {e}"))?;
+        match addr.ip() {
+            ip if ip.is_loopback() => Ok(addr),
+            IpAddr::V4(ip) if ip.is_private() => Ok(addr),
+            _ => Err(format!("{addr} is no loopback address, nor a private one")),
+        }
+    };
+    a.str("nodes", &one).split(',').map(parse).collect()
 }
 
 fn pids(a: &Args, k: &str) -> Vec<i32> {

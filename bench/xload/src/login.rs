@@ -2,6 +2,7 @@
 //! stream management (XEP-0198) and the initial presence.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use tokio::task::spawn_local;
@@ -37,8 +38,8 @@ impl Conn {
         Ok(f)
     }
     /// connect, open the stream, TLS as configured; returns the last features
-    pub async fn pre_auth(cx: &Ctx, user: Option<&str>) -> R<(Conn, Vec<u8>)> {
-        let mut c = Conn::connect(cx).await?;
+    pub async fn pre_auth(cx: &Ctx, at: SocketAddr, user: Option<&str>) -> R<(Conn, Vec<u8>)> {
+        let mut c = Conn::connect(cx, at).await?;
         if cx.tls == Tls::Direct {
             c.tls(cx).await?;
         }
@@ -144,13 +145,17 @@ impl Conn {
     }
     /// everything up to and including bind
     pub async fn login(cx: &Ctx, user: &str, resource: &str) -> R<Conn> {
-        match tokio::time::timeout(cx.timeout, Conn::login_(cx, user, resource)).await {
+        Conn::login_at(cx, cx.addr(0), user, resource).await
+    }
+    /// the same at one of several nodes
+    pub async fn login_at(cx: &Ctx, at: SocketAddr, user: &str, resource: &str) -> R<Conn> {
+        match tokio::time::timeout(cx.timeout, Conn::login_(cx, at, user, resource)).await {
             Ok(r) => r,
             Err(_) => Err("login timed out".into()),
         }
     }
-    async fn login_(cx: &Ctx, user: &str, resource: &str) -> R<Conn> {
-        let (mut c, f) = Conn::pre_auth(cx, Some(user)).await?;
+    async fn login_(cx: &Ctx, at: SocketAddr, user: &str, resource: &str) -> R<Conn> {
+        let (mut c, f) = Conn::pre_auth(cx, at, Some(user)).await?;
         let s2 = xml::has(&f, "urn:xmpp:sasl:2");
         let mut bound = false;
         let feats;
@@ -164,16 +169,7 @@ impl Conn {
             feats = c.open(cx, None).await?;
         }
         if !bound {
-            let m = format!(
-                "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>{resource}</resource></bind></iq>"
-            );
-            c.send(m.as_bytes()).await?;
-            let r = c.stanza().await?;
-            let b = c.bytes(&r);
-            if xml::attr(b, "type") != Some("result") {
-                return Err(format!("bind: {}", String::from_utf8_lossy(b)));
-            }
-            c.jid = String::from_utf8_lossy(xml::text(b, "jid").unwrap_or(b"")).into_owned();
+            c.bind(resource).await?;
             // RFC 3921 session, only where the server says it is not optional
             if cx.session || (xml::has(&feats, "xmpp-session") && !xml::has(&feats, "<optional")) {
                 c.send(b"<iq type='set' id='s'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>").await?;
@@ -188,16 +184,50 @@ impl Conn {
         }
         c.t_bound = c.t_start.elapsed();
         if cx.sm {
-            c.send(b"<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await?;
-            let r = c.stanza().await?;
-            let b = c.bytes(&r);
-            if !b.starts_with(b"<enabled") {
-                return Err(format!("sm: {}", String::from_utf8_lossy(b)));
-            }
-            c.sm_id = xml::attr(b, "id").unwrap_or_default().to_owned();
-            c.sm = true;
+            c.enable().await?;
         }
         Ok(c)
+    }
+    pub(crate) async fn bind(&mut self, resource: &str) -> R<()> {
+        let m = format!(
+            "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>{resource}</resource></bind></iq>"
+        );
+        self.send(m.as_bytes()).await?;
+        let r = self.stanza().await?;
+        let b = self.bytes(&r);
+        if xml::attr(b, "type") != Some("result") {
+            return Err(format!("bind: {}", String::from_utf8_lossy(b)));
+        }
+        self.jid = String::from_utf8_lossy(xml::text(b, "jid").unwrap_or(b"")).into_owned();
+        Ok(())
+    }
+    /// XEP-0198, of a session that can be resumed
+    pub(crate) async fn enable(&mut self) -> R<()> {
+        self.send(b"<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await?;
+        let r = self.stanza().await?;
+        let b = self.bytes(&r);
+        if !b.starts_with(b"<enabled") {
+            return Err(format!("sm: {}", String::from_utf8_lossy(b)));
+        }
+        self.sm_id = xml::attr(b, "id").unwrap_or_default().to_owned();
+        (self.sm, self.h) = (true, 0);
+        Ok(())
+    }
+    /// over a connection that has logged on and bound nothing: the `h` of `<resumed/>`, or `<failed/>` as it came
+    pub(crate) async fn take_up(&mut self, old: &Conn) -> R<Result<u32, String>> {
+        let (h, id) = (old.h, &old.sm_id);
+        let m = format!("<resume xmlns='urn:xmpp:sm:3' h='{h}' previd='{id}'/>");
+        self.send(m.as_bytes()).await?;
+        let r = self.stanza().await?;
+        let b = self.bytes(&r);
+        let handled = xml::attr(b, "h").and_then(|h| h.parse().ok());
+        let Some(handled) = handled.filter(|_| b.starts_with(b"<resumed")) else {
+            return Ok(Err(String::from_utf8_lossy(b).into_owned()));
+        };
+        (self.sm, self.h) = (true, h);
+        self.jid.clone_from(&old.jid);
+        self.sm_id.clone_from(&old.sm_id);
+        Ok(Ok(handled))
     }
     /// a new connection for a session whose old one was cut (XEP-0198 section 5); the answer's `h`
     pub async fn resume(cx: &Ctx, user: &str, old: &Conn) -> R<(Conn, u32)> {
@@ -207,23 +237,17 @@ impl Conn {
         }
     }
     async fn resume_(cx: &Ctx, user: &str, old: &Conn) -> R<(Conn, u32)> {
-        let (mut c, f) = Conn::pre_auth(cx, Some(user)).await?;
+        let mut c = Conn::authenticated(cx, cx.addr(0), user).await?;
+        let handled = c.take_up(old).await?.map_err(|failed| format!("resume: {failed}"))?;
+        c.t_bound = c.t_start.elapsed();
+        Ok((c, handled))
+    }
+    /// a connection that has logged on, and bound nothing
+    pub(crate) async fn authenticated(cx: &Ctx, at: SocketAddr, user: &str) -> R<Conn> {
+        let (mut c, f) = Conn::pre_auth(cx, at, Some(user)).await?;
         c.auth_old(cx, user, &f).await?;
         c.open(cx, None).await?;
-        let (h, id) = (old.h, &old.sm_id);
-        let m = format!("<resume xmlns='urn:xmpp:sm:3' h='{h}' previd='{id}'/>");
-        c.send(m.as_bytes()).await?;
-        let r = c.stanza().await?;
-        let b = c.bytes(&r);
-        let handled = xml::attr(b, "h").and_then(|h| h.parse().ok());
-        let Some(handled) = handled.filter(|_| b.starts_with(b"<resumed")) else {
-            return Err(format!("resume: {}", String::from_utf8_lossy(b)));
-        };
-        c.t_bound = c.t_start.elapsed();
-        (c.sm, c.h) = (true, h);
-        c.jid.clone_from(&old.jid);
-        c.sm_id.clone_from(&old.sm_id);
-        Ok((c, handled))
+        Ok(c)
     }
     /// initial presence; waits for the server's copy of it (RFC 6121 4.2.2)
     pub async fn online(&mut self, cx: &Ctx) -> R<()> {
@@ -250,7 +274,7 @@ impl Conn {
     }
 }
 
-/// log `n` users on, `conc` at a time, with presence; an error ends it
+/// log `n` users on, `conc` at a time, with presence, at the nodes by turns; an error ends it
 pub async fn logon_all(
     cx: &Rc<Ctx>,
     n: usize,
@@ -270,7 +294,7 @@ pub async fn logon_all(
                     return Ok::<_, String>(v);
                 }
                 next.set(i + 1);
-                let mut c = Conn::login(&cx, &cx.user(i), resource)
+                let mut c = Conn::login_at(&cx, cx.addr(i), &cx.user(i), resource)
                     .await
                     .map_err(|e| format!("user {i}: {e}"))?;
                 if presence {

@@ -31,6 +31,7 @@ mod pubsub;
 mod report;
 mod resident;
 mod resume;
+mod roam;
 mod roster;
 mod sasl;
 mod soak;
@@ -62,6 +63,8 @@ commands
   chat             --pairs P --window W --size S --secs T          closed loop
                    --pairs P --rate R --size S --secs T            open loop, latency from the intended time
   resume           --conc C --each N --secs T            C clients at work with N sessions each: resume one, cut it (XEP-0198)
+  roam             --clients N --nodes A:P,A:P.. [--rate R] [--stay S] [--silence 5] [--ping 5] [--quiet 12] [--settle 120] [--list] (standard input: quiet, look)
+                   clients that resume at any node; R messages a second until standard input says `quiet`; all are accounted for
   chat-detached    --pairs P --burst K --window W --size S --secs T   K messages to a session without a connection, then
                                                          it is resumed, gets them and is cut again
   offline          --pairs P --burst K --window W --size S --conc C --secs T   rounds: K messages to each of P users who are not
@@ -76,7 +79,7 @@ commands
                    [--look 10] [--metrics ADDR:PORT]     idle clients, others that come, chat and go; nothing may stay
 
 common
-  --host 127.0.0.1 --port 5222 --domain localhost --tls starttls|none|direct --mech plain|scram-sha-1|scram-sha-256
+  --host 127.0.0.1 --port 5222 | --nodes ADDR:PORT,ADDR:PORT (chat, churn, idle: users are there by turns)  --domain localhost --tls starttls|none|direct --mech plain|scram-sha-1|scram-sha-256
   --user-prefix user --first 0 --users N --password secret --pid P[,P] (server roots; children are added)
   --database-pid P[,P] --database-calls COMMAND (offline, logon: the server's database; COMMAND prints how often it was asked)
   --warmup 3 --timeout 30 --src 8 (source addresses 127.0.0.2..) --sasl2 off|auto|require --sm --tls-resume
@@ -97,6 +100,7 @@ async fn command(cx: Rc<Ctx>, a: &Args) -> R<bool> {
         "offline" => offline::run(cx, a).await,
         "logon" => logon::run(cx, a).await,
         "soak" => soak::run(cx, a).await,
+        "roam" => roam::run(cx, a).await,
         "roster-setup" => contacts::run(cx, a).await,
         "roster-presence" => roster::run(cx, a).await,
         c => Err(format!("unknown command {c}\n{HELP}")),

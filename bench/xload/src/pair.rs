@@ -48,7 +48,7 @@ pub struct Pair {
 
 impl Pair {
     async fn open(&self, u: usize, res: &str) -> R<(Conn, Duration)> {
-        let mut c = Conn::login(&self.cx, &self.cx.user(u), res).await?;
+        let mut c = Conn::login_at(&self.cx, self.cx.addr(u), &self.cx.user(u), res).await?;
         if self.roster {
             c.iq(&self.cx, "get", None, "ro", "<query xmlns='jabber:iq:roster'/>").await?;
         }
