@@ -1,7 +1,7 @@
 //! How fast the registry in Redis is on this machine, with a server of its own:
 //! `cargo run --release -p cluster --features testkit --example redis_bench`.
 //!
-//! Prints operations a second of one task and of 256, and what each costs in CPU; publishing again and sweeping 50,000 sessions.
+//! Prints operations a second of one task and of 256, how long each takes, and what it costs in CPU; publishing again and sweeping 50,000 sessions.
 
 use cluster::{
     Entry, Leases, Member, Record, RedisRegistry, SessionRegistry, Standing, Taking, Token,
@@ -67,18 +67,26 @@ async fn each<F: Future>(
 ) -> Outcome<()> {
     let ((ours, theirs), began) = (cpu(server)?, Instant::now());
     let task = async |first: usize| {
+        let mut took = Vec::new();
         for n in (first..USERS).step_by(tasks) {
+            let began = Instant::now();
             run(n).await;
+            took.push(began.elapsed());
         }
+        took
     };
-    join_all((0..tasks).map(task)).await;
+    let mut each: Vec<_> = join_all((0..tasks).map(task)).await.into_iter().flatten().collect();
     let took = began.elapsed().as_secs_f64();
+    each.sort_unstable();
+    let at = |part: usize| each.get(USERS * part / 100).copied().unwrap_or_default().as_secs_f64();
     let after = cpu(server)?;
     let per = |seconds: f64| seconds * 1e6 / USERS as f64;
     writeln!(
         io::stdout(),
-        "{tasks:3} tasks: {what:20} {:>8.0}/s, redis {:5.1} us, client {:5.1} us",
+        "{tasks:3} tasks: {what:20} {:>8.0}/s, p50 {:.3} ms, p99 {:.3} ms, redis {:5.1} us, client {:5.1} us",
         USERS as f64 / took,
+        at(50) * 1e3,
+        at(99) * 1e3,
         per(after.1 - theirs),
         per(after.0 - ours)
     )?;
