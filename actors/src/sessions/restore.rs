@@ -259,12 +259,16 @@ async fn adopted(
     here: &str,
 ) -> Result<Option<StoredSession>, StoreError> {
     let StoredSession { key, user, epoch, .. } = session;
+    let mut in_doubt = false;
     loop {
         match env.stores.sessions.adopt(user, key, Some(*epoch), here).await {
             // that may have been done: who asks again is told so
-            Err(StoreError::Timeout) if key != here => tokio::time::sleep(AGAIN).await,
+            Err(StoreError::Timeout) if key != here => in_doubt = true,
+            // to give up now would leave it as this node's, which does not have it
+            Err(StoreError::Unavailable { .. }) if in_doubt => {}
             answer => return answer,
         }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
