@@ -136,11 +136,11 @@ fn event(name: &str, more: Value) {
 }
 
 /// The lines of standard input.
-fn told() -> mpsc::UnboundedReceiver<String> {
-    let (tell, told) = mpsc::unbounded_channel();
+fn told() -> mpsc::Receiver<String> {
+    let (tell, told) = mpsc::channel(1);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if tell.send(line).is_err() {
+            if tell.blocking_send(line).is_err() {
                 break;
             }
         }
