@@ -27,6 +27,9 @@ const NOBODY_LEADS: [i32; 9] = [189, 91, 10_107, 11_600, 11_602, 13_435, 13_436,
 const NOT_REACHED: [i32; 7] = [6, 7, 89, 9001, 133, 43, 134];
 /// `MaxTimeMSExpired`, `WriteConcernFailed`, `ExceededTimeLimit`.
 const TOO_LATE: [i32; 3] = [50, 64, 262];
+/// `Interrupted`: somebody took the transaction for that of a dead node. And `NoSuchTransaction`: it is gone.
+const INTERRUPTED: i32 = 11_601;
+const NO_TRANSACTION: i32 = 251;
 /// `Unauthorized`, `AuthenticationFailed`.
 const REFUSED: [i32; 2] = [13, 18];
 
@@ -179,7 +182,8 @@ impl Failure {
         // that nobody can be asked has been tried for long enough
         match self {
             Self::Driver(error) => {
-                error.contains_label(TRANSIENT_TRANSACTION_ERROR) && !found_none(error)
+                let gone = is_one_of(error, &[INTERRUPTED, NO_TRANSACTION]);
+                (gone || error.contains_label(TRANSIENT_TRANSACTION_ERROR)) && !found_none(error)
             }
             Self::Taken(_) => true,
             Self::Store(_) => false,
@@ -188,7 +192,8 @@ impl Failure {
 
     /// Nobody knows whether it was committed.
     pub(super) fn is_unknown(&self) -> bool {
-        matches!(self, Self::Driver(error) if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT))
+        matches!(self, Self::Driver(error) if is_one_of(error, &[INTERRUPTED])
+            || error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT))
     }
 
     /// Why the database was not reached, if that is it.
