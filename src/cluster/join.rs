@@ -51,6 +51,12 @@ pub enum JoinError {
     /// An entry of the list of nodes.
     #[error("cluster.peers: {0:?} is not NAME=HOST:PORT")]
     Peer(String),
+    /// Where others are told to connect.
+    #[error("cluster.address: {0:?} is not HOST:PORT")]
+    Address(String),
+    /// What a node that is alone has no use for.
+    #[error("{0} is set, and the node is alone: set cluster.name, or leave it out")]
+    Alone(&'static str),
 }
 
 /// What a node has of the others before it is put together.
@@ -178,7 +184,7 @@ impl Joining {
             env: Arc::downgrade(env),
             cluster: Arc::clone(&cluster),
             links,
-            peers: peers(&config.cluster.peers)?,
+            peers: peers(config)?,
             address: joined.address.clone(),
             digest: joined.digest,
             said: Mutex::new(None),
@@ -230,7 +236,23 @@ fn links(
     Ok(Some((links, child, shown)))
 }
 
-fn peers(listed: &[String]) -> Result<Vec<(Node, String)>, JoinError> {
+/// The other nodes that are listed; what else is said of addresses makes sense.
+fn peers(config: &Config) -> Result<Vec<(Node, String)>, JoinError> {
+    let options = &config.cluster;
+    let (address, listed) = (&options.address, &options.peers);
+    let of_others = [
+        ("cluster.address", address.is_some()),
+        ("cluster.credentials", options.credentials.is_some()),
+        ("cluster.peers", !listed.is_empty()),
+    ];
+    if let (None, Some((option, _))) = (&options.name, of_others.into_iter().find(|(_, set)| *set))
+    {
+        return Err(JoinError::Alone(option));
+    }
+    let port = |text: &String| text.rsplit_once(':').is_some_and(|(_, p)| p.parse::<u16>().is_ok());
+    if let Some(address) = address.as_ref().filter(|address| !port(address)) {
+        return Err(JoinError::Address(address.clone()));
+    }
     let peer = |text: &String| {
         let (name, address) = text.split_once('=')?;
         let node = Node::new(name.trim()).ok()?;
@@ -259,7 +281,7 @@ fn address(config: &Config) -> String {
 /// The first that cannot.
 pub fn check(config: &Config) -> Result<(), JoinError> {
     redis::options(config)?;
-    peers(&config.cluster.peers)?;
+    peers(config)?;
     if config.cluster.name.is_some() {
         let credentials = Credentials::of(config);
         credentials.cookie()?;

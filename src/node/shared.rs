@@ -49,6 +49,11 @@ impl Shared {
         if !self.env.may_act() {
             return Err("the node has no lease from the registry".to_owned());
         }
+        if self.env.cluster.as_ref().is_some_and(|cluster| cluster.view.is_draining()) {
+            return Err(
+                "the node gives up its sessions (`mangrove node undrain` ends that)".to_owned()
+            );
+        }
         if self.env.is_restoring() {
             return Err("sessions that waited when it stopped are not there yet".to_owned());
         }

@@ -115,3 +115,15 @@ fn a_running_node_takes_a_new_configuration_over() {
         node.stop().await;
     });
 }
+
+/// What a configuration says of other nodes is looked at by `config check`, and by a start.
+#[test]
+fn a_node_that_is_alone_has_no_address_for_others_and_one_that_is_not_has_a_port() {
+    let check = |options: &str| Program::of(options).say(&["config", "check"]).bad(2);
+    let said = check("cluster.address = 'n1:5290'\n");
+    assert!(said.contains("cluster.address") && said.contains("set cluster.name"), "{said}");
+    let node = "server.node = 'n1'\ncluster.name = 'c'\nstorage.backend = 'mongodb'\n\
+                redis.uri = 'redis://r'\n";
+    let said = check(&format!("{node}cluster.address = 'n1'\n"));
+    assert!(said.contains("cluster.address: \"n1\" is not HOST:PORT"), "{said}");
+}

@@ -10,7 +10,7 @@ pub const CLUSTER: &[Row] = &[
         at: "the sender gets `resource-constraint`",
         fields: &[
             ("actors/src/remote/custody.rs", "users"),
-            ("actors/src/remote/mod.rs", "comes binding places"),
+            ("actors/src/remote/mod.rs", "comes binding places open"),
         ],
         tried: &["what_waits_has_a_limit_in_bytes_and_goes_in_its_order"],
     },
