@@ -17,7 +17,7 @@ use std::{future::Future, sync::atomic::Ordering, time::Duration};
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Who has not gone on with a transaction for so long is taken for dead. If it is not, it is told that the transaction is gone, and
 /// begins it again.
-const IDLE: Duration = Duration::from_secs(2);
+const IDLE: Duration = Duration::from_secs(1);
 
 impl MongoStore {
     /// Does `work`, and sees to it that no transaction is in its way that nobody goes on with.

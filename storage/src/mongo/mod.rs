@@ -11,7 +11,7 @@
 //! A replica set is needed for transactions, if only of one member, and MongoDB 5.0 or later. Each operation of a user's
 //! that changes more than one document is a transaction that begins with the user's document in `users`: so two of one user
 //! conflict and one of them is tried again, limits are exact, and nothing is written for a user without an account. One that a node
-//! has left open is undone by whoever it is in the way of, two seconds after the node was heard of last.
+//! has left open is undone by whoever it is in the way of, a second after the node was heard of last.
 //!
 //! | collection | document |
 //! |---|---|
