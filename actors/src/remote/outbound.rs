@@ -234,7 +234,8 @@ pub(crate) async fn tell(env: &Env, user: &BareJid, module: &str, what: Vec<u8>)
 /// Offline storage on all nodes with sessions of the user hears of a message that it keeps.
 pub(crate) async fn divert(env: &Env, user: &BareJid, module: &str, id: u64) {
     let Some(cluster) = &env.cluster else { return };
-    // one that became available just now is in no cache
+    // one that became available just now is in no cache, and Redis does not say when it was emptied
+    env.registry.forget(user.as_str());
     let located = locate(env, cluster, user).await;
     let item = Order::Divert { user: user.clone(), module: module.to_owned(), id }.to_bytes();
     for to in nodes(cluster, &located, fits(&Whom::NonNegative)) {

@@ -94,25 +94,37 @@ async fn fetch(
 ) -> Result<Result<(), ResumeError>, StoreError> {
     let mut tries = 0;
     loop {
-        let mut seen = None;
+        let mut seen = Seen::default();
         let came = fetch_once(env, user, token, &mut seen).await?;
         tries += 1;
-        let (Err(ResumeError::Unknown(_)), true) = (&came, tries < most) else { return Ok(came) };
+        if !matches!(came, Err(ResumeError::Unknown(_))) {
+            return Ok(came);
+        }
         let now = env.stores.sessions.find(user, token).await?;
         let now = now.map(|session| session.key);
-        if now.is_none() || now == seen {
+        if now.is_none() || now == seen.key || tries >= most {
             tracing::info!(%user, ?seen, ?now, tries, "a session that is to be resumed is not there");
-            return Ok(came);
+            // another node was faster: its client is not to forget it, and may try again
+            let goes_on = seen.lost && now.is_some();
+            return Ok(if goes_on { Err(ResumeError::Unavailable) } else { came });
         }
     }
 }
 
-/// `seen`: the key under which the store had it.
+/// What was found of a session.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The key under which the store had it.
+    key: Option<String>,
+    /// Another node adopted it.
+    lost: bool,
+}
+
 async fn fetch_once(
     env: &Arc<Env>,
     user: &BareJid,
     token: &str,
-    seen: &mut Option<String>,
+    seen: &mut Seen,
 ) -> Result<Result<(), ResumeError>, StoreError> {
     if let Some(resource) = on_its_way(env, user, token) {
         take_back(env, &resource).await;
@@ -134,7 +146,7 @@ async fn fetch_once(
         let Some(latest) = find().await? else { return Ok(Err(unknown(&asked))) };
         session = latest;
     }
-    *seen = Some(session.key.clone());
+    seen.key = Some(session.key.clone());
     if is_here(env, &session) {
         return Ok(Ok(()));
     }
@@ -146,7 +158,8 @@ async fn fetch_once(
         return Ok(Ok(()));
     }
     // another question of the same client may have been faster
-    Ok(if is_here(env, &session) { Ok(()) } else { Err(ResumeError::Unknown(None)) })
+    seen.lost = !is_here(env, &session);
+    Ok(if seen.lost { Err(ResumeError::Unknown(None)) } else { Ok(()) })
 }
 
 /// The other node whose session that is, if it is alive.

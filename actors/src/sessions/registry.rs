@@ -116,6 +116,9 @@ fn not_told(env: &Env, error: &RegistryError) {
     }
 }
 
+/// So many seconds apart two sessions were bound at the same time, as far as nodes can tell: the registry says which of them was last.
+const AS_OLD: u64 = 2;
+
 /// The registry has another node's session in place of one. Of the two the one stays that was bound last (RFC 6120 section 7.7.2.2); if
 /// that is the other, the end of the one here is asked for: `true`. While the registry was away its node may have ended it.
 pub(super) async fn contested(env: &Env, resource: &Arc<Resource>, other: &Record) -> bool {
@@ -126,7 +129,7 @@ pub(super) async fn contested(env: &Env, resource: &Arc<Resource>, other: &Recor
     }
     let (jid, node, user) = (resource.jid(), other.token.node, resource.user());
     match outbound::age(cluster, user, other).await {
-        Some(Some(age)) if age <= resource.age().as_secs() => {
+        Some(Some(age)) if age <= resource.age().as_secs() + AS_OLD => {
             tracing::info!(%jid, %node, "a session is another node's now");
             env.managers.end(resource, Ended::Conflict);
             return true;

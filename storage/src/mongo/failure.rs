@@ -214,6 +214,7 @@ impl Failure {
                 StoreError::NoRoom(why(&error))
             }
             Self::Driver(error) if is_refused(&error) => LATER,
+            Self::Driver(error) if is_one_of(&error, &[INTERRUPTED]) && sent => StoreError::Timeout,
             // whoever tries it again gets nothing else
             Self::Driver(error) if is_too_large(&error) => StoreError::Full { limit: DOCUMENT },
             Self::Driver(error) => {
