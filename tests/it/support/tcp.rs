@@ -177,7 +177,7 @@ impl Wire for Tcp<'_> {
         self.settle_ends().await;
         let next = self.places.len() % self.addresses.len();
         let place = *self.places.entry(name.to_owned()).or_insert(next);
-        let client = Client::connect(self.addresses[place]).await;
+        let client = Client::connect(self.addresses[place % self.addresses.len()]).await;
         self.clients.insert(name.to_owned(), client);
     }
 
