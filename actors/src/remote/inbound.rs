@@ -2,7 +2,7 @@
 
 use super::{
     outbound::{answer_shown, tell_all},
-    wire::{Found, Leg, Order, Whom, put_found, put_given, put_numbers},
+    wire::{Found, Leg, Order, Whom, put_found, put_given},
 };
 use crate::{
     env::Env,
@@ -119,12 +119,11 @@ impl Answering for Inbound {
                 Box::pin(async move { Some(answer.into()) })
             }
             Order::Sent { user } => {
-                let answer = put_numbers(&[sessions::sent_to_any(&env, &user)]);
-                Box::pin(async move { Some(answer.into()) })
-            }
-            Order::Claims { user } => {
-                let answer = put_numbers(&sessions::in_hand(&env, &user));
-                Box::pin(async move { Some(answer.into()) })
+                let sent = sessions::sent_to_any(&env, &user);
+                let mut out = Vec::new();
+                put_number(&mut out, sent.len() as u64);
+                sent.iter().for_each(|id| put_number(&mut out, *id));
+                Box::pin(async move { Some(out.into()) })
             }
             Order::Room { user, needed } => Box::pin(async move {
                 let mut out = Vec::new();
@@ -206,7 +205,6 @@ fn perform(env: &Arc<Env>, order: Order) -> Option<BoxFuture<()>> {
         | Order::Room { .. }
         | Order::Give { .. }
         | Order::Take { .. }
-        | Order::Claims { .. }
         | Order::Place => {
             env.metrics.remote_unknown();
             None

@@ -343,45 +343,6 @@ pub(crate) async fn sent_there(env: &Env, user: &BareJid) -> BTreeSet<u64> {
     sent
 }
 
-/// What another session, or those of another node, have of offline storage.
-#[derive(Debug, Default)]
-pub(crate) struct InHand {
-    /// They come before whoever asks.
-    pub(crate) first: bool,
-    /// Their clients have it, or may have it.
-    pub(crate) in_hand: BTreeSet<u64>,
-    /// They are about to send it.
-    pub(crate) claimed: BTreeSet<u64>,
-}
-
-/// The nodes with sessions of the user, but for this one.
-pub(crate) async fn nodes_of(env: &Env, user: &BareJid) -> BTreeSet<Start> {
-    let Some(cluster) = &env.cluster else { return BTreeSet::new() };
-    nodes(cluster, &locate(env, cluster, user).await, |_| true)
-}
-
-/// What sessions of the user on these nodes have of offline storage, or are about to send. One that does not answer has nothing.
-pub(crate) async fn claimed_there(
-    env: &Env,
-    user: &BareJid,
-    nodes: &BTreeSet<Start>,
-) -> Vec<InHand> {
-    let Some(cluster) = &env.cluster else { return Vec::new() };
-    let item = Bytes::from(Order::Claims { user: user.clone() }.to_bytes());
-    let all = nodes.iter().map(|start| {
-        let (node, item) = (start.node, item.clone());
-        async move {
-            let mut answer = Reader::new(cluster.exchange.ask(node, item, ASKED).await.ok()?);
-            let mut numbers = || Some(BTreeSet::from_iter(answer.list(Reader::number)?));
-            let (in_hand, claimed) = (numbers()?, numbers()?);
-            // names are the same on both
-            let first = node.name() < cluster.view.me().node.name();
-            Some(InHand { first, in_hand, claimed })
-        }
-    });
-    join_all(all).await.into_iter().flatten().collect()
-}
-
 /// What `by` sees of the sessions that users have on this node.
 pub(crate) fn shown_here(env: &Env, by: &Jid, users: &[BareJid]) -> Vec<Shown> {
     let all = users.iter().flat_map(|user| here(env, user));

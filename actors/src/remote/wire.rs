@@ -3,7 +3,6 @@
 
 use crate::{resource::Ended, routing::trip::Trip};
 use bytes::Bytes;
-use std::collections::BTreeSet;
 use xmpp::{
     jid::{BareJid, Jid},
     packed::{Reader, put_bytes, put_number, put_text, put_text_opt},
@@ -70,8 +69,6 @@ pub enum Order {
     Take { user: BareJid, token: String },
     /// Asks: where clients come to that node.
     Place,
-    /// Asks: which messages of the offline storage sessions of the user there with connections have, and which they are about to send.
-    Claims { user: BareJid },
 }
 
 const ENDS: [Ended; 8] = [
@@ -130,7 +127,6 @@ impl Order {
             Self::Give { .. } => 36,
             Self::Take { .. } => 37,
             Self::Place => 38,
-            Self::Claims { .. } => 39,
         }
     }
 
@@ -185,9 +181,7 @@ impl Order {
                 put_bytes(&mut out, address);
                 out.push(u8::from(*failed));
             }
-            Self::Where { user } | Self::Sent { user } | Self::Claims { user } => {
-                put_text(&mut out, user.as_str());
-            }
+            Self::Where { user } | Self::Sent { user } => put_text(&mut out, user.as_str()),
             Self::Shown { by, users } => {
                 put_text(&mut out, by.as_str());
                 put_number(&mut out, users.len() as u64);
@@ -261,7 +255,6 @@ impl Order {
             36 => Self::Give { user: user(from)?, token: from.text(str::to_owned)? },
             37 => Self::Take { user: user(from)?, token: from.text(str::to_owned)? },
             38 => Self::Place,
-            39 => Self::Claims { user: user(from)? },
             _ => return None,
         })
     }
@@ -278,16 +271,6 @@ pub struct Found {
     pub priority: Option<i8>,
     /// How long ago it was bound, in seconds.
     pub age: u64,
-}
-
-/// The answers to [`Order::Sent`] and [`Order::Claims`]: numbers of messages.
-pub fn put_numbers(all: &[BTreeSet<u64>]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for numbers in all {
-        put_number(&mut out, numbers.len() as u64);
-        numbers.iter().for_each(|number| put_number(&mut out, *number));
-    }
-    out
 }
 
 /// The answer to [`Order::Where`].
@@ -441,9 +424,8 @@ mod tests {
             ("room", Order::Room { user: user.clone(), needed: 1 }),
             ("sent", Order::Sent { user: user.clone() }),
             ("give", Order::Give { user: user.clone(), token: "t".to_owned() }),
-            ("take", Order::Take { user: user.clone(), token: "t".to_owned() }),
+            ("take", Order::Take { user, token: "t".to_owned() }),
             ("place", Order::Place),
-            ("claims", Order::Claims { user }),
         ]
     }
 

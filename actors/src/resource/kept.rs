@@ -14,18 +14,11 @@ pub(super) const PENDING: u64 = 1 << 63;
 /// has not got it, offline storage has it, or somebody else got it.
 pub(super) const AWAY: u64 = 1 << 62;
 
-/// Beside the resource: most have none.
+/// Beside the resource: a client that acknowledges has none.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Written {
-    /// By a client that does not acknowledge.
     ids: Vec<u64>,
-    /// Of offline storage, and about to be sent: nobody else sends them.
-    #[serde(skip)]
-    claimed: BTreeSet<u64>,
-    /// There may be more there that others left to this session.
-    #[serde(skip)]
-    more: bool,
 }
 
 /// How far the delivery of what the store keeps is.
@@ -93,7 +86,7 @@ impl Kept {
 
     /// The session ends: these are not known to have arrived.
     pub(super) fn written(&mut self) -> impl Iterator<Item = u64> {
-        self.written.iter_mut().flat_map(|written| std::mem::take(&mut written.ids))
+        self.written.take().into_iter().flat_map(|written| written.ids)
     }
 }
 
@@ -183,51 +176,6 @@ impl Resource {
     /// The number of the last message of offline storage that was sent in this session; 0: none.
     pub fn kept_after(&self) -> u64 {
         self.state.lock().kept.after
-    }
-
-    /// These of offline storage are about to be sent, and no others.
-    pub fn claims(&self, ids: BTreeSet<u64>) {
-        let mut s = self.state.lock();
-        let written = s.kept.written.get_or_insert_default();
-        (written.claimed, written.more) = (ids, true);
-    }
-
-    /// Of those that are about to be sent, these are another session's.
-    pub fn gives_up(&self, ids: &BTreeSet<u64>) {
-        let mut s = self.state.lock();
-        s.kept
-            .written
-            .iter_mut()
-            .for_each(|written| written.claimed.retain(|id| !ids.contains(id)));
-    }
-
-    /// Those that are about to be sent.
-    pub fn has_claimed(&self) -> BTreeSet<u64> {
-        self.state.lock().kept.written.as_ref().map(|w| w.claimed.clone()).unwrap_or_default()
-    }
-
-    /// What was claimed was sent; `all`: and there is no more.
-    pub fn sent_claimed(&self, all: bool) {
-        let mut s = self.state.lock();
-        let Some(written) = &mut s.kept.written else { return };
-        written.claimed.clear();
-        written.more &= !all;
-        if all && written.ids.is_empty() {
-            s.kept.written = None;
-        }
-    }
-
-    /// Whether offline storage may keep messages that others left to this session, and that it did not send.
-    pub fn leaves_more(&self) -> bool {
-        self.state.lock().kept.written.as_ref().is_some_and(|written| written.more)
-    }
-
-    /// What the client has or may have, and can say so, and what is about to be sent; nothing without a connection.
-    pub fn has_in_hand(&self) -> (BTreeSet<u64>, BTreeSet<u64>) {
-        match self.owner() {
-            Owner::Attached(_) => (self.has_kept(), self.has_claimed()),
-            _ => Default::default(),
-        }
     }
 
     /// The client takes more: without acknowledgements that means that it has what was sent.

@@ -112,12 +112,8 @@ pub(crate) fn divert_here(env: &Env, user: &BareJid, module: &'static str, id: u
     for ended in all.iter().filter(|r| r.owner() == Owner::Ended) {
         ended.divert(module, id);
     }
-    let rank = |r: &Arc<Resource>| {
-        Some((matches!(r.owner(), Owner::Attached(_)), r.priority().filter(|p| *p >= 0)?))
-    };
-    // whoever is connected can say that it has it
-    let takes = all.iter().filter_map(|r| Some((rank(r)?, r)));
-    if let Some((_, best)) = takes.max_by_key(|(rank, _)| *rank) {
+    let takes = all.iter().filter_map(|r| Some((r.priority().filter(|p| *p >= 0)?, r)));
+    if let Some((_, best)) = takes.max_by_key(|(priority, _)| *priority) {
         best.divert(module, id);
     }
 }

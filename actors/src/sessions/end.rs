@@ -2,7 +2,6 @@
 //! get goes on its way again (XEP-0198 section 5, RFC 6121 section 4.5.4, law 11).
 
 use super::{
-    once::leave,
     park::{kept_after, sent_to_any},
     registry::unbind,
     sleep::forget,
@@ -74,7 +73,7 @@ async fn pass_on(env: &Arc<Env>, resource: &Arc<Resource>) {
     }
     forget(env, resource).await;
     if resource.leftover().is_none() {
-        return leave(env, resource).await;
+        return;
     }
     let before = |all: &[Arc<Resource>]| -> Vec<_> {
         all.iter().filter(|r| r.leaves_before(resource)).cloned().collect()
@@ -96,7 +95,6 @@ async fn pass_on(env: &Arc<Env>, resource: &Arc<Resource>) {
         }
         resource.passed();
     }
-    leave(env, resource).await;
 }
 
 /// The store keeps messages that came after those that were passed on just now: they are to be

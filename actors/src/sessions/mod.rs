@@ -15,7 +15,6 @@ mod fetch;
 mod manager;
 pub mod managers;
 mod moving;
-mod once;
 #[cfg(test)]
 mod order;
 pub(crate) mod park;
@@ -40,7 +39,6 @@ pub use end::end;
 pub(crate) use fetch::take;
 pub use manager::spec;
 pub(crate) use moving::{give, is_elsewhere};
-pub(crate) use once::{claim, in_hand, leave};
 pub(crate) use park::{acknowledge, forget_received, note, sent_to_any};
 pub use registry::publish_priority;
 pub use restore::{restored, take_over};

@@ -267,11 +267,7 @@ pub(crate) async fn forget_received(env: &Env, resource: &Resource) {
 /// The numbers of the messages that the store keeps and a session of the user has, or may have: under another number it would get
 /// them again.
 pub(crate) fn sent_to_any(env: &Env, user: &BareJid) -> BTreeSet<u64> {
-    env.table.with_user(user, |all| {
-        all.iter()
-            .flat_map(|session| session.has_kept().into_iter().chain(session.has_claimed()))
-            .collect()
-    })
+    env.table.with_user(user, |all| all.iter().flat_map(|session| session.has_kept()).collect())
 }
 
 /// The numbers of the messages that offline storage keeps after that one.

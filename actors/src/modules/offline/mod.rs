@@ -1,9 +1,6 @@
 //! Offline messages (XEP-0160): kept while no resource takes them, delivered to the next one that
 //! does, before anything newer.
 //!
-//! Of several resources that do at once, on one node or many, each message goes to one; the others get
-//! it when that one's session ends before its client has acknowledged it.
-//!
 //! Delivery goes page by page, as fast as the client takes it, while the queue is held back. The
 //! store forgets a message when the client has acknowledged it (XEP-0198), or without
 //! acknowledgements when the connection could take more after it. A session that ends in between
@@ -341,13 +338,12 @@ fn proceed(cx: &mut SessionCx<'_>, counts: &Counts) {
             // what a session leaves behind may get other numbers
             routing::none_leaves(&env, resource.user()).await;
             let after = resource.kept_after();
-            if !takes {
-                sessions::leave(&env, &resource).await;
-                return Ok(Vec::new());
+            let store = &env.stores.offline;
+            if takes {
+                store.page(resource.user(), after, PAGE, PAGE_BYTES).await
+            } else {
+                Ok(Vec::new())
             }
-            let page = env.stores.offline.page(resource.user(), after, PAGE, PAGE_BYTES).await?;
-            sessions::claim(&env, &resource, &page).await;
-            Ok(page)
         },
         move |cx, page: Result<Vec<OfflineMessage>, StoreError>| match page {
             Ok(page) => deliver(cx, page, &counts),
@@ -360,16 +356,11 @@ fn proceed(cx: &mut SessionCx<'_>, counts: &Counts) {
 }
 
 fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
-    if page.is_empty() {
-        cx.resource().sent_claimed(true);
-    }
     if page.is_empty() || !takes(cx) {
         return end(cx, counts);
     }
-    let claimed = cx.resource().has_claimed();
     let blocked = |m: &OfflineMessage| {
-        let from = m.stanza.head.from.as_ref().filter(|_| claimed.contains(&m.id));
-        from.is_some_and(|from| cx.resource().blocks(from))
+        m.stanza.head.from.as_ref().is_some_and(|from| cx.resource().blocks(from))
     };
     let (refused, page): (Vec<_>, Vec<_>) = page.into_iter().partition(blocked);
     if refused.is_empty() {
@@ -400,10 +391,9 @@ fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
 
 /// Sends as much of a page as the client takes.
 fn write(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
-    let (has, claimed) = (cx.resource().has_kept(), cx.resource().has_claimed());
+    let has = cx.resource().has_kept();
     for message in page {
-        // another session sends it, or this one has
-        if has.contains(&message.id) || !claimed.contains(&message.id) {
+        if has.contains(&message.id) {
             cx.resource().skip_kept(message.id);
             continue;
         }
@@ -431,7 +421,6 @@ fn write(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
             break;
         }
     }
-    cx.resource().sent_claimed(false);
     let delivery = cx.slot::<Delivery>();
     delivery.step = Step::Client;
     if delivery.alone && cx.resource().may_blame() {

@@ -180,11 +180,16 @@ fn what_was_not_taken_by_a_session_that_ends_comes_to_the_next() {
 }
 
 #[test]
-fn what_one_session_has_in_hand_comes_to_another_when_it_ends() {
+fn what_two_sessions_read_comes_once_to_the_one_that_stays() {
     let script = backlog(2)
         + "J = juliet@localhost/one
            J C: <enable xmlns='urn:xmpp:sm:3'/>
            J S: <enabled xmlns='urn:xmpp:sm:3'/>
+           J C: <presence><priority>-1</priority></presence>
+           J S: <presence/>
+           R C: <message to='juliet@localhost/one' id='before'><body>b</body></message>
+           J S: <r xmlns='urn:xmpp:sm:3'/>
+           J S: <message id='before'/>
            J C: <presence/>
            J S: <message id='0'/>
            J S: <message id='1'/>
@@ -192,20 +197,22 @@ fn what_one_session_has_in_hand_comes_to_another_when_it_ends() {
            K C: <enable xmlns='urn:xmpp:sm:3'/>
            K S: <enabled xmlns='urn:xmpp:sm:3'/>
            K C: <presence/>
+           K S: <message id='0'/>
+           K S: <message id='1'/>
+           K S: <r xmlns='urn:xmpp:sm:3'/>
            K S: <presence from='juliet@localhost/two'/>
            K S: <presence from='juliet@localhost/one'/>
-           K S: <r xmlns='urn:xmpp:sm:3'/>
            K S: nothing
            J cut
            K S: <presence type='unavailable'/>
-           K S: <message id='0'/>
-           K S: <message id='1'/>
+           K S: <message id='before'/>
            K S: nothing
            K cut
            J = juliet@localhost/one
            J C: <presence/>
            J S: <message id='0'/>
            J S: <message id='1'/>
+           J S: <message id='before'/>
            J S: <presence/>
            J S: nothing";
     World::check(&script, offline(10, secs(0)));

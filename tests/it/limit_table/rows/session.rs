@@ -33,7 +33,7 @@ pub const SESSION: &[Row] = &[
         at: "from half of it on the queue waits for the client to acknowledge; when it does not for 20 s, or beyond the limit (by answers to its own requests), the session ends with `policy-violation`; its messages go to offline storage",
         fields: &[
             ("actors/src/resource/acks.rs", "unacked shares"),
-            ("actors/src/resource/kept.rs", "ids claimed received"),
+            ("actors/src/resource/kept.rs", "ids received"),
         ],
         tried: &[
             "what_is_not_acknowledged_has_a_limit_in_bytes",

@@ -25,7 +25,7 @@ pub const STILL: &[(&str, &str)] = &[
     ("actors/src/modules/disco.rs", "abuse admin feedback sales security support"),
     ("actors/src/handover.rs", "modules waiting"),
     // contacts of one user, while they are told; of a module, while it is handed over
-    ("actors/src/remote/outbound.rs", "Groups in_hand claimed"),
+    ("actors/src/remote/outbound.rs", "Groups"),
     ("actors/src/modules/blocking/mod.rs", "jids differs"),
     ("actors/src/resource/coming.rs", "Coming"),
     ("actors/src/resource/copies.rs", "Shares"),
