@@ -11,12 +11,12 @@ use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
-use tokio::time::sleep;
 
 const USERS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
-const CALM: Duration = Duration::from_secs(2);
-/// Longer than a lease, its margin, and what a link waits for a sign of life.
-const LONG: Duration = Duration::from_secs(10);
+/// Hundreds of messages that eight users have accepted in two seconds,
+const CALM: usize = 2;
+/// and in more than a lease, its margin, and what a link waits for a sign of life.
+const LONG: usize = 10;
 /// What was accepted so long before a node was cut off need not be in the store yet (`write-behind`): 50 ms, and what a busy machine takes.
 const WRITTEN: Duration = Duration::from_millis(400);
 
@@ -68,10 +68,10 @@ fn nodes_that_do_not_reach_each_other_and_reach_the_registry_lose_nothing() {
         let Some(apart) = Apart::new().await else { return };
         let (talk, mut tasks, places) = (Talk::default(), Talks::default(), apart.places());
         talk.with(&mut tasks, &[(places[0], &USERS[..4]), (places[1], &USERS[4..])]).await;
-        sleep(CALM).await;
+        talk.goes_on(CALM).await;
         apart.net.cuts(0, &apart.net.address(1));
         apart.net.cuts(1, &apart.net.address(0));
-        sleep(LONG).await;
+        talk.goes_on(LONG).await;
         // both serve
         for place in &places {
             Peer::login(*place, "a@localhost/other").await.available().await;
@@ -79,7 +79,7 @@ fn nodes_that_do_not_reach_each_other_and_reach_the_registry_lose_nothing() {
         apart.net.joins(0, &apart.net.address(1));
         apart.net.joins(1, &apart.net.address(0));
         until("they are linked", || apart.are_linked()).await;
-        sleep(CALM).await;
+        talk.goes_on(CALM).await;
         talk.end(tasks).await;
         assert_eq!(talk.ended(), []);
         talk.each_came_once();
@@ -92,14 +92,14 @@ fn a_node_that_does_not_reach_the_registry_and_reaches_another_node_goes_on() {
         let Some(apart) = Apart::new().await else { return };
         let (talk, mut tasks, places) = (Talk::default(), Talks::default(), apart.places());
         talk.with(&mut tasks, &[(places[0], &USERS[..4]), (places[1], &USERS[4..])]).await;
-        sleep(CALM).await;
+        talk.goes_on(CALM).await;
         apart.net.cuts(1, &apart.net.registry());
-        sleep(LONG).await;
+        talk.goes_on(LONG).await;
         for place in &places {
             Peer::login(*place, "a@localhost/other").await.available().await;
         }
         apart.net.joins(1, &apart.net.registry());
-        sleep(CALM).await;
+        talk.goes_on(CALM).await;
         talk.end(tasks).await;
         talk.is_exact();
         assert!(apart.are_linked());
@@ -114,7 +114,7 @@ fn a_node_that_reaches_nobody_gives_way_and_comes_back_by_itself() {
         let places = apart.places();
         roaming.finds(&places);
         roaming.with(&talk, &mut tasks, &USERS).await;
-        sleep(CALM).await;
+        talk.goes_on(CALM).await;
         let cut = Instant::now();
         apart.net.plugs(1, false);
         // its clients notice that, as those of a mobile network do
@@ -122,7 +122,7 @@ fn a_node_that_reaches_nobody_gives_way_and_comes_back_by_itself() {
         roaming.cut(places[1]);
         apart.nodes[0].says(&["a node is no more", &super::of("n2")]).await;
         until("all are back", || roaming.counts().0 == USERS.len() / 2).await;
-        sleep(LONG).await;
+        talk.goes_on(LONG).await;
         apart.net.plugs(1, true);
         apart.nodes[1].says(&["this node was declared dead: it begins anew"]).await;
         apart.nodes[1].is_ready().await;
@@ -132,7 +132,7 @@ fn a_node_that_reaches_nobody_gives_way_and_comes_back_by_itself() {
         until("it has no ghosts", || tokio::task::block_in_place(sessions) == 0).await;
         roaming.finds(&places);
         Peer::login(places[1], "a@localhost/other").await.available().await;
-        sleep(CALM).await;
+        talk.goes_on(CALM).await;
         talk.end(tasks).await;
         assert_eq!(roaming.failed(), []);
         talk.none_is_lost(|message| {

@@ -1,6 +1,6 @@
 //! Users who write to one another all the time, and the book of what became of each message.
 
-use crate::support::{PATIENCE, Peer, stanza_error};
+use crate::support::{PATIENCE, Peer, stanza_error, until};
 use actors::testkit::{random::Random, script::Got};
 use parking_lot::Mutex;
 use std::{
@@ -241,6 +241,15 @@ impl Talk {
         let people = &mut self.0.lock().people;
         if !people.iter().any(|known| known == name) {
             people.push(name.to_owned());
+        }
+    }
+
+    /// Waits until so many hundreds more were accepted: of eight users in no less than a second each ([`PACE`]).
+    pub async fn goes_on(&self, hundreds: usize) {
+        let accepted = || self.0.lock().messages.values().filter(|m| m.accepted.is_some()).count();
+        for _ in 0..hundreds {
+            let before = accepted();
+            until("messages are accepted", || accepted() >= before + 100).await;
         }
     }
 
