@@ -129,6 +129,7 @@ impl Joining {
     /// # Errors
     /// When it can never work.
     pub(crate) async fn new(config: &Config, system: &System) -> Result<Self, JoinError> {
+        addresses(config)?;
         let Some(options) = redis::options(config)? else {
             return Ok(Self::alone());
         };
@@ -184,7 +185,7 @@ impl Joining {
             env: Arc::downgrade(env),
             cluster: Arc::clone(&cluster),
             links,
-            peers: peers(config)?,
+            peers: peers(&config.cluster.peers)?,
             address: joined.address.clone(),
             digest: joined.digest,
             said: Mutex::new(None),
@@ -236,23 +237,26 @@ fn links(
     Ok(Some((links, child, shown)))
 }
 
-/// The other nodes that are listed; what else is said of addresses makes sense.
-fn peers(config: &Config) -> Result<Vec<(Node, String)>, JoinError> {
+/// Whether it is said where nodes find one another, and makes sense.
+fn addresses(config: &Config) -> Result<(), JoinError> {
     let options = &config.cluster;
-    let (address, listed) = (&options.address, &options.peers);
     let of_others = [
-        ("cluster.address", address.is_some()),
+        ("cluster.address", options.address.is_some()),
         ("cluster.credentials", options.credentials.is_some()),
-        ("cluster.peers", !listed.is_empty()),
+        ("cluster.peers", !options.peers.is_empty()),
     ];
-    if let (None, Some((option, _))) = (&options.name, of_others.into_iter().find(|(_, set)| *set))
-    {
+    let set = of_others.into_iter().find(|(_, set)| *set && options.name.is_none());
+    if let Some((option, _)) = set {
         return Err(JoinError::Alone(option));
     }
-    let port = |text: &String| text.rsplit_once(':').is_some_and(|(_, p)| p.parse::<u16>().is_ok());
-    if let Some(address) = address.as_ref().filter(|address| !port(address)) {
-        return Err(JoinError::Address(address.clone()));
+    let port = |text: &str| text.rsplit_once(':').is_some_and(|(_, p)| p.parse::<u16>().is_ok());
+    match &options.address {
+        Some(address) if !port(address) => Err(JoinError::Address(address.clone())),
+        _ => Ok(()),
     }
+}
+
+fn peers(listed: &[String]) -> Result<Vec<(Node, String)>, JoinError> {
     let peer = |text: &String| {
         let (name, address) = text.split_once('=')?;
         let node = Node::new(name.trim()).ok()?;
@@ -281,7 +285,8 @@ fn address(config: &Config) -> String {
 /// The first that cannot.
 pub fn check(config: &Config) -> Result<(), JoinError> {
     redis::options(config)?;
-    peers(config)?;
+    addresses(config)?;
+    peers(&config.cluster.peers)?;
     if config.cluster.name.is_some() {
         let credentials = Credentials::of(config);
         credentials.cookie()?;

@@ -82,7 +82,7 @@ pub struct Confirms {
     confirmed: AtomicU64,
     missed: AtomicBool,
     /// Sessions whose places the registry says other nodes have, which have not said whether they do.
-    open: Mutex<Vec<Weak<Resource>>>,
+    open: Mutex<HashMap<u64, Weak<Resource>>>,
     pub(crate) bell: Notify,
 }
 
@@ -106,7 +106,7 @@ impl Confirms {
 
     /// It is not known yet whose that session is: it is asked again soon.
     pub(crate) fn is_open(&self, session: &Arc<Resource>) {
-        self.open.lock().push(Arc::downgrade(session));
+        self.open.lock().insert(session.id(), Arc::downgrade(session));
         self.bell.notify_one();
     }
 
@@ -117,7 +117,7 @@ impl Confirms {
 
     /// Those of them that are still there.
     pub(crate) fn take_open(&self) -> Vec<Arc<Resource>> {
-        std::mem::take(&mut *self.open.lock()).iter().filter_map(Weak::upgrade).collect()
+        std::mem::take(&mut *self.open.lock()).values().filter_map(Weak::upgrade).collect()
     }
 
     /// Whether all have to be published now, and for which emptying.

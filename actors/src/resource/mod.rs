@@ -92,6 +92,8 @@ struct State {
     coming: u32,
     /// The head of `queue` is being worked on: if the process crashes now, this is the poison.
     in_hand: bool,
+    /// The registry was told of it when it was bound.
+    entered: bool,
     /// The client's stanza that is being handled (XEP-0198 sessions only).
     working: Option<Stanza>,
     /// What the connection with this epoch had begun when it was replaced, and still is at; whether it is a message.
@@ -165,6 +167,7 @@ impl Resource {
             diverted: None,
             coming: 0,
             in_hand: false,
+            entered: false,
             working: None,
             unfinished: None,
             presence: None,
@@ -325,6 +328,16 @@ impl Resource {
     /// Whether the resource has the mark.
     pub fn marked(&self, mark: &str) -> bool {
         self.state.lock().marks.contains(&mark)
+    }
+
+    /// The registry was told of it when it was bound.
+    pub(crate) fn enters(&self) {
+        self.state.lock().entered = true;
+    }
+
+    /// Whether that is so.
+    pub(crate) fn is_entered(&self) -> bool {
+        self.state.lock().entered
     }
 
     /// How many items wait.

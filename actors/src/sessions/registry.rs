@@ -46,6 +46,7 @@ pub(super) async fn bind(
     let Some(cluster) = &env.cluster else { return bound.map(|_| Elsewhere::Nobody) };
     match bound {
         Ok(bound) => {
+            resource.enters();
             let replaced = bound.replaced.filter(|record| record.token.node != env.node);
             let one = |record| Elsewhere::One(record, cluster.binds(resource.id()));
             Ok(replaced.map_or(Elsewhere::Nobody, one))
@@ -116,7 +117,7 @@ fn not_told(env: &Env, error: &RegistryError) {
     }
 }
 
-/// So many seconds apart two sessions were bound at the same time, as far as nodes can tell: the registry says which of them was last.
+/// So many seconds apart two sessions were bound at the same time, as far as nodes can tell.
 const AS_OLD: u64 = 2;
 
 /// The registry has another node's session in place of one. Of the two the one stays that was bound last (RFC 6120 section 7.7.2.2); if
@@ -128,8 +129,10 @@ pub(super) async fn contested(env: &Env, resource: &Arc<Resource>, other: &Recor
         return false;
     }
     let (jid, node, user) = (resource.jid(), other.token.node, resource.user());
+    // who was told of both knows which of them was last
+    let known = if resource.is_entered() { AS_OLD } else { 0 };
     match outbound::age(cluster, user, other).await {
-        Some(Some(age)) if age <= resource.age().as_secs() + AS_OLD => {
+        Some(Some(age)) if age <= resource.age().as_secs() + known => {
             tracing::info!(%jid, %node, "a session is another node's now");
             env.managers.end(resource, Ended::Conflict);
             return true;

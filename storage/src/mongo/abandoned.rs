@@ -42,7 +42,7 @@ impl MongoStore {
         }
     }
 
-    /// Undoes the transactions of other nodes that nobody goes on with: this one goes on with its own.
+    /// Undoes the transactions of other processes that nobody goes on with: this one goes on with its own.
     async fn undo_abandoned(&self) -> Result<(), Error> {
         let admin = self.client.database("admin");
         let idle = i64::try_from(IDLE.as_micros()).unwrap_or(i64::MAX);
@@ -50,7 +50,7 @@ impl MongoStore {
         let all = doc! { "$currentOp": { "allUsers": false, "idleSessions": true } };
         let abandoned = doc! { "$match": {
             "type": "idleSession",
-            "appName": { "$regex": format!("^{APP}"), "$ne": format!("{APP}{}", self.options.node) },
+            "appName": { "$regex": format!("^{APP}"), "$ne": &self.app },
             "transaction.timeInactiveMicros": { "$gte": idle },
         } };
         let asked = admin.aggregate([all, abandoned]).read_concern(ReadConcern::local());

@@ -21,6 +21,7 @@ use mongodb::{
     },
 };
 use std::{
+    hash::{BuildHasher, RandomState},
     path::Path,
     sync::{
         Arc, OnceLock,
@@ -87,8 +88,13 @@ fn auth_source(uri: &str) -> Option<String> {
     Some(source.to_owned())
 }
 
+/// What MongoDB knows this process as: a later one of the node has another name.
+pub(super) fn app(options: &Options) -> String {
+    format!("{APP}{} {:016x}", options.node, RandomState::new().hash_one(std::process::id()))
+}
+
 /// A client of the driver that has not asked anything yet, and the name of the database.
-pub(super) async fn client(options: &Options) -> Result<(Client, String), OpenError> {
+pub(super) async fn client(options: &Options, app: String) -> Result<(Client, String), OpenError> {
     let unusable = |error: Error| OpenError::Options { why: why(&error) };
     let refused = |why: &str| Err(OpenError::Options { why: why.to_owned() });
     if options.uri.starts_with("mongodb+srv:") {
@@ -98,7 +104,7 @@ pub(super) async fn client(options: &Options) -> Result<(Client, String), OpenEr
         return refused("a % in the URI has to be written as %25");
     }
     let mut client = ClientOptions::parse(&options.uri).await.map_err(unusable)?;
-    client.app_name = Some(format!("{APP}{}", options.node)).filter(|name| name.len() <= 128);
+    client.app_name = Some(app).filter(|name| name.len() <= 128);
     // a server is looked for, and a connection waited for, so that the call can still be answered
     let patience = options.deadline * 2 / 3;
     client.server_selection_timeout = Some(patience);
@@ -147,7 +153,7 @@ impl Options {
     /// # Errors
     /// `Options` when they do not.
     pub async fn check(&self) -> Result<(), OpenError> {
-        client(self).await.map(drop)
+        client(self, app(self)).await.map(drop)
     }
 }
 
@@ -156,7 +162,8 @@ pub(super) async fn store(options: Options) -> Result<MongoStore, OpenError> {
     if options.node.is_empty() {
         return Err(OpenError::Options { why: "the node has no name".to_owned() });
     }
-    let (client, database) = client(&options).await?;
+    let app = app(&options);
+    let (client, database) = client(&options, app.clone()).await?;
     Ok(MongoStore {
         told: OnceLock::new(),
         db: client.database(&database),
@@ -174,6 +181,7 @@ pub(super) async fn store(options: Options) -> Result<MongoStore, OpenError> {
         retries: AtomicU64::new(0),
         abandoned: AtomicU64::new(0),
         looks: tokio::sync::Mutex::default(),
+        app,
         options,
     })
 }
@@ -235,7 +243,7 @@ mod tests {
             "u:secret@host/db",
         ] {
             let options = Options { uri: uri.to_owned(), ..Options::default() };
-            let error = client(&options).await.unwrap_err().to_string();
+            let error = client(&options, app(&options)).await.unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
             assert!(!uri.contains("srv") || error.contains("replicaSet=NAME"), "{error}");
         }

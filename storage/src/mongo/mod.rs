@@ -105,6 +105,8 @@ pub struct MongoStore {
     abandoned: AtomicU64,
     /// Somebody looks for such.
     looks: tokio::sync::Mutex<()>,
+    /// What it calls itself.
+    app: String,
 }
 
 impl fmt::Debug for MongoStore {

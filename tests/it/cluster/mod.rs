@@ -3,6 +3,7 @@
 mod apart;
 mod clients;
 mod ends;
+mod races;
 mod redis;
 mod resumed;
 mod roam;

@@ -11,7 +11,7 @@ mod program;
 mod tcp;
 
 pub use node::TestNode;
-pub use peer::{PASSWORD, Peer, stanza_error};
+pub use peer::{PASSWORD, Peer, condition, stanza_error};
 pub use program::{Program, Running};
 pub use tcp::Tcp;
 

@@ -105,7 +105,8 @@ impl Existing {
     /// `Options` when these make no sense.
     pub async fn open(options: ExistingOptions) -> Result<Arc<Self>, OpenError> {
         let filter = filter(&options.filter)?;
-        let (client, database) = connect::client(&options.server).await?;
+        let (client, database) =
+            connect::client(&options.server, connect::app(&options.server)).await?;
         let users = client.database(&database).collection(&options.collection);
         Ok(Arc::new(Self { client, users, since: Mutex::default(), filter, options }))
     }

@@ -265,7 +265,8 @@ async fn what_a_node_had_begun_when_it_was_killed_holds_nobody_up() {
     assert!(tokio::time::timeout(Duration::from_secs(20), kept).await.unwrap().is_ok());
     assert!(dead.commit_transaction().await.is_err(), "it was undone");
     // what is no transaction waits as well
-    let mut dead = left_open(&nodes[0], "mangrove three", &told).await;
+    // that of the node itself, before it was started again
+    let mut dead = left_open(&nodes[0], "mangrove other 1", &told).await;
     let told = nodes[1].stores.blocklists.add(&told, vec!["a@x".parse().unwrap()], 9);
     assert!(tokio::time::timeout(Duration::from_secs(20), told).await.unwrap().is_ok());
     assert!(dead.commit_transaction().await.is_err(), "it was undone");
