@@ -53,7 +53,8 @@ fn passes(interpreter: &Path, name: &str, end: &str) {
         .stderr(err);
     let status = ended(&mut command.spawn().unwrap());
     let said = fs::read_to_string(&transcript).unwrap();
-    assert!(status.success() && said.ends_with("PASSED\n"), "{name}: {status}\n{said}");
+    let log = || two.log();
+    assert!(status.success() && said.ends_with("PASSED\n"), "{name}: {status}\n{said}\n{}", log());
     assert_eq!(two.program.say(&["crash", "list"]).good(), "0 crashes\n", "{name}");
 }
 
