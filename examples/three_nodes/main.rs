@@ -65,6 +65,8 @@ pub async fn run(mangrove: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
         writeln!(out, "  {first}: {}", juliet.hear().await?)?;
     }
 
+    // what an <a/> has counted, her presence too, goes on; the rest a client has to send again (XEP-0198 section 5)
+    juliet.accepted().await?;
     writeln!(out, "\n{first} is killed (kill -9), and Romeo goes on:")?;
     cluster.kill(first)?;
     let killed = Instant::now();

@@ -172,6 +172,13 @@ class Peer(slixmpp.ClientXMPP):
             lambda p: p["from"].bare == sender and p.xml.get("type", "available") == kind,
         )
 
+    async def acknowledged(self):
+        """Waits until the server has counted all that was sent (XEP-0198)."""
+        sm = self.plugin["xep_0198"]
+        while sm.unacked_queue:
+            sm.request_ack()
+            await self.expect("a", "acknowledgement")
+
     async def marker(self, other):
         """A last message to `other`: what was sent before it has arrived by then or never will."""
         body = self.new_id()

@@ -28,6 +28,8 @@ async def script(args):
     await a.marker(b)
     await b.marker(a)
     before, stream = a.boundjid.full, a.plugin["xep_0198"].sm_id
+    # what the server has counted goes on after a kill
+    await a.acknowledged()
     say("# a writes, and its node ends; b writes to it meanwhile")
     a.send_message(mto=b.boundjid.full, mbody="on the edge", mtype="chat")
     await a.waiting_queue.join()

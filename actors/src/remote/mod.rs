@@ -83,6 +83,8 @@ pub struct Confirms {
     missed: AtomicBool,
     /// Sessions whose places the registry says other nodes have, which have not said whether they do.
     open: Mutex<HashMap<u64, Weak<Resource>>>,
+    /// Sessions that were bound while it was away.
+    unheard: Mutex<HashSet<u64>>,
     pub(crate) bell: Notify,
 }
 
@@ -102,6 +104,21 @@ impl Confirms {
     pub fn missed(&self) {
         self.missed.store(true, Ordering::SeqCst);
         self.bell.notify_one();
+    }
+
+    /// The registry was not told of that session when it was bound.
+    pub(crate) fn unheard(&self, session: u64) {
+        self.unheard.lock().insert(session);
+    }
+
+    /// Whether that is so.
+    pub(crate) fn is_unheard(&self, session: u64) -> bool {
+        self.unheard.lock().contains(&session)
+    }
+
+    /// It has ended.
+    pub(crate) fn ended(&self, session: u64) {
+        self.unheard.lock().remove(&session);
     }
 
     /// It is not known yet whose that session is: it is asked again soon.

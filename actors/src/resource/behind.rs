@@ -75,6 +75,17 @@ impl Dirty {
     }
 }
 
+/// How many stanzas of a client were handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// It does not use XEP-0198.
+    Nothing,
+    /// So many.
+    Now(u32),
+    /// It hears it when the store knows.
+    Later,
+}
+
 /// What the store is told of a session that has changed.
 #[derive(Debug)]
 pub(crate) struct Flush {
@@ -116,6 +127,40 @@ impl Resource {
         s.stored.iter_mut().for_each(|stored| stored.noted = None);
         if matches!(s.owner, Owner::Attached(_)) {
             s.changes_behind(self);
+        }
+    }
+
+    /// How many of its client's stanzas were handled, which it asks for (XEP-0198 section 4). What is in the store a moment later is said when
+    /// it is there ([`Resource::ask`]): the client forgets what it hears of, and could not send it again.
+    pub fn counted(&self) -> Counted {
+        let mut s = self.state.lock();
+        let s = &mut *s;
+        let Some(sm) = &s.sm else { return Counted::Nothing };
+        let stored = s.stored.as_mut().filter(|_| sm.token.is_some());
+        match stored.is_some_and(|stored| stored.waits_for(sm.handled)) {
+            true => Counted::Later,
+            false => Counted::Now(sm.handled),
+        }
+    }
+
+    /// The store knows that so many of its client's stanzas were handled.
+    pub(crate) fn is_counted(&self, handled: u32) {
+        self.counts_so_far(Some(handled));
+    }
+
+    /// The store could not be told: what was asked for is said although it does not know of it.
+    pub(crate) fn is_not_counted(&self) {
+        self.counts_so_far(None);
+    }
+
+    fn counts_so_far(&self, handled: Option<u32>) {
+        let mut s = self.state.lock();
+        let State { sm, stored, .. } = &mut *s;
+        let (Some(sm), Some(stored)) = (sm, stored) else { return };
+        stored.counts(handled, sm.handled);
+        if stored.answers() {
+            drop(s);
+            self.wake();
         }
     }
 
@@ -185,7 +230,7 @@ mod tests {
         let limits = QueueLimits { durability: Durability::Behind, ..QueueLimits::default() };
         let jid = "juliet@localhost/balcony".parse().unwrap();
         let resource = Resource::new(jid, 1, limits, Arc::default());
-        resource.keep_as(|| "token".to_owned(), Arc::clone(dirty));
+        resource.keep_as(|| "token".to_owned(), Some(Arc::clone(dirty)));
         resource
     }
 

@@ -93,6 +93,17 @@ impl QueueLimits {
     }
 }
 
+/// What a client is to hear of acknowledgements (XEP-0198 section 4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asking {
+    /// It is to be asked for one.
+    pub ask: bool,
+    /// More is unacknowledged than one may have.
+    pub overdue: bool,
+    /// So many of its stanzas are handled, for which it has asked before.
+    pub answer: Option<u32>,
+}
+
 impl Resource {
     /// Whether half of what one may have is unacknowledged: the rest is left for answers to the client's
     /// own requests.
@@ -106,14 +117,16 @@ impl Resource {
         !s.queue.is_empty() && self.limits.beyond(s.sm.as_ref(), 2)
     }
 
-    /// Whether the client is to be asked for an acknowledgement, which counts as done then, and whether more is
-    /// unacknowledged than one may have. Neither when `epoch` no longer owns the resource: nobody would hear the question.
-    pub fn ask(&self, epoch: u64) -> (bool, bool) {
+    /// What is to be said of acknowledgements; that counts as done then. Nothing when `epoch` no longer owns the resource: nobody would
+    /// hear it.
+    pub fn ask(&self, epoch: u64) -> Asking {
         let mut s = self.state.lock();
         if s.owner != Owner::Attached(epoch) {
-            return (false, false);
+            return Asking::default();
         }
         let ask = s.sm.as_mut().is_some_and(StreamManagement::ask);
-        (ask, self.limits.beyond(s.sm.as_ref(), 1))
+        let overdue = self.limits.beyond(s.sm.as_ref(), 1);
+        let answer = s.stored.as_mut().and_then(|stored| stored.take_answer());
+        Asking { ask, overdue, answer }
     }
 }

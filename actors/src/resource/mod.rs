@@ -28,7 +28,7 @@ mod tests;
 pub use acks::StreamManagement;
 pub(crate) use asleep::{WakeError, from_store, sent_from_store, to_store, woken};
 pub(crate) use behind::Flush;
-pub use behind::{DELAY, Dirty};
+pub use behind::{Counted, DELAY, Dirty};
 pub use blame::BLAME;
 pub use blocking::blocks;
 pub use coming::Coming;
@@ -36,7 +36,7 @@ pub use copies::{Share, Shares};
 pub use frozen::{FrozenResource, FrozenWaiting, Thawing};
 pub(crate) use leftovers::PATIENCE;
 pub use leftovers::{Left, Remains, Standing};
-pub use limits::{Durability, QueueLimits};
+pub use limits::{Asking, Durability, QueueLimits};
 pub use queue::{Arrived, Drained, Item, Refused, Sending};
 pub use stored::{Keeping, Parked, Parking};
 
@@ -92,8 +92,6 @@ struct State {
     coming: u32,
     /// The head of `queue` is being worked on: if the process crashes now, this is the poison.
     in_hand: bool,
-    /// The registry was told of it when it was bound.
-    entered: bool,
     /// The client's stanza that is being handled (XEP-0198 sessions only).
     working: Option<Stanza>,
     /// What the connection with this epoch had begun when it was replaced, and still is at; whether it is a message.
@@ -167,7 +165,6 @@ impl Resource {
             diverted: None,
             coming: 0,
             in_hand: false,
-            entered: false,
             working: None,
             unfinished: None,
             presence: None,
@@ -328,16 +325,6 @@ impl Resource {
     /// Whether the resource has the mark.
     pub fn marked(&self, mark: &str) -> bool {
         self.state.lock().marks.contains(&mark)
-    }
-
-    /// The registry was told of it when it was bound.
-    pub(crate) fn enters(&self) {
-        self.state.lock().entered = true;
-    }
-
-    /// Whether that is so.
-    pub(crate) fn is_entered(&self) -> bool {
-        self.state.lock().entered
     }
 
     /// How many items wait.

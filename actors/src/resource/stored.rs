@@ -40,6 +40,11 @@ pub(super) struct Stored {
     asleep: bool,
     /// It is from a process that ended without handing it over.
     pub(super) restored: bool,
+    /// How many of its client's stanzas it knows to be handled; `None`: that is not known.
+    counted: Option<u32>,
+    /// So many were handled when the client asked for that (XEP-0198 section 4), which it did not know then; and what the client hears now.
+    asked: Option<u32>,
+    answer: Option<u32>,
     /// Where it waits to be told of what changes, if that may take a moment.
     pub(super) behind: Option<Arc<Dirty>>,
     /// It waits there.
@@ -63,7 +68,36 @@ pub(super) struct Stored {
 
 impl Stored {
     pub(super) fn new(key: Arc<str>) -> Self {
-        Self { key, ..Self::default() }
+        Self { key, counted: Some(0), ..Self::default() }
+    }
+
+    /// Whether it is told a moment later that so many of its client's stanzas were handled: then the client hears it after that.
+    pub(super) fn waits_for(&mut self, handled: u32) -> bool {
+        let waits = self.behind.is_some() && self.counted != Some(handled);
+        if waits {
+            self.asked = Some(handled);
+        }
+        waits
+    }
+
+    /// It knows that so many were handled; `None`: it cannot be told, and the client hears how many there are.
+    pub(super) fn counts(&mut self, known: Option<u32>, handled: u32) {
+        self.counted = known;
+        let Some(asked) = self.asked else { return };
+        let said = known.unwrap_or(handled);
+        self.answer = Some(said);
+        // the rest when it is told of that
+        self.asked = Some(asked).filter(|asked| said.wrapping_sub(*asked) >= 1 << 31);
+    }
+
+    /// Whether the client is to hear something.
+    pub(super) fn answers(&self) -> bool {
+        self.answer.is_some()
+    }
+
+    /// What that is.
+    pub(super) fn take_answer(&mut self) -> Option<u32> {
+        self.answer.take()
     }
 
     /// It is not to be told any more.
@@ -87,7 +121,7 @@ impl Stored {
     }
 
     pub(super) fn thaw(FrozenStored { key, epoch, asleep }: FrozenStored) -> Box<Self> {
-        Box::new(Self { told: true, epoch, asleep, ..Self::new(key) })
+        Box::new(Self { told: true, epoch, asleep, counted: None, ..Self::new(key) })
     }
 }
 
@@ -170,6 +204,11 @@ impl State {
         Some((Arc::clone(&stored.key), stored.epoch))
     }
 
+    /// How many of the client's stanzas were handled.
+    fn handled(&self) -> Option<u32> {
+        self.sm.as_ref().map(|sm| sm.handled)
+    }
+
     /// How much was handled and sent with a session that can be resumed, by which connection.
     pub(super) fn counts(&self) -> Option<(u64, u32, u64)> {
         let sm = self.sm.as_ref().filter(|sm| sm.token.is_some())?;
@@ -246,14 +285,14 @@ impl Resource {
 
     /// The store is to keep what waits for it although there is a connection: under the key of this token, unless it has one already.
     /// What may be there later waits in `behind`.
-    pub fn keep_as(&self, token: impl FnOnce() -> String, behind: Arc<Dirty>) {
+    pub fn keep_as(&self, token: impl FnOnce() -> String, behind: Option<Arc<Dirty>>) {
         let mut s = self.state.lock();
         let s = &mut *s;
         if s.stored.is_none() {
             let token = s.sm.as_ref().and_then(|sm| sm.token.clone()).unwrap_or_else(token);
             s.stored = Some(Box::new(Stored::new(self.limits.key(&token))));
         }
-        let behind = (self.limits.durability == Durability::Behind).then_some(behind);
+        let behind = behind.filter(|_| self.limits.durability == Durability::Behind);
         s.stored.iter_mut().for_each(|stored| stored.behind.clone_from(&behind));
     }
 
@@ -363,8 +402,11 @@ impl Resource {
         let mut s = self.state.lock();
         // what is not known to be there is not there
         s.settle_pending(None);
+        let counted = s.handled().filter(|_| asleep);
         if let Some(stored) = &mut s.stored {
             (stored.telling, stored.asleep, stored.noted) = (false, asleep, None);
+            // whoever resumes it asks again
+            (stored.asked, stored.answer, stored.counted) = (None, None, counted);
             stored.forgo();
         }
     }
@@ -408,10 +450,11 @@ impl Resource {
     /// now.
     pub fn restored(&self, key: &str, epoch: u64) {
         let mut s = self.state.lock();
+        let counted = s.handled();
         if let Some(stored) = &mut s.stored {
             stored.key = key.into();
             (stored.epoch, stored.asleep, stored.restored) = (epoch, true, true);
-            stored.told = true;
+            (stored.told, stored.counted) = (true, counted);
             stored.forgo();
         }
     }

@@ -94,7 +94,7 @@ fn a_connection_that_takes_over_tells_the_store_anew() {
     let resource = Resource::new(jid, 1, limits, Arc::default());
     let sm = StreamManagement { token: Some("k".to_owned()), ..StreamManagement::default() };
     resource.with_sm(|state| *state = Some(sm));
-    resource.keep_as(|| "k".to_owned(), Arc::default());
+    resource.keep_as(|| "k".to_owned(), None);
     let notes = || resource.to_note().map(|(_, epoch)| epoch);
     assert_eq!(resource.told_as(), None, "it knows nothing yet");
     assert_eq!((notes(), notes()), (Some(1), None));
@@ -119,7 +119,7 @@ fn the_store_knows_of_a_session_once_its_key_was_given_out() {
         resource.with_sm(|state| *state = Some(sm));
         resource
     });
-    always.keep_as(|| "k".to_owned(), Arc::default());
+    always.keep_as(|| "k".to_owned(), None);
     assert!(detached.detach(1, None));
     for resource in [&always, &detached] {
         assert!(resource.stored_as().is_some() && resource.told_as().is_none());
@@ -175,9 +175,9 @@ fn what_is_not_acknowledged_has_a_limit_in_bytes() {
     (0..3).for_each(|_| send());
     assert!(!resource.crowded());
     send();
-    assert!(resource.crowded() && !resource.ask(1).1);
+    assert!(resource.crowded() && !resource.ask(1).overdue);
     (0..4).for_each(|_| send());
-    assert!(resource.ask(1).1);
+    assert!(resource.ask(1).overdue);
 }
 
 #[test]

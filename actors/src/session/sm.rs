@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     cx::SessionCx,
-    resource::{Ended, Resource, StreamManagement},
+    resource::{Asking, Counted, Ended, Resource, StreamManagement},
     routing::presence,
     sessions::{self, Attached, Claim, ResumeError},
 };
@@ -86,10 +86,10 @@ impl Session {
     /// Section 4: `<r/>`.
     fn send_ack(&mut self, scope: &mut Scope<'_>) {
         let Some(cx) = self.cx(scope) else { return };
-        let handled = cx.resource().with_sm(|sm| sm.as_ref().map(|s| s.handled));
-        match handled {
-            Some(h) => cx.fx.out.nonza(sm::ack(h)),
-            None => self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest),
+        match cx.resource().counted() {
+            Counted::Now(h) => cx.fx.out.nonza(sm::ack(h)),
+            Counted::Later => {}
+            Counted::Nothing => self.failed(scope, None, StanzaErrorCondition::UnexpectedRequest),
         }
     }
 
@@ -164,13 +164,16 @@ impl Session {
         }
     }
 
-    /// Asks for an acknowledgement after stanzas were written, one request at a time.
+    /// Asks for an acknowledgement after stanzas were written, one request at a time, and answers a request of the client that had to wait.
     pub(super) fn request_ack(&mut self, scope: &mut Scope<'_>) {
         let Some(Attached { bound, resource, epoch }) = &self.attached else { return };
         if !bound.acks || !matches!(self.stream.phase, Phase::Established) {
             return;
         }
-        let (ask, overdue) = resource.ask(*epoch);
+        let Asking { ask, overdue, answer } = resource.ask(*epoch);
+        if let Some(h) = answer {
+            scope.fx.out.nonza(sm::ack(h));
+        }
         if ask {
             scope.fx.out.nonza(sm::REQUEST);
         }

@@ -165,7 +165,9 @@ pub async fn kick(env: &Arc<Env>, resource: &Arc<Resource>, why: Ended) {
 /// The store is to have a session although it is connected, if it is to have such.
 fn keep(env: &Env, resource: &Resource) {
     if let Some(place) = env.managers.of(resource.user()).filter(|_| resource.is_kept()) {
-        resource.keep_as(|| env.token(), Arc::clone(&place.dirty));
+        // who writes needs somebody who knows what is worth it
+        let behind = env.hooks().keeper.as_ref().map(|_| Arc::clone(&place.dirty));
+        resource.keep_as(|| env.token(), behind);
     }
 }
 

@@ -65,7 +65,7 @@ async fn held(env: &Arc<Env>, messages: &[u32]) -> Vec<u64> {
 /// A session for which these messages wait, which the store keeps for it, with a presence before each.
 async fn apart(env: &Arc<Env>, messages: &[(u32, u64)]) -> Arc<Resource> {
     let one = session(env, "one", []).await;
-    one.keep_as(|| "key".to_owned(), Arc::default());
+    one.keep_as(|| "key".to_owned(), None);
     one.was_told();
     for (id, kept) in messages {
         let presence = Stanza::presence(Type::Available);
@@ -162,7 +162,7 @@ fn a_session_that_begins_meanwhile_gets_what_was_left_behind_once_and_in_order()
         let env = Arc::clone(&world.env);
         follow("password b@localhost x\nJ = b@localhost/two", &mut world).await.unwrap();
         let one = session(&env, "one", [1]).await;
-        one.keep_as(|| "key".to_owned(), Arc::default());
+        one.keep_as(|| "key".to_owned(), None);
         one.was_told();
         let ids = held(&env, &[2]).await;
         one.deliver_as(message(2), None, Keeping::Stored(ids[0])).unwrap();

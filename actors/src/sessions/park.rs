@@ -152,6 +152,7 @@ pub(super) async fn flush(env: &Arc<Env>, resource: &Arc<Resource>) {
     let told = tell(env, resource, flush).await;
     drop(flushing);
     if let Err(error) = told {
+        resource.is_not_counted();
         tracing::warn!(jid = %resource.jid(), %error, "the store does not know of a session");
         if !matches!(error, StoreError::Full { .. }) {
             env.managers.again(resource, Work::Change);
@@ -178,9 +179,11 @@ async fn tell(
     let Some(ids) = keep_messages(env, resource, parking).await? else { return Ok(()) };
     let Some(((key, epoch), mut session)) = session else { return Ok(()) };
     session.settle(&ids);
+    let handled = session.handled();
     match put(env, (key.to_string(), epoch), session, 0).await {
+        Ok(()) => resource.is_counted(handled),
         // it knows of something later
-        Ok(()) | Err(StoreError::Conflict { .. }) => {}
+        Err(StoreError::Conflict { .. }) => resource.is_not_counted(),
         Err(error) => return Err(error),
     }
     if resource.owner() == Owner::Ended {
@@ -230,11 +233,14 @@ fn noted(env: &Arc<Env>, resource: &Arc<Resource>, (key, epoch): (Arc<str>, u64)
     let session = resource.freeze_attached();
     let (env, resource) = (Arc::clone(env), Arc::clone(resource));
     Box::pin(async move {
+        let handled = session.handled();
         match put(&env, (key.to_string(), epoch), session, 0).await {
+            Ok(()) => resource.is_counted(handled),
             // it knows of something later
-            Ok(()) | Err(StoreError::Conflict { .. }) => {}
+            Err(StoreError::Conflict { .. }) => resource.is_not_counted(),
             Err(error) => {
                 tracing::warn!(jid = %resource.jid(), %error, "the store does not know of a session");
+                resource.is_not_counted();
             }
         }
     })

@@ -46,12 +46,12 @@ pub(super) async fn bind(
     let Some(cluster) = &env.cluster else { return bound.map(|_| Elsewhere::Nobody) };
     match bound {
         Ok(bound) => {
-            resource.enters();
             let replaced = bound.replaced.filter(|record| record.token.node != env.node);
             let one = |record| Elsewhere::One(record, cluster.binds(resource.id()));
             Ok(replaced.map_or(Elsewhere::Nobody, one))
         }
         Err(error @ RegistryError::Unavailable { .. }) => {
+            cluster.confirms.unheard(resource.id());
             missed(cluster, &error);
             Ok(Elsewhere::Unknown(cluster.binds(resource.id())))
         }
@@ -130,7 +130,7 @@ pub(super) async fn contested(env: &Env, resource: &Arc<Resource>, other: &Recor
     }
     let (jid, node, user) = (resource.jid(), other.token.node, resource.user());
     // who was told of both knows which of them was last
-    let known = if resource.is_entered() { AS_OLD } else { 0 };
+    let known = if cluster.confirms.is_unheard(resource.id()) { 0 } else { AS_OLD };
     match outbound::age(cluster, user, other).await {
         Some(Some(age)) if age <= resource.age().as_secs() + known => {
             tracing::info!(%jid, %node, "a session is another node's now");
@@ -166,6 +166,9 @@ async fn takes_place(env: &Env, resource: &Resource, gone: &Record) -> Result<()
 
 /// Removes the resource from the registry.
 pub(super) async fn unbind(env: &Env, resource: &Resource) {
+    if let Some(cluster) = &env.cluster {
+        cluster.confirms.ended(resource.id());
+    }
     let (name, user) = (resource.jid().resource(), resource.user().as_str());
     if let Err(error) = env.registry.unbind(user, name, token(env, resource)).await {
         tracing::warn!(%error, "the registry was not told of the end of a session");

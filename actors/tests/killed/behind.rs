@@ -71,6 +71,48 @@ fn nothing_is_there_of_what_came_just_now() {
     });
 }
 
+/// Juliet writes to Romeo, and asks how many of her stanzas were handled.
+const SAYS: &str =
+    "J C: <message to='romeo@localhost/orchard' type='chat' id='said'><body/></message>
+    R S: <message id='said'/>
+    J C: <r xmlns='urn:xmpp:sm:3'/>\n";
+
+/// A client forgets what it hears to be handled: it hears it when a kill does not take it back.
+#[test]
+fn a_client_hears_that_something_is_handled_when_the_store_knows() {
+    World::block_on(async {
+        let mut scene = connected(0..0).await;
+        scene.follow(&(SAYS.to_owned() + "J S: nothing")).await;
+        scene.world.pass(DELAY).await;
+        scene.follow("J S: <a xmlns='urn:xmpp:sm:3' h='2'/>").await;
+        // that is known already
+        scene
+            .follow("J C: <r xmlns='urn:xmpp:sm:3'/>\nJ S: <a xmlns='urn:xmpp:sm:3' h='2'/>")
+            .await;
+        let mut scene = scene.killed().await;
+        scene.resumes(1, &resumed(2)).await;
+        // of one that goes on it knows a moment later
+        scene.follow("K C: <r xmlns='urn:xmpp:sm:3'/>\nK S: nothing").await;
+        scene.world.pass(DELAY).await;
+        scene.follow("K S: <a xmlns='urn:xmpp:sm:3' h='2'/>").await;
+        scene.world.stop().await;
+    });
+}
+
+#[test]
+fn while_the_store_cannot_be_told_a_client_hears_what_was_handled_all_the_same() {
+    World::block_on(async {
+        let (mut world, pace) = counted().await;
+        follow(PAIR, &mut world).await.unwrap();
+        world.pass(DELAY).await;
+        pace.lock().full = true;
+        follow(&(SAYS.to_owned() + "J S: nothing"), &mut world).await.unwrap();
+        world.pass(DELAY).await;
+        follow("J S: <a xmlns='urn:xmpp:sm:3' h='2'/>", &mut world).await.unwrap();
+        world.stop().await;
+    });
+}
+
 /// One who had more than the store knows of goes on, and misses nothing.
 #[test]
 fn a_client_that_got_more_than_the_store_knows_goes_on() {
