@@ -83,8 +83,8 @@ pub struct Confirms {
     missed: AtomicBool,
     /// Sessions whose places the registry says other nodes have, which have not said whether they do.
     open: Mutex<HashMap<u64, Weak<Resource>>>,
-    /// Sessions that were bound while it was away.
-    unheard: Mutex<HashSet<u64>>,
+    /// Sessions of which it was not told something.
+    unheard: Mutex<HashMap<u64, Weak<Resource>>>,
     pub(crate) bell: Notify,
 }
 
@@ -106,14 +106,20 @@ impl Confirms {
         self.bell.notify_one();
     }
 
-    /// The registry was not told of that session when it was bound.
-    pub(crate) fn unheard(&self, session: u64) {
-        self.unheard.lock().insert(session);
+    /// The registry was not told of that session when it was bound, or became available.
+    pub(crate) fn is_unheard_of(&self, session: &Arc<Resource>) {
+        self.unheard.lock().insert(session.id(), Arc::downgrade(session));
+        self.missed();
     }
 
-    /// Whether that is so.
-    pub(crate) fn is_unheard(&self, session: u64) -> bool {
-        self.unheard.lock().contains(&session)
+    /// Whether that is so of one.
+    pub(crate) fn was_unheard_of(&self, session: u64) -> bool {
+        self.unheard.lock().contains_key(&session)
+    }
+
+    /// All of them that are still there.
+    pub(crate) fn unheard(&self) -> Vec<Arc<Resource>> {
+        self.unheard.lock().values().filter_map(Weak::upgrade).collect()
     }
 
     /// It has ended.

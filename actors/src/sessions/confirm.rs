@@ -1,7 +1,7 @@
 //! The process that publishes this node's sessions in the registry again: a shard of the table at a time, at once when the registry
 //! was found empty or did not take something, else slowly, all of them in five minutes.
 
-use super::registry::{contested, entry};
+use super::registry::{contested, entry, is_heard_of};
 use crate::{env::Env, remote::Cluster, resource::Resource};
 use cluster::{Entry, RegistryError, members};
 use futures_util::future::join_all;
@@ -86,7 +86,11 @@ impl Confirmer {
 
     /// Every session. How long to wait before it is tried again, if the registry is away.
     async fn all(&self) -> Result<(), Duration> {
-        republish(&self.env).await.map(drop)
+        republish(&self.env).await?;
+        if let Some(cluster) = &self.env.cluster {
+            cluster.confirms.unheard().iter().for_each(|session| is_heard_of(&self.env, session));
+        }
+        Ok(())
     }
 
     /// One shard, and which is the next.
@@ -117,9 +121,7 @@ pub(crate) async fn republish(env: &Arc<Env>) -> Result<Vec<Arc<Resource>>, Dura
 
 /// What came for those who stayed with a node while others took it to be dead is in offline storage: they are to have it.
 pub(crate) fn look_again(env: &Env) {
-    let Some(keeper) = &env.hooks().keeper else { return };
-    let takes = |session: &Arc<Resource>| session.priority().is_some_and(|p| p >= 0);
-    env.table.all().filter(takes).for_each(|session| session.look_again(keeper.module));
+    env.table.all().for_each(|session| is_heard_of(env, &session));
 }
 
 /// One shard of the table; `None`: there is no such.
@@ -159,7 +161,10 @@ pub(crate) async fn ask_again(env: &Arc<Env>, cluster: &Cluster) -> Vec<Arc<Reso
     let mut ended = Vec::new();
     for page in open.chunks(PAGE) {
         match confirm(env, page).await {
-            Ok(elsewhere) => ended.extend(elsewhere),
+            Ok(elsewhere) => {
+                page.iter().for_each(|session| is_heard_of(env, session));
+                ended.extend(elsewhere);
+            }
             Err(_) => page.iter().for_each(|session| cluster.confirms.is_open(session)),
         }
     }

@@ -29,16 +29,25 @@ pub(super) fn entry(env: &Env, resource: &Resource) -> Option<Entry> {
 }
 
 /// The registry was not told: it is told later.
-fn missed(cluster: &Cluster, error: &RegistryError) {
+fn missed(cluster: &Cluster, resource: &Arc<Resource>, error: &RegistryError) {
     tracing::debug!(%error, "a session is published later");
-    cluster.confirms.missed();
+    cluster.confirms.is_unheard_of(resource);
+}
+
+/// The registry knows of one that it had not heard of, or that it had another one instead of: what came meanwhile is in offline storage.
+pub(super) fn is_heard_of(env: &Env, resource: &Resource) {
+    if let Some(keeper) = &env.hooks().keeper
+        && resource.priority().is_some_and(|priority| priority >= 0)
+    {
+        resource.look_again(keeper.module);
+    }
 }
 
 /// Enters the resource in place of one of its name, if its user has less than `limit` others. Which session of another node it
 /// replaces. A registry that is away does not keep it from being served.
 pub(super) async fn bind(
     env: &Env,
-    resource: &Resource,
+    resource: &Arc<Resource>,
     limit: usize,
 ) -> Result<Elsewhere, RegistryError> {
     let user = resource.user().as_str();
@@ -51,8 +60,7 @@ pub(super) async fn bind(
             Ok(replaced.map_or(Elsewhere::Nobody, one))
         }
         Err(error @ RegistryError::Unavailable { .. }) => {
-            cluster.confirms.unheard(resource.id());
-            missed(cluster, &error);
+            missed(cluster, resource, &error);
             Ok(Elsewhere::Unknown(cluster.binds(resource.id())))
         }
         Err(error) => Err(error),
@@ -63,7 +71,7 @@ pub(super) async fn bind(
 /// of another node it replaces.
 pub(super) async fn takes_over(
     env: &Env,
-    resource: &Resource,
+    resource: &Arc<Resource>,
     from: &str,
 ) -> Result<Elsewhere, Option<Record>> {
     let user = resource.user().as_str();
@@ -73,7 +81,7 @@ pub(super) async fn takes_over(
         Err(RegistryError::Taken(other)) if !ours(&other) => Err(Some(other)),
         Err(RegistryError::Unavailable { .. }) => {
             let Some(cluster) = &env.cluster else { return Ok(Elsewhere::Nobody) };
-            cluster.confirms.missed();
+            cluster.confirms.is_unheard_of(resource);
             let records = outbound::locate(env, cluster, resource.user()).await.records();
             let name = resource.jid().resource();
             let mut others =
@@ -100,19 +108,19 @@ pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
         Ok(Held::Nobody) => {
             let record = record(env, resource);
             match env.registry.bind(user, record, usize::MAX, Taking::Keep).await {
-                Ok(_) => {}
+                Ok(_) => is_heard_of(env, resource),
                 Err(RegistryError::Taken(other)) => drop(contested(env, resource, &other).await),
-                Err(error) => not_told(env, &error),
+                Err(error) => not_told(env, resource, &error),
             }
         }
         Ok(Held::Other(other)) => drop(contested(env, resource, &other).await),
-        Err(error) => not_told(env, &error),
+        Err(error) => not_told(env, resource, &error),
     }
 }
 
-fn not_told(env: &Env, error: &RegistryError) {
+fn not_told(env: &Env, resource: &Arc<Resource>, error: &RegistryError) {
     match &env.cluster {
-        Some(cluster) => missed(cluster, error),
+        Some(cluster) => missed(cluster, resource, error),
         None => tracing::warn!(%error, "the registry was not told of a session"),
     }
 }
@@ -130,7 +138,7 @@ pub(super) async fn contested(env: &Env, resource: &Arc<Resource>, other: &Recor
     }
     let (jid, node, user) = (resource.jid(), other.token.node, resource.user());
     // who was told of both knows which of them was last
-    let known = if cluster.confirms.is_unheard(resource.id()) { 0 } else { AS_OLD };
+    let known = if cluster.confirms.was_unheard_of(resource.id()) { 0 } else { AS_OLD };
     match outbound::age(cluster, user, other).await {
         Some(Some(age)) if age <= resource.age().as_secs() + known => {
             tracing::info!(%jid, %node, "a session is another node's now");
@@ -141,8 +149,9 @@ pub(super) async fn contested(env: &Env, resource: &Arc<Resource>, other: &Recor
             if has.is_some() {
                 outbound::end(env, cluster, user, Some(other), Ended::Conflict).await;
             }
-            if let Err(error) = takes_place(env, resource, other).await {
-                missed(cluster, &error);
+            match takes_place(env, resource, other).await {
+                Ok(()) => is_heard_of(env, resource),
+                Err(error) => missed(cluster, resource, &error),
             }
         }
         None => {

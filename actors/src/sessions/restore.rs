@@ -211,12 +211,7 @@ pub(super) async fn go_on_with(
     };
     resource.restored(&key, epoch);
     forget_received(env, &resource).await;
-    if let Some(keeper) = &env.hooks().keeper
-        && env.stores.offline.count(user).await.unwrap_or(1) > 0
-    {
-        // what only offline storage knows of is for it too
-        resource.look_again(keeper.module);
-    }
+    looks(env, &resource).await;
     // the window of one that was connected begins now; a clock that was set back meanwhile makes none longer
     let left = match session.until {
         0 => window,
@@ -224,25 +219,39 @@ pub(super) async fn go_on_with(
     };
     enter(env, &resource);
     drop(turn);
+    let resource = &resource;
     Ok(is_known(env, resource, node_of(&session.key).unwrap_or_default(), left).await)
 }
 
 /// Others hear that a session of that node is here. Whether it is: its client may have another on another node by now.
-async fn is_known(env: &Arc<Env>, resource: Arc<Resource>, from: &str, left: Duration) -> bool {
-    match takes_over(env, &resource, from).await {
-        Ok(elsewhere) => drop(timeout(LEFT, end_elsewhere(env, &resource, &elsewhere)).await),
+async fn is_known(env: &Arc<Env>, resource: &Arc<Resource>, from: &str, left: Duration) -> bool {
+    match takes_over(env, resource, from).await {
+        Ok(elsewhere) => drop(timeout(LEFT, end_elsewhere(env, resource, &elsewhere)).await),
         Err(Some(other)) => {
             let (jid, node) = (resource.jid(), other.token.node);
             tracing::info!(%jid, %node, "a session ends: its client has another");
-            gives_way(env, &resource).await;
+            gives_way(env, resource).await;
             return false;
         }
         Err(None) => tracing::warn!("the registry was not told of an adopted session"),
     }
+    if env.cluster.is_some() {
+        // whoever did not see it here until now has left that there
+        looks(env, resource).await;
+    }
     if let Some(manager) = env.managers.of(resource.user()) {
-        manager.lost(resource, Some(left));
+        manager.lost(Arc::clone(resource), Some(left));
     }
     true
+}
+
+/// What only offline storage knows of is for it too.
+async fn looks(env: &Env, resource: &Resource) {
+    if let Some(keeper) = &env.hooks().keeper
+        && env.stores.offline.count(resource.user()).await.unwrap_or(1) > 0
+    {
+        resource.look_again(keeper.module);
+    }
 }
 
 async fn cannot(env: &Env, session: &StoredSession, error: &WakeError) -> Result<bool, StoreError> {
