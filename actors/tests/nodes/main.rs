@@ -311,6 +311,31 @@ fn a_session_is_served_while_the_registry_is_away_and_published_when_it_is_back(
     });
 }
 
+/// The registry is back and does not know her yet: what is sent to her on another node is offline.
+#[test]
+fn what_came_while_the_registry_had_not_heard_of_a_session_comes_when_it_has() {
+    World::block_on(async {
+        let options = WorldOptions::default();
+        let faulty = Arc::<Faulty>::default();
+        let wrap = |registry| Faulty::of(&faulty, registry) as _;
+        let mut nodes = Nodes::with_registry(&["a", "b"], modules, &options, wrap).await;
+        faulty.is_away(true);
+        run(&mut nodes, PAIR).await;
+        faulty.is_away(false);
+        let script = "R C: <message to='juliet@localhost' type='chat' id='1'/>
+            R C: <message to='juliet@localhost' type='chat' id='2'/>
+            J S: nothing
+            T: 5s
+            J S: <message id='1'/>
+            J S: <message id='2'/>
+            R C: <message to='juliet@localhost' type='chat' id='3'/>
+            J S: <message id='3'/>
+            J S: nothing";
+        run(&mut nodes, script).await;
+        nodes.stop().await;
+    });
+}
+
 #[test]
 fn who_binds_a_resource_while_the_registry_is_away_has_it_also_when_it_is_back() {
     World::block_on(async {
