@@ -41,6 +41,7 @@ pub use manager::spec;
 pub(crate) use moving::{give, is_elsewhere};
 pub(crate) use park::{acknowledge, forget_received, note, sent_to_any};
 pub use registry::publish_priority;
+pub(crate) use registry::turn;
 pub use restore::{restored, take_over};
 
 use crate::{

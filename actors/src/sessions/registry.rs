@@ -6,7 +6,7 @@ use crate::{
     resource::{Ended, Owner, Resource},
 };
 use cluster::{Entry, Held, Record, RegistryError, Taking, Token};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub(super) fn token(env: &Env, resource: &Resource) -> Token {
     Token { node: env.node, incarnation: env.incarnation(), session: resource.id() }
@@ -116,6 +116,11 @@ pub async fn publish_priority(env: &Arc<Env>, resource: &Arc<Resource>) {
         Ok(Held::Other(other)) => drop(contested(env, resource, &other).await),
         Err(error) => not_told(env, resource, &error),
     }
+}
+
+/// Whether it is the session's turn, of all of its user's: see [`cluster::SessionRegistry::turn`]. While the registry is away it is everybody's.
+pub(crate) async fn turn(env: &Env, resource: &Resource, lasts: Duration) -> bool {
+    env.registry.turn(resource.user().as_str(), token(env, resource), lasts).await.unwrap_or(true)
 }
 
 fn not_told(env: &Env, resource: &Arc<Resource>, error: &RegistryError) {

@@ -311,6 +311,75 @@ fn a_session_is_served_while_the_registry_is_away_and_published_when_it_is_back(
     });
 }
 
+/// Romeo, on the first node, has sent Juliet so many messages; she has no session.
+fn sent(count: usize) -> String {
+    let one = |n| format!("R C: <message to='juliet@localhost' type='chat' id='{n}'/>\n");
+    ACCOUNTS.to_owned() + "R = romeo@localhost/orchard\n" + &(0..count).map(one).collect::<String>()
+}
+
+fn numbers(count: usize) -> Vec<String> {
+    (0..count).map(|n| n.to_string()).collect()
+}
+
+/// On two nodes, and on one; one of them a moment later, or at once.
+#[test]
+fn of_sessions_that_come_at_once_one_gets_what_is_offline() {
+    for (rounds, place) in (0..12).map(|rounds| (rounds / 2, rounds % 2)) {
+        World::block_on(async {
+            let options = WorldOptions::default();
+            let mut nodes = Nodes::new(&["a", "b"], modules, &options).await;
+            for (name, place) in [("R", 0), ("K", 0), ("L", place)] {
+                nodes.wanted.insert(name.to_owned(), place);
+            }
+            let bind = "password juliet@localhost pencil\nK = juliet@localhost/one
+                password juliet@localhost pencil\nL = juliet@localhost/two";
+            run(&mut nodes, &(sent(50) + bind)).await;
+            nodes.say("K", "<presence/>");
+            nodes.rounds(rounds).await;
+            nodes.say("L", "<presence/>");
+            nodes.settle().await;
+            assert!(nodes.pass(Duration::from_secs(5)).await);
+            let (one, two) = (all(&mut nodes, "K").await, all(&mut nodes, "L").await);
+            let all = numbers(50);
+            assert!(
+                [&one, &two].contains(&&all) && one.len() + two.len() == 50,
+                "{rounds} {place}: {one:?} {two:?}"
+            );
+            assert!(
+                nodes.env(0).stores.offline.count(&"juliet@localhost".parse().unwrap()).await
+                    == Ok(0)
+            );
+            nodes.stop().await;
+        });
+    }
+}
+
+/// Who has them and says nothing may be gone: the next one gets all of them, in their order.
+#[test]
+fn what_a_session_does_not_acknowledge_comes_to_the_next_one_from_the_first_on() {
+    World::block_on(async {
+        let options = WorldOptions::default();
+        let mut nodes = Nodes::new(&["a", "b"], modules, &options).await;
+        for (name, place) in [("R", 0), ("K", 0), ("L", 1)] {
+            nodes.wanted.insert(name.to_owned(), place);
+        }
+        let ghost = "password juliet@localhost pencil\nK = juliet@localhost/one
+            K C: <enable xmlns='urn:xmpp:sm:3' resume='true' max='60'/>
+            K S: <enabled xmlns='urn:xmpp:sm:3'/>
+            K C: <presence/>\n";
+        let next = "password juliet@localhost pencil\nL = juliet@localhost/two\nL C: <presence/>\n";
+        run(&mut nodes, &(sent(30) + ghost)).await;
+        assert_eq!(all(&mut nodes, "K").await, numbers(30));
+        run(&mut nodes, next).await;
+        assert_eq!(all(&mut nodes, "L").await, numbers(0));
+        assert!(nodes.pass(Duration::from_secs(3)).await);
+        // what comes later does not overtake them
+        run(&mut nodes, "R C: <message to='juliet@localhost/two' type='chat' id='30'/>").await;
+        assert_eq!(all(&mut nodes, "L").await, numbers(31));
+        nodes.stop().await;
+    });
+}
+
 /// The registry is back and does not know her yet: what is sent to her on another node is offline.
 #[test]
 fn what_came_while_the_registry_had_not_heard_of_a_session_comes_when_it_has() {

@@ -100,6 +100,15 @@ impl SessionRegistry for One {
         self.all.old.lock().get(user).cloned().or_else(|| self.inner.cached(user))
     }
 
+    fn turn<'a>(
+        &'a self,
+        user: &'a str,
+        token: Token,
+        lasts: Duration,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>> {
+        self.unless_away(|| self.inner.turn(user, token, lasts))
+    }
+
     fn forget(&self, _: &str) {}
 
     fn confirm(&self, mine: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Entry>, RegistryError>> {

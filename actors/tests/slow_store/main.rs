@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step of the scene is a panic")]
 
+mod away;
 mod counted;
 mod full;
 mod slow;

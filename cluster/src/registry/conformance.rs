@@ -107,6 +107,7 @@ pub(crate) async fn all(pair: &Pair) {
     race(pair).await;
     updating(pair).await;
     unbinding(pair).await;
+    turns(pair).await;
     confirming(pair).await;
     leases(pair).await;
     reaping(pair).await;
@@ -115,6 +116,24 @@ pub(crate) async fn all(pair: &Pair) {
     sweeping(pair).await;
     sweeping_together(pair).await;
     anything_is_a_name(pair).await;
+}
+
+async fn turns(pair: &Pair) {
+    let (user, short) = ("turns@x", Duration::from_millis(300));
+    let [one, two] = [1, 2].map(|session| token("turns", 5, session));
+    assert_eq!(pair.a.turn(user, one, TERM).await, Ok(true));
+    assert_eq!(pair.b.turn(user, two, TERM).await, Ok(false));
+    assert_eq!(pair.b.turn("another@x", two, TERM).await, Ok(true));
+    // whose it is not ends nothing
+    assert_eq!(pair.b.unbind(user, "two", two).await, Ok(false));
+    assert_eq!(pair.b.turn(user, two, TERM).await, Ok(false));
+    assert_eq!(pair.a.unbind(user, "one", one).await, Ok(false), "it was not bound");
+    assert_eq!(pair.b.turn(user, two, short).await, Ok(true));
+    assert_eq!(pair.b.turn(user, two, short).await, Ok(true), "again");
+    eventually("over", || async { pair.a.turn(user, one, TERM).await == Ok(true) }).await;
+    let many = (0..50).map(|n| pair.b.turn("many@x", token("turns", 5, n), TERM));
+    let had = join_all(many).await.into_iter().filter(|had| *had == Ok(true)).count();
+    assert_eq!(had, 1, "of many at once one has it");
 }
 
 async fn binding(pair: &Pair) {

@@ -19,7 +19,39 @@ use tokio::time::Instant;
 
 const SHARDS: usize = 64;
 
-type Users = HashMap<Arc<str>, Vec<Record>>;
+#[derive(Clone, Debug, Default)]
+struct Users {
+    of: HashMap<Arc<str>, Vec<Record>>,
+    turns: Turns,
+}
+
+/// Whose turn it is, until when. Those that are over go when there are twice as many as were left the last time.
+#[derive(Clone, Debug, Default)]
+struct Turns {
+    of: HashMap<Box<str>, (Token, Instant)>,
+    most: usize,
+}
+
+impl Turns {
+    fn take(&mut self, user: &str, token: Token, lasts: Duration) -> bool {
+        let now = Instant::now();
+        if self.of.get(user).is_some_and(|(other, until)| *other != token && *until > now) {
+            return false;
+        }
+        if self.of.len() >= self.most {
+            self.of.retain(|_, (_, until)| *until > now);
+            self.most = (2 * self.of.len()).max(16);
+        }
+        self.of.insert(user.into(), (token, now + lasts));
+        true
+    }
+
+    fn ends(&mut self, user: &str, token: Token) {
+        if self.of.get(user).is_some_and(|(owner, _)| *owner == token) {
+            self.of.remove(user);
+        }
+    }
+}
 
 /// In-memory [`SessionRegistry`] and [`Leases`]: as many entries as there are bound sessions.
 #[derive(Debug)]
@@ -57,7 +89,7 @@ impl Lease {
 impl Default for MemoryRegistry {
     fn default() -> Self {
         Self {
-            shards: std::array::from_fn(|_| Mutex::new(HashMap::new())),
+            shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
             leases: Mutex::default(),
             emptying: Mutex::new(Emptying { epoch: 1, until: None }),
@@ -86,7 +118,7 @@ impl MemoryRegistry {
         let until = before.into_iter().chain(emptying.until).max();
         *emptying = Emptying { epoch: emptying.epoch + 1, until };
         leases.clear();
-        self.shards.iter().for_each(|users| users.lock().clear());
+        self.shards.iter().for_each(|users| *users.lock() = Users::default());
     }
 
     /// Whether it has all sessions of all nodes that are alive.
@@ -107,7 +139,7 @@ impl MemoryRegistry {
     pub fn records(&self) -> Vec<Entry> {
         let mut all = Vec::new();
         for users in &self.shards {
-            for (user, records) in &*users.lock() {
+            for (user, records) in &users.lock().of {
                 let entry =
                     |record: &Record| Entry { user: Arc::clone(user), record: record.clone() };
                 all.extend(records.iter().map(entry));
@@ -138,10 +170,10 @@ impl MemoryRegistry {
         taking: Taking,
     ) -> Result<Binding, RegistryError> {
         let mut shard = self.shard(user).lock();
-        let known = shard.get_mut(user);
+        let known = shard.of.get_mut(user);
         let records = match known {
             Some(records) => records,
-            None => shard.entry(user.into()).or_default(),
+            None => shard.of.entry(user.into()).or_default(),
         };
         if let Some(old) = records.iter_mut().find(|r| r.resource == record.resource) {
             let other = old.token != record.token && self.lives(old.token);
@@ -171,7 +203,7 @@ impl MemoryRegistry {
         priority: Option<i8>,
     ) -> Held {
         let mut shard = self.shard(user).lock();
-        let records = shard.get_mut(user);
+        let records = shard.of.get_mut(user);
         let record = records.and_then(|rs| rs.iter_mut().find(|r| &*r.resource == resource));
         match record {
             None => Held::Nobody,
@@ -187,19 +219,20 @@ impl MemoryRegistry {
 
     fn unbind_now(&self, user: &str, resource: &str, token: Token) -> bool {
         let mut shard = self.shard(user).lock();
-        let Some(records) = shard.get_mut(user) else { return false };
+        shard.turns.ends(user, token);
+        let Some(records) = shard.of.get_mut(user) else { return false };
         let before = records.len();
         records.retain(|r| &*r.resource != resource || r.token != token);
         let removed = records.len() < before;
         if records.is_empty() {
-            shard.remove(user);
+            shard.of.remove(user);
         }
         removed
     }
 
     fn look(&self, user: &str) -> Records {
         let shard = self.shard(user).lock();
-        let records = shard.get(user).into_iter().flatten();
+        let records = shard.of.get(user).into_iter().flatten();
         records.filter(|r| self.lives(r.token)).cloned().collect()
     }
 
@@ -240,6 +273,15 @@ impl SessionRegistry for MemoryRegistry {
         token: Token,
     ) -> BoxFuture<'a, Result<bool, RegistryError>> {
         Box::pin(ready(Ok(self.unbind_now(user, resource, token))))
+    }
+
+    fn turn<'a>(
+        &'a self,
+        user: &'a str,
+        token: Token,
+        lasts: Duration,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>> {
+        Box::pin(ready(Ok(self.shard(user).lock().turns.take(user, token, lasts))))
     }
 
     fn lookup<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<Records, RegistryError>> {
@@ -319,7 +361,7 @@ impl Leases for MemoryRegistry {
         let mut gone = Vec::new();
         let swept = |t: Token| t.node == node && t.incarnation <= incarnation;
         for shard in &self.shards {
-            shard.lock().retain(|user, records| {
+            shard.lock().of.retain(|user, records| {
                 records.retain(|record| {
                     let goes = gone.len() < limit && swept(record.token);
                     if goes {

@@ -138,7 +138,7 @@ pub trait SessionRegistry: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Held, RegistryError>>;
 
     /// Removes the record if `token` still owns it; `false` when it does not (compare and delete:
-    /// a late unbind never removes its successor).
+    /// a late unbind never removes its successor). Its turn is over.
     ///
     /// # Errors
     /// When the registry cannot be reached.
@@ -147,6 +147,19 @@ pub trait SessionRegistry: Send + Sync + 'static {
         user: &'a str,
         resource: &'a str,
         token: Token,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>>;
+
+    /// One session of a user has a turn at something that one alone is to do at a time: whether that is `token` from now on, for so long, or
+    /// goes on to be. It ends when the session is unbound, too. It is forgotten with everything else when the registry is emptied: nothing
+    /// may depend on it but what is done twice.
+    ///
+    /// # Errors
+    /// When the registry cannot be reached.
+    fn turn<'a>(
+        &'a self,
+        user: &'a str,
+        token: Token,
+        lasts: Duration,
     ) -> BoxFuture<'a, Result<bool, RegistryError>>;
 
     /// All records of one user whose nodes are alive: from the cache, if it has them.

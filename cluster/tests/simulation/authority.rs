@@ -179,6 +179,16 @@ impl SessionRegistry for Client {
         None
     }
 
+    fn turn<'a>(
+        &'a self,
+        user: &'a str,
+        token: Token,
+        lasts: Duration,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>> {
+        let user = user.to_owned();
+        self.call("turn", move |memory| now(memory.turn(&user, token, lasts)))
+    }
+
     fn forget(&self, _: &str) {}
 
     fn confirm(&self, mine: Vec<Entry>) -> BoxFuture<'_, Result<Vec<Entry>, RegistryError>> {

@@ -10,6 +10,9 @@ use xmpp::{Element, ns};
 /// So long the end of a session that has lost may take to be known.
 const SETTLED: Duration = Duration::from_millis(700);
 
+/// So long nothing has come when nothing more will: longer than the turn of another session.
+const QUIET: Duration = Duration::from_millis(2_500);
+
 async fn binds(to: SocketAddr, name: &str) -> Option<Peer> {
     let mut peer = Peer::connect(to).await;
     peer.log_in(name).await;
@@ -102,6 +105,51 @@ fn who_comes_right_after_redis_was_emptied_gets_what_was_sent_meanwhile() {
             juliet.until(|e| e.attr("id") == Some(&(2 * round + 1).to_string())).await;
             juliet.send("</stream:stream>").await;
             while !matches!(juliet.next().await, Got::Eof) {}
+        }
+    });
+}
+
+/// What comes to a client that logs on, until nothing more does.
+async fn receives(to: SocketAddr, resource: &str) -> (Peer, Vec<String>) {
+    let mut peer = Peer::connect(to).await;
+    peer.log_in("juliet").await;
+    peer.try_bind(resource).await.unwrap();
+    peer.send("<presence/>").await;
+    let mut ids = Vec::new();
+    while let Ok(got) = timeout(QUIET, peer.next()).await {
+        if let Got::Element(e) = got
+            && e.name() == "message"
+        {
+            ids.extend(e.attr("id").map(str::to_owned));
+        }
+    }
+    (peer, ids)
+}
+
+#[test]
+fn of_two_that_come_at_once_one_gets_what_is_offline() {
+    block_on(async {
+        let shared = Shared::new("").await;
+        let [one, two] = shared.nodes(&["juliet", "romeo"]).await;
+        let mut romeo = Peer::login(one.c2s(), "romeo@localhost/orchard").await;
+        romeo.send(&format!("<enable xmlns='{}'/>", ns::SM)).await;
+        romeo.element().await;
+        let body = "<body>Deny thy father</body>";
+        for round in 0..10 {
+            let sent: Vec<_> = (0..25).map(|n| format!("{round}-{n}")).collect();
+            for id in &sent {
+                let head = format!("<message to='juliet@localhost' type='chat' id='{id}'>");
+                romeo.send(&format!("{head}{body}</message>")).await;
+            }
+            romeo.send(&format!("<r xmlns='{}'/>", ns::SM)).await;
+            romeo.until(|e| e.is(ns::SM, "a")).await;
+            let (a, b) = tokio::join!(receives(one.c2s(), "a"), receives(two.c2s(), "b"));
+            let (got, other) = if a.1.is_empty() { (b.1, a.1) } else { (a.1, b.1) };
+            assert_eq!((got, other), (sent, Vec::new()), "round {round}");
+            for mut peer in [a.0, b.0] {
+                peer.send("</stream:stream>").await;
+                while !matches!(peer.next().await, Got::Eof) {}
+            }
         }
     });
 }

@@ -5,6 +5,8 @@
 //! store forgets a message when the client has acknowledged it (XEP-0198), or without
 //! acknowledgements when the connection could take more after it. A session that ends in between
 //! leaves the rest where it was, and may say something of the first of it: see `poison`.
+//!
+//! Of several sessions of a user that come at once, on one node or on several, one gets it: see `turn`.
 
 mod poison;
 #[cfg(test)]
@@ -12,6 +14,7 @@ mod struck;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use crate::{
     cx::SessionCx,
@@ -62,6 +65,9 @@ const PAGE: usize = 20;
 /// Their size in bytes; one that is larger comes alone.
 const PAGE_BYTES: usize = 256 << 10;
 
+/// How soon a store is asked again that has not answered.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// The module.
 #[derive(Debug)]
 pub struct OfflineModule {
@@ -90,6 +96,14 @@ struct Delivery {
     /// From here on each goes alone: see `poison`.
     #[serde(default)]
     alone: bool,
+    /// It has had its turn; and how often it was another session's.
+    #[serde(default)]
+    turn: bool,
+    #[serde(default)]
+    waited: u8,
+    /// The store has not answered, and is asked again.
+    #[serde(default)]
+    again: bool,
 }
 
 /// What a delivery waits for.
@@ -102,6 +116,8 @@ enum Step {
     Store,
     /// The client.
     Client,
+    /// Another session of the user, whose turn it is.
+    Turn,
 }
 
 impl Slot for Delivery {
@@ -126,7 +142,7 @@ impl Module for OfflineModule {
             .available(Order::Main, Self::available)
             .visible(Order::Main, Self::visible)
             .notice(Order::Main, Self::more)
-            .timer(Order::Main, Self::patient)
+            .timer(Order::Main, Self::timer)
             .closing(Order::Main, Self::closing)
             .unavailable(Order::Main, Self::forget)
             .offline(Order::Main, Self::keep)
@@ -185,7 +201,7 @@ impl OfflineModule {
     fn more(&self, cx: &mut SessionCx<'_>) {
         let Delivery { step, alone, .. } = *cx.slot();
         match step {
-            Step::Store => {}
+            Step::Store | Step::Turn => {}
             Step::Idle if cx.resource().is_diverted() => {
                 begin(cx);
                 proceed(cx, &self.counts);
@@ -197,6 +213,18 @@ impl OfflineModule {
             }
             Step::Client if cx.resource().crowded() || alone && cx.resource().may_blame() => {}
             Step::Client => proceed(cx, &self.counts),
+        }
+    }
+
+    fn timer(&self, cx: &mut SessionCx<'_>) {
+        let Delivery { step, again, .. } = *cx.slot();
+        match step {
+            Step::Turn => proceed(cx, &self.counts),
+            Step::Idle if again => {
+                begin(cx);
+                proceed(cx, &self.counts);
+            }
+            _ => self.patient(cx),
         }
     }
 
@@ -317,7 +345,8 @@ fn begin(cx: &mut SessionCx<'_>) {
 }
 
 fn end(cx: &mut SessionCx<'_>, counts: &Counts) {
-    let sent = std::mem::take(cx.slot::<Delivery>()).sent;
+    let Delivery { sent, turn, .. } = std::mem::take(cx.slot::<Delivery>());
+    cx.slot::<Delivery>().turn = turn;
     if sent > 0 {
         counts.deliveries.observe(f64::from(sent));
     }
@@ -325,11 +354,21 @@ fn end(cx: &mut SessionCx<'_>, counts: &Counts) {
     cx.release();
 }
 
+/// The store does not answer: what is newer does not wait for that, and it is asked again.
+fn later(cx: &mut SessionCx<'_>, error: &StoreError, counts: &Counts) {
+    tracing::warn!(user = %cx.user(), %error, "offline messages have to wait");
+    end(cx, counts);
+    cx.slot::<Delivery>().again = true;
+    cx.timer(AGAIN);
+}
+
 /// Forgets what the client has, and reads the next page.
 fn proceed(cx: &mut SessionCx<'_>, counts: &Counts) {
     let takes = takes(cx);
     cx.resource().takes_more();
-    cx.slot::<Delivery>().step = Step::Store;
+    let delivery = cx.slot::<Delivery>();
+    (delivery.step, delivery.again) = (Step::Store, false);
+    let (turn, waited) = (delivery.turn, delivery.waited);
     let (env, resource) = (Arc::clone(cx.env), Arc::clone(cx.resource()));
     let counts = counts.clone();
     cx.job(
@@ -337,19 +376,26 @@ fn proceed(cx: &mut SessionCx<'_>, counts: &Counts) {
             sessions::acknowledge(&env, &resource).await?;
             // what a session leaves behind may get other numbers
             routing::none_leaves(&env, resource.user()).await;
-            let after = resource.kept_after();
-            let store = &env.stores.offline;
-            if takes {
-                store.page(resource.user(), after, PAGE, PAGE_BYTES).await
-            } else {
-                Ok(Vec::new())
+            let (user, after) = (resource.user(), resource.kept_after());
+            let read = || env.stores.offline.page(user, after, PAGE, PAGE_BYTES);
+            if !takes || !turn && read().await?.is_empty() {
+                return Ok(Some(Vec::new()));
+            }
+            match turn::is_ours(&env, &resource, waited).await {
+                true => read().await.map(Some),
+                false => Ok(None),
             }
         },
-        move |cx, page: Result<Vec<OfflineMessage>, StoreError>| match page {
-            Ok(page) => deliver(cx, page, &counts),
+        move |cx, page: Result<Option<Vec<OfflineMessage>>, StoreError>| match page {
+            Ok(Some(page)) => {
+                let delivery = cx.slot::<Delivery>();
+                delivery.turn |= !page.is_empty();
+                delivery.waited = 0;
+                deliver(cx, page, &counts);
+            }
+            Ok(None) => turn::wait(cx),
             Err(error) => {
-                tracing::warn!(user = %cx.user(), %error, "offline messages have to wait");
-                end(cx, &counts);
+                later(cx, &error, &counts);
             }
         },
     );
@@ -383,8 +429,7 @@ fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
         Ok(()) if page.is_empty() => proceed(cx, &counts),
         Ok(()) => write(cx, page, &counts),
         Err(error) => {
-            tracing::warn!(user = %cx.user(), %error, "offline messages have to wait");
-            end(cx, &counts);
+            later(cx, &error, &counts);
         }
     });
 }

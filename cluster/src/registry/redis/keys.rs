@@ -30,6 +30,11 @@ impl Keys {
         self.of('s', bucket, user)
     }
 
+    /// Which session of a user has a turn: its token.
+    pub(super) fn turn(&self, bucket: u16, user: &str) -> String {
+        self.of('t', bucket, user)
+    }
+
     /// Set of the records of a node in a bucket.
     pub(super) fn index(&self, bucket: u16, node: &str) -> String {
         self.of('n', bucket, node)

@@ -101,9 +101,10 @@ return {1}
     ])
 });
 
-/// KEYS user, index; ARGV resource, token, name in the index. {1} removed, {0} not its own.
+/// KEYS user, index, turn; ARGV resource, token, name in the index. {1} removed, {0} not its own.
 pub(super) static UNBIND: LazyLock<Script> = LazyLock::new(|| {
     Script::new(&["
+if redis.call('GET', KEYS[3]) == ARGV[2] then redis.call('DEL', KEYS[3]) end
 local old = redis.call('HGET', KEYS[1], ARGV[1])
 if old and string.sub(old, 12) == ARGV[2] then
   redis.call('HDEL', KEYS[1], ARGV[1])
@@ -113,6 +114,16 @@ end
 -- a later session of the same node has the same name in the index
 if not old or string.sub(old, 28) ~= string.sub(ARGV[2], 17) then redis.call('SREM', KEYS[2], ARGV[3]) end
 return {0}
+"])
+});
+
+/// KEYS turn; ARGV token, milliseconds. {1} it is that one's, {0} another one's.
+pub(super) static TURN: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(&["
+local has = redis.call('GET', KEYS[1])
+if has and has ~= ARGV[1] then return {0} end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return {1}
 "])
 });
 

@@ -5,7 +5,7 @@ use super::{
     call::{AWAY, bytes, status},
     keys::bucket,
     record::{decode, encode, member, priority as flags},
-    scripts::{BIND, CONFIRM, Script, UNBIND, UPDATE},
+    scripts::{BIND, CONFIRM, Script, TURN, UNBIND, UPDATE},
     stats::{Operation, count},
 };
 use crate::{
@@ -20,6 +20,7 @@ use futures_util::future::join_all;
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 use supervision::Node;
 
@@ -161,9 +162,26 @@ impl RedisRegistry {
         token: Token,
     ) -> Result<bool, RegistryError> {
         let (bucket, node) = (bucket(user), token.node.name());
-        let keys = vec![self.keys.user(bucket, user).into(), self.keys.index(bucket, &node).into()];
+        let keys = vec![
+            self.keys.user(bucket, user).into(),
+            self.keys.index(bucket, &node).into(),
+            self.keys.turn(bucket, user).into(),
+        ];
         let args = vec![bytes(resource), token_bytes(token), Value::Bytes(member(user, resource))];
         let answer = self.ask(Operation::Unbind, bucket, &UNBIND, keys, args).await?;
+        Ok(status(&answer) == 1)
+    }
+
+    async fn turn_now(
+        &self,
+        user: &str,
+        token: Token,
+        lasts: Duration,
+    ) -> Result<bool, RegistryError> {
+        let (bucket, millis) = (bucket(user), lasts.as_millis());
+        let keys = vec![self.keys.turn(bucket, user).into()];
+        let args = vec![token_bytes(token), Value::from(millis.to_string())];
+        let answer = self.ask(Operation::Turn, bucket, &TURN, keys, args).await?;
         Ok(status(&answer) == 1)
     }
 
@@ -289,6 +307,15 @@ impl SessionRegistry for RedisRegistry {
         token: Token,
     ) -> BoxFuture<'a, Result<bool, RegistryError>> {
         Box::pin(self.unbind_now(user, resource, token))
+    }
+
+    fn turn<'a>(
+        &'a self,
+        user: &'a str,
+        token: Token,
+        lasts: Duration,
+    ) -> BoxFuture<'a, Result<bool, RegistryError>> {
+        Box::pin(self.turn_now(user, token, lasts))
     }
 
     fn lookup<'a>(&'a self, user: &'a str) -> BoxFuture<'a, Result<Records, RegistryError>> {

@@ -15,6 +15,7 @@ pub enum Operation {
     Bind,
     Update,
     Unbind,
+    Turn,
     Lookup,
     Confirm,
     Renew,
@@ -26,10 +27,11 @@ pub enum Operation {
 
 impl Operation {
     /// All, in their order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Bind,
         Self::Update,
         Self::Unbind,
+        Self::Turn,
         Self::Lookup,
         Self::Confirm,
         Self::Renew,
@@ -45,6 +47,7 @@ impl Operation {
             Self::Bind => "bind",
             Self::Update => "update",
             Self::Unbind => "unbind",
+            Self::Turn => "turn",
             Self::Lookup => "lookup",
             Self::Confirm => "confirm",
             Self::Renew => "renew",

@@ -6,11 +6,12 @@ pub const CLUSTER: &[Row] = &[
     Row {
         what: "messages of which it is not known where their users are, in a cluster",
         from: &["actors/src/remote/custody.rs: CUSTODY"],
-        most: "`CUSTODY`; and while sessions of users come from other nodes, or end there, an address or a number for each, and a number for each session that was bound while Redis was away; what each other node says where its clients are",
+        most: "`CUSTODY`; and while sessions of users come from other nodes, or end there, an address or a number for each, and a number for each session that was bound while Redis was away, and a name for each user who gets offline messages, for two seconds; what each other node says where its clients are",
         at: "the sender gets `resource-constraint`",
         fields: &[
             ("actors/src/remote/custody.rs", "users"),
             ("actors/src/remote/mod.rs", "comes binding places open unheard"),
+            ("cluster/src/registry/memory.rs", "of"),
         ],
         tried: &["what_waits_has_a_limit_in_bytes_and_goes_in_its_order"],
     },
