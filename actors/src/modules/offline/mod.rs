@@ -8,6 +8,7 @@
 //!
 //! Of several sessions of a user that come at once, on one node or on several, one gets it: see `turn`.
 
+mod delivery;
 mod poison;
 #[cfg(test)]
 mod struck;
@@ -15,6 +16,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod worth;
 
 use crate::{
     cx::SessionCx,
@@ -23,24 +25,17 @@ use crate::{
     hooks::{Offline, Order},
     metrics::{Counter, Histogram, Unit},
     registrar::{Module, Registrar, Xep},
-    resource::{BLAME, Resource},
-    routing,
-    session::slots::Slot,
-    sessions,
+    resource::Resource,
+    routing, sessions,
 };
 use config::{ByteSize, kib, mib, secs};
-use serde::{Deserialize, Serialize};
+use delivery::{Delivery, Step, begin, proceed, takes};
 use std::{sync::Arc, time::Duration};
-use storage::{OfflineLimits, OfflineMessage, StoreError};
+use storage::{OfflineLimits, StoreError};
 use supervision::ChildSpec;
 use sweep::Sweep;
-use xmpp::{
-    error::StanzaError,
-    jid::BareJid,
-    ns,
-    payload::delay::delayed,
-    stanza::{Stanza, Type},
-};
+use worth::{Worth, worth};
+use xmpp::{error::StanzaError, jid::BareJid, ns, stanza::Stanza};
 
 config::section! {
     /// Messages for users who are away (XEP-0160).
@@ -60,14 +55,6 @@ config::section! {
     }
 }
 
-/// Messages that are read and sent at once.
-const PAGE: usize = 20;
-/// Their size in bytes; one that is larger comes alone.
-const PAGE_BYTES: usize = 256 << 10;
-
-/// How soon a store is asked again that has not answered.
-const AGAIN: Duration = Duration::from_secs(5);
-
 /// The module.
 #[derive(Debug)]
 pub struct OfflineModule {
@@ -84,44 +71,6 @@ struct Counts {
     quarantined: Counter,
     /// How many messages each delivery had.
     deliveries: Histogram,
-}
-
-/// A delivery; what was sent is known to the resource.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Delivery {
-    step: Step,
-    /// Messages so far.
-    #[serde(default)]
-    sent: u32,
-    /// From here on each goes alone: see `poison`.
-    #[serde(default)]
-    alone: bool,
-    /// It has had its turn; and how often it was another session's.
-    #[serde(default)]
-    turn: bool,
-    #[serde(default)]
-    waited: u8,
-    /// The store has not answered, and is asked again.
-    #[serde(default)]
-    again: bool,
-}
-
-/// What a delivery waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-enum Step {
-    /// There is none.
-    #[default]
-    Idle,
-    /// The store.
-    Store,
-    /// The client.
-    Client,
-    /// Another session of the user, whose turn it is.
-    Turn,
-}
-
-impl Slot for Delivery {
-    const NAME: &'static str = "offline";
 }
 
 impl Module for OfflineModule {
@@ -291,186 +240,5 @@ impl OfflineModule {
                 Err(error) => Offline::Bounce(message, error.into()),
             }
         })
-    }
-}
-
-/// Whether a message is kept (XEP-0160 section 3, XEP-0334).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Worth {
-    /// Kept.
-    Kept,
-    /// Chat states and nothing else, which say nothing that matters later, and nobody wants to hear that
-    /// they did not arrive.
-    Nothing,
-    /// The sender does not want it to be stored.
-    NotStored,
-    /// Of a type that is not kept.
-    Other,
-}
-
-fn worth(message: &Stanza) -> Worth {
-    if !matches!(message.head.ty, Type::Normal | Type::Chat) {
-        return Worth::Other;
-    }
-    let fleeting = message.head.ty == Type::Chat && only_chat_states(message);
-    if message.has(ns::HINTS, "no-store") {
-        if fleeting { Worth::Nothing } else { Worth::NotStored }
-    } else if fleeting && !message.has(ns::HINTS, "store") {
-        Worth::Nothing
-    } else {
-        // be it empty: RFC 6121 section 8.5.2.2.1 wants it stored or answered
-        Worth::Kept
-    }
-}
-
-/// XEP-0160 section 3 excepts these from what is stored, in chats only.
-fn only_chat_states(message: &Stanza) -> bool {
-    let children = &message.head.children;
-    children.iter().any(|child| child.ns() == ns::CHAT_STATES)
-        && children.iter().all(|child| match child.ns() {
-            ns::CHAT_STATES | ns::HINTS | ns::STANZA_ID => true,
-            ns::CLIENT => child.name() == "thread",
-            _ => false,
-        })
-}
-
-/// Whether the resource takes messages for the account (RFC 6121 section 8.5.2.1.1).
-fn takes(cx: &SessionCx<'_>) -> bool {
-    cx.resource().priority().is_some_and(|p| p >= 0)
-}
-
-fn begin(cx: &mut SessionCx<'_>) {
-    cx.slot::<Delivery>().step = Step::Store;
-    cx.hold();
-}
-
-fn end(cx: &mut SessionCx<'_>, counts: &Counts) {
-    let Delivery { sent, turn, .. } = std::mem::take(cx.slot::<Delivery>());
-    cx.slot::<Delivery>().turn = turn;
-    if sent > 0 {
-        counts.deliveries.observe(f64::from(sent));
-    }
-    cx.resource().rejoin(OfflineModule::NAME);
-    cx.release();
-}
-
-/// The store does not answer: what is newer does not wait for that, and it is asked again.
-fn later(cx: &mut SessionCx<'_>, error: &StoreError, counts: &Counts) {
-    tracing::warn!(user = %cx.user(), %error, "offline messages have to wait");
-    end(cx, counts);
-    cx.slot::<Delivery>().again = true;
-    cx.timer(AGAIN);
-}
-
-/// Forgets what the client has, and reads the next page.
-fn proceed(cx: &mut SessionCx<'_>, counts: &Counts) {
-    let takes = takes(cx);
-    cx.resource().takes_more();
-    let delivery = cx.slot::<Delivery>();
-    (delivery.step, delivery.again) = (Step::Store, false);
-    let (turn, waited) = (delivery.turn, delivery.waited);
-    let (env, resource) = (Arc::clone(cx.env), Arc::clone(cx.resource()));
-    let counts = counts.clone();
-    cx.job(
-        async move {
-            sessions::acknowledge(&env, &resource).await?;
-            // what a session leaves behind may get other numbers
-            routing::none_leaves(&env, resource.user()).await;
-            let (user, after) = (resource.user(), resource.kept_after());
-            let read = || env.stores.offline.page(user, after, PAGE, PAGE_BYTES);
-            if !takes || !turn && read().await?.is_empty() {
-                return Ok(Some(Vec::new()));
-            }
-            match turn::is_ours(&env, &resource, waited).await {
-                true => read().await.map(Some),
-                false => Ok(None),
-            }
-        },
-        move |cx, page: Result<Option<Vec<OfflineMessage>>, StoreError>| match page {
-            Ok(Some(page)) => {
-                let delivery = cx.slot::<Delivery>();
-                delivery.turn |= !page.is_empty();
-                delivery.waited = 0;
-                deliver(cx, page, &counts);
-            }
-            Ok(None) => turn::wait(cx),
-            Err(error) => {
-                later(cx, &error, &counts);
-            }
-        },
-    );
-}
-
-fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
-    if page.is_empty() || !takes(cx) {
-        return end(cx, counts);
-    }
-    let blocked = |m: &OfflineMessage| {
-        m.stanza.head.from.as_ref().is_some_and(|from| cx.resource().blocks(from))
-    };
-    let (refused, page): (Vec<_>, Vec<_>) = page.into_iter().partition(blocked);
-    if refused.is_empty() {
-        return write(cx, page, counts);
-    }
-    // XEP-0191 section 3.2: whoever was blocked in the meantime is not heard
-    let (env, user) = (Arc::clone(cx.env), cx.user().clone());
-    let refusal = async move {
-        let ids = refused.iter().map(|m| m.id).collect();
-        // rather twice than never, should this be killed
-        for message in refused {
-            if let Some(later) = routing::blocked(&env, &message.stanza) {
-                later.await;
-            }
-        }
-        env.stores.offline.remove(&user, ids).await
-    };
-    let counts = counts.clone();
-    cx.job(refusal, move |cx, refused: Result<(), StoreError>| match refused {
-        Ok(()) if page.is_empty() => proceed(cx, &counts),
-        Ok(()) => write(cx, page, &counts),
-        Err(error) => {
-            later(cx, &error, &counts);
-        }
-    });
-}
-
-/// Sends as much of a page as the client takes.
-fn write(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
-    let has = cx.resource().has_kept();
-    for message in page {
-        if has.contains(&message.id) {
-            cx.resource().skip_kept(message.id);
-            continue;
-        }
-        if cx.resource().waits_for_queue(OfflineModule::NAME, message.id) {
-            // we are told when that is written
-            cx.resource().divert(OfflineModule::NAME, message.id);
-            return end(cx, counts);
-        }
-        if message.strikes > 0 {
-            cx.slot::<Delivery>().alone = cx.resource().acknowledges();
-        }
-        let alone = cx.slot::<Delivery>().alone;
-        if alone && cx.resource().may_blame() {
-            break;
-        }
-        // one that waited for another session says since when
-        let stanza = delayed(&message.stanza, cx.host(), message.at, "Offline Storage");
-        if !cx.send_kept(&stanza, message.id) {
-            return end(cx, counts);
-        }
-        cx.slot::<Delivery>().sent += 1;
-        counts.delivered.inc();
-        // the rest of the page is read again
-        if alone || cx.resource().crowded() {
-            break;
-        }
-    }
-    let delivery = cx.slot::<Delivery>();
-    delivery.step = Step::Client;
-    if delivery.alone && cx.resource().may_blame() {
-        cx.timer(BLAME);
-    } else {
-        cx.resource().wake();
     }
 }

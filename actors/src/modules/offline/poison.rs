@@ -4,7 +4,10 @@
 //! From a message with a strike on each goes alone, when the one before was acknowledged: so the next strike is for the
 //! one that deserves it. Without acknowledgements what the connection took is gone for good, and nothing returns.
 
-use super::{Counts, Delivery, OfflineModule, Step, proceed};
+use super::{
+    Counts, OfflineModule,
+    delivery::{Delivery, Step, proceed},
+};
 use crate::{
     cx::SessionCx,
     env::Env,

@@ -59,7 +59,7 @@ async fn left(world: &World) -> (String, Vec<u64>) {
     let stores = &world.env.stores;
     let user = "juliet@localhost".parse().unwrap();
     let page = stores.offline.page(&user, 0, 99, usize::MAX).await.unwrap();
-    let id = |m: &OfflineMessage| m.stanza.head.id.clone().unwrap_or_default();
+    let id = |m: &storage::OfflineMessage| m.stanza.head.id.clone().unwrap_or_default();
     let waiting = page.iter().map(|m| format!("{}:{} ", id(m), m.strikes)).collect();
     let kept = stores.quarantine.quarantined(Some(&user), 0, 99).await.unwrap();
     (waiting, kept.iter().map(|kept| kept.id).collect())

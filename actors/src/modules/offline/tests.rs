@@ -197,7 +197,6 @@ fn what_two_sessions_read_comes_once_to_the_one_that_stays() {
            K C: <enable xmlns='urn:xmpp:sm:3'/>
            K S: <enabled xmlns='urn:xmpp:sm:3'/>
            K C: <presence/>
-           K S: nothing
            T: 3s
            K S: <message id='0'/>
            K S: <message id='1'/>

@@ -2,7 +2,7 @@
 //! has its turn while it takes more, and for a while after that, unless it ends; what it has acknowledged by then is not there any more for the next one,
 //! and what it has not it may never get: that is for the next one too, from the first on and in its order.
 
-use super::{Delivery, Step};
+use super::delivery::{Delivery, Step};
 use crate::{cx::SessionCx, env::Env, resource::Resource, sessions};
 use std::time::Duration;
 

@@ -29,8 +29,8 @@ pub const STORED: &[Row] = &[
     Row {
         what: "a page of offline messages, on its way to the client",
         from: &[
-            "actors/src/modules/offline/mod.rs: PAGE",
-            "actors/src/modules/offline/mod.rs: PAGE_BYTES",
+            "actors/src/modules/offline/delivery.rs: PAGE",
+            "actors/src/modules/offline/delivery.rs: PAGE_BYTES",
         ],
         most: "`PAGE_BYTES`, or one message",
         at: "the rest is read when the client has taken it",
