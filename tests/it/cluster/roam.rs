@@ -214,6 +214,10 @@ impl Roamer {
                 self.says_again().await;
                 Ok(true)
             }
+            // whose it is could not be known in time
+            "failed" if answer.child(ns::STANZA_ERRORS, "internal-server-error").is_some() => {
+                Err(answer.to_xml())
+            }
             "failed" => {
                 let failed = (format!("{} at {to}", self.name), Instant::now(), answer.to_xml());
                 self.roaming.0.lock().failed.push(failed);
