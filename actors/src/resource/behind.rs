@@ -136,8 +136,8 @@ impl Resource {
         let mut s = self.state.lock();
         let s = &mut *s;
         let Some(sm) = &s.sm else { return Counted::Nothing };
-        let stored = s.stored.as_mut().filter(|_| sm.token.is_some());
-        match stored.is_some_and(|stored| stored.waits_for(sm.handled)) {
+        let (now, stored) = (s.counts(), s.stored.as_mut().filter(|_| sm.token.is_some()));
+        match stored.is_some_and(|stored| stored.waits_for(sm.handled, now)) {
             true => Counted::Later,
             false => Counted::Now(sm.handled),
         }

@@ -72,8 +72,10 @@ impl Stored {
     }
 
     /// Whether it is told a moment later that so many of its client's stanzas were handled: then the client hears it after that.
-    pub(super) fn waits_for(&mut self, handled: u32) -> bool {
-        let waits = self.behind.is_some() && self.counted != Some(handled);
+    pub(super) fn waits_for(&mut self, handled: u32, now: Option<(u64, u32, u64)>) -> bool {
+        // what it did not take it is not told again before something changes, or a while has passed
+        let told = self.dirty || self.telling || self.noted != now;
+        let waits = self.behind.is_some() && self.counted != Some(handled) && told;
         if waits {
             self.asked = Some(handled);
         }
