@@ -145,19 +145,19 @@ impl Resource {
 
     /// The store knows that so many of its client's stanzas were handled.
     pub(crate) fn is_counted(&self, handled: u32) {
-        self.counts_so_far(Some(handled));
+        self.is_known(Some(handled));
     }
 
     /// The store could not be told: what was asked for is said although it does not know of it.
     pub(crate) fn is_not_counted(&self) {
-        self.counts_so_far(None);
+        self.is_known(None);
     }
 
-    fn counts_so_far(&self, handled: Option<u32>) {
+    fn is_known(&self, handled: Option<u32>) {
         let mut s = self.state.lock();
         let State { sm, stored, .. } = &mut *s;
         let (Some(sm), Some(stored)) = (sm, stored) else { return };
-        stored.counts(handled, sm.handled);
+        stored.knows(handled, sm.handled);
         if stored.answers() {
             drop(s);
             self.wake();

@@ -83,7 +83,7 @@ impl Stored {
     }
 
     /// It knows that so many were handled; `None`: it cannot be told, and the client hears how many there are.
-    pub(super) fn counts(&mut self, known: Option<u32>, handled: u32) {
+    pub(super) fn knows(&mut self, known: Option<u32>, handled: u32) {
         self.counted = known;
         let Some(asked) = self.asked else { return };
         let said = known.unwrap_or(handled);

@@ -27,7 +27,7 @@ pub(super) struct Delivery {
     /// From here on each goes alone: see `poison`.
     #[serde(default)]
     pub(super) alone: bool,
-    /// It has had its turn; and how often it was another session's.
+    /// It has the turn; and how often it was another session's.
     #[serde(default)]
     turn: bool,
     #[serde(default)]
@@ -66,8 +66,7 @@ pub(super) fn begin(cx: &mut SessionCx<'_>) {
 }
 
 fn end(cx: &mut SessionCx<'_>, counts: &Counts) {
-    let Delivery { sent, turn, .. } = std::mem::take(cx.slot::<Delivery>());
-    cx.slot::<Delivery>().turn = turn;
+    let sent = std::mem::take(cx.slot::<Delivery>()).sent;
     if sent > 0 {
         counts.deliveries.observe(f64::from(sent));
     }
@@ -99,25 +98,25 @@ pub(super) fn proceed(cx: &mut SessionCx<'_>, counts: &Counts) {
             routing::none_leaves(&env, resource.user()).await;
             let (user, after) = (resource.user(), resource.kept_after());
             let read = || env.stores.offline.page(user, after, PAGE, PAGE_BYTES);
-            if !takes || !turn && read().await?.is_empty() {
-                return Ok(Some(Vec::new()));
+            let page = if takes { read().await? } else { Vec::new() };
+            if page.is_empty() {
+                return Ok(Some(page));
             }
             match turn::is_ours(&env, &resource, waited).await {
-                true => read().await.map(Some),
                 false => Ok(None),
+                true if turn => Ok(Some(page)),
+                // whose it was until now may have acknowledged some of it
+                true => read().await.map(Some),
             }
         },
         move |cx, page: Result<Option<Vec<OfflineMessage>>, StoreError>| match page {
             Ok(Some(page)) => {
                 let delivery = cx.slot::<Delivery>();
-                delivery.turn |= !page.is_empty();
-                delivery.waited = 0;
+                (delivery.turn, delivery.waited) = (true, 0);
                 deliver(cx, page, &counts);
             }
             Ok(None) => turn::wait(cx),
-            Err(error) => {
-                later(cx, &error, &counts);
-            }
+            Err(error) => later(cx, &error, &counts),
         },
     );
 }
@@ -149,9 +148,7 @@ fn deliver(cx: &mut SessionCx<'_>, page: Vec<OfflineMessage>, counts: &Counts) {
     cx.job(refusal, move |cx, refused: Result<(), StoreError>| match refused {
         Ok(()) if page.is_empty() => proceed(cx, &counts),
         Ok(()) => write(cx, page, &counts),
-        Err(error) => {
-            later(cx, &error, &counts);
-        }
+        Err(error) => later(cx, &error, &counts),
     });
 }
 

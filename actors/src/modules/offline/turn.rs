@@ -7,7 +7,7 @@ use crate::{cx::SessionCx, env::Env, resource::Resource, sessions};
 use std::time::Duration;
 
 /// How long a turn lasts: a client that has acknowledged nothing in that time may be gone.
-pub(super) const TURN: Duration = Duration::from_secs(2);
+const TURN: Duration = Duration::from_secs(2);
 /// How soon it is tried again, and how often: one that still takes more after that is not waited for.
 const AGAIN: Duration = Duration::from_millis(100);
 const TRIES: u8 = 100;
